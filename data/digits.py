@@ -1,0 +1,43 @@
+"""`digits`: scikit-learn's 1,797 real handwritten digits as a TFDS dataset."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+from sklearn.datasets import load_digits
+
+TEST_SIZE = 360
+
+
+class Digits(tfds.core.GeneratorBasedBuilder):
+    """8x8 images of the UCI optical digits (Alpaydin and Kaynak 1998), values 0 to 16.
+
+    1,437 for training and 360 for the test, divided once at random.
+    """
+
+    name = "digits"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Tensor(shape=(8, 8, 1), dtype=np.uint8),
+            "label": tfds.features.ClassLabel(num_classes=10),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager):
+        del dl_manager
+        order = np.random.default_rng(0).permutation(1797)
+        return {
+            "train": self._generate_examples(order[TEST_SIZE:]),
+            "test": self._generate_examples(order[:TEST_SIZE]),
+        }
+
+    def _generate_examples(self, which: np.ndarray):
+        images, labels = load_digits(return_X_y=True)
+        for i in which.tolist():
+            image = images[i].reshape(8, 8, 1).astype(np.uint8)
+            yield i, {"image": image, "label": int(labels[i])}

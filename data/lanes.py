@@ -1,0 +1,93 @@
+"""A long text as batches of windows for truncated backpropagation through time.
+
+The text is cut into B contiguous lanes, one a row. Batch after batch shows the next window of every
+lane, so the recurrent state of a row is carried on; where it must not be, `resets` is 1.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.catalogue import DataError
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainingLanes:
+    """step -> {"tokens", "targets", "resets"}, each int32 [B, T]; targets are the next tokens.
+
+    A pass over the text takes `windows` steps. Each pass starts at another place, drawn from
+    (seed, pass): the text is read as a ring, with a reset where it begins. Raises DataError when
+    the text is shorter than one window for each lane.
+    """
+
+    ids: np.ndarray
+    batch_size: int
+    length: int
+    seed: int
+
+    def __post_init__(self):
+        """Check the length of the text."""
+        if self.windows < 1:
+            raise DataError(
+                f"the training text has {len(self.ids)} characters; {self.batch_size} lanes "
+                f"(config.batch_size) of one window of {self.length} (config.window) need "
+                f"{self.batch_size * self.length + 1}"
+            )
+
+    @property
+    def windows(self) -> int:
+        """Windows in a pass."""
+        return (len(self.ids) - 1) // self.batch_size // self.length
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        count = len(self.ids)
+        number, window = divmod(step, self.windows)
+        offset = np.random.default_rng((self.seed, number)).integers(count)
+        lanes = np.arange(self.batch_size)[:, None] * ((count - 1) // self.batch_size)
+        within = window * self.length + np.arange(self.length)
+        places = (offset + lanes + within) % count
+        resets = (places == 0) | (within == 0)
+        return {
+            "tokens": self.ids[places],
+            "targets": self.ids[(places + 1) % count],
+            "resets": resets.astype(np.int32),
+        }
+
+
+@dataclass(frozen=True)
+class EvaluationLanes:
+    """Every character but the first as a target exactly once: adds "mask" [B, T], 1 = counts.
+
+    Each lane begins with one window of the text before it that only warms the state up, so that no
+    character is predicted from less than a window of context where there is one. Raises DataError
+    when there are fewer than two characters.
+    """
+
+    ids: np.ndarray
+    batch_size: int
+    length: int
+
+    def __post_init__(self):
+        """Check the length of the text."""
+        if len(self.ids) < 2:
+            raise DataError(f"a held-out text has {len(self.ids)} characters, 2 are needed")
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches in order; the carry is to go from one to the next."""
+        targets = len(self.ids) - 1
+        share = -(-targets // self.batch_size)
+        first = np.arange(self.batch_size)[:, None] * share
+        for start in range(-self.length, share, self.length):
+            within = start + np.arange(self.length)
+            places = first + within
+            inside = np.clip(places, 0, targets - 1)
+            yield {
+                "tokens": self.ids[inside],
+                "targets": self.ids[inside + 1],
+                "resets": (places == 0).astype(np.int32),
+                "mask": ((within >= 0) & (within < share) & (places < targets)).astype(np.float32),
+            }

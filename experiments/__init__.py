@@ -1,0 +1,1 @@
+"""One file per experiment, each runnable by itself: python -m experiments.NAME."""

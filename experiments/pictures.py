@@ -1,0 +1,44 @@
+"""Pictures that several experiments draw."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def sheet(images: np.ndarray, titles: Sequence[str], title: str) -> Figure:
+    """Draw images [N, H, W, 1 or 3] side by side in rows, each under its title."""
+    columns = min(6, max(1, len(images)))
+    rows = max(1, math.ceil(len(images) / columns))
+    figure = Figure(figsize=(1.6 * columns + 0.4, 1.7 * rows + 0.6), layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, image, text in zip(axes, images, titles, strict=False):
+        axis.imshow(image.squeeze(), cmap="gray")
+        axis.set_title(text, fontsize=8)
+    return figure
+
+
+def confusion_picture(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draw counts of (label, guess), mistakes alone setting the colour scale."""
+    size = len(names)
+    counts = np.bincount(labels * size + guesses, minlength=size * size).reshape(size, size)
+    wrong = counts * (1 - np.eye(size, dtype=int))
+    figure = Figure(figsize=(0.5 * size + 1.8, 0.5 * size + 1.4), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(wrong, cmap="Reds", vmin=0, vmax=max(1, wrong.max()))
+    for label, guess in np.ndindex(size, size):
+        if counts[label, guess]:
+            dark = wrong[label, guess] > 0.6 * wrong.max()
+            axis.text(guess, label, counts[label, guess], ha="center", va="center", fontsize=8,
+                      color="white" if dark else "black")
+    rotation = 90 if max(map(len, names)) > 2 else 0
+    axis.set_xticks(range(size), names, rotation=rotation)
+    axis.set_yticks(range(size), names)
+    axis.set_xlabel("prediction")
+    axis.set_ylabel("label")
+    axis.set_title(f"{int(wrong.sum())} mistakes in {len(labels)}")
+    return figure

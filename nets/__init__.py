@@ -1,0 +1,1 @@
+"""Networks: Flax Linen modules and pure functions, arrays in, arrays out."""

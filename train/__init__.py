@@ -1,0 +1,1 @@
+"""What repeats in every experiment: step, loop, checkpoint, parallelism, metrics, report."""

@@ -1,0 +1,209 @@
+"""The loop. At each step: evaluate, draw, save, next batch, step, log, in this order."""
+
+import collections
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+
+from train.checkpoint import Checkpoints
+from train.config import Config
+from train.evaluate import Evaluator
+from train.metrics import Metrics, final_metrics, save_figures
+from train.parallel import MODES
+from train.rundir import log_attempt, open_run, seconds_trained, write_json
+from train.state import TrainState
+from train.step import Window
+from train.task import Batch, Experiment
+
+IN_FLIGHT = 2  # steps handed to the device ahead of the one it works on
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss or its gradient is not a finite number any more."""
+
+    exit_code = 3
+
+
+class PreemptedError(Exception):
+    """The process was told to stop; the run is saved and goes on with the same command."""
+
+    exit_code = 75
+
+
+def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]:
+    """Train in `workdir` to the end, from the latest checkpoint there if there is one.
+
+    Returns the contents of result.json. Raises NonFiniteError; PreemptedError after SIGTERM or
+    SIGINT, with a checkpoint saved; ConfigError before anything is trained.
+    """
+    devices = MODES[config.parallel](config.batch_size)
+    with open_run(workdir, config, experiment.provenance), _stop_signals() as stopped:
+        began, end = time.perf_counter(), "failed"
+        checkpoints = Checkpoints(workdir / "checkpoints")
+        state, empty = devices.init(experiment, config.seed, experiment.train(0))
+        warnings: list[str] = []
+        restored = checkpoints.restore_latest(state, empty, warnings.append)
+        state, window = restored or (state, empty)
+        metrics = Metrics(workdir, int(state.step) if restored else -1, config.steps)
+        for text in warnings:
+            metrics.say(f"warning: {text}")
+        log_attempt(workdir, "start", int(state.step))
+        attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics)
+        try:
+            attempt.run(state, window, empty, bool(restored), stopped)
+            end = "finished"
+        except Exception as error:
+            end = type(error).__name__
+            raise
+        finally:
+            checkpoints.close()
+            metrics.close()
+            seconds = round(time.perf_counter() - began, 2)
+            log_attempt(workdir, end, attempt.step, seconds=seconds)
+        return _write_result(experiment, config, workdir, checkpoints.best_step)
+
+
+class _Attempt:
+    """The loop with what it writes to; `step` is the number of steps taken so far."""
+
+    def __init__(self, experiment: Experiment, config: Config, workdir: Path, devices,
+                 checkpoints: Checkpoints, metrics: Metrics):
+        self.experiment, self.config, self.workdir = experiment, config, workdir
+        self.devices, self.checkpoints, self.metrics = devices, checkpoints, metrics
+        self.evaluator = Evaluator(experiment.task, devices)
+        self.drawn_at = {round(part * config.steps) for part in config.figures_at}
+        self.step = 0
+
+    def run(
+        self,
+        state: TrainState,
+        window: Window,
+        empty: Window,
+        restored: bool,
+        stopped: list[int],
+    ) -> None:
+        """Go from `state` to the last step; `empty` is what the window is after each log line."""
+        config, devices, start = self.config, self.devices, int(state.step)
+        self.step = start
+        train_step = devices.compile(self.experiment)
+        batches = _prefetch(self.experiment, start, config.steps)
+        state, window, empty = devices.spread(state), devices.copy(window), devices.copy(empty)
+        in_flight: collections.deque[Window] = collections.deque()
+        while True:
+            # at the step of a checkpoint all this was done before it was saved
+            if self.step > start or not restored:
+                self._hold(state, window, bool(stopped))
+            if stopped:
+                name = signal.Signals(stopped[0]).name
+                raise PreemptedError(
+                    f"stopped by {name}, saved at step {self.step}; the same command goes on"
+                )
+            if self.step == config.steps:
+                return
+            state, window = train_step(state, window, devices.step_batch(next(batches)))
+            self.step += 1
+            self.metrics.advance()
+            in_flight.append(window)
+            if len(in_flight) > IN_FLIGHT:
+                jax.block_until_ready(in_flight.popleft())
+            if self.step % config.log_every == 0 or self.step == config.steps:
+                self._log(devices.one(window))
+                window = empty
+
+    def _hold(self, state: TrainState, window: Window, stopping: bool) -> None:
+        """Evaluate, draw and save, whichever is due."""
+        last = self.step == self.config.steps
+        evaluate = last or self.step % self.config.eval_every == 0
+        draw = self.step in self.drawn_at
+        save = evaluate or stopping or self.step % self.config.save_every == 0
+        if not (draw or save):
+            return
+        state, window = self.devices.gather(state), self.devices.one(window)
+        self._check_finite(window)
+        objective = self._evaluate(state, all_sets=last) if evaluate else math.inf
+        if draw:
+            predict = self.evaluator.predictor(state.variables)
+            final = list(self.experiment.evals.values())[-1]
+            save_figures(self.workdir, self.step, self.experiment.task.figures(predict, final))
+        if save:
+            self.metrics.sync()
+            self.checkpoints.save(self.step, state, window, objective)
+
+    def _evaluate(self, state: TrainState, all_sets: bool) -> float:
+        """Evaluate the first set, at the end every set; returns the loss of the first."""
+        sets = list(self.experiment.evals.items())
+        losses = []
+        for name, batches in sets if all_sets else sets[:1]:
+            values = self.evaluator(state.variables, batches)
+            if not math.isfinite(values["loss"]):
+                raise NonFiniteError(
+                    f"{name}/loss is {values['loss']} at step {self.step}; "
+                    "the last good checkpoint is kept"
+                )
+            self.metrics.write(self.step, name, values)
+            losses.append(values["loss"])
+        return losses[0]
+
+    def _log(self, window: Window) -> None:
+        """Fetch the window and write its means."""
+        self._check_finite(window)
+        means = {name: float(m.value) for name, m in jax.device_get(window.means).items()}
+        self.metrics.write(self.step, "train", means)
+        self.metrics.speed(self.step)
+
+    def _check_finite(self, window: Window) -> None:
+        bad = int(window.bad_step)
+        if bad >= 0:
+            raise NonFiniteError(
+                f"loss or gradient is not finite at step {bad}; the last good checkpoint is kept"
+            )
+
+
+def _prefetch(experiment: Experiment, start: int, stop: int) -> Iterator[Batch]:
+    """Batches of steps start .. stop - 1, made by one thread ahead of the loop."""
+    options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=IN_FLIGHT)
+    return iter(grain.MapDataset.range(start, stop).map(experiment.train).to_iter_dataset(options))
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect the first SIGTERM or SIGINT; a second one acts as if this were not here."""
+    stopped: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number, _frame):
+        stopped.append(number)
+        for other, handler in before.items():
+            signal.signal(other, handler)
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write_result(
+    experiment: Experiment, config: Config, workdir: Path, best_step: int | None
+) -> dict[str, Any]:
+    """Write result.json, the mark of a finished run, from what is on the disk."""
+    seconds, attempts = seconds_trained(workdir)
+    result = {
+        "step": config.steps,
+        "headline": f"{list(experiment.evals)[-1]}/{experiment.task.headline}",
+        "metrics": final_metrics(workdir, config.steps),
+        "best_step": best_step,
+        "seconds": round(seconds, 1),
+        "attempts": attempts,
+    }
+    write_json(workdir / "result.json", result)
+    return result

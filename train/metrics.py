@@ -1,0 +1,102 @@
+"""Metrics of a run: to metrics.jsonl, to TensorBoard and to the terminal."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorboardX
+from tqdm import tqdm
+
+
+def read_metrics(workdir: Path) -> list[dict[str, float]]:
+    """Lines of metrics.jsonl; a last line that was cut off is left out."""
+    path = workdir / "metrics.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def final_metrics(workdir: Path, step: int) -> dict[str, float]:
+    """Everything measured at `step`, in one dict without the step."""
+    merged: dict[str, float] = {}
+    for line in read_metrics(workdir):
+        if line["step"] == step:
+            merged.update(line)
+    merged.pop("step", None)
+    return merged
+
+
+class Metrics:
+    """Writer of one attempt at a run, from `step` on: what an earlier attempt wrote later goes.
+
+    Nothing that depends on the clock is in metrics.jsonl, so that an interrupted run ends with the
+    same bytes as one that was never stopped.
+    """
+
+    def __init__(self, workdir: Path, step: int, steps: int):
+        """Cut metrics.jsonl to the lines up to `step` (-1: none) and open it."""
+        kept = [line for line in read_metrics(workdir) if line["step"] <= step]
+        part = workdir / "metrics.jsonl.part"
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        part.replace(workdir / "metrics.jsonl")
+        self.file = open(workdir / "metrics.jsonl", "a", encoding="utf-8")
+        self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
+        live = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=steps, initial=max(step, 0), unit="step", disable=not live, dynamic_ncols=True
+        )
+        self.since = (time.perf_counter(), max(step, 0))
+
+    def advance(self) -> None:
+        """Move the progress bar by one step."""
+        self.bar.update()
+
+    def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
+        """Record values under `prefix/`; the line is with the system when this returns."""
+        named = {f"{prefix}/{name}": value for name, value in values.items()}
+        self.file.write(json.dumps({"step": step, **named}) + "\n")
+        self.file.flush()
+        for name, value in named.items():
+            self.board.add_scalar(name, value, step)
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
+        self.say(f"step {step:>6}  {shown}")
+
+    def speed(self, step: int) -> None:
+        """Record steps per second since the last call, to TensorBoard and the bar only."""
+        now = time.perf_counter()
+        rate = (step - self.since[1]) / (now - self.since[0])
+        self.since = (now, step)
+        self.board.add_scalar("train/steps_per_second", rate, step)
+        self.bar.set_postfix_str(f"{rate:.1f} steps/s now")
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        tqdm.write(text)
+        sys.stdout.flush()
+
+    def sync(self) -> None:
+        """Wait until metrics.jsonl is on the disk: a checkpoint must not be ahead of it."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close all three."""
+        self.bar.close()
+        self.board.close()
+        self.file.close()
+
+
+def save_figures(workdir: Path, step: int, figures: Mapping[str, Any]) -> None:
+    """Write each Figure as figures/NAME-STEP.png and each text as figures/NAME-STEP.txt."""
+    folder = workdir / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        path = folder / f"{name}-{step:07d}"
+        if isinstance(figure, str):
+            path.with_suffix(".txt").write_text(figure, encoding="utf-8")
+        else:
+            figure.savefig(path.with_suffix(".png"), dpi=120)

@@ -1,0 +1,40 @@
+"""Optimizer and learning-rate schedule from a Config, by Optax."""
+
+import jax
+import optax
+
+from train.config import Config
+
+
+def make_schedule(config: Config) -> optax.Schedule:
+    """Return the learning rate as a function of the step: warm-up, then the chosen schedule."""
+    peak, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "cosine":
+        length = max(config.steps - warmup, 1)
+        main = optax.cosine_decay_schedule(peak, length, alpha=config.decay_factor)
+    elif config.schedule == "step":
+        main = optax.exponential_decay(
+            peak, config.decay_every, config.decay_factor, staircase=True
+        )
+    else:
+        main = optax.constant_schedule(peak)
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
+
+
+def decay_mask(params):
+    """True for kernels (two axes or more), False for biases and scales."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """Clip by global norm, add L2 (before adam's scaling, after adamw's), scale by the schedule."""
+    rate = make_schedule(config)
+    l2 = optax.add_decayed_weights(config.weight_decay, decay_mask)
+    rules = {
+        "sgd": [l2],
+        "momentum": [l2, optax.trace(config.momentum)],
+        "adam": [l2, optax.scale_by_adam(b2=config.beta2)],
+        "adamw": [optax.scale_by_adam(b2=config.beta2), l2],
+    }
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    return optax.chain(*clip, *rules[config.optimizer], optax.scale_by_learning_rate(rate))

@@ -1,0 +1,119 @@
+"""Where arrays live and how a step is compiled: one program over a mesh, or pmap.
+
+Both modes give one canonical state to the rest: the one that a single device would have, with
+the carry's rows in order. Checkpoints and evaluation see nothing else, so a run may go on in
+another mode or on another number of devices.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from train.config import ConfigError
+from train.state import TrainState, init_state
+from train.step import Step, Window, make_train_step
+from train.task import Batch, Experiment
+
+AXIS = "data"
+
+
+class JitMesh:
+    """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided."""
+
+    def __init__(self, batch_size: int, devices=None):
+        """Make the mesh; raises ConfigError when the devices do not divide the batch."""
+        self.devices = list(devices or jax.devices())
+        if batch_size % len(self.devices):
+            raise ConfigError(
+                f"config.batch_size {batch_size} must be a multiple of the "
+                f"{len(self.devices)} devices"
+            )
+        # make_mesh's default, explicit axes, breaks Linen's Embed and Dropout
+        mesh = jax.make_mesh(
+            (len(self.devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=self.devices
+        )
+        self.everywhere = NamedSharding(mesh, PartitionSpec())
+        self.rows = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def shardings(self, state: TrainState) -> TrainState:
+        """Sharding of each leaf of a canonical state."""
+        spread = jax.tree.map(lambda _: self.everywhere, state)
+        return spread.replace(carry=jax.tree.map(lambda _: self.rows, state.carry))
+
+    def put_batch(self, batch: Batch):
+        """Put a whole batch on the devices, for evaluation."""
+        return jax.device_put(batch, self.rows)
+
+    def init(self, experiment: Experiment, seed: int, batch: Batch) -> tuple[TrainState, Window]:
+        """Build canonical state and window before the first step, from the shapes of `batch`."""
+
+        def make(batch):
+            state = init_state(experiment, seed, batch)
+            return state, Window.empty(experiment.task, state.variables, batch)
+
+        state, _ = jax.eval_shape(make, batch)
+        return jax.jit(make, out_shardings=(self.shardings(state), self.everywhere))(batch)
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step; the state is donated."""
+        return jax.jit(make_train_step(experiment), donate_argnums=0)
+
+    def step_batch(self, batch: Batch):
+        """Put a batch where the step wants it."""
+        return self.put_batch(batch)
+
+    def copy(self, tree):
+        """Turn what is the same on every device into the step's own form."""
+        return tree
+
+    def one(self, tree):
+        """Undo `copy`."""
+        return tree
+
+    def spread(self, state: TrainState) -> TrainState:
+        """Turn a canonical state into the step's own form."""
+        return state
+
+    def gather(self, state: TrainState) -> TrainState:
+        """Turn the step's own form into canonical."""
+        return state
+
+
+class Pmap(JitMesh):
+    """jax.pmap: every leaf of the step's state has a leading axis of devices."""
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step with pmap; the state is donated."""
+        step = make_train_step(experiment, axis_name=AXIS)
+        return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
+
+    def step_batch(self, batch: Batch):
+        """Divide rows over devices."""
+        return jax.device_put(jax.tree.map(self._divide, batch), self.rows)
+
+    def copy(self, tree):
+        """Give every leaf a leading axis of devices."""
+        count = len(self.devices)
+        return jax.device_put(jax.tree.map(lambda x: jnp.stack([x] * count), tree), self.rows)
+
+    def one(self, tree):
+        """Take the first device's copy, and put it everywhere."""
+        first = jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
+        return jax.device_put(first, self.everywhere)
+
+    def spread(self, state: TrainState) -> TrainState:
+        """Copy the state to every device; divide the rows of the carry."""
+        carry = jax.device_put(jax.tree.map(self._divide, state.carry), self.rows)
+        return self.copy(state.replace(carry=())).replace(carry=carry)
+
+    def gather(self, state: TrainState) -> TrainState:
+        """Take one copy of the state; join the rows of the carry."""
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
+        carry = jax.device_put(carry, self.rows)
+        return self.one(state.replace(carry=())).replace(carry=carry)
+
+    def _divide(self, x):
+        return x.reshape(len(self.devices), -1, *x.shape[1:])
+
+
+MODES = {"jit": JitMesh, "pmap": Pmap}

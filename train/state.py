@@ -1,0 +1,50 @@
+"""The state of a run: arrays only, so that it is donated, sharded and saved as one tree."""
+
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from train.task import Batch, Experiment
+
+
+@struct.dataclass
+class TrainState:
+    """What a step reads and writes.
+
+    step: int32, optimizer steps taken. params: trainable variables. opt_state: Optax's.
+    model_state: the model's other collections. carry: recurrent state across batches, leading axis
+    B, or (). key: the run's random key, never changed.
+    """
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+    model_state: Any
+    carry: Any
+    key: jax.Array
+
+    @property
+    def variables(self):
+        """What `model.apply` takes."""
+        return {"params": self.params, **self.model_state}
+
+
+def stream(key: jax.Array, name: str, step) -> jax.Array:
+    """Random key of a named stream at a step: all randomness is (seed, stream, step)."""
+    return jax.random.fold_in(jax.random.fold_in(key, zlib.crc32(name.encode())), step)
+
+
+def init_state(experiment: Experiment, seed: int, batch: Batch) -> TrainState:
+    """Build the state before the first step; to be called under jit, which keeps buffers apart."""
+    key = jax.random.key(seed)
+    task = experiment.task
+    carry = task.init_carry(batch)
+    rngs = {"params": stream(key, "params", 0)}
+    variables = task.model.init(rngs, *task.inputs(batch, carry), train=False)
+    model_state = {name: tree for name, tree in variables.items() if name != "params"}
+    params = variables["params"]
+    opt_state = experiment.optimizer.init(params)
+    return TrainState(jnp.int32(0), params, opt_state, model_state, carry, key)

@@ -1,0 +1,88 @@
+"""One training step and the window of metrics that it fills."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from train.state import TrainState, stream
+from train.task import Batch, Experiment, Mean, Task, merge
+
+
+@struct.dataclass
+class Window:
+    """Training metrics since the last line of the log, kept on the device.
+
+    bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
+    """
+
+    means: dict[str, Mean]
+    bad_step: jax.Array
+
+    @classmethod
+    def empty(cls, task: Task, variables: Any, batch: Batch) -> "Window":
+        """Zeros for every metric of the task; to be called under jit."""
+        carry = task.init_carry(batch)
+        out = task.model.apply(variables, *task.inputs(batch, carry), train=False)
+        means = task.means(task.split_outputs(out)[0], batch)
+        zeros = {name: Mean(jnp.float32(0), jnp.float32(0)) for name in (*means, "grad_norm")}
+        return cls(zeros, jnp.int32(-1))
+
+
+Step = Callable[[TrainState, Window, Batch], tuple[TrainState, Window]]
+
+
+def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Step:
+    """Return step(state, window, batch) -> (state, window).
+
+    The gradient is that of total over weight of the whole batch. Under jit the batch is whole.
+    With `axis_name` (pmap) each device holds a share: totals, weights and gradients are summed over
+    devices before they are divided, which is not the mean of the devices' means. The sum is outside
+    of the gradient, since what differentiating through psum gives depends on JAX's version.
+    """
+    task, optimizer = experiment.task, experiment.optimizer
+
+    def total(tree):
+        return jax.lax.psum(tree, axis_name) if axis_name else tree
+
+    def step(state: TrainState, window: Window, batch: Batch) -> tuple[TrainState, Window]:
+        dropout = stream(state.key, "dropout", state.step)
+        if axis_name:
+            dropout = jax.random.fold_in(dropout, jax.lax.axis_index(axis_name))
+
+        def objective(params):
+            out, model_state = task.model.apply(
+                {"params": params, **state.model_state},
+                *task.inputs(batch, state.carry),
+                train=True,
+                rngs={"dropout": dropout},
+                mutable=list(state.model_state),
+            )
+            outputs, carry = task.split_outputs(out)
+            means = task.means(outputs, batch)
+            return means["loss"].total, (means, model_state, carry)
+
+        (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(
+            state.params
+        )
+        means, gradient = total((means, gradient))
+        weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
+        gradient = jax.tree.map(lambda g: g / weight, gradient)
+        if axis_name:
+            model_state = jax.lax.pmean(model_state, axis_name)
+
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        norm = optax.global_norm(gradient)
+        finite = jnp.isfinite(means["loss"].value) & jnp.isfinite(norm)
+        bad_step = jnp.where((window.bad_step < 0) & ~finite, state.step + 1, window.bad_step)
+        means = merge(window.means, {**means, "grad_norm": Mean(norm, jnp.float32(1))})
+        return (
+            TrainState(state.step + 1, params, opt_state, model_state, carry, state.key),
+            Window(means, bad_step),
+        )
+
+    return step
