@@ -20,10 +20,18 @@ def weights(positions: np.ndarray, size: int) -> np.ndarray:
 
 def separable(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Multiply images [N, H, W, C] by rows [N or 1, P, H] and columns [N or 1, Q, W]."""
-    taller = np.einsum("nph,nhwc->npwc", np.broadcast_to(rows, (len(images), *rows.shape[1:])),
-                       images, optimize=True)
-    return np.einsum("nqw,npwc->npqc", np.broadcast_to(columns, (len(images), *columns.shape[1:])),
-                     taller, optimize=True)
+    taller = np.einsum(
+        "nph,nhwc->npwc",
+        np.broadcast_to(rows, (len(images), *rows.shape[1:])),
+        images,
+        optimize=True,
+    )
+    return np.einsum(
+        "nqw,npwc->npqc",
+        np.broadcast_to(columns, (len(images), *columns.shape[1:])),
+        taller,
+        optimize=True,
+    )
 
 
 def resample(images: np.ndarray, size: int) -> np.ndarray:

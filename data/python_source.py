@@ -6,11 +6,20 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-SKIPPED = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+# tests, what is installed beside the library, and tables of data that only look like source
+SKIPPED = {
+    "test",
+    "tests",
+    "idle_test",
+    "site-packages",
+    "dist-packages",
+    "encodings",
+    "pydoc_data",
+}
 
 
 def standard_library() -> list[Path]:
-    """Every .py file of the standard library in UTF-8, tests left out, in the order of the names."""
+    """Every .py file of the standard library in UTF-8, code only, in the order of the names."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = (p for p in root.rglob("*.py") if not SKIPPED & set(p.relative_to(root).parts))
     return sorted(paths, key=lambda path: path.relative_to(root).as_posix())
@@ -29,9 +38,7 @@ class PythonSource(tfds.core.GeneratorBasedBuilder):
 
     name = "python_source"
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = (
-        tfds.core.BuilderConfig(name=platform.python_version(), version=VERSION),
-    )
+    BUILDER_CONFIGS = (tfds.core.BuilderConfig(name=platform.python_version(), version=VERSION),)
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {"path": tfds.features.Text(), "text": tfds.features.Text()}

@@ -43,10 +43,14 @@ class Config(SharedConfig):
     hidden: int = option(192, "units of a layer", minimum=1)
     layers: int = option(1, "recurrent layers", minimum=1)
     embedding: int = option(0, "width of the character embedding; 0: one-hot", minimum=0)
-    dropout: float = option(0.0, "share of outputs dropped after each layer", minimum=0, maximum=0.95)
+    dropout: float = option(
+        0.0, "share of outputs dropped after each layer", minimum=0, maximum=0.95
+    )
     window: int = option(64, "characters of backpropagation through time", minimum=1)
-    vocabulary: int = option(256, "symbols at most; the rarest characters become one", minimum=3)
-    heldout_characters: int = option(0, "score only so many of each held-out text; 0: all", minimum=0)
+    vocabulary: int = option(128, "symbols at most; the rarest characters become one", minimum=3)
+    heldout_characters: int = option(
+        0, "use only so many of each held-out split; 0: all", minimum=0
+    )
     prompt: str = option("\n", "what a sample continues", volatile=True)
     sample_length: int = option(400, "characters of a sample", minimum=1, volatile=True)
     temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
@@ -121,14 +125,15 @@ def build(config: Config) -> Experiment:
         dtype=jnp.dtype(config.precision),
     )
     train = vocabulary.encode(corpus.train)
-    texts = {"validation": corpus.validation, "heldout": corpus.validation + corpus.test}
     limit = config.heldout_characters or None
+    validation, test = corpus.validation[:limit], corpus.test[:limit]
+    texts = {"validation": validation, "heldout": validation + test}
     lanes = partial(EvaluationLanes, batch_size=config.batch_size, length=config.window)
     return Experiment(
         task=NextCharacter(model, vocabulary, config),
         optimizer=make_optimizer(config),
         train=TrainingLanes(train, config.batch_size, config.window, config.seed),
-        evals={name: lanes(vocabulary.encode(text[:limit])) for name, text in texts.items()},
+        evals={name: lanes(vocabulary.encode(text)) for name, text in texts.items()},
         provenance={
             "dataset": config.dataset.split(":")[0],
             "sha256": corpus.sha256,

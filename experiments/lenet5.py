@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from data.augment import Augmentation
 from data.catalogue import DataError
 from data.images import EvaluationBatches, TrainingBatches, load_images
-from experiments.pictures import confusion_picture, sheet
+from train.pictures import confusion_picture, sheet
 from nets.lenet import LeNet5
 from train import cli
 from train.config import Config as SharedConfig
@@ -36,9 +36,13 @@ class Config(SharedConfig):
     """Settings of LeNet-5."""
 
     dataset: str = option("digits", "digits, mnist, fashion_mnist, or another with labelled images")
-    held_out: float = option(0.1, "share of the training images for validation", above=0, maximum=0.5)
+    held_out: float = option(
+        0.1, "share of the training images for validation", above=0, maximum=0.5
+    )
     shift: float = option(2.0, "augmentation: largest shift, pixels", minimum=0)
-    scale: float = option(0.1, "augmentation: largest relative change of size", minimum=0, maximum=0.5)
+    scale: float = option(
+        0.1, "augmentation: largest relative change of size", minimum=0, maximum=0.5
+    )
     jitter: float = option(0.0, "augmentation: standard deviation of noise", minimum=0)
 
     steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
@@ -98,7 +102,9 @@ def build(config: Config) -> Experiment:
     """Load the images; make the network, the batches and the task."""
     splits = load_images(config.dataset, config.data_dir, size=32)
     if not {"train", "test"} <= set(splits):
-        raise DataError(f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test")
+        raise DataError(
+            f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
+        )
     full, test = splits["train"], splits["test"]
     held_out = max(1, round(len(full.labels) * config.held_out))
     train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))

@@ -27,7 +27,9 @@ def checksum(tree) -> jax.Array:
         words = jax.lax.bitcast_convert_type(leaf, jnp.uint8).astype(jnp.uint32).ravel()
         places = jnp.arange(words.size, dtype=jnp.uint32)
         # the odd factors make a swap of two bytes, or of two leaves, change the sum
-        total = total * jnp.uint32(31) + jnp.sum((words + 1) * (places * jnp.uint32(2654435761) | 1))
+        total = total * jnp.uint32(31) + jnp.sum(
+            (words + 1) * (places * jnp.uint32(2654435761) | 1)
+        )
     return total
 
 

@@ -56,7 +56,9 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
         print(f"{workdir} is finished at step {result['step']}: {shown}")
         return
     if mode != "train" and not (workdir / "checkpoints").is_dir():
-        raise ConfigError(f"--mode={mode} needs a trained run in --workdir, found none in {workdir}")
+        raise ConfigError(
+            f"--mode={mode} needs a trained run in --workdir, found none in {workdir}"
+        )
     _keep_compiled_programs()
     experiment = build(config)
     if mode == "train":

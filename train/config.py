@@ -49,7 +49,9 @@ class Config:
     optimizer: str = option("adam", "", choices=("sgd", "momentum", "adam", "adamw"))
     learning_rate: float = option(1e-3, "its highest value", above=0)
     momentum: float = option(0.9, "of optimizer=momentum", minimum=0, maximum=1)
-    beta2: float = option(0.999, "decay of the squared gradient, adam and adamw", above=0, maximum=1)
+    beta2: float = option(
+        0.999, "decay of the squared gradient, adam and adamw", above=0, maximum=1
+    )
     weight_decay: float = option(0.0, "L2 on kernels (not biases); adamw: decoupled", minimum=0)
     clip_norm: float = option(0.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
     warmup_steps: int = option(0, "steps of linear growth of the learning rate", minimum=0)
@@ -58,7 +60,10 @@ class Config:
     )
     decay_every: int = option(1000, "steps between falls, schedule=step", minimum=1)
     decay_factor: float = option(
-        0.1, "step: the factor of each fall; cosine: the last rate over the first", minimum=0, maximum=1
+        0.1,
+        "step: the factor of each fall; cosine: the last rate over the first",
+        minimum=0,
+        maximum=1,
     )
 
     precision: str = option("float32", "of the products", choices=("float32", "bfloat16"))

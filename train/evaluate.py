@@ -57,9 +57,7 @@ class Evaluator:
         totals, carry = None, None
         for batch in batches:
             carry = self.task.init_carry(batch) if carry is None else carry
-            totals, carry = self.accumulate(
-                variables, self.devices.put_batch(batch), carry, totals
-            )
+            totals, carry = self.accumulate(variables, self.devices.put_batch(batch), carry, totals)
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)

@@ -73,8 +73,15 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
 class _Attempt:
     """The loop with what it writes to; `step` is the number of steps taken so far."""
 
-    def __init__(self, experiment: Experiment, config: Config, workdir: Path, devices,
-                 checkpoints: Checkpoints, metrics: Metrics):
+    def __init__(
+        self,
+        experiment: Experiment,
+        config: Config,
+        workdir: Path,
+        devices,
+        checkpoints: Checkpoints,
+        metrics: Metrics,
+    ):
         self.experiment, self.config, self.workdir = experiment, config, workdir
         self.devices, self.checkpoints, self.metrics = devices, checkpoints, metrics
         self.evaluator = Evaluator(experiment.task, devices)
@@ -197,9 +204,12 @@ def _write_result(
 ) -> dict[str, Any]:
     """Write result.json, the mark of a finished run, from what is on the disk."""
     seconds, attempts = seconds_trained(workdir)
+    names = list(experiment.evals)
     result = {
         "step": config.steps,
-        "headline": f"{list(experiment.evals)[-1]}/{experiment.task.headline}",
+        "headline": f"{names[-1]}/{experiment.task.headline}",
+        "curve": f"{names[0]}/{experiment.task.headline}",
+        "objective": f"{names[0]}/loss",
         "metrics": final_metrics(workdir, config.steps),
         "best_step": best_step,
         "seconds": round(seconds, 1),

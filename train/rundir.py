@@ -6,9 +6,7 @@ import fcntl
 import json
 import os
 import platform
-import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -80,7 +78,9 @@ def environment() -> dict[str, Any]:
     """Versions, commit, machine and devices of this process."""
     here = Path(__file__).parent
     git = ["git", "-C", str(here)]
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        [*git, "rev-parse", "--verify", "-q", "HEAD"], capture_output=True, text=True, check=False
+    )
     dirty = subprocess.run(
         [*git, "status", "--porcelain"], capture_output=True, text=True, check=False
     )
@@ -105,17 +105,6 @@ def machine() -> str:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
     return f"{model}, {cores} core{'' if cores == 1 else 's'}"
-
-
-def command_line(config: Config, workdir: str) -> str:
-    """Return the command of this run with the config's fields that differ from their defaults."""
-    module = getattr(sys.modules["__main__"].__spec__, "name", "experiments")
-    words = ["python", "-m", module, f"--workdir={workdir}"]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value != field.default and field.name != "data_dir":
-            words.append(f"--config.{field.name}={value}")
-    return shlex.join(words)
 
 
 @contextlib.contextmanager

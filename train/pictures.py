@@ -33,8 +33,15 @@ def confusion_picture(labels: np.ndarray, guesses: np.ndarray, names: Sequence[s
     for label, guess in np.ndindex(size, size):
         if counts[label, guess]:
             dark = wrong[label, guess] > 0.6 * wrong.max()
-            axis.text(guess, label, counts[label, guess], ha="center", va="center", fontsize=8,
-                      color="white" if dark else "black")
+            axis.text(
+                guess,
+                label,
+                counts[label, guess],
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if dark else "black",
+            )
     rotation = 90 if max(map(len, names)) > 2 else 0
     axis.set_xticks(range(size), names, rotation=rotation)
     axis.set_yticks(range(size), names)

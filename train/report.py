@@ -1,0 +1,233 @@
+"""One table, the curves and the samples of a folder of runs, from the run directories alone.
+
+python -m train.report --workdir=runs/demo
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from matplotlib.figure import Figure
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run directory says; `result` is None until the run is finished."""
+
+    path: Path
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+    lines: list[dict[str, float]]
+
+    @property
+    def step(self) -> int:
+        """Last step that metrics.jsonl knows."""
+        return int(self.lines[-1]["step"]) if self.lines else 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone."""
+
+    settings: dict[str, Any]
+    runs: list[Run]
+
+    @property
+    def finished(self) -> list[Run]:
+        """Runs with a result."""
+        return [run for run in self.runs if run.result]
+
+    @property
+    def label(self) -> str:
+        """Settings in one line."""
+        return ", ".join(f"{k}={v}" for k, v in self.settings.items()) or "all runs"
+
+    def values(self, metric: str) -> list[float]:
+        """The metric at the end of every finished run."""
+        return [run.result["metrics"][metric] for run in self.finished if run.result]
+
+
+def load_runs(folder: Path) -> list[Run]:
+    """Runs in a folder or directly below it, in the order of their names."""
+    paths = [
+        path for path in (folder, *sorted(folder.iterdir())) if (path / "config.json").is_file()
+    ]
+    runs = []
+    for path in paths:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        result = path / "result.json"
+        metrics = path / "metrics.jsonl"
+        text = metrics.read_text(encoding="utf-8") if metrics.is_file() else ""
+        lines = [json.loads(line) for line in text.splitlines(keepends=True) if line[-1] == "\n"]
+        found = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else None
+        runs.append(Run(path, config, found, lines))
+    return runs
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Groups of runs that agree in everything but the seed, named by what varies between groups."""
+    names = list(dict.fromkeys(name for run in runs for name in run.config))
+    varying = [
+        name
+        for name in names
+        if name != "seed" and len({json.dumps(run.config.get(name)) for run in runs}) > 1
+    ]
+    groups: dict[str, Group] = {}
+    for run in runs:
+        settings = {name: run.config.get(name) for name in varying}
+        groups.setdefault(json.dumps(settings), Group(settings, [])).runs.append(run)
+    return list(groups.values())
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and half the width of its 95 % interval (Student's t); None for fewer than two values."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, None
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return mean, float(stats.t.ppf(0.975, len(values) - 1)) * error
+
+
+def table(groups: Sequence[Group], metric: str) -> str:
+    """Aligned table of the groups: settings, mean, interval, n, seconds a run."""
+    rows = [[*(groups[0].settings), metric, "95 % interval", "n", "seconds a run"]]
+    for group in groups:
+        settings = [str(value) for value in group.settings.values()]
+        values = group.values(metric)
+        if not values:
+            rows.append([*settings, "-", "-", "0", "-"])
+            continue
+        mean, half = mean_interval(values)
+        seconds = np.mean([run.result["seconds"] for run in group.finished if run.result])
+        interval = "-" if half is None else f"+- {half:.4f}"
+        rows.append([*settings, f"{mean:.4f}", interval, str(len(values)), f"{seconds:.0f}"])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    count = len(groups[0].settings)
+
+    def line(row):
+        cells = (
+            cell.ljust(width) if i < count else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(rows[0]), "  ".join("-" * w for w in widths), *map(line, rows[1:])])
+
+
+def curves(groups: Sequence[Group], metric: str) -> Figure:
+    """Held-out metric against steps, a line a run, a colour a group; the training loss is faint."""
+    train = "train/" + metric.split("/")[-1]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
+    for i, group in enumerate(groups):
+        for j, run in enumerate(group.runs):
+            for name, style in ((metric, {"marker": "."}), (train, {"alpha": 0.3, "linewidth": 1})):
+                points = [(line["step"], line[name]) for line in run.lines if name in line]
+                label = group.label if name == metric and j == 0 else None
+                axis.plot(*zip(*points, strict=True), color=f"C{i}", label=label, **style)
+    axis.set_xlabel("steps")
+    axis.set_ylabel(metric.split("/")[-1].replace("_", " "))
+    axis.set_title(f"{metric} (lines with dots) and {train} (faint), one line a run")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def samples(run: Run) -> str:
+    """Texts that a run wrote among its figures, each under its step."""
+    parts = []
+    for path in sorted((run.path / "figures").glob("*.txt")):
+        name, step = path.stem.rsplit("-", 1)
+        parts.append(f"--- {name}, step {int(step)} of {run.config['steps']} ---")
+        parts.append(path.read_text(encoding="utf-8").strip("\n"))
+    return "\n".join(parts)
+
+
+def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any]:
+    """Result of a finished study: figures with seeds, command, machine, versions, commit, time."""
+    runs = [run for group in groups for run in group.runs]
+    environments = [
+        json.loads((run.path / "environment.json").read_text(encoding="utf-8")) for run in runs
+    ]
+    rows = []
+    for group in groups:
+        mean, half = mean_interval(group.values(metric))
+        results = [run.result for run in group.finished if run.result]
+        rows.append(
+            {
+                "settings": group.settings,
+                "mean": mean,
+                "interval": half,
+                "seeds": [run.config["seed"] for run in group.finished],
+                "metrics": {
+                    name: [r["metrics"][name] for r in results] for name in results[0]["metrics"]
+                },
+                "seconds": [r["seconds"] for r in results],
+            }
+        )
+    config = {k: v for k, v in runs[0].config.items() if k not in {"seed", "data_dir"}}
+    return {
+        "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "metric": metric,
+        "rows": rows,
+        "config": {k: v for k, v in config.items() if k not in groups[0].settings},
+        "data": json.loads((runs[0].path / "data.json").read_text(encoding="utf-8")),
+        **{key: environments[0][key] for key in ("machine", "devices", "python", "versions")},
+        "commit": sorted({environment["commit"] for environment in environments}),
+    }
+
+
+def report(folder: Path, save: str = "", command: str = "") -> str:
+    """Write curves.png into the folder, and the study's result to `save`; return what to print.
+
+    Raises ValueError when there is no finished run, or when `save` is given and one is unfinished.
+    """
+    runs = load_runs(folder)
+    finished = [run for run in runs if run.result]
+    waiting = [run for run in runs if not run.result]
+    if not finished:
+        raise ValueError(f"there is no finished run in {folder}")
+    if save and waiting:
+        raise ValueError(f"{waiting[0].path} is not finished: no result is written")
+    groups = group_runs(runs)
+    best = min(finished, key=lambda run: run.result["metrics"][run.result["objective"]])
+    curves(groups, best.result["curve"]).savefig(folder / "curves.png", dpi=120)
+    parts = [samples(best), table(groups, best.result["headline"])]
+    parts += [
+        f"not finished: {run.path}, step {run.step} of {run.config['steps']}" for run in waiting
+    ]
+    parts.append(
+        f"curves: {folder / 'curves.png'}    pictures of the best run: {best.path / 'figures'}"
+    )
+    if save:
+        text = json.dumps(summary(groups, best.result["headline"], command), indent=1)
+        Path(save).write_text(text + "\n", encoding="utf-8")
+        parts.append(f"result: {save}")
+    return "\n\n".join(part for part in parts if part)
+
+
+def main(argv: list[str]) -> None:
+    """Print the report of --workdir; one line and exit 2 when there is nothing to report."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "folder of one run or of several", flag_values=values)
+    flags.DEFINE_string("save", "", "file for the study's result", flag_values=values)
+    flags.DEFINE_string("command", "", "what made the runs, for the result", flag_values=values)
+    flags.mark_flag_as_required("workdir", flag_values=values)
+    try:
+        values(argv)
+        print(report(Path(values.workdir), values.save, values.command))
+    except (flags.Error, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
