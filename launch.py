@@ -3,9 +3,10 @@
     python launch.py --experiment=char_lm --workdir=runs/cells --sweep=cell=rnn,gru,lstm \\
         --sweep=seed=0..4 --workers=2 --config.steps=2000
 
-One run directory per combination below --workdir. The same command again goes on: finished runs are
-not repeated, interrupted ones continue. Ends with a table (mean, 95 % interval and n over seeds) and
-the learning curves. This file imports no experiment: each run is a process of its own.
+One run directory per combination below --workdir. The same command again goes on: finished runs
+are not repeated, interrupted ones continue. Ends with a table (mean, 95 % interval and n over
+seeds) and the learning
+curves. This file imports no experiment: each run is a process of its own.
 """
 
 import ast
@@ -110,6 +111,8 @@ def start(job: Job, slot: int, workers: int) -> None:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     share = cores[slot::workers] if 1 < workers <= len(cores) else []
     job.workdir.parent.mkdir(parents=True, exist_ok=True)
+    if share:  # a child has the affinity of the thread that starts it
+        os.sched_setaffinity(0, share)
     with open(job.log, "ab") as log:
         job.process = subprocess.Popen(
             job.command,
@@ -118,8 +121,9 @@ def start(job: Job, slot: int, workers: int) -> None:
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
-            preexec_fn=(lambda: os.sched_setaffinity(0, share)) if share else None,
         )
+    if share:
+        os.sched_setaffinity(0, cores)
 
 
 def run_all(jobs: list[Job], workers: int) -> int:

@@ -60,7 +60,7 @@ def _own(name: str, folder: str) -> dict[str, Any]:
         # two runs of a sweep may come here at the same time
         with open(Path(folder) / f".{name}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            builder = OWN[name](data_dir=folder, file_format="array_record")
+            builder: Any = OWN[name](data_dir=folder, file_format="array_record")
             if not builder.is_prepared():
                 with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
                     with contextlib.redirect_stdout(quiet):

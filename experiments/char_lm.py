@@ -8,9 +8,9 @@ tiny Shakespeare the loss of nanoGPT's small transformer, 1.4697 nats a characte
     python -m experiments.char_lm --workdir=runs/char_lm --mode=generate --config.prompt='def '
 
 Data: python_source (the standard library of the running Python, the default), tiny_shakespeare or
-another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint; "heldout"
-is validation and test text as one, scored at the end. Characters outside the vocabulary count as one
-symbol. Measured: the rows of C3 in experiments/README.md.
+another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint;
+"heldout" is validation and test text as one, scored at the end. Characters outside the vocabulary
+count as one symbol. Measured: the rows of C3 in experiments/README.md.
 """
 
 import math
@@ -28,8 +28,8 @@ from nets.language_model import CELLS, LanguageModel
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import option
+from train.evaluate import Predictor
 from train.optimizer import make_optimizer
-from train.restore import load_predictor
 from train.state import stream
 from train.task import Experiment, Mean, Task
 
@@ -143,10 +143,9 @@ def build(config: Config) -> Experiment:
     )
 
 
-def generate(config: Config, experiment: Experiment, workdir) -> None:
+def generate(task: NextCharacter, predict: Predictor) -> None:
     """--mode=generate: print the prompt and its continuation by the run's best checkpoint."""
-    predict = load_predictor(experiment, config, workdir)
-    print(experiment.task.generate(predict.variables), end="")
+    print(task.generate(predict.variables), end="")
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from matplotlib.figure import Figure
 from data.augment import Augmentation
 from data.catalogue import DataError
 from data.images import EvaluationBatches, TrainingBatches, load_images
-from train.pictures import confusion_picture, sheet
 from nets.lenet import LeNet5
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import option
 from train.optimizer import make_optimizer
+from train.pictures import confusion_picture, sheet
 from train.task import Experiment, Mean, Task
 
 
@@ -75,13 +75,14 @@ class Classify(Task):
 
     def figures(self, predict, batches) -> dict[str, Figure]:
         """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
-        images, labels, logits = [], [], []
-        for batch in batches:
-            real = batch["mask"] > 0
-            images.append(batch["image"][real])
-            labels.append(batch["label"][real])
-            logits.append(np.asarray(predict(batch)[0])[real])
-        images, labels, logits = map(np.concatenate, (images, labels, logits))
+        seen = [
+            [
+                part[batch["mask"] > 0]
+                for part in (batch["image"], batch["label"], predict(batch)[0])
+            ]
+            for batch in map(dict, batches)
+        ]
+        images, labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
         guesses = logits.argmax(axis=1)
         doubt = logits.max(axis=1) - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
         worst = np.argsort(-doubt, kind="stable")[: min(24, int((doubt > 0).sum()))]

@@ -13,8 +13,8 @@ class LeNet5(nn.Module):
     5x5 (on 32x32 inputs a dense layer), F6 84 units, output; tanh after C1, C3, C5 and F6.
 
     Source: LeCun et al., "Gradient-based learning applied to document recognition", 1998. Here C3
-    is fully connected, subsampling has no parameters, and the output is linear for a softmax
-    in place of radial basis functions: the variant of the lectures, 61,706 parameters for 10 classes.
+    is fully connected, subsampling has no parameters, and the output is linear for a softmax in
+    place of radial basis functions: the lectures' variant, 61,706 parameters for 10 classes.
     """
 
     classes: int = 10

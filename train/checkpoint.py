@@ -22,9 +22,9 @@ def checksum(tree) -> jax.Array:
     """
     total = jnp.uint32(0)
     for leaf in jax.tree.leaves(tree):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        words = jax.lax.bitcast_convert_type(leaf, jnp.uint8).astype(jnp.uint32).ravel()
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        raw = jax.random.key_data(leaf) if is_key else leaf
+        words = jax.lax.bitcast_convert_type(raw, jnp.uint8).astype(jnp.uint32).ravel()
         places = jnp.arange(words.size, dtype=jnp.uint32)
         # the odd factors make a swap of two bytes, or of two leaves, change the sum
         total = total * jnp.uint32(31) + jnp.sum(

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from train.config import Config, ConfigError, hint
+from train.evaluate import Predictor
 from train.loop import fit
+from train.restore import load_predictor
 from train.rundir import check_workdir, read_config, read_result
 from train.task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
-Mode = Callable[[Any, Experiment, Path], None]
+Mode = Callable[[Any, Predictor], None]
 
 
 def run(
@@ -27,8 +29,8 @@ def run(
 ) -> None:
     """Run an experiment from sys.argv and exit.
 
-    modes: what else --mode= can do with a finished run: mode(config, experiment, workdir), with the
-    config of the run, in which only volatile fields may be overridden.
+    modes: what else --mode= can do with a trained network: mode(task, predict), where the config is
+    that of the run in workdir, in which only volatile fields may be overridden.
 
     Exits 0 when finished, 2 after wrong flags, config or data, 3 when training went non-finite,
     75 when stopped and saved. An exception is taken for the user's to mend, and shown in one line,
@@ -59,13 +61,14 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
         raise ConfigError(
             f"--mode={mode} needs a trained run in --workdir, found none in {workdir}"
         )
+    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn of what is no fault here
     _keep_compiled_programs()
     experiment = build(config)
     if mode == "train":
         fit(experiment, config, workdir)
         print(f"finished: {workdir}")
     else:
-        modes[mode](config, experiment, workdir)
+        modes[mode](experiment.task, load_predictor(experiment, config, workdir))
 
 
 def parse(

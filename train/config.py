@@ -95,9 +95,8 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
         raise ConfigError(f"config.{field.name} must be of type {kind}, got {value!r}")
     if meta["choices"] and value not in meta["choices"]:
         listed = ", ".join(meta["choices"])
-        raise ConfigError(
-            f"config.{field.name} must be one of {listed}, got {value!r}{hint(value, meta['choices'])}"
-        )
+        meant = hint(value, meta["choices"])
+        raise ConfigError(f"config.{field.name} must be one of {listed}, got {value!r}{meant}")
     bounds = (
         ("at least", meta["minimum"], lambda item, bound: item >= bound),
         ("above", meta["above"], lambda item, bound: item > bound),

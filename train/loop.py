@@ -6,6 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from train.checkpoint import Checkpoints
 from train.config import Config
 from train.evaluate import Evaluator
 from train.metrics import Metrics, final_metrics, save_figures
-from train.parallel import MODES
+from train.parallel import MODES, JitMesh
 from train.rundir import log_attempt, open_run, seconds_trained, write_json
 from train.state import TrainState
 from train.step import Window
@@ -57,7 +58,7 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
         log_attempt(workdir, "start", int(state.step))
         attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics)
         try:
-            attempt.run(state, window, empty, bool(restored), stopped)
+            attempt.run(state, window, empty=empty, restored=bool(restored), stopped=stopped)
             end = "finished"
         except Exception as error:
             end = type(error).__name__
@@ -70,33 +71,30 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
         return _write_result(experiment, config, workdir, checkpoints.best_step)
 
 
+@dataclass
 class _Attempt:
     """The loop with what it writes to; `step` is the number of steps taken so far."""
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        config: Config,
-        workdir: Path,
-        devices,
-        checkpoints: Checkpoints,
-        metrics: Metrics,
-    ):
-        self.experiment, self.config, self.workdir = experiment, config, workdir
-        self.devices, self.checkpoints, self.metrics = devices, checkpoints, metrics
-        self.evaluator = Evaluator(experiment.task, devices)
-        self.drawn_at = {round(part * config.steps) for part in config.figures_at}
-        self.step = 0
+    experiment: Experiment
+    config: Config
+    workdir: Path
+    devices: JitMesh
+    checkpoints: Checkpoints
+    metrics: Metrics
+    step: int = 0
+
+    def __post_init__(self):
+        self.evaluator = Evaluator(self.experiment.task, self.devices)
+        self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
 
     def run(
-        self,
-        state: TrainState,
-        window: Window,
-        empty: Window,
-        restored: bool,
-        stopped: list[int],
+        self, state: TrainState, window: Window, *, empty: Window, restored: bool, stopped
     ) -> None:
-        """Go from `state` to the last step; `empty` is what the window is after each log line."""
+        """Go from `state` to the last step.
+
+        empty: what the window is after each line of the log. stopped: holds a signal's number once
+        one has come.
+        """
         config, devices, start = self.config, self.devices, int(state.step)
         self.step = start
         train_step = devices.compile(self.experiment)
@@ -140,7 +138,6 @@ class _Attempt:
             final = list(self.experiment.evals.values())[-1]
             save_figures(self.workdir, self.step, self.experiment.task.figures(predict, final))
         if save:
-            self.metrics.sync()
             self.checkpoints.save(self.step, state, window, objective)
 
     def _evaluate(self, state: TrainState, all_sets: bool) -> float:

@@ -39,12 +39,12 @@ class Metrics:
     """
 
     def __init__(self, workdir: Path, step: int, steps: int):
-        """Cut metrics.jsonl to the lines up to `step` (-1: none) and open it."""
+        """Cut metrics.jsonl to the lines up to `step` (-1: none) and go on from there."""
         kept = [line for line in read_metrics(workdir) if line["step"] <= step]
         part = workdir / "metrics.jsonl.part"
         part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         part.replace(workdir / "metrics.jsonl")
-        self.file = open(workdir / "metrics.jsonl", "a", encoding="utf-8")
+        self.path = workdir / "metrics.jsonl"
         self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
         live = sys.stderr.isatty()
         self.bar = tqdm(
@@ -57,10 +57,15 @@ class Metrics:
         self.bar.update()
 
     def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
-        """Record values under `prefix/`; the line is with the system when this returns."""
+        """Record values under `prefix/`; the line is on the disk when this returns.
+
+        So no checkpoint is ever ahead of metrics.jsonl.
+        """
         named = {f"{prefix}/{name}": value for name, value in values.items()}
-        self.file.write(json.dumps({"step": step, **named}) + "\n")
-        self.file.flush()
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **named}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         for name, value in named.items():
             self.board.add_scalar(name, value, step)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
@@ -79,15 +84,10 @@ class Metrics:
         tqdm.write(text)
         sys.stdout.flush()
 
-    def sync(self) -> None:
-        """Wait until metrics.jsonl is on the disk: a checkpoint must not be ahead of it."""
-        os.fsync(self.file.fileno())
-
     def close(self) -> None:
-        """Close all three."""
+        """Close the bar and TensorBoard's file."""
         self.bar.close()
         self.board.close()
-        self.file.close()
 
 
 def save_figures(workdir: Path, step: int, figures: Mapping[str, Any]) -> None:

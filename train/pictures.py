@@ -36,7 +36,7 @@ def confusion_picture(labels: np.ndarray, guesses: np.ndarray, names: Sequence[s
             axis.text(
                 guess,
                 label,
-                counts[label, guess],
+                str(counts[label, guess]),
                 ha="center",
                 va="center",
                 fontsize=8,

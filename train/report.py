@@ -40,9 +40,9 @@ class Group:
     runs: list[Run]
 
     @property
-    def finished(self) -> list[Run]:
-        """Runs with a result."""
-        return [run for run in self.runs if run.result]
+    def finished(self) -> list[tuple[Run, dict[str, Any]]]:
+        """Runs with a result, each with it."""
+        return [(run, run.result) for run in self.runs if run.result]
 
     @property
     def label(self) -> str:
@@ -51,7 +51,7 @@ class Group:
 
     def values(self, metric: str) -> list[float]:
         """The metric at the end of every finished run."""
-        return [run.result["metrics"][metric] for run in self.finished if run.result]
+        return [result["metrics"][metric] for _, result in self.finished]
 
 
 def load_runs(folder: Path) -> list[Run]:
@@ -87,7 +87,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and half the width of its 95 % interval (Student's t); None for fewer than two values."""
+    """Mean and half its 95 % interval (Student's t), None for fewer than two values."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, None
@@ -105,7 +105,7 @@ def table(groups: Sequence[Group], metric: str) -> str:
             rows.append([*settings, "-", "-", "0", "-"])
             continue
         mean, half = mean_interval(values)
-        seconds = np.mean([run.result["seconds"] for run in group.finished if run.result])
+        seconds = np.mean([result["seconds"] for _, result in group.finished])
         interval = "-" if half is None else f"+- {half:.4f}"
         rows.append([*settings, f"{mean:.4f}", interval, str(len(values)), f"{seconds:.0f}"])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -123,7 +123,7 @@ def table(groups: Sequence[Group], metric: str) -> str:
 
 def curves(groups: Sequence[Group], metric: str) -> Figure:
     """Held-out metric against steps, a line a run, a colour a group; the training loss is faint."""
-    train = "train/" + metric.split("/")[-1]
+    train = "train/" + metric.rpartition("/")[2]
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
     for i, group in enumerate(groups):
@@ -133,7 +133,7 @@ def curves(groups: Sequence[Group], metric: str) -> Figure:
                 label = group.label if name == metric and j == 0 else None
                 axis.plot(*zip(*points, strict=True), color=f"C{i}", label=label, **style)
     axis.set_xlabel("steps")
-    axis.set_ylabel(metric.split("/")[-1].replace("_", " "))
+    axis.set_ylabel(metric.rpartition("/")[2].replace("_", " "))
     axis.set_title(f"{metric} (lines with dots) and {train} (faint), one line a run")
     axis.grid(alpha=0.3)
     axis.legend()
@@ -159,13 +159,13 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
     rows = []
     for group in groups:
         mean, half = mean_interval(group.values(metric))
-        results = [run.result for run in group.finished if run.result]
+        results = [result for _, result in group.finished]
         rows.append(
             {
                 "settings": group.settings,
                 "mean": mean,
                 "interval": half,
-                "seeds": [run.config["seed"] for run in group.finished],
+                "seeds": [run.config["seed"] for run, _ in group.finished],
                 "metrics": {
                     name: [r["metrics"][name] for r in results] for name in results[0]["metrics"]
                 },
@@ -191,16 +191,16 @@ def report(folder: Path, save: str = "", command: str = "") -> str:
     Raises ValueError when there is no finished run, or when `save` is given and one is unfinished.
     """
     runs = load_runs(folder)
-    finished = [run for run in runs if run.result]
+    finished = [(run, run.result) for run in runs if run.result]
     waiting = [run for run in runs if not run.result]
     if not finished:
         raise ValueError(f"there is no finished run in {folder}")
     if save and waiting:
         raise ValueError(f"{waiting[0].path} is not finished: no result is written")
     groups = group_runs(runs)
-    best = min(finished, key=lambda run: run.result["metrics"][run.result["objective"]])
-    curves(groups, best.result["curve"]).savefig(folder / "curves.png", dpi=120)
-    parts = [samples(best), table(groups, best.result["headline"])]
+    best, result = min(finished, key=lambda pair: pair[1]["metrics"][pair[1]["objective"]])
+    curves(groups, result["curve"]).savefig(folder / "curves.png", dpi=120)
+    parts = [samples(best), table(groups, result["headline"])]
     parts += [
         f"not finished: {run.path}, step {run.step} of {run.config['steps']}" for run in waiting
     ]
@@ -208,7 +208,7 @@ def report(folder: Path, save: str = "", command: str = "") -> str:
         f"curves: {folder / 'curves.png'}    pictures of the best run: {best.path / 'figures'}"
     )
     if save:
-        text = json.dumps(summary(groups, best.result["headline"], command), indent=1)
+        text = json.dumps(summary(groups, result["headline"], command), indent=1)
         Path(save).write_text(text + "\n", encoding="utf-8")
         parts.append(f"result: {save}")
     return "\n\n".join(part for part in parts if part)

@@ -141,7 +141,8 @@ def log_attempt(workdir: Path, event: str, step: int, **more: Any) -> None:
 
 
 def seconds_trained(workdir: Path) -> tuple[float, int]:
-    """Return wall-clock seconds of all attempts that ended by themselves, and the number started."""
-    lines = [json.loads(line) for line in open(workdir / "attempts.jsonl", encoding="utf-8")]
+    """Return wall-clock seconds of the attempts that ended by themselves, and how many began."""
+    text = (workdir / "attempts.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
     seconds = sum(line.get("seconds", 0.0) for line in lines)
     return seconds, sum(line["event"] == "start" for line in lines)

@@ -10,8 +10,7 @@ from flax import struct
 from train.task import Batch, Experiment
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """What a step reads and writes.
 
     step: int32, optimizer steps taken. params: trainable variables. opt_state: Optax's.

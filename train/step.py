@@ -12,8 +12,7 @@ from train.state import TrainState, stream
 from train.task import Batch, Experiment, Mean, Task, merge
 
 
-@struct.dataclass
-class Window:
+class Window(struct.PyTreeNode):
     """Training metrics since the last line of the log, kept on the device.
 
     bad_step: the first step whose loss or gradient was not finite; -1 while there is none.

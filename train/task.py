@@ -13,8 +13,7 @@ from flax import struct
 Batch = dict[str, np.ndarray]
 
 
-@struct.dataclass
-class Mean:
+class Mean(struct.PyTreeNode):
     """A mean kept as total and weight, so that parts of any size are merged by addition."""
 
     total: Any

@@ -1,0 +1,48 @@
+"""Four CPU devices, one compile cache, one folder of prepared data for all tests."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# before JAX is imported
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=3, help="kills of tests/test_resume.py")
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    """A small real text: one module of the standard library."""
+    path = tmp_path_factory.mktemp("text") / "argparse.txt"
+    path.write_text(Path(os.__file__).with_name("argparse.py").read_text(encoding="utf-8"))
+    return path
+
+
+@pytest.fixture
+def command():
+    """Run `python -m MODULE ...` or `python FILE ...` in the project, on one device."""
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+
+    def run(*words, **options):
+        return subprocess.run(
+            [sys.executable, *map(str, words)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+
+    return run
