@@ -51,7 +51,7 @@ class Config(SharedConfig):
     heldout_characters: int = option(
         0, "use only so many of each held-out split; 0: all", minimum=0
     )
-    prompt: str = option("\n", "what a sample continues", volatile=True)
+    prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
     sample_length: int = option(400, "characters of a sample", minimum=1, volatile=True)
     temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
 
@@ -96,14 +96,15 @@ class NextCharacter(Task):
     def generate(self, variables) -> str:
         """Prompt and what the model makes of it; the same for the same seed and settings."""
         config = self.config
-        prompt = self.vocabulary.encode(config.prompt or "\n")[None]
+        start = config.prompt or "\n"
+        prompt = self.vocabulary.encode(start)[None]
         carry = self.model.initialize_carry(1)
         if prompt.shape[1] > 1:
             _, carry = self.model.apply(variables, prompt[:, :-1], carry)
         key = stream(jax.random.key(config.seed), "sample", 0)
         options = {"length": config.sample_length, "temperature": config.temperature}
         ids = sample(self.next_logits, variables, carry, prompt[:, -1], key, **options)
-        return config.prompt + self.vocabulary.decode(ids[0].tolist()) + "\n"
+        return start + self.vocabulary.decode(ids[0].tolist()) + "\n"
 
     def next_logits(self, variables, tokens, carry):
         """One step of generation; padding and the unknown character are never drawn."""
@@ -148,5 +149,7 @@ def generate(task: NextCharacter, predict: Predictor) -> None:
     print(task.generate(predict.variables), end="")
 
 
+MODES = {"generate": generate}
+
 if __name__ == "__main__":
-    cli.run(Config, build, modes={"generate": generate})
+    cli.run(Config, build, MODES)

@@ -50,7 +50,9 @@ def test_data_does_not_import_flax_and_launch_imports_only_what_starts_jobs():
 
 @pytest.mark.parametrize("folder", ["nets", "train", "data", "experiments"])
 def test_there_is_no_circle_of_imports(folder):
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(folder)}
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(folder)
+    }
     graph = {name: set(imports(path)) & set(names) for name, path in names.items()}
     while leaves := [name for name, needs in graph.items() if not needs & set(graph)]:
         for name in leaves:

@@ -1,14 +1,16 @@
 """Checkpoints by Orbax: asynchronous, the two latest and the best kept, damage noticed."""
 
+import contextlib
+import gc
 import logging
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from absl import logging as absl_logging
 from orbax.checkpoint import checkpoint_managers
 
 from train.state import TrainState
@@ -47,7 +49,10 @@ class Checkpoints:
         )
         self.folder = folder.absolute()
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy, create=create, enable_background_delete=False
+            preservation_policy=policy,
+            best_fn=lambda metrics: metrics["objective"],
+            best_mode="min",
+            create=create,
         )
         self._open: Callable[[], ocp.CheckpointManager] = lambda: ocp.CheckpointManager(
             self.folder, options=options
@@ -73,30 +78,24 @@ class Checkpoints:
         A damaged one is moved to `damaged-checkpoints` beside the folder, with a warning.
         """
         for step in sorted(self.manager.all_steps(), reverse=True):
-            try:
-                return self.restore(step, state, window)
-            except Exception as error:  # Orbax and TensorStore raise many types, some bare
-                aside = self.folder.parent / "damaged-checkpoints" / str(step)
-                aside.parent.mkdir(exist_ok=True)
-                self.manager.close()
-                (self.folder / str(step)).rename(aside)
-                self.manager = self._open()
-                reason = str(error).strip().split("\n")[0][:100]
-                warn(f"checkpoint {step} is damaged ({reason}); moved to {aside}")
+            with _quiet():
+                try:
+                    return self.restore(step, state, window)
+                except Exception as error:  # Orbax and TensorStore raise many types, some bare
+                    reason = str(error).strip().split("\n")[0][:100]
+            aside = self.folder.parent / "damaged-checkpoints" / str(step)
+            aside.parent.mkdir(exist_ok=True)
+            self.manager.close()
+            (self.folder / str(step)).rename(aside)
+            self.manager = self._open()
+            warn(f"checkpoint {step} is damaged ({reason}); moved to {aside}")
         return None
 
     def restore(self, step: int, state: TrainState, window: Window) -> tuple[TrainState, Window]:
         """Restore one checkpoint; raises ValueError when its checksum does not fit."""
         like = {"state": state, "window": window, "checksum": jnp.uint32(0)}
-        # TensorStore's readers log the traceback that is raised here as well
-        level = absl_logging.get_verbosity()
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-        absl_logging.set_verbosity(absl_logging.FATAL)
-        try:
-            abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-            tree = self.manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        finally:
-            absl_logging.set_verbosity(level)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        tree = self.manager.restore(step, args=ocp.args.StandardRestore(abstract))
         found = tree.pop("checksum")
         if int(self._checksum(tree)) != int(found):
             raise ValueError("its bytes do not give the checksum that was saved with them")
@@ -111,3 +110,20 @@ class Checkpoints:
         """Wait until everything is on disk."""
         self.manager.wait_until_finished()
         self.manager.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Orbax's readers from printing what is raised as well, when they fail and when they go."""
+    loggers = [logging.getLogger("asyncio"), logging.getLogger("absl")]
+    levels = [logger.level for logger in loggers]
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

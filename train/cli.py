@@ -82,13 +82,13 @@ def parse(
     flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
     flags.DEFINE_enum("mode", "train", list(modes), "what to do", flag_values=values)
     flags.DEFINE_string("flagfile", "", "file of flags, one a line", flag_values=values)
-    holder = config_flags.DEFINE_config_dataclass("config", config_class(), flag_values=values)
     names = [field.name for field in dataclasses.fields(config_class)]
-    for word in argv[1:]:
+    for word in argv[1:]:  # before the definition, which reads sys.argv and knows no such error
         if word.startswith("--config."):
             name = word.removeprefix("--config.").split("=")[0]
             if name not in names:
                 raise ConfigError(f"there is no --config.{name}{hint(name, names)}")
+    holder = config_flags.DEFINE_config_dataclass("config", config_class(), flag_values=values)
     try:
         rest = values(argv)
     except flags.Error as error:

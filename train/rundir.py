@@ -127,8 +127,10 @@ def open_run(workdir: Path, config: Config, provenance: Mapping[str, Any]) -> It
             )
         write_json(path, facts)
         write_json(workdir / "environment.json", environment())
-        flags = "".join(f"--config.{k}={v}\n" for k, v in dataclasses.asdict(config).items())
-        (workdir / "flags.txt").write_text(flags, encoding="utf-8")
+        fields = dataclasses.asdict(config).items()
+        flags = [f"--config.{name}={value}" for name, value in fields]
+        lines = [flag for flag in flags if "\n" not in flag]  # a prompt may hold what a line cannot
+        (workdir / "flags.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         write_json(workdir / "config.json", as_plain(config))
         yield
 

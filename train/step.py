@@ -75,7 +75,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        norm = optax.global_norm(gradient)
+        norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(means["loss"].value) & jnp.isfinite(norm)
         bad_step = jnp.where((window.bad_step < 0) & ~finite, state.step + 1, window.bad_step)
         means = merge(window.means, {**means, "grad_norm": Mean(norm, jnp.float32(1))})

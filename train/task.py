@@ -23,7 +23,8 @@ class Mean(struct.PyTreeNode):
     def of(cls, values, mask=None) -> "Mean":
         """Mean of `values`, any shape, where `mask` (same shape, non-zero = counts) allows.
 
-        Values under a zero of the mask may be NaN. Raises ValueError when the shapes differ.
+        Values under a zero of the mask may be NaN; a gradient is finite only when what they were
+        computed from is. Raises ValueError when the shapes differ.
         """
         values = jnp.asarray(values, jnp.float32)
         if mask is None:

@@ -1,0 +1,104 @@
+"""A small task that every test of the training code can afford."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from train.config import Config
+from train.optimizer import make_optimizer
+from train.task import Experiment, Mean, Task
+
+
+class Running(nn.Module):
+    """Linear map of x and of a running sum of x, with dropout and batch statistics as options."""
+
+    features: int = 2
+    dropout: float = 0.0
+    count_calls: bool = False
+
+    @nn.compact
+    def __call__(self, x, carry, *, train: bool = False):
+        if self.count_calls:
+            calls = self.variable("stats", "calls", lambda: jnp.zeros(()))
+            if train:
+                calls.value = calls.value + 1
+        carry = carry + x
+        x = nn.Dropout(self.dropout, deterministic=not train)(jnp.concatenate([x, carry], -1))
+        return nn.Dense(self.features, name="dense")(x), carry
+
+
+class Regression(Task):
+    """Squared error of rows that the mask lets through."""
+
+    headline = "error"
+
+    def __init__(self, **options):
+        self.model = Running(**options)
+
+    def inputs(self, batch, carry):
+        return batch["x"], carry
+
+    def init_carry(self, batch):
+        return jnp.zeros(batch["x"].shape)
+
+    def split_outputs(self, out):
+        return out
+
+    def means(self, outputs, batch):
+        error = jnp.square(outputs - batch["y"]).sum(-1)
+        return {"loss": Mean.of(error, batch["mask"]), "error": Mean.of(error, batch["mask"])}
+
+    def scores(self, predict, batches):
+        outputs = [np.asarray(predict(batch)[0])[batch["mask"] > 0] for batch in batches]
+        return {"largest": float(np.max(np.concatenate(outputs)))}
+
+    def figures(self, predict, batches):
+        return {"kernel": str(np.asarray(predict.variables["params"]["dense"]["kernel"]).shape)}
+
+
+def batch_at(step, rows=8, real=None, bad=()):
+    """Rows of x and a target linear in x; the last ones masked, with garbage under the mask."""
+    rng = np.random.default_rng(step)
+    x = rng.standard_normal((rows, 3)).astype(np.float32)
+    y = x[:, :2] * np.float32(2.0) - x[:, 1:] + 1
+    mask = (np.arange(rows) < (rows if real is None else real)).astype(np.float32)
+    y[mask == 0] = 1e3
+    if step in bad:
+        y[0] = np.inf
+    return {"x": x, "y": y, "mask": mask}
+
+
+@pytest.fixture
+def small_config():
+    """Make a config of a run that takes a second."""
+
+    def make(**changes):
+        defaults = {
+            "steps": 12,
+            "batch_size": 8,
+            "learning_rate": 0.05,
+            "log_every": 3,
+            "eval_every": 6,
+            "save_every": 4,
+        }
+        return Config(**{**defaults, **changes})
+
+    return make
+
+
+@pytest.fixture
+def regression():
+    """Make the experiment for a config; `train` may be replaced by another step -> batch."""
+
+    def make(config, train=None, evals=None, **options):
+        return Experiment(
+            task=Regression(**options),
+            optimizer=make_optimizer(config),
+            train=train or (lambda step: batch_at(step, config.batch_size, real=5 + step % 4)),
+            evals=evals
+            or {"validation": [batch_at(900), batch_at(901, real=3)], "test": [batch_at(902)]},
+            provenance={"rows": "drawn"},
+        )
+
+    return make

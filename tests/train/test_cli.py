@@ -1,0 +1,208 @@
+"""The command line: one clear line on stderr, no traceback, nothing written, the right exit code."""
+
+import dataclasses
+import json
+import sys
+
+import pytest
+
+from experiments import char_lm, lenet5
+from train import cli
+from train.config import Config, ConfigError, hint, option
+
+SHORT = [
+    "--config.steps=2",
+    "--config.batch_size=4",
+    "--config.hidden=5",
+    "--config.window=6",
+    "--config.heldout_characters=60",
+    "--config.sample_length=20",
+]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run an experiment's command line in this process: (exit code, stdout, stderr)."""
+
+    def run(module, *words):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
+        code = 0
+        try:
+            cli.run(module.Config, module.build, getattr(module, "MODES", None))
+        except SystemExit as stop:
+            code = stop.code
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+def refused(result, *parts):
+    code, out, err = result
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in out + err
+    for part in parts:
+        assert part in err, (part, err)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--config.sed=4"], ["no --config.sed", "did you mean seed?"]),
+        (["--config.hiden=4"], ["did you mean hidden?"]),
+        (["--wrkdir=x"], ["wrkdir", "workdir"]),
+        (["--config.steps=many"], ["--config.steps=many", "many"]),
+        (["--config.steps=1.5"], ["--config.steps=1.5"]),
+        (["--config.figures_at=soon"], ["config.figures_at", "tuple of numbers", "soon"]),
+        (["--config.batch_size=0"], ["config.batch_size must be at least 1, got 0"]),
+        (["--config.steps=-3"], ["config.steps must be at least 1, got -3"]),
+        (["--config.learning_rate=0"], ["config.learning_rate must be above 0"]),
+        (["--config.learning_rate=nan"], ["config.learning_rate"]),
+        (["--config.dropout=1.5"], ["config.dropout must be at most 0.95"]),
+        (["--config.optimizer=adm"], ["adm", "did you mean adam?"]),
+        (["--config.cell=ltsm"], ["rnn, gru, lstm", "did you mean lstm?"]),
+        (["--config.precision=float16"], ["float32, bfloat16"]),
+        (["--mode=generat"], ["generat"]),
+        (["--config"], ["config"]),
+        (["stray"], ["stray"]),
+        (["--config.dataset=tiny_shakespear"], ["tiny_shakespear", "there are", "python_source"]),
+        (["--config.dataset=tiny_shakespeare"], ["not prepared", "tfds build tiny_shakespeare"]),
+        (["--config.dataset=digits"], ["digits", "text"]),
+        (["--config.dataset=text:/nowhere/at/all"], ["/nowhere/at/all"]),
+        (["--config.batch_size=6"], ["multiple of the 4 devices"]),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(run, tmp_path, words, parts):
+    workdir = tmp_path / "run"
+    refused(run(char_lm, f"--workdir={workdir}", *SHORT, *words), *parts)
+    assert not workdir.exists()
+
+
+def test_missing_workdir_is_refused(run):
+    refused(run(lenet5), "--workdir=DIR is needed")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b"", ["no text in"]),
+        (b" \n \n", ["no text in"]),
+        (b"abc\xffdef" * 100, ["not UTF-8", "byte 3"]),
+        (b"to be or not to be", ["has 16 characters", "config.window", "need 25"]),
+    ],
+)
+def test_bad_text_is_refused_in_one_line(run, tmp_path, content, parts):
+    (tmp_path / "text").write_bytes(content)
+    words = [f"--workdir={tmp_path / 'run'}", f"--config.dataset=text:{tmp_path / 'text'}", *SHORT]
+    refused(run(char_lm, *words), *parts, str(tmp_path / "text") if b"be" not in content else "16")
+    assert not (tmp_path / "run").exists()
+
+
+def test_workdir_that_cannot_be_written_is_refused(run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    refused(run(lenet5, f"--workdir={tmp_path / 'file' / 'run'}"), "cannot write", "not a folder")
+    refused(run(lenet5, f"--workdir={tmp_path / 'file'}"), "cannot write", "not a folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_run_then_generate_then_other_config(run, tmp_path, text_file):
+    workdir = tmp_path / "run"
+    words = [f"--workdir={workdir}", f"--config.dataset=text:{text_file}", *SHORT]
+    code, out, _ = run(char_lm, *words)
+    assert code == 0
+    assert "heldout/bits_per_character" in out
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+
+    code, out, _ = run(char_lm, *words)
+    assert code == 0
+    assert "is finished at step 2" in out
+
+    refused(
+        run(char_lm, *words, "--config.hidden=7", "--config.cell=rnn"),
+        "made with another config",
+        "cell 'gru' there, 'rnn' here; hidden 5 there, 7 here",
+        "Give another --workdir",
+    )
+    code, out, _ = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=def ")
+    assert code == 0
+    assert out.startswith("def ")
+    assert len(out) == len("def ") + 20 + 1
+    again = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=def ")[1]
+    assert again == out
+    hot = ["--config.prompt=def ", "--config.temperature=3.0", "--config.sample_length=50"]
+    assert run(char_lm, f"--workdir={workdir}", "--mode=generate", *hot)[1] != out
+    refused(
+        run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.cell=rnn"),
+        "made with another config",
+    )
+    after = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    assert after == before
+
+
+def test_flags_of_a_run_make_it_again(run, tmp_path, text_file):
+    words = [f"--config.dataset=text:{text_file}", *SHORT, "--config.figures_at=(0.0,)"]
+    assert run(char_lm, f"--workdir={tmp_path / 'a'}", *words)[0] == 0
+    flagfile = f"--flagfile={tmp_path / 'a' / 'flags.txt'}"
+    assert run(char_lm, f"--workdir={tmp_path / 'b'}", flagfile)[0] == 0
+    for name in ("config.json", "metrics.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_generating_without_a_run_is_refused(run, tmp_path):
+    refused(run(char_lm, f"--workdir={tmp_path}", "--mode=generate"), "needs a trained run")
+
+
+def test_help_lists_every_field_with_its_default(run):
+    code, out, _ = run(char_lm, "--help")
+    assert code == 0
+    assert out.startswith("Character language model")
+    for field in dataclasses.fields(char_lm.Config):
+        assert f"--config.{field.name}={field.default}" in out
+
+
+def test_defects_keep_their_traceback(monkeypatch, tmp_path):
+    def broken(config):
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path}"])
+    with pytest.raises(ValueError, match="a defect"):
+        cli.run(Config, broken)
+
+
+def test_exit_codes_of_a_real_process(command, tmp_path, text_file):
+    words = ["-m", "experiments.char_lm", f"--config.dataset=text:{text_file}", *SHORT]
+    bad = command(*words, f"--workdir={tmp_path / 'a'}", "--config.cell=x")
+    assert (bad.returncode, bad.stderr.count("\n"), bad.stdout) == (2, 1, "")
+    diverging = ["--config.steps=40", "--config.optimizer=sgd", "--config.learning_rate=1e38"]
+    lost = command(*words, f"--workdir={tmp_path / 'b'}", *diverging, "--config.clip_norm=0")
+    assert lost.returncode == 3
+    assert "not finite at step" in lost.stderr
+    assert "Traceback" not in lost.stderr
+    attempts = (tmp_path / "b" / "attempts.jsonl").read_text().splitlines()
+    assert json.loads(attempts[-1])["event"] == "NonFiniteError"
+    assert (tmp_path / "b" / "checkpoints" / "0").is_dir()
+
+
+def test_config_checks_types_set_from_python():
+    with pytest.raises(ConfigError, match="config.steps must be of type int, got '5'"):
+        Config(steps="5").check()
+    with pytest.raises(ConfigError, match="config.momentum must be of type float, got True"):
+        Config(momentum=True).check()
+    Config(learning_rate=1).check()
+
+
+def test_hint_names_the_nearest_or_nothing():
+    assert hint("sed", ["seed", "steps"]) == " (did you mean seed?)"
+    assert hint("qqq", ["seed", "steps"]) == ""
+
+
+def test_option_needs_no_bounds():
+    @dataclasses.dataclass(kw_only=True)
+    class Extended(Config):
+        flag: bool = option(False, "a switch")
+
+    Extended(flag=True).check()
+    with pytest.raises(ConfigError, match="config.flag must be of type bool, got 1"):
+        Extended(flag=1).check()

@@ -1,0 +1,250 @@
+"""The loop: order, logs, resume, stopping; on a task that takes a second."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train.conftest import batch_at
+from train import loop
+from train.config import ConfigError
+from train.loop import NonFiniteError, PreemptedError, fit
+from train.metrics import read_metrics
+
+
+def final_state(workdir, experiment, config):
+    """Arrays of the last checkpoint."""
+    from train.checkpoint import Checkpoints
+    from train.parallel import JitMesh
+
+    checkpoints = Checkpoints(workdir / "checkpoints", create=False)
+    like = JitMesh(config.batch_size).init(experiment, config.seed, experiment.train(0))
+    state, _ = checkpoints.restore(config.steps, *like)
+    checkpoints.close()
+    return jax.tree.leaves((state.params, state.opt_state, state.model_state, state.carry))
+
+
+def assert_same_ending(a, b, experiment, config):
+    assert (a / "metrics.jsonl").read_bytes() == (b / "metrics.jsonl").read_bytes()
+    pairs = zip(final_state(a, experiment, config), final_state(b, experiment, config), strict=True)
+    for x, y in pairs:
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_run_leaves_its_directory(tmp_path, regression, small_config):
+    config = small_config()
+    result = fit(regression(config), config, tmp_path / "run")
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {
+        "config.json",
+        "flags.txt",
+        "environment.json",
+        "data.json",
+        "metrics.jsonl",
+        "result.json",
+        "attempts.jsonl",
+        "checkpoints",
+        "figures",
+    } <= files
+    assert any(name.startswith("events.out.tfevents") for name in files)
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    assert result["headline"] == "test/error"
+    assert result["step"] == 12
+    assert result["metrics"]["validation/loss"] < 8.0
+    assert "--config.steps=12" in (tmp_path / "run" / "flags.txt").read_text().splitlines()
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["versions"]["jax"] == jax.__version__
+    assert len(environment["devices"]) == 4
+
+
+def test_lines_come_in_order_and_at_their_steps(tmp_path, regression, small_config):
+    config = small_config(figures_at=(0.0, 0.75))
+    fit(regression(config), config, tmp_path)
+    lines = [(line["step"], sorted(line)[-1].split("/")[0]) for line in read_metrics(tmp_path)]
+    assert lines == [
+        (0, "validation"),
+        (3, "train"),
+        (6, "train"),
+        (6, "validation"),
+        (9, "train"),
+        (12, "train"),
+        (12, "validation"),
+        (12, "test"),
+    ]
+    figures = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert figures == ["kernel-0000000.txt", "kernel-0000009.txt"]
+    assert (tmp_path / "figures" / figures[0]).read_text() == "(6, 2)"
+
+
+def test_training_lines_are_totals_over_weights_of_their_window(tmp_path, regression, small_config):
+    config = small_config(optimizer="sgd", learning_rate=1e-12, eval_every=100)
+    experiment = regression(config)
+    fit(experiment, config, tmp_path)
+    first = next(line for line in read_metrics(tmp_path) if "train/loss" in line)
+    kernel, bias = (
+        np.asarray(x, np.float64)
+        for x in jax.tree.leaves(final_state_params(experiment, config))[::-1]
+    )
+    total, weight, carry = 0.0, 0.0, np.zeros((8, 3))
+    for step in range(3):
+        batch = experiment.train(step)
+        carry = carry + batch["x"]
+        error = np.concatenate([batch["x"], carry], 1) @ kernel + bias - batch["y"]
+        real = batch["mask"] > 0
+        total, weight = total + (error[real] ** 2).sum(), weight + real.sum()
+    assert first["train/loss"] == pytest.approx(total / weight, rel=1e-5)
+
+
+def final_state_params(experiment, config):
+    from train.parallel import JitMesh
+
+    return JitMesh(8).init(experiment, config.seed, experiment.train(0))[0].params
+
+
+def test_scores_and_means_of_evaluation_count_real_rows_only(tmp_path, regression, small_config):
+    config = small_config(steps=1)
+    experiment = regression(config, evals={"test": [batch_at(5, real=6), batch_at(6, real=1)]})
+    fit(experiment, config, tmp_path)
+    last = read_metrics(tmp_path)[-1]
+    kernel, bias = None, None
+    leaves = final_state(tmp_path, experiment, config)
+    bias, kernel = (np.asarray(x, np.float64) for x in leaves[:2])
+    outputs, errors, carry = [], [], np.zeros((8, 3))
+    for step, real in ((5, 6), (6, 1)):
+        batch = batch_at(step, real=real)
+        carry = carry + batch["x"]
+        out = np.concatenate([batch["x"], carry], 1) @ kernel + bias
+        errors += list(((out - batch["y"]) ** 2).sum(1)[:real])
+        fresh = np.concatenate([batch["x"], batch["x"]], 1) @ kernel + bias
+        outputs += list(fresh[:real].ravel())
+    assert last["test/loss"] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert last["test/largest"] == pytest.approx(max(outputs), rel=1e-5)
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_stopped_at_every_step_and_resumed_the_ending_is_the_same(
+    tmp_path, regression, small_config, parallel
+):
+    config = small_config(parallel=parallel, steps=7)
+    whole = regression(config, dropout=0.3, count_calls=True)
+    fit(whole, config, tmp_path / "whole")
+    stop_at = iter(range(1, 7))
+    target = [next(stop_at)]
+
+    def stopping(step):
+        if step == target[0]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch_at(step, 8, real=5 + step % 4)
+
+    stopped = 0
+    while True:
+        try:
+            fit(
+                regression(config, train=stopping, dropout=0.3, count_calls=True),
+                config,
+                tmp_path / "stopped",
+            )
+            break
+        except PreemptedError as error:
+            assert "the same command goes on" in str(error)
+            stopped += 1
+            target[0] = next(stop_at, None)
+    assert stopped >= 4
+    assert_same_ending(tmp_path / "whole", tmp_path / "stopped", whole, config)
+    lines = (tmp_path / "stopped" / "attempts.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    assert events == ["start", "PreemptedError"] * stopped + ["start", "finished"]
+
+
+def test_run_goes_on_in_the_other_mode(tmp_path, regression, small_config):
+    config = small_config(steps=6)
+    fit(regression(config), config, tmp_path / "whole")
+
+    def stopping(step):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch_at(step, 8, real=5 + step % 4)
+
+    with pytest.raises(PreemptedError, match="SIGINT"):
+        fit(regression(config, train=stopping), config, tmp_path / "mixed")
+    other = small_config(steps=6, parallel="pmap")
+    fit(regression(other), other, tmp_path / "mixed")
+    experiment = regression(config)
+    ends = [final_state(tmp_path / name, experiment, config) for name in ("whole", "mixed")]
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_non_finite_loss_names_the_step_and_keeps_the_last_good_checkpoint(
+    tmp_path, regression, small_config
+):
+    config = small_config()
+    bad = regression(config, train=lambda step: batch_at(step, bad=(6, 7)))
+    with pytest.raises(NonFiniteError, match="not finite at step 7") as caught:
+        fit(bad, config, tmp_path)
+    assert caught.value.exit_code == 3
+    assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [4, 6]
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_non_finite_held_out_loss_stops_as_well(tmp_path, regression, small_config):
+    config = small_config()
+    evals = {"validation": [batch_at(1, bad=(1,))]}
+    with pytest.raises(NonFiniteError, match="validation/loss is inf at step 0"):
+        fit(regression(config, evals=evals), config, tmp_path)
+
+
+def test_one_batch_is_learned_by_heart(tmp_path, regression, small_config):
+    config = small_config(
+        steps=120, learning_rate=0.3, schedule="cosine", log_every=60, eval_every=120
+    )
+    experiment = regression(config, train=lambda step: {**batch_at(0)}, evals={"t": [batch_at(0)]})
+    # without the carry the target is linear in x
+    experiment.task.init_carry = lambda batch: np.zeros(batch["x"].shape, np.float32)
+    experiment.task.split_outputs = lambda out: (out[0], np.zeros((8, 3), np.float32))
+    result = fit(experiment, config, tmp_path)
+    assert result["metrics"]["t/loss"] < 1e-2
+
+
+def test_a_second_process_is_kept_out(tmp_path, regression, small_config):
+    config = small_config(steps=2)
+
+    def meanwhile(step):
+        with pytest.raises(ConfigError, match="in use by another process"):
+            fit(regression(config), config, tmp_path)
+        return batch_at(step)
+
+    fit(regression(config, train=meanwhile), config, tmp_path)
+
+
+def test_other_data_is_refused(tmp_path, regression, small_config):
+    config = small_config(steps=2)
+    experiment = regression(config)
+    fit(experiment, config, tmp_path)
+    changed = loop.Experiment(
+        experiment.task, experiment.optimizer, experiment.train, experiment.evals, {"rows": "new"}
+    )
+    with pytest.raises(ConfigError, match="other data: .*drawn.*new"):
+        fit(changed, config, tmp_path)
+
+
+def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path, regression, small_config):
+    config = small_config()
+    experiment = regression(config)
+    fit(experiment, config, tmp_path / "whole")
+
+    def stopping(step):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch_at(step, 8, real=5 + step % 4)
+
+    with pytest.raises(PreemptedError):
+        fit(regression(config, train=stopping), config, tmp_path / "cut")
+    with open(tmp_path / "cut" / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 11, "train/loss": 1.0}\n{"step": 12, "tra')
+    fit(experiment, config, tmp_path / "cut")
+    assert_same_ending(tmp_path / "whole", tmp_path / "cut", experiment, config)

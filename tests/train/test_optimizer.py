@@ -1,0 +1,96 @@
+"""Optimizers and schedules against their formulas in numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from train.config import Config
+from train.optimizer import make_optimizer, make_schedule
+
+PARAMS = {"kernel": np.array([[1.0, -2.0]], np.float32), "bias": np.array([0.5], np.float32)}
+GRADIENTS = [
+    {"kernel": np.array([[0.3, 0.4]], np.float32), "bias": np.array([-0.2], np.float32)},
+    {"kernel": np.array([[-0.4, 0.2]], np.float32), "bias": np.array([0.6], np.float32)},
+]
+
+
+def updated(config):
+    """Parameters after the two gradients."""
+    optimizer = make_optimizer(config)
+    params, state = PARAMS, optimizer.init(PARAMS)
+    for gradient in GRADIENTS:
+        updates, state = optimizer.update(gradient, state, params)
+        params = jax.tree.map(lambda p, u: p + u, params, updates)
+    return params
+
+
+def by_hand(config):
+    """The same in numpy, parameter by parameter."""
+    result = {}
+    for name, value in PARAMS.items():
+        p = value.astype(np.float64)
+        m, v = np.zeros_like(p), np.zeros_like(p)
+        l2 = config.weight_decay if name == "kernel" else 0.0
+        for t, gradients in enumerate(GRADIENTS, start=1):
+            g = gradients[name].astype(np.float64)
+            if config.clip_norm:
+                norm = np.sqrt(sum((x.astype(np.float64) ** 2).sum() for x in gradients.values()))
+                g = g * min(1.0, config.clip_norm / norm)
+            if config.optimizer != "adamw":
+                g = g + l2 * p
+            if config.optimizer == "sgd":
+                step = g
+            elif config.optimizer == "momentum":
+                m = config.momentum * m + g
+                step = m
+            else:
+                m = 0.9 * m + 0.1 * g
+                v = config.beta2 * v + (1 - config.beta2) * g * g
+                step = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - config.beta2**t)) + 1e-8)
+            if config.optimizer == "adamw":
+                step = step + l2 * p
+            p = p - config.learning_rate * step
+        result[name] = p
+    return result
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
+@pytest.mark.parametrize("clip_norm", [0.0, 0.25])
+def test_two_updates_are_those_of_the_formula(optimizer, clip_norm):
+    config = Config(
+        optimizer=optimizer,
+        learning_rate=0.1,
+        weight_decay=0.05,
+        momentum=0.8,
+        beta2=0.95,
+        clip_norm=clip_norm,
+    )
+    found, expected = updated(config), by_hand(config)
+    for name in PARAMS:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+
+
+def test_weight_decay_leaves_biases_alone():
+    with_decay = updated(Config(optimizer="sgd", weight_decay=0.5))
+    without = updated(Config(optimizer="sgd"))
+    np.testing.assert_array_equal(with_decay["bias"], without["bias"])
+    assert np.abs(with_decay["kernel"] - without["kernel"]).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"schedule": "constant"}, {0: 2.0, 99: 2.0}),
+        ({"schedule": "constant", "warmup_steps": 10}, {0: 0.0, 5: 1.0, 10: 2.0, 50: 2.0}),
+        ({"schedule": "step", "decay_every": 20, "decay_factor": 0.5}, {19: 2.0, 20: 1.0, 45: 0.5}),
+        (
+            {"schedule": "cosine", "decay_factor": 0.1, "warmup_steps": 20},
+            {10: 1.0, 20: 2.0, 60: 2.0 * 0.55, 100: 0.2},
+        ),
+    ],
+)
+def test_schedules(changes, expected):
+    schedule = make_schedule(Config(steps=100, learning_rate=2.0, **changes))
+    for step, rate in expected.items():
+        np.testing.assert_allclose(float(schedule(jnp.int32(step))), rate, rtol=1e-5, atol=1e-7)
