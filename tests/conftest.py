@@ -5,16 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
-# before JAX is imported
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+# before JAX is imported; four devices on fewer cores would else wait for one another too long
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=4 "
+    "--xla_cpu_collective_call_terminate_timeout_seconds=600"
+)
+os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
-
-import pytest
 
 
 def pytest_addoption(parser):
@@ -32,17 +36,16 @@ def text_file(tmp_path_factory):
 @pytest.fixture
 def command():
     """Run `python -m MODULE ...` or `python FILE ...` in the project, on one device."""
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    one_device = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
 
-    def run(*words, **options):
+    def run(*words, environment=None):
         return subprocess.run(
             [sys.executable, *map(str, words)],
             cwd=ROOT,
-            env=environment,
+            env=environment or one_device,
             capture_output=True,
             text=True,
             check=False,
-            **options,
         )
 
     return run

@@ -114,7 +114,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax's readers from printing what is raised as well, when they fail and when they go."""
+    """Keep Orbax's readers from printing what is raised as well."""
     loggers = [logging.getLogger("asyncio"), logging.getLogger("absl")]
     levels = [logger.level for logger in loggers]
     hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None

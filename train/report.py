@@ -16,6 +16,8 @@ from absl import flags
 from matplotlib.figure import Figure
 from scipy import stats
 
+NOT_SETTINGS = ("seed", "data_dir")  # runs that differ in these alone are of one group
+
 
 @dataclass(frozen=True)
 class Run:
@@ -77,7 +79,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     varying = [
         name
         for name in names
-        if name != "seed" and len({json.dumps(run.config.get(name)) for run in runs}) > 1
+        if name not in NOT_SETTINGS and len({json.dumps(run.config.get(name)) for run in runs}) > 1
     ]
     groups: dict[str, Group] = {}
     for run in runs:
@@ -172,7 +174,7 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
                 "seconds": [r["seconds"] for r in results],
             }
         )
-    config = {k: v for k, v in runs[0].config.items() if k not in {"seed", "data_dir"}}
+    config = {k: v for k, v in runs[0].config.items() if k not in NOT_SETTINGS}
     return {
         "command": command,
         "date": datetime.now(UTC).date().isoformat(),

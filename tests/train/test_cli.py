@@ -1,4 +1,4 @@
-"""The command line: one clear line on stderr, no traceback, nothing written, the right exit code."""
+"""The command line: one clear line on stderr, no traceback, nothing written, an exit code."""
 
 import dataclasses
 import json
@@ -186,9 +186,9 @@ def test_exit_codes_of_a_real_process(command, tmp_path, text_file):
 
 
 def test_config_checks_types_set_from_python():
-    with pytest.raises(ConfigError, match="config.steps must be of type int, got '5'"):
+    with pytest.raises(ConfigError, match=r"config\.steps must be of type int, got '5'"):
         Config(steps="5").check()
-    with pytest.raises(ConfigError, match="config.momentum must be of type float, got True"):
+    with pytest.raises(ConfigError, match=r"config\.momentum must be of type float, got True"):
         Config(momentum=True).check()
     Config(learning_rate=1).check()
 
@@ -204,5 +204,5 @@ def test_option_needs_no_bounds():
         flag: bool = option(False, "a switch")
 
     Extended(flag=True).check()
-    with pytest.raises(ConfigError, match="config.flag must be of type bool, got 1"):
+    with pytest.raises(ConfigError, match=r"config\.flag must be of type bool, got 1"):
         Extended(flag=1).check()

@@ -1,0 +1,46 @@
+# Every command builds .venv by itself when it is missing or older than requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_FLAGS ?=
+KILLS ?= 50
+
+.PHONY: demo test lint bench results soak lock clean
+
+demo: .venv/ready
+	$(BIN)/python launch.py --experiment=char_lm --workdir=runs/demo --workers=2 \
+	  --sweep=cell=rnn,gru,lstm --sweep=seed=0..1 --config.hidden=128 --config.steps=800 \
+	  --config.eval_every=200 --config.heldout_characters=50000 $(DEMO_FLAGS)
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready
+	$(BIN)/python -m bench.loop
+
+results: .venv/ready
+	$(BIN)/python -m train.table experiments
+
+soak: .venv/ready
+	$(BIN)/python -m pytest tests/test_resume.py -s --kills=$(KILLS)
+
+lock: .venv/ready
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml \
+	  --output-file requirements.lock
+
+clean:
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 to 3.13 is needed; give one with PYTHON=..." >&2; exit 2; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $<
+	touch $@

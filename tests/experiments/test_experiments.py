@@ -1,0 +1,148 @@
+"""Every file of experiments/: two steps, both modes and precisions; every field is read."""
+
+import ast
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import char_lm
+from train.config import Config as SharedConfig
+from train.loop import fit
+from train.metrics import read_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
+SMALL = {
+    "steps": 2,
+    "batch_size": 8,
+    "log_every": 1,
+    "hidden": 8,
+    "window": 8,
+    "heldout_characters": 200,
+    "sample_length": 20,
+}
+
+
+def small(module, text_file, **changes):
+    """Config of a run of two steps, as far as the experiment has these fields."""
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    values = {name: value for name, value in {**SMALL, **changes}.items() if name in names}
+    if "window" in names:
+        values["dataset"] = f"text:{text_file}"
+    return module.Config(**values)
+
+
+@pytest.fixture(params=NAMES)
+def module(request):
+    return importlib.import_module(f"experiments.{request.param}")
+
+
+def test_two_steps_leave_finite_metrics_and_pictures(module, tmp_path, text_file):
+    config = small(module, text_file)
+    config.check()
+    result = fit(module.build(config), config, tmp_path)
+    assert result["headline"] in result["metrics"]
+    assert result["curve"] in result["metrics"]
+    assert all(np.isfinite(value) for value in result["metrics"].values())
+    pictures = list((tmp_path / "figures").iterdir())
+    assert pictures
+    for path in pictures:
+        assert path.suffix in (".png", ".txt")
+        assert path.stat().st_size > 20
+
+
+@pytest.mark.parametrize("changes", [{"parallel": "pmap"}, {"precision": "bfloat16"}])
+def test_the_other_modes_give_nearly_the_same(module, tmp_path, text_file, changes):
+    losses = []
+    for name, more in (("plain", {}), ("other", changes)):
+        config = small(module, text_file, figures_at=(), **more)
+        fit(module.build(config), config, tmp_path / name)
+        lines = read_metrics(tmp_path / name)
+        losses.append([line["train/loss"] for line in lines if "train/loss" in line])
+    tolerance = 1e-5 if "parallel" in changes else 3e-2
+    np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)
+    assert "parallel" in changes or losses[0] != losses[1]
+
+
+def test_parameters_stay_float32_in_bfloat16(module, text_file):
+    config = small(module, text_file, precision="bfloat16")
+    experiment = module.build(config)
+    batch = experiment.train(0)
+    task = experiment.task
+    args = task.inputs(batch, task.init_carry(batch))
+    variables = jax.eval_shape(lambda: task.model.init(jax.random.key(0), *args))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
+    outputs, carry = jax.eval_shape(
+        lambda v: task.split_outputs(task.model.apply(v, *args)), variables
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves((outputs, carry))} == {np.dtype("float32")}
+
+
+def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
+    def batches(seed):
+        experiment = module.build(small(module, text_file, seed=seed))
+        return [experiment.train(step) for step in (3, 0, 3)]
+
+    first, again, other = batches(0), batches(0), batches(1)
+    for a, b in zip(first, again, strict=True):
+        assert all(np.array_equal(a[key], b[key]) for key in a)
+    assert all(np.array_equal(first[0][key], first[2][key]) for key in first[0])
+    assert any(not np.array_equal(first[0][key], other[0][key]) for key in first[0])
+
+
+def read_fields(paths):
+    """Names of attributes that are read from something called config, in some files."""
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                owner = node.value
+                name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+                if name == "config":
+                    found.add(node.attr)
+    return found
+
+
+def test_every_field_of_every_config_is_read(module):
+    shared = read_fields((ROOT / "train").glob("*.py"))
+    own = read_fields([Path(module.__file__)])
+    common = {field.name for field in dataclasses.fields(SharedConfig)}
+    for field in dataclasses.fields(module.Config):
+        readers = own | shared if field.name in common else own
+        assert field.name in readers, f"nothing reads config.{field.name}"
+        assert field.metadata["help"] or field.metadata["choices"], field.name
+
+
+def test_module_says_what_it_reproduces_and_is_short(module):
+    assert "python -m experiments." in module.__doc__
+    assert 60 <= len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) <= 160
+
+
+def test_lecture_network_overfits_one_window_of_text(tmp_path, text_file):
+    config = small(char_lm, text_file, cell="rnn", hidden=48, window=24, batch_size=4)
+    config = dataclasses.replace(config, steps=150, log_every=150, learning_rate=0.02)
+    experiment = char_lm.build(config)
+    window = experiment.train(0)
+    experiment = dataclasses.replace(experiment, train=lambda step: window)
+    fit(experiment, config, tmp_path)
+    assert json.loads((tmp_path / "result.json").read_text())["step"] == 150
+    losses = [line["train/loss"] for line in read_metrics(tmp_path) if "train/loss" in line]
+    assert losses[-1] < 1.5
+
+
+def test_text_that_is_generated_continues_the_prompt_and_follows_the_seed(tmp_path, text_file):
+    texts = []
+    for seed in (0, 0, 1):
+        config = small(char_lm, text_file, prompt="def f", seed=seed)
+        task = char_lm.build(config).task
+        tokens = np.zeros((1, 2), np.int32)
+        variables = task.model.init(jax.random.key(0), tokens, task.model.initialize_carry(1))
+        texts.append(task.generate(variables))
+    assert all(text.startswith("def f") and len(text) == 5 + 20 + 1 for text in texts)
+    assert texts[0] == texts[1] != texts[2]
+    assert "\ufffd" not in texts[0]

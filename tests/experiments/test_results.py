@@ -1,0 +1,87 @@
+"""The table of results is what the result files say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from train import table
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "experiments"
+RESULT = {
+    "command": "python launch.py --experiment=x",
+    "machine": "two cores",
+    "rows": [
+        {
+            "settings": {"cell": "rnn"},
+            "seeds": [0, 1],
+            "metrics": {"test/loss": [1.0, 3.0]},
+            "seconds": [30.0, 50.0],
+        },
+        {
+            "settings": {"cell": "gru"},
+            "seeds": [0],
+            "metrics": {"test/loss": [0.5]},
+            "seconds": [180.0],
+        },
+    ],
+}
+
+
+def test_table_in_the_readme_is_the_one_the_files_give():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert table.fill(text, table.make_table(FOLDER)) == text
+
+
+def test_results_name_seeds_versions_commit_and_machine_but_no_folder():
+    for path in (FOLDER / "results").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        result = json.loads(text)
+        assert result["command"].startswith("python ")
+        assert {"config", "versions", "commit", "machine", "date", "data"} <= set(result)
+        for row in result["rows"]:
+            assert len(row["seeds"]) == len(row["seconds"]) >= 1
+            assert all(len(values) == len(row["seeds"]) for values in row["metrics"].values())
+        assert "/root/" not in text
+        assert "/home/" not in text
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "systems.toml").write_text(
+        '[[system]]\nid = "A"\nname = "first"\npublished = "1 %"\n'
+        'results = ["one"]\nshow = ["test/loss"]\n'
+        '[[system]]\nid = "B"\nname = "second"\npublished = ""\n'
+    )
+    return tmp_path
+
+
+def test_system_without_a_file_is_not_measured(folder):
+    rows = table.make_table(folder).splitlines()
+    assert rows[2] == "| A | first | 1 % | not measured |  |  |"
+    assert rows[3] == "| B | second | - | not measured |  |  |"
+
+
+def test_group_of_a_result_is_a_row_with_its_interval(folder):
+    (folder / "results" / "one.json").write_text(json.dumps(RESULT))
+    rows = table.make_table(folder).splitlines()
+    # half the interval: t(0.975, 1) = 12.7062 times sqrt(2) / sqrt(2)
+    mean = "cell rnn: test/loss 2.0000 ± 12.7062; n = 2"
+    assert rows[2] == f"| A | first | 1 % | {mean} | 40 s | two cores |"
+    assert (
+        rows[3] == "| A | first | 1 % | cell gru: test/loss 0.5000; n = 1 | 3.0 min | two cores |"
+    )
+    assert "    python launch.py --experiment=x" in rows
+
+
+def test_result_that_no_system_names_is_an_error(folder):
+    (folder / "results" / "stray.json").write_text("{}")
+    with pytest.raises(ValueError, match="stray"):
+        table.make_table(folder)
+
+
+def test_fill_replaces_what_stands_between_the_markers():
+    text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
+    assert table.fill(text, "new") == f"before\n{table.BEGIN}\n\nnew\n\n{table.END}\nafter"

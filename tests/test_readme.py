@@ -1,0 +1,97 @@
+"""The commands of README.md run, cut short; so does the documented experiment."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+CUT = {
+    "lenet5": ["--config.steps=2", "--config.batch_size=8"],
+    "char_lm": [
+        "--config.steps=2",
+        "--config.batch_size=4",
+        "--config.hidden=8",
+        "--config.window=8",
+        "--config.heldout_characters=200",
+        "--config.sample_length=20",
+    ],
+}
+
+
+def commands(name):
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def cut(line, folder):
+    """Words of a command with the folder moved and the run cut short."""
+    words = shlex.split(line)
+    moved = [re.sub(r"^--workdir=", f"--workdir={folder}/", word) for word in words]
+    for name, flags in CUT.items():
+        if f"experiments.{name}" in words and "--mode=generate" not in words:
+            return moved + flags
+        if f"--experiment={name}" in words:
+            return moved + flags
+    return moved
+
+
+def test_commands_of_the_readme_run(command, tmp_path):
+    lines = [line for line in commands("README.md") if not line.startswith("make ")]
+    assert len(lines) >= 7
+    for line in lines:
+        words = cut(line, tmp_path)
+        assert words[0] == ".venv/bin/python"
+        done = command(*words[1:])
+        assert done.returncode == 0, (line, done.stderr)
+        assert done.stdout.strip(), line
+
+
+def test_demo_runs_and_resumes(command, tmp_path):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"demo:.*\n((?:\t.*\n)+)", makefile).group(1).replace("\\\n", " ")
+    words = cut(recipe.replace("$(DEMO_FLAGS)", ""), tmp_path)
+    assert words[0] == "$(BIN)/python"
+    done = command(*words[1:])
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows if row and row[0] in CUT_ROWS] == CUT_ROWS
+    assert "sample, step 0 of 2" in done.stdout
+    assert (tmp_path / "runs" / "demo" / "curves.png").is_file()
+    assert "6 of 6 runs are finished already" in command(*words[1:]).stdout
+
+
+CUT_ROWS = ["gru", "lstm", "rnn"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_that_are_named_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = set(re.findall(r"(?:`|^)make (\w+)", text, re.M))
+    assert targets
+    for target in targets:
+        done = subprocess.run(
+            ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_documented_experiment_learns(command, tmp_path):
+    text = (ROOT / "docs" / "new_experiment.md").read_text(encoding="utf-8")
+    (tmp_path / "softmax.py").write_text(re.search(r"```python\n(.*?)```", text, re.S).group(1))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    done = command(
+        tmp_path / "softmax.py", f"--workdir={tmp_path / 'run'}", environment=environment
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy = float(re.search(r"test/accuracy ([\d.]+)", done.stdout.split("300")[-1]).group(1))
+    assert accuracy > 0.9
+
+
+def test_links_lead_to_files():
+    for path in (ROOT / "README.md", ROOT / "experiments" / "README.md"):
+        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), link

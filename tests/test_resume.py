@@ -1,0 +1,135 @@
+"""Real processes killed at random points end with the bytes of a run that was never stopped.
+
+`make soak` does it fifty times.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMON = [
+    "--config.steps=60",
+    "--config.log_every=4",
+    "--config.eval_every=20",
+    "--config.save_every=7",
+]
+EXPERIMENTS = {
+    "lenet5": ["--config.batch_size=32", "--config.jitter=0.1"],
+    "char_lm": [
+        "--config.cell=lstm",
+        "--config.layers=2",
+        "--config.dropout=0.3",
+        "--config.batch_size=8",
+        "--config.hidden=24",
+        "--config.window=24",
+        "--config.heldout_characters=500",
+    ],
+}
+
+
+def start(name, workdir, text_file):
+    """Start the run's command, one device, output to a file beside the folder."""
+    dataset = [f"--config.dataset=text:{text_file}"] if name == "char_lm" else []
+    words = ["-m", f"experiments.{name}", f"--workdir={workdir}", *COMMON, *EXPERIMENTS[name]]
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    with open(f"{workdir}.log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, *words, *dataset], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+
+
+def ending(workdir):
+    """Bytes of metrics.jsonl, and every array of the last checkpoint by its path."""
+    folder = (workdir / "checkpoints" / "60" / "default").absolute()
+    tree = ocp.StandardCheckpointer().restore(folder)
+    arrays = {path: np.asarray(leaf).tobytes() for path, leaf in walk(tree, "")}
+    return (workdir / "metrics.jsonl").read_bytes(), arrays
+
+
+def walk(tree, path):
+    if isinstance(tree, dict):
+        for name, branch in tree.items():
+            yield from walk(branch, f"{path}/{name}")
+    elif isinstance(tree, list | tuple):
+        for i, branch in enumerate(tree):
+            yield from walk(branch, f"{path}/{i}")
+    elif tree is not None:
+        yield path, tree
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, text_file):
+    """Ending and seconds of an uninterrupted run of each experiment; the second of two, warm."""
+    folder, found = tmp_path_factory.mktemp("whole"), {}
+    for name in EXPERIMENTS:
+        for attempt in ("cold", "warm"):
+            began = time.monotonic()
+            assert start(name, folder / f"{name}-{attempt}", text_file).wait() == 0
+        found[name] = ending(folder / f"{name}-warm"), time.monotonic() - began
+        assert ending(folder / f"{name}-cold") == found[name][0], "two whole runs differ"
+    return found
+
+
+def test_whole_runs_have_what_is_compared(whole):
+    for (metrics, arrays), _ in whole.values():
+        lines = [json.loads(line) for line in metrics.splitlines()]
+        assert lines[-1]["step"] == 60
+        assert len(lines) >= 15
+        assert {"/state/step", "/checksum"} <= set(arrays)
+        for part in ("/state/params/", "/state/opt_state/", "/window/means/"):
+            assert any(path.startswith(part) for path in arrays), part
+
+
+def test_killed_at_random_moments_the_ending_is_the_same(
+    whole, tmp_path, text_file, request, capsys
+):
+    kills = request.config.getoption("--kills")
+    rng, landed = random.Random(kills), []
+    with capsys.disabled():
+        bar = tqdm(total=kills, unit="kill", disable=not sys.stderr.isatty())
+    for i in range(kills):
+        name = list(EXPERIMENTS)[i % len(EXPERIMENTS)]
+        expected, seconds = whole[name]
+        workdir = tmp_path / f"{name}-{i}"
+        process = start(name, workdir, text_file)
+        time.sleep(rng.uniform(0.25, 1.0) * seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        lines = workdir / "metrics.jsonl"
+        landed.append(lines.read_text().count("\n") if lines.is_file() else 0)
+        assert start(name, workdir, text_file).wait() == 0, Path(f"{workdir}.log").read_text()
+        assert ending(workdir) == expected, f"{name}, kill {i} after {landed[-1]} lines"
+        bar.update()
+    bar.close()
+    with capsys.disabled():
+        print(f"\n{kills} kills, {kills} identical endings; lines written before each: {landed}")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_sigterm_saves_exits_75_and_the_ending_is_the_same(whole, tmp_path, text_file, name):
+    workdir = tmp_path / name
+    process = start(name, workdir, text_file)
+    lines = workdir / "metrics.jsonl"
+    while not lines.is_file() or lines.read_text().count("\n") < 3:
+        assert process.poll() is None, Path(f"{workdir}.log").read_text()
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait() == 75
+    last = Path(f"{workdir}.log").read_text().splitlines()[-1]
+    assert last.startswith("error: stopped by SIGTERM, saved at step")
+    assert "the same command goes on" in last
+    step = int(last.split("step ")[1].split(";")[0])
+    assert (workdir / "checkpoints" / str(step)).is_dir()
+    assert start(name, workdir, text_file).wait() == 0
+    assert ending(workdir) == whole[name][0]

@@ -1,0 +1,75 @@
+"""The table of all systems, made from the results of finished studies.
+
+    python -m train.table experiments
+
+rewrites the part of experiments/README.md between its two markers.
+"""
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from train.report import mean_interval
+
+BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
+HEADER = ("", "system", "published", "ours: mean, 95 % interval, n", "time a run", "machine")
+MISSING = "not measured"
+
+
+def make_table(folder: Path) -> str:
+    """Markdown table of `folder`/systems.toml filled from `folder`/results/*.json.
+
+    Raises ValueError when a result belongs to no system.
+    """
+    systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
+    paths = {path.stem: path for path in sorted((folder / "results").glob("*.json"))}
+    used = {name for system in systems for name in system.get("results", [])}
+    if lost := sorted(set(paths) - used):
+        raise ValueError(f"no system in systems.toml names the result {', '.join(lost)}")
+    rows = [HEADER, tuple("---" for _ in HEADER)]
+    commands = []
+    for system in systems:
+        first = (system["id"], system["name"], system["published"] or "-")
+        made = [name for name in system.get("results", []) if name in paths]
+        if not made:
+            rows.append((*first, MISSING, "", ""))
+        for name in made:
+            result = json.loads(paths[name].read_text(encoding="utf-8"))
+            rows += [(*first, *cells) for cells in result_cells(result, system["show"])]
+            commands.append(f"    {result['command']}")
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
+
+
+def result_cells(result: dict[str, Any], show: list[str]) -> list[tuple[str, str, str]]:
+    """Last three cells of a row for each group of a result."""
+    cells = []
+    for row in result["rows"]:
+        settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items())
+        figures = []
+        for metric in show:
+            mean, half = mean_interval(row["metrics"][metric])
+            interval = "" if half is None else f" ± {half:.4f}"
+            figures.append(f"{metric} {mean:.4f}{interval}")
+        ours = f"{settings}: " * bool(settings) + "; ".join(figures) + f"; n = {len(row['seeds'])}"
+        seconds = sum(row["seconds"]) / len(row["seconds"])
+        time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+        cells.append((ours, time, result["machine"]))
+    return cells
+
+
+def fill(text: str, table: str) -> str:
+    """Return text with what stands between the markers replaced by the table."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    experiments = Path(sys.argv[1])
+    readme = experiments / "README.md"
+    readme.write_text(
+        fill(readme.read_text(encoding="utf-8"), make_table(experiments)), encoding="utf-8"
+    )
