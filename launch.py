@@ -105,6 +105,12 @@ def make_jobs(experiment: str, workdir: Path, sweep: list[str], config: list[str
     return jobs
 
 
+def child_environment() -> dict[str, str]:
+    """Environment in which the project is found from any folder, so that relative paths hold."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def start(job: Job, slot: int, workers: int) -> None:
     """Start a run; with several workers each gets its own share of the cores."""
     job.slot = slot
@@ -116,7 +122,7 @@ def start(job: Job, slot: int, workers: int) -> None:
     with open(job.log, "ab") as log:
         job.process = subprocess.Popen(
             job.command,
-            cwd=ROOT,
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -228,7 +234,9 @@ def main(argv: list[str]) -> int:
         command = ["--command", own_command(argv)]
         report = [sys.executable, "-m", "train.report", "--workdir", str(workdir)]
         done = subprocess.run(
-            [*report, *(save + command if values.result else [])], cwd=ROOT, check=False
+            [*report, *(save + command if values.result else [])],
+            env=child_environment(),
+            check=False,
         )
         return code or done.returncode
     return code

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from ml_collections import config_flags
 
 from train.config import Config, ConfigError, hint
 from train.evaluate import Predictor
-from train.loop import fit
+from train.loop import PreemptedError, fit
 from train.restore import load_predictor
 from train.rundir import check_workdir, read_config, read_result
 from train.task import Experiment
@@ -36,6 +37,7 @@ def run(
     75 when stopped and saved. An exception is taken for the user's to mend, and shown in one line,
     when it has an `exit_code`; any other is a defect and keeps its traceback.
     """
+    before = signal.signal(signal.SIGTERM, _stop_before_training)
     try:
         _run(config_class, build, modes or {}, sys.argv)
     except Exception as error:
@@ -44,6 +46,13 @@ def run(
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(code)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop_before_training(number, _frame) -> None:
+    """Answer SIGTERM where there is nothing to save; `fit` has its own answer."""
+    raise PreemptedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
 
 
 def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> None:

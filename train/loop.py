@@ -102,10 +102,11 @@ class _Attempt:
         state, window, empty = devices.spread(state), devices.copy(window), devices.copy(empty)
         in_flight: collections.deque[Window] = collections.deque()
         while True:
+            stopping = bool(stopped)  # looked at once: what is said to be saved is saved
             # at the step of a checkpoint all this was done before it was saved
             if self.step > start or not restored:
-                self._hold(state, window, bool(stopped))
-            if stopped:
+                self._hold(state, window, stopping)
+            if stopping:
                 name = signal.Signals(stopped[0]).name
                 raise PreemptedError(
                     f"stopped by {name}, saved at step {self.step}; the same command goes on"

@@ -136,7 +136,7 @@ def curves(groups: Sequence[Group], metric: str) -> Figure:
                 axis.plot(*zip(*points, strict=True), color=f"C{i}", label=label, **style)
     axis.set_xlabel("steps")
     axis.set_ylabel(metric.rpartition("/")[2].replace("_", " "))
-    axis.set_title(f"{metric} (lines with dots) and {train} (faint), one line a run")
+    axis.set_title(f"{metric} (dots), {train} (faint)")
     axis.grid(alpha=0.3)
     axis.legend()
     return figure

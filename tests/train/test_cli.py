@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 import sys
 
 import pytest
@@ -169,6 +171,20 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path}"])
     with pytest.raises(ValueError, match="a defect"):
         cli.run(Config, broken)
+
+
+def test_stopped_while_data_is_read_exits_75(monkeypatch, tmp_path, capsys):
+    def slow(config):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path / 'run'}"])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        cli.run(Config, slow)
+    assert stop.value.code == 75
+    assert capsys.readouterr().err == "error: stopped by SIGTERM; the same command goes on\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not (tmp_path / "run").exists()
 
 
 def test_exit_codes_of_a_real_process(command, tmp_path, text_file):
