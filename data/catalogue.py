@@ -17,7 +17,7 @@ from tensorflow_datasets.core import registered
 from data.digits import Digits
 from data.python_source import PythonSource
 
-OWN = {"digits": Digits, "python_source": PythonSource}
+OWN: dict[str, Any] = {"digits": Digits, "python_source": PythonSource}
 
 
 class DataError(ValueError):
@@ -35,38 +35,54 @@ def load_splits(name: str, data_dir: str = "") -> dict[str, Any]:
     """Every split of a dataset as a random-access source: len(source), source[i], element dicts.
 
     name: one of the project's own ("digits", "python_source"), or a prepared TFDS name, with its
-    config after a slash. Raises DataError when there is no such dataset, or it is not prepared.
+    config after a slash. Raises DataError when there is no such dataset, when it is not prepared,
+    or when it is prepared in a format that only TensorFlow reads.
     """
     folder = data_folder(data_dir)
-    if name in OWN:
-        return _own(name, folder)
     try:
-        builder = tfds.builder(name, data_dir=folder, file_format="array_record")
+        return _own(name, folder) if name in OWN else _prepared(name, folder)
     except registered.DatasetNotFoundError:
         raise DataError(unknown(name, folder)) from None
+    except (ValueError, AssertionError, ImportError, OSError) as error:
+        if isinstance(error, DataError):
+            raise
+        first = str(error).strip().split("\n")[0]
+        raise DataError(f"cannot open dataset {name!r} in {folder}: {first}") from error
+
+
+def _prepared(name: str, folder: str) -> dict[str, Any]:
+    """Open a catalogue dataset."""
+    build = f"tfds build {name} --data_dir={folder} --file_format=array_record"
+    once = f"once, with TensorFlow (pip install '.[tf]'): {build}"
+    try:
+        builder = tfds.builder(name, data_dir=folder, file_format="array_record")
+    except ValueError as error:
+        if "file format" not in str(error).lower():
+            raise
+        raise DataError(
+            f"dataset {name} in {folder} is prepared in a format that only TensorFlow reads; "
+            f"delete it there and prepare it {once}"
+        ) from error
     if not builder.is_prepared():
         raise DataError(
-            f"dataset {name} is not prepared in {folder}; once, with TensorFlow "
-            f"(pip install '.[tf]'): tfds build {name} --data_dir={folder} "
-            "--file_format=array_record; or give --config.data_dir"
+            f"dataset {name} is not prepared in {folder}; {once}; or give --config.data_dir"
         )
     return builder.as_data_source()
 
 
 def _own(name: str, folder: str) -> dict[str, Any]:
-    """Prepare one of the project's own datasets when it is not there yet, and open it."""
-    try:
+    """Open one of the project's own datasets, after preparing it when it is not there yet."""
+    builder = OWN[name](data_dir=folder, file_format="array_record")
+    if not builder.is_prepared():
         os.makedirs(folder, exist_ok=True)
         # two runs of a sweep may come here at the same time
         with open(Path(folder) / f".{name}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            builder: Any = OWN[name](data_dir=folder, file_format="array_record")
+            builder = OWN[name](data_dir=folder, file_format="array_record")
             if not builder.is_prepared():
                 with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
                     with contextlib.redirect_stdout(quiet):
                         builder.download_and_prepare()
-    except OSError as error:
-        raise DataError(f"cannot prepare {name} in {folder}: {error}") from error
     return builder.as_data_source()
 
 

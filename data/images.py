@@ -41,11 +41,16 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
         if len(shapes) > 1:
             raise DataError(f"dataset {name} holds images of several shapes: {sorted(shapes)[:3]}")
         images = np.stack([element["image"] for element in elements])
-        images = images.astype(np.float32) / max(1.0, float(images.max()))
         labels = np.array([element["label"] for element in elements], np.int32)
-        names = tuple(source.dataset_info.features["label"].names)
-        splits[split] = Images(fit_to(images, size), labels, names)
-    return splits
+        feature = source.dataset_info.features["label"]
+        if not hasattr(feature, "names"):
+            raise DataError(f"labels of dataset {name} are no classes but {feature}")
+        splits[split] = Images(images, labels, tuple(feature.names))
+    brightest = np.float32(max(part.images.max() for part in splits.values()))
+    return {
+        split: replace(part, images=fit_to(part.images / brightest, size))
+        for split, part in splits.items()
+    }
 
 
 def fit_to(images: np.ndarray, size: int) -> np.ndarray:

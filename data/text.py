@@ -36,6 +36,8 @@ def load_text(name: str, data_dir: str = "") -> Corpus:
     is no text in it.
     """
     if name.startswith("text:"):
+        if name == "text:":
+            raise DataError("text: needs the path of a file or a folder after it")
         text = read_path(Path(name.removeprefix("text:")))
         bounds = len(text) * 18 // 20, len(text) * 19 // 20
         parts = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
@@ -97,6 +99,8 @@ class Vocabulary:
     def encode(self, text: str) -> np.ndarray:
         """Ids int32 [N] of the N characters of a text."""
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        if not self.characters:
+            return np.full(len(codes), UNKNOWN, np.int32)
         places = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
         known = self._codes[places] == codes
         return np.where(known, places + 2, UNKNOWN).astype(np.int32)

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.cells import Cell
+
 
 class RNN(nn.Module):
     """Run a cell over time by `lax.scan`, with the input product taken out of the loop.
@@ -16,7 +18,7 @@ class RNN(nn.Module):
             carry, outputs[:, t] = cell(carry, x[:, t])
     """
 
-    cell: nn.RNNCellBase
+    cell: Cell
 
     def __call__(self, x, initial_carry=None, resets=None):
         """Return (carry, outputs).
@@ -24,7 +26,7 @@ class RNN(nn.Module):
         x: float [B, T, D]. initial_carry: the cell's carry for [B]; zeros when None.
         resets: [B, T], non-zero where row b starts afresh before step t; none when None.
         outputs: float32 [B, T, H]; carry: the one after the last step.
-        Raises ValueError when x or resets has another shape.
+        Raises ValueError when x, resets or the carry has another shape.
         """
         if x.ndim != 3:
             raise ValueError(f"x must be [batch, time, features], got shape {x.shape}")
@@ -32,6 +34,9 @@ class RNN(nn.Module):
             raise ValueError(f"resets must be {x.shape[:2]} like x {x.shape}, got {resets.shape}")
         zeros = self.cell.initialize_carry(jax.random.key(0), (x.shape[0], x.shape[2]))
         carry = zeros if initial_carry is None else initial_carry
+        wanted, given = jax.tree.map(jnp.shape, zeros), jax.tree.map(jnp.shape, carry)
+        if wanted != given:
+            raise ValueError(f"initial_carry must have the shapes {wanted}, got {given}")
 
         def step(cell, carry, t):
             inputs, reset = t

@@ -1,0 +1,206 @@
+"""Datasets are found by name, prepared once, or refused with what to do about it."""
+
+import platform
+import sys
+import sysconfig
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from sklearn.datasets import load_digits
+
+from data import catalogue
+from data.catalogue import DataError, data_folder, load_splits
+from data.digits import Digits
+from data.python_source import PythonSource, split_of, standard_library
+
+SPLITS = ("train", "validation", "test")
+
+
+def elements(source):
+    return [source[i] for i in range(len(source))]
+
+
+def test_a_dataset_of_ours_is_prepared_once(tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "new" / "folder"
+    first = load_splits("digits", str(folder))
+    assert capfd.readouterr().out == ""
+    assert "digits" in catalogue.prepared(str(folder))
+
+    def never(self, **_):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(Digits, "download_and_prepare", never)
+    second = load_splits("digits", str(folder))
+    for split in ("train", "test"):
+        assert len(first[split]) == len(second[split])
+        np.testing.assert_array_equal(first[split][7]["image"], second[split][7]["image"])
+
+
+def test_runs_that_start_together_do_not_break_each_other(tmp_path, monkeypatch):
+    together = threading.Barrier(3)
+    prepared = []
+    prepare = Digits.download_and_prepare
+
+    def counting(self, **options):
+        prepared.append(threading.get_ident())
+        return prepare(self, **options)
+
+    def start(_):
+        together.wait(timeout=30)
+        return load_splits("digits", str(tmp_path))
+
+    monkeypatch.setattr(Digits, "download_and_prepare", counting)
+    streams = sys.stdout, sys.stderr
+    with ThreadPoolExecutor(3) as pool:
+        opened = list(pool.map(start, range(3)))
+    assert (sys.stdout, sys.stderr) == streams
+    assert len(prepared) == 1
+    for splits in opened:
+        assert {name: len(source) for name, source in splits.items()} == {
+            "train": 1437,
+            "test": 360,
+        }
+
+
+def test_a_prepared_dataset_is_read_without_its_code(prepared):
+    splits = load_splits("squares", prepared)
+    assert {name: len(splits[name]) for name in splits} == {"train": 6, "validation": 3, "test": 2}
+    element = splits["test"][1]
+    assert element["image"].shape == (6, 6, 1)
+    assert element["label"] in (0, 1)
+
+
+def test_an_unknown_name_lists_what_there_is_and_the_nearest(prepared):
+    with pytest.raises(DataError) as caught:
+        load_splits("digitz", prepared)
+    message = str(caught.value)
+    assert "no dataset 'digitz'" in message
+    assert "did you mean digits?" in message
+    config = f"python_source/{platform.python_version()}"
+    assert f"there are digits, python_source, {config}, squares (in {prepared})" in message
+    assert "\n" not in message
+    assert caught.value.exit_code == 2
+
+
+def test_a_name_like_no_other_has_no_nearest(tmp_path):
+    with pytest.raises(DataError, match="there is no dataset 'qqqq'; there are digits, python_so"):
+        load_splits("qqqq", str(tmp_path))
+
+
+def test_a_dataset_that_is_not_prepared_says_how_to(tmp_path):
+    with pytest.raises(DataError) as caught:
+        load_splits("mnist", str(tmp_path))
+    command = f"tfds build mnist --data_dir={tmp_path} --file_format=array_record"
+    assert command in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot open dataset 'digits' in"):
+        load_splits("digits", str(tmp_path / "file"))
+
+
+def test_the_folder_is_the_given_one_or_the_default(monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", "/default")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert data_folder("") == "/default"
+    assert data_folder("/given") == "/given"
+    assert data_folder("~/given") == "/home/me/given"
+
+
+def test_digits_are_bytes_up_to_16_and_in_one_split_each(prepared):
+    splits = load_splits("digits", prepared)
+    seen = {name: {e["image"].tobytes() for e in elements(splits[name])} for name in splits}
+    assert not seen["train"] & seen["test"]
+    for element in elements(splits["test"]):
+        assert element["image"].shape == (8, 8, 1)
+        assert element["image"].dtype == np.uint8
+        assert element["image"].max() <= 16
+    # scikit-learn keeps the digits of a writer together: a division at random takes some of all
+    pixels = load_digits().data.astype(np.uint8)
+    places = [image.tobytes() in seen["test"] for image in pixels]
+    assert np.diff([0, *np.flatnonzero(places), 1797]).max() < 60
+
+
+def test_python_source_is_the_standard_library_by_file(prepared):
+    splits = load_splits("python_source", prepared)
+    assert set(splits) == set(SPLITS)
+    root = Path(sysconfig.get_path("stdlib"))
+    library = standard_library()
+    paths = {split: [Path(e["path"].decode()) for e in elements(splits[split])] for split in SPLITS}
+    together = [path for split in SPLITS for path in paths[split]]
+    assert len(together) == len(set(together)) > 300
+    assert {root / path for path in together} <= set(library)
+    assert Path("argparse.py") in together
+    folders = {part for path in together for part in path.parts[:-1]}
+    assert not folders & {"test", "tests", "idle_test", "site-packages", "dist-packages"}
+    for split in SPLITS:
+        assert paths[split] == sorted(paths[split], key=Path.as_posix)
+        wanted = [path for i, path in enumerate(library) if split_of(i) == split]
+        assert {root / path for path in paths[split]} <= set(wanted)
+        element = splits[split][0]
+        assert element["text"] == (root / paths[split][0]).read_bytes()
+
+
+def test_files_are_divided_90_5_5():
+    splits = [split_of(index) for index in range(200)]
+    assert [splits.count(split) for split in SPLITS] == [180, 10, 10]
+    assert [splits[:40].count(split) for split in SPLITS] == [36, 2, 2]
+
+
+def test_python_source_leaves_out_tests_and_files_that_are_not_utf8(tmp_path, monkeypatch):
+    library = tmp_path / "lib"
+    kept = [f"m{i:02}.py" for i in range(40)]
+    others = ["test/a.py", "m/tests/b.py", "site-packages/c.py", "encodings/d.py", "notes.txt"]
+    for name in [*kept, *others]:
+        path = library / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# {name}\n")
+    (library / "m18.py").write_bytes(b"# \xff\n")
+    (library / "m03.py").write_bytes(b"# \xff\n")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(library))
+    splits = load_splits("python_source", str(tmp_path / "prepared"))
+    texts = {split: [e["text"].decode() for e in elements(splits[split])] for split in SPLITS}
+    # the split of a file does not depend on whether those before it are readable
+    assert texts["validation"] == ["# m38.py\n"]
+    assert texts["test"] == ["# m19.py\n", "# m39.py\n"]
+    out = {"m03.py", "m18.py", "m38.py", "m19.py", "m39.py"}
+    assert texts["train"] == [f"# {name}\n" for name in kept if name not in out]
+
+
+def test_python_source_is_kept_by_python_version(prepared):
+    assert [config.name for config in PythonSource.BUILDER_CONFIGS] == [platform.python_version()]
+    assert Path(prepared, "python_source", platform.python_version()).is_dir()
+
+
+@pytest.mark.parametrize("name", ["mnist/foo", "python_source/9.9", "foo bar", "", "mnist:9.9.9"])
+def test_name_that_cannot_be_opened_is_one_line(tmp_path, name):
+    with pytest.raises(DataError) as caught:
+        load_splits(name, str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_set_prepared_for_tensorflow_says_how_to_prepare_it_anew(tmp_path):
+    load_splits("digits", str(tmp_path))
+    info = tmp_path / "digits" / "1.0.0" / "dataset_info.json"
+    text = info.read_text().replace('"array_record"', '"tfrecord"')
+    (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
+    (tmp_path / "mnist" / "3.0.1" / "dataset_info.json").write_text(
+        text.replace('"digits"', '"mnist"').replace('"1.0.0"', '"3.0.1"')
+    )
+    (tmp_path / "mnist" / "3.0.1" / "features.json").write_bytes(
+        (tmp_path / "digits" / "1.0.0" / "features.json").read_bytes()
+    )
+    with pytest.raises(DataError, match=r"only TensorFlow reads.*tfds build mnist"):
+        load_splits("mnist", str(tmp_path))
+
+
+def test_prepared_own_set_needs_no_writing(tmp_path, monkeypatch):
+    load_splits("digits", str(tmp_path))
+    monkeypatch.setattr("fcntl.flock", None)
+    assert len(load_splits("digits", str(tmp_path))["test"]) == 360

@@ -1,0 +1,159 @@
+"""The language model: the lectures' equations, its size, and its state."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nets.language_model import CELLS, LanguageModel
+
+V, H, E = 5, 4, 3
+all_cells = pytest.mark.parametrize("cell", sorted(CELLS))
+
+
+def noise_like(tree, seed, scale=0.7):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, scale, a.shape), a.dtype), tree)
+
+
+def apply(model, *args, **options):
+    return jax.jit(partial(model.apply, **options))(*args)
+
+
+def setting(batch=2, time=5, **options):
+    """Return a model with random variables, tokens and carry."""
+    model = LanguageModel(vocabulary=V, hidden=H, **options)
+    tokens = jnp.asarray(np.random.default_rng(0).integers(0, V, (batch, time)), jnp.int32)
+    carry = model.initialize_carry(batch)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), tokens, carry)
+    return model, noise_like(shapes, 1), tokens, noise_like(carry, 2)
+
+
+def assert_close(actual, expected):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), actual, expected
+    )
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_tanh_network_on_one_hot_symbols_is_the_equation_of_the_lectures(layers):
+    model, variables, tokens, carry = setting(cell="rnn", layers=layers)
+    params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
+    logits, after = apply(model, variables, tokens, carry)
+    for row in range(2):
+        h = [np.asarray(c[row], np.float64) for c in carry]
+        for t in range(5):
+            below = np.eye(V)[tokens[row, t]]
+            for layer in range(layers):
+                p = params[f"recurrent_{layer}"]["cell"]
+                U, b, W = p["input"]["kernel"], p["input"]["bias"], p["recurrent_kernel"]
+                below = h[layer] = np.tanh(below @ U + h[layer] @ W + b)
+            assert_close(
+                logits[row, t], below @ params["output"]["kernel"] + params["output"]["bias"]
+            )
+        assert_close([c[row] for c in after], h)
+
+
+@all_cells
+@pytest.mark.parametrize("embedding", [0, E])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_number_of_parameters(cell, embedding, layers):
+    model = LanguageModel(vocabulary=V, cell=cell, hidden=H, layers=layers, embedding=embedding)
+    shapes = jax.eval_shape(
+        model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32), model.initialize_carry(1)
+    )
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    widths = [embedding or V] + [H] * (layers - 1)
+    recurrent = sum(gates * (width * H + H * H + H) for width in widths)
+    count = sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    assert count == embedding * V + recurrent + H * V + V
+
+
+@all_cells
+def test_embedding_replaces_one_hot_vectors_by_its_rows(cell):
+    model, variables, tokens, carry = setting(cell=cell, embedding=V)
+    params = dict(variables["params"])
+    table = params.pop("embed")["embedding"]
+    assert table.shape == (V, V)
+    logits, after = apply(model, variables, tokens, carry)
+    assert logits.shape == (2, 5, V)
+
+    # the product of a one-hot vector and the rows of (table @ kernel) is the embedding's own path
+    layer = params["recurrent_0"]["cell"]
+    folded = {**layer["input"], "kernel": table @ layer["input"]["kernel"]}
+    params["recurrent_0"] = {"cell": {**layer, "input": folded}}
+    one_hot = LanguageModel(vocabulary=V, cell=cell, hidden=H)
+    assert_close((logits, after), apply(one_hot, {"params": params}, tokens, carry))
+
+
+@all_cells
+def test_one_symbol_at_a_time_is_the_whole(cell):
+    model, variables, tokens, carry = setting(cell=cell, layers=2, embedding=E)
+    resets = jnp.zeros((2, 5), jnp.int32).at[0, 2].set(1)
+    whole = apply(model, variables, tokens, carry, resets)
+    run = jax.jit(model.apply)
+    logits = []
+    for t in range(5):
+        step, carry = run(variables, tokens[:, t : t + 1], carry, resets[:, t : t + 1])
+        logits.append(step)
+    assert_close((jnp.concatenate(logits, axis=1), carry), whole)
+
+
+@all_cells
+def test_a_reset_everywhere_leaves_each_symbol_alone(cell):
+    model, variables, tokens, carry = setting(cell=cell, layers=2)
+    logits, _ = apply(model, variables, tokens, carry, jnp.ones((2, 5), jnp.int32))
+    alone, _ = apply(model, variables, tokens.reshape(10, 1), model.initialize_carry(10))
+    assert_close(logits, alone.reshape(2, 5, V))
+
+
+@all_cells
+def test_initial_carry_is_zero_for_every_layer(cell):
+    carry = LanguageModel(vocabulary=V, cell=cell, hidden=H, layers=3).initialize_carry(2)
+    assert len(carry) == 3
+    leaves = jax.tree.leaves(carry)
+    assert len(leaves) == 3 * (2 if cell == "lstm" else 1)
+    for leaf in leaves:
+        assert leaf.dtype == jnp.float32
+        np.testing.assert_array_equal(leaf, np.zeros((2, H)))
+
+
+def test_dropout_is_for_training_alone():
+    model, variables, tokens, carry = setting(layers=2, dropout=0.5)
+    plain = LanguageModel(vocabulary=V, hidden=H, layers=2)
+    expected = apply(plain, variables, tokens, carry)
+    assert_close(apply(model, variables, tokens, carry), expected)
+    assert_close(apply(plain, variables, tokens, carry, train=True), expected)
+
+    @jax.jit
+    def trained(seed):
+        rngs = {"dropout": jax.random.key(seed)}
+        return model.apply(variables, tokens, carry, train=True, rngs=rngs)[0]
+
+    assert_close(trained(0), trained(0))
+    assert np.abs(trained(0) - trained(1)).max() > 0.01
+    assert np.abs(trained(0) - expected[0]).max() > 0.01
+
+
+def test_dropout_is_above_every_layer_and_never_on_the_input_or_the_state():
+    model, variables, tokens, carry = setting(layers=2, embedding=E, dropout=1.0)
+    logits, after = apply(
+        model, variables, tokens, carry, train=True, rngs={"dropout": jax.random.key(0)}
+    )
+    # all that may be dropped is dropped
+    bias = variables["params"]["output"]["bias"]
+    assert_close(logits, jnp.broadcast_to(bias, logits.shape))
+    _, expected = apply(model, variables, tokens, carry)
+    assert_close(after[0], expected[0])
+    assert np.abs(after[1].h - expected[1].h).max() > 0.01
+
+
+def test_bfloat16_returns_float32():
+    model, variables, tokens, carry = setting(cell="gru", dtype=jnp.bfloat16)
+    logits, after = apply(model, variables, tokens, carry)
+    assert {leaf.dtype for leaf in jax.tree.leaves((logits, after))} == {jnp.dtype("float32")}
+    full, _ = LanguageModel(vocabulary=V, cell="gru", hidden=H).apply(variables, tokens, carry)
+    # a bfloat16 product is off by a few parts in 2**8, and never exact
+    assert 0 < np.abs(logits - full).max() < 0.1
