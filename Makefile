@@ -23,7 +23,7 @@ bench: .venv/ready
 	$(BIN)/python -m bench.loop
 
 results: .venv/ready
-	$(BIN)/python -m train.table experiments
+	$(BIN)/python -m experiments
 
 soak: .venv/ready
 	$(BIN)/python -m pytest tests/test_resume.py -s --kills=$(KILLS)
@@ -31,14 +31,14 @@ soak: .venv/ready
 lock: .venv/ready
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --extra dev \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml \
+	  --generate-hashes --no-annotate --no-header pyproject.toml \
 	  --output-file requirements.lock
 
 clean:
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/ready: requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "error: Python 3.11 to 3.13 is needed; give one with PYTHON=..." >&2; exit 2; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv

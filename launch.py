@@ -5,11 +5,11 @@
 
 One run directory per combination below --workdir. The same command again goes on: finished runs
 are not repeated, interrupted ones continue. Ends with a table (mean, 95 % interval and n over
-seeds) and the learning
-curves. This file imports no experiment: each run is a process of its own.
+seeds) and the learning curves. This file imports no experiment: each run is a process of its own.
 """
 
 import ast
+import contextlib
 import difflib
 import itertools
 import json
@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent
 POLL_SECONDS = 0.3
+LONGEST_NAME = 200
 
 
 class UsageError(ValueError):
@@ -67,6 +68,12 @@ class Job:
         except (OSError, ValueError):  # not begun, or being written at this moment
             return 0, 0
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while the run goes on; 128 + N when signal N ended it."""
+        code = self.process.poll() if self.process else None
+        return 128 - code if code is not None and code < 0 else code
+
     def last_words(self) -> str:
         """Last line of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -80,28 +87,37 @@ def parse_axis(text: str) -> tuple[str, list[str]]:
         raise UsageError(f"--sweep={text} must be NAME=VALUES, as in cell=rnn,gru or seed=0..4")
     if bounds := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", values):
         low, high = map(int, bounds.groups())
-        if low > high:
-            raise UsageError(f"--sweep={text}: the range is empty")
-        return name, [str(i) for i in range(low, high + 1)]
-    if values.startswith("["):
+        found = [str(i) for i in range(low, high + 1)]
+    elif values.startswith("["):
         try:
-            return name, [str(item) for item in ast.literal_eval(values)]
-        except (SyntaxError, ValueError) as error:
+            found = [str(item) for item in ast.literal_eval(values)]
+        except (SyntaxError, TypeError, ValueError) as error:
             raise UsageError(f"--sweep={text}: {values} is not a Python list") from error
-    return name, values.split(",")
+    else:
+        found = values.split(",")
+    if not found:
+        raise UsageError(f"--sweep={text} has no values")
+    return name, found
 
 
 def make_jobs(experiment: str, workdir: Path, sweep: list[str], config: list[str]) -> list[Job]:
     """List the runs of the product of all axes, named after their settings."""
-    axes = dict(parse_axis(text) for text in sweep)
-    jobs = []
-    for values in itertools.product(*axes.values()):
-        overrides = [f"{name}={value}" for name, value in zip(axes, values, strict=True)]
+    axes = [parse_axis(text) for text in sweep]
+    jobs: list[Job] = []
+    for values in itertools.product(*(found for _, found in axes)):
+        overrides = [f"{name}={value}" for (name, _), value in zip(axes, values, strict=True)]
         name = re.sub(r"[^\w.=,+-]+", "_", ",".join(overrides)) or "run"
         path = workdir / name
         flags_of_run = [f"--config.{text}" for text in overrides]
         command = [sys.executable, "-m", f"experiments.{experiment}", f"--workdir={path}"]
         jobs.append(Job(name, path, [*command, *config, *flags_of_run]))
+    names = [job.name for job in jobs]
+    if len({name for name, _ in axes}) < len(axes):
+        raise UsageError("two --sweep flags are of the same setting: give all its values in one")
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"two runs of the sweep would have the same folder: {sorted(twice)[0]}")
+    if long := [name for name in names if len(name) > LONGEST_NAME]:
+        raise UsageError(f"the name of a run is too long for a folder: {long[0][:60]}...")
     return jobs
 
 
@@ -136,14 +152,13 @@ def run_all(jobs: list[Job], workers: int) -> int:
     """Run what is not finished, `workers` at a time; returns the exit code of the whole."""
     waiting = [job for job in jobs if not job.finished]
     if len(waiting) < len(jobs):
-        print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are finished already")
+        print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are finished already", flush=True)
     running: list[Job] = []
     failed: dict[str, int] = {}
     free = list(range(workers))
-    bar = tqdm(
-        total=0, unit="step", dynamic_ncols=True, disable=not (waiting and sys.stderr.isatty())
-    )
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    live = bool(waiting) and sys.stderr.isatty()
+    bar = tqdm(total=0, unit="step", dynamic_ncols=True, disable=not live)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while waiting or running:
             while waiting and free:
@@ -151,31 +166,49 @@ def run_all(jobs: list[Job], workers: int) -> int:
                 start(job, free.pop(0), workers)
                 running.append(job)
             time.sleep(POLL_SECONDS)
-            for job in [job for job in running if job.process and job.process.poll() is not None]:
+            for job in [job for job in running if job.exit_code is not None]:
                 running.remove(job)
                 free.append(job.slot)
-                code = job.process.returncode if job.process else 1
-                if code:
-                    failed[job.name] = code
-                tqdm.write(
-                    f"{job.name}: {'finished' if not code else f'exit {code}'}: {job.last_words()}"
-                )
+                if job.exit_code:
+                    failed[job.name] = job.exit_code
+                tell_end(job, bar)
             show(bar, jobs, running)
     except KeyboardInterrupt:
-        bar.close()
-        print("stopping: every run is saved and goes on with the same command", flush=True)
-        for job in running:
-            if job.process:
-                job.process.send_signal(signal.SIGTERM)
-        for job in running:
-            if job.process:
-                job.process.wait()
         return 75
     finally:
         bar.close()
-        signal.signal(signal.SIGTERM, previous)
+        stop(jobs)
+        signal.signal(signal.SIGTERM, before)
     codes = set(failed.values())
     return 0 if not codes else codes.pop() if len(codes) == 1 else 1
+
+
+def tell_end(job: Job, bar: tqdm) -> None:
+    """Say how a run ended; a failure goes to stderr, and leaves no folder that it did not make."""
+    bar.clear()
+    if not job.exit_code:
+        print(f"{job.name}: finished", flush=True)
+        return
+    print(f"error: {job.name}: exit {job.exit_code}: {job.last_words()}", file=sys.stderr)
+    if job.workdir.exists():
+        print(f"all it said: {job.log}", file=sys.stderr)
+    else:
+        job.log.unlink()
+        with contextlib.suppress(OSError):  # other runs are in it
+            job.workdir.parent.rmdir()
+
+
+def stop(jobs: list[Job]) -> None:
+    """Tell every run that is still going to save and stop, and wait for it."""
+    going = [job.process for job in jobs if job.process and job.process.poll() is None]
+    if going:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C loses nothing
+        print("stopping: every run is saved and goes on with the same command", flush=True)
+        for process in going:
+            process.send_signal(signal.SIGTERM)
+        for process in going:
+            process.wait()
+        signal.signal(signal.SIGINT, before)
 
 
 def show(bar: tqdm, jobs: list[Job], running: list[Job]) -> None:
@@ -188,9 +221,10 @@ def show(bar: tqdm, jobs: list[Job], running: list[Job]) -> None:
 
 
 def own_command(argv: list[str]) -> str:
-    """Return this command as another machine would give it: its data folder is in TFDS_DATA_DIR."""
+    """Return this command as it would be given elsewhere: data in TFDS_DATA_DIR, runs in runs/."""
     words = [word for word in argv[1:] if not word.startswith("--config.data_dir")]
-    return shlex.join(["python", "launch.py", *words])
+    moved = [re.sub(r"^--workdir=.*?([^/]+)/?$", r"--workdir=runs/\1", word) for word in words]
+    return shlex.join(["python", "launch.py", *moved])
 
 
 def main(argv: list[str]) -> int:
@@ -228,18 +262,28 @@ def main(argv: list[str]) -> int:
     if values.backend == "print":
         print("\n".join(shlex.join(job.command) for job in jobs))
         return 0
-    code = run_all(jobs, values.workers)
-    if any(job.finished for job in jobs):
-        save = ["--save", str(ROOT / "experiments" / "results" / f"{values.result}.json")]
-        command = ["--command", own_command(argv)]
-        report = [sys.executable, "-m", "train.report", "--workdir", str(workdir)]
-        done = subprocess.run(
-            [*report, *(save + command if values.result else [])],
-            env=child_environment(),
-            check=False,
-        )
+    report = [sys.executable, "-m", "train.report", "--workdir", str(workdir)]
+    if values.result:
+        check_result(values.result, jobs)
+        path = ROOT / "experiments" / "results" / f"{values.result}.json"
+        report += ["--save", str(path), "--command", own_command(argv)]
+    try:
+        code = run_all(jobs, values.workers)
+    except OSError as error:
+        raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+    if code != 75 and any(job.finished for job in jobs):
+        done = subprocess.run(report, check=False, env=child_environment())
         return code or done.returncode
     return code
+
+
+def check_result(name: str, jobs: list[Job]) -> None:
+    """Raise UsageError when a result could not be this sweep's alone."""
+    if not re.fullmatch(r"\w+", name):
+        raise UsageError(f"--result={name} must be a name of letters, digits and _")
+    others = {path.parent for path in jobs[0].workdir.parent.glob("*/config.json")}
+    if others := others - {job.workdir for job in jobs}:
+        raise UsageError(f"--result: {min(others)} is a run of another sweep; give a new --workdir")
 
 
 if __name__ == "__main__":

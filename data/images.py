@@ -1,5 +1,6 @@
 """Labelled images in memory, and batches of them."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -51,6 +52,15 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
         split: replace(part, images=fit_to(part.images / brightest, size))
         for split, part in splits.items()
     }
+
+
+def checksum(*sets: Images) -> str:
+    """SHA-256 of the images and labels of some sets, one after the other."""
+    digest = hashlib.sha256()
+    for part in sets:
+        digest.update(np.ascontiguousarray(part.images).data)
+        digest.update(np.ascontiguousarray(part.labels).data)
+    return digest.hexdigest()
 
 
 def fit_to(images: np.ndarray, size: int) -> np.ndarray:

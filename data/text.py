@@ -38,7 +38,7 @@ def load_text(name: str, data_dir: str = "") -> Corpus:
     if name.startswith("text:"):
         if name == "text:":
             raise DataError("text: needs the path of a file or a folder after it")
-        text = read_path(Path(name.removeprefix("text:")))
+        text = read_path(Path(name.removeprefix("text:")).expanduser())
         bounds = len(text) * 18 // 20, len(text) * 19 // 20
         parts = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
     else:
@@ -73,7 +73,10 @@ def _join(name: str, source) -> str:
     elements = source.__getitems__(list(range(len(source))))
     if not elements or "text" not in elements[0]:
         raise DataError(f"dataset {name} holds no text")
-    return b"".join(element["text"] for element in elements).decode("utf-8")
+    try:
+        return b"".join(element["text"] for element in elements).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"the text of dataset {name} is not UTF-8: {error.reason}") from None
 
 
 @dataclass(frozen=True)

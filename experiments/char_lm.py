@@ -14,6 +14,7 @@ count as one symbol. Measured: the rows of C3 in experiments/README.md.
 """
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import partial
 
@@ -146,6 +147,9 @@ def build(config: Config) -> Experiment:
 
 def generate(task: NextCharacter, predict: Predictor) -> None:
     """--mode=generate: print the prompt and its continuation by the run's best checkpoint."""
+    unknown = sorted(set(task.config.prompt) - set(task.vocabulary.characters))
+    if unknown:
+        print(f"warning: the network has never seen {''.join(unknown)!r}", file=sys.stderr)
     print(task.generate(predict.variables), end="")
 
 

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from data.augment import Augmentation
 from data.catalogue import DataError
-from data.images import EvaluationBatches, TrainingBatches, load_images
+from data.images import EvaluationBatches, TrainingBatches, checksum, load_images
 from nets.lenet import LeNet5
 from train import cli
 from train.config import Config as SharedConfig
@@ -80,7 +80,7 @@ class Classify(Task):
                 part[batch["mask"] > 0]
                 for part in (batch["image"], batch["label"], predict(batch)[0])
             ]
-            for batch in map(dict, batches)
+            for batch in batches
         ]
         images, labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
         guesses = logits.argmax(axis=1)
@@ -123,6 +123,7 @@ def build(config: Config) -> Experiment:
             "train": len(train.labels),
             "validation": held_out,
             "test": len(test.labels),
+            "sha256": checksum(full, test),
         },
     )
 

@@ -40,7 +40,9 @@ def test_axis_grammar(text, expected):
     assert launch.parse_axis(text) == expected
 
 
-@pytest.mark.parametrize("text", ["cell", "cell=", "=a", "a b=c", "seed=3..1", "w=[1,", "w=[f()]"])
+@pytest.mark.parametrize(
+    "text", ["cell", "cell=", "=a", "a b=c", "seed=3..1", "w=[1,", "w=[f()]", "w=[]", "w=[{[]:1}]"]
+)
 def test_bad_axes_are_refused(text):
     with pytest.raises(launch.UsageError, match="--sweep="):
         launch.parse_axis(text)
@@ -59,8 +61,10 @@ def test_jobs_are_the_product_with_names_from_the_overrides(tmp_path):
 
 
 def test_own_command_names_no_folder_of_this_machine():
-    words = ["launch.py", "--experiment=x", "--sweep=seed=0..4", "--config.data_dir=/some/where"]
-    assert launch.own_command(words) == "python launch.py --experiment=x --sweep=seed=0..4"
+    words = ["launch.py", "--workdir=/some/where/rates", "--config.data_dir=/some/where"]
+    for folder in ("/some/where/rates", "rates/", "runs/rates"):
+        words[1] = f"--workdir={folder}"
+        assert launch.own_command(words) == "python launch.py --workdir=runs/rates"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +77,11 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=lenet5", "--workdir=x", "--workers=0"], "workers"),
         (["--experiment=lenet5", "--workdir=x", "seed=3"], "seed=3"),
         (["--experiment=lenet5", "--workdir=x", "--sweep=seed"], "NAME=VALUES"),
+        (["--experiment=lenet5", "--workdir=x", "--sweep=seed=0,0"], "same folder: seed=0"),
+        (["--experiment=lenet5", "--workdir=x", "--sweep=a=1", "--sweep=a=2"], "same setting"),
+        (["--experiment=lenet5", "--workdir=x", f"--sweep=a={'x' * 300}"], "too long"),
+        (["--experiment=lenet5", "--workdir=x", "--result=a/b"], "--result=a/b must be a name"),
+        (["--experiment=lenet5", "--workdir=/proc/none/x"], "cannot write to workdir"),
     ],
 )
 def test_bad_command_lines_are_refused_in_one_line(command, words, part):
@@ -134,9 +143,29 @@ def test_one_bad_run_does_not_stop_the_others(command, tmp_path, text_file):
     words = [f"--workdir={tmp_path / 's'}", f"--config.dataset=text:{text_file}", *SMALL]
     done = command("launch.py", "--experiment=char_lm", *words, "--sweep=cell=rnm,gru")
     assert done.returncode == 2
-    assert "cell=rnm: exit 2: error: config.cell must be one of" in done.stdout
+    assert done.stderr.startswith("error: cell=rnm: exit 2: error: config.cell must be one of")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "s" / "cell=rnm.log").exists()
     assert "cell=gru: finished" in done.stdout
     assert "95 %" in done.stdout
+
+
+def test_setting_that_no_run_takes_leaves_nothing_behind(command, tmp_path):
+    words = [f"--workdir={tmp_path / 's'}", "--config.sed=4", "--sweep=seed=0..1"]
+    done = command("launch.py", "--experiment=char_lm", *words)
+    assert done.returncode == 2
+    assert [line.split(": ")[1] for line in done.stderr.splitlines()] == ["seed=0", "seed=1"]
+    assert "did you mean seed?" in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_result_of_a_folder_with_other_runs_is_refused(tmp_path):
+    (tmp_path / "seed=7").mkdir()
+    (tmp_path / "seed=7" / "config.json").write_text("{}")
+    jobs = launch.make_jobs("lenet5", tmp_path, ["seed=0..1"], [])
+    with pytest.raises(launch.UsageError, match="seed=7 is a run of another sweep"):
+        launch.check_result("name", jobs)
+    launch.check_result("name", [*jobs, *launch.make_jobs("lenet5", tmp_path, ["seed=7"], [])])
 
 
 def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file):
@@ -151,6 +180,8 @@ def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)  # an impatient second one loses nothing
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 75
     assert "goes on with the same command" in out

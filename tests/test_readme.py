@@ -95,3 +95,9 @@ def test_links_lead_to_files():
     for path in (ROOT / "README.md", ROOT / "experiments" / "README.md"):
         for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), link
+
+
+def test_no_placeholder_is_left():
+    assert not re.findall(
+        r"\b[A-Z]{4,}_[A-Z]{4,}\b", (ROOT / "README.md").read_text(encoding="utf-8")
+    )

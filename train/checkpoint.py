@@ -2,9 +2,12 @@
 
 import contextlib
 import gc
+import json
 import logging
 import math
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from train.config import ConfigError
 from train.state import TrainState
 from train.step import Window
 
@@ -26,7 +30,8 @@ def checksum(tree) -> jax.Array:
     for leaf in jax.tree.leaves(tree):
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         raw = jax.random.key_data(leaf) if is_key else leaf
-        words = jax.lax.bitcast_convert_type(raw, jnp.uint8).astype(jnp.uint32).ravel()
+        as_bytes = jnp.uint8(raw) if raw.dtype == bool else jax.lax.bitcast_convert_type(raw, "u1")
+        words = as_bytes.astype(jnp.uint32).ravel()
         places = jnp.arange(words.size, dtype=jnp.uint32)
         # the odd factors make a swap of two bytes, or of two leaves, change the sum
         total = total * jnp.uint32(31) + jnp.sum(
@@ -36,75 +41,36 @@ def checksum(tree) -> jax.Array:
 
 
 class Checkpoints:
-    """The `checkpoints` folder of one run; saves (state, window) with the objective it reached."""
+    """Writer of the `checkpoints` folder of a run."""
 
-    def __init__(self, folder: Path, *, create: bool = True):
-        """Open or create the folder."""
-        # without its bar on the last two, the latest would go when it is not among the best
-        policy = checkpoint_managers.AnyPreservationPolicy(
-            [
-                checkpoint_managers.LatestN(2),
-                checkpoint_managers.BestN(get_metric_fn=lambda m: -m["objective"], n=1),
-            ]
-        )
-        self.folder = folder.absolute()
+    def __init__(self, folder: Path):
+        """Open or create the folder, and clear what a killed save left."""
+        # without LatestN the latest would go when it is not the best
+        keep = [
+            checkpoint_managers.LatestN(2),
+            checkpoint_managers.BestN(
+                get_metric_fn=lambda metrics: -metrics["objective"],
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy,
-            best_fn=lambda metrics: metrics["objective"],
+            preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
+            best_fn=lambda metrics: metrics["objective"],  # else the metrics are not written
             best_mode="min",
-            create=create,
         )
-        self._open: Callable[[], ocp.CheckpointManager] = lambda: ocp.CheckpointManager(
-            self.folder, options=options
-        )
-        self.manager = self._open()
+        for left in folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(left)
+        self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
         self._checksum = jax.jit(checksum)
 
     def save(self, step: int, state: TrainState, window: Window, objective: float = math.inf):
         """Write in the background. objective: lower is better; infinite when not evaluated."""
         tree = {"state": state, "window": window}
         tree["checksum"] = self._checksum(tree)
-        saved = self.manager.save(
-            step, args=ocp.args.StandardSave(tree), metrics={"objective": float(objective)}
-        )
-        if not saved:
-            raise RuntimeError(f"checkpoint {step} was not written: there is one in {self.folder}")
-
-    def restore_latest(
-        self, state: TrainState, window: Window, warn: Callable[[str], None]
-    ) -> tuple[TrainState, Window] | None:
-        """Latest whole checkpoint, or None. `state` and `window` give shapes and shardings.
-
-        A damaged one is moved to `damaged-checkpoints` beside the folder, with a warning.
-        """
-        for step in sorted(self.manager.all_steps(), reverse=True):
-            with _quiet():
-                try:
-                    return self.restore(step, state, window)
-                except Exception as error:  # Orbax and TensorStore raise many types, some bare
-                    reason = str(error).strip().split("\n")[0][:100]
-            aside = self.folder.parent / "damaged-checkpoints" / str(step)
-            aside.parent.mkdir(exist_ok=True)
-            self.manager.close()
-            (self.folder / str(step)).rename(aside)
-            self.manager = self._open()
-            warn(f"checkpoint {step} is damaged ({reason}); moved to {aside}")
-        return None
-
-    def restore(self, step: int, state: TrainState, window: Window) -> tuple[TrainState, Window]:
-        """Restore one checkpoint; raises ValueError when its checksum does not fit."""
-        like = {"state": state, "window": window, "checksum": jnp.uint32(0)}
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        tree = self.manager.restore(step, args=ocp.args.StandardRestore(abstract))
-        found = tree.pop("checksum")
-        if int(self._checksum(tree)) != int(found):
-            raise ValueError("its bytes do not give the checksum that was saved with them")
-        return tree["state"], tree["window"]
-
-    @property
-    def best_step(self) -> int | None:
-        """Step of the lowest objective, None without a checkpoint."""
-        return self.manager.best_step()
+        metrics = {"objective": float(objective)}
+        if not self.manager.save(step, args=ocp.args.StandardSave(tree), metrics=metrics):
+            raise RuntimeError(f"checkpoint {step} was not written: there is one already")
 
     def close(self) -> None:
         """Wait until everything is on disk."""
@@ -112,18 +78,98 @@ class Checkpoints:
         self.manager.close()
 
 
+def objectives(folder: Path) -> dict[int, float]:
+    """Objective of every whole checkpoint by its step; infinite where it cannot be read."""
+    found = {}
+    for path in folder.glob("[0-9]*"):
+        if path.name.isdigit():
+            try:
+                metrics = json.loads((path / "metrics" / "metrics").read_text(encoding="utf-8"))
+                found[int(path.name)] = float(metrics["objective"])
+            except (OSError, ValueError, KeyError, TypeError):
+                found[int(path.name)] = math.inf
+    return found
+
+
+def best_step(folder: Path) -> int | None:
+    """Step of the lowest objective, the later one of equals; None without a checkpoint."""
+    found = objectives(folder)
+    return min(found, key=lambda step: (found[step], -step), default=None)
+
+
+def restore(folder: Path, step: int, state: TrainState, window: Window):
+    """Restore (state, window) of one checkpoint; the arguments give shapes and shardings.
+
+    Raises an error of some type, by Orbax or TensorStore, when it is damaged or of another network;
+    ValueError when its checksum or its metrics do not fit.
+    """
+    like = {"state": state, "window": window, "checksum": jnp.uint32(0)}
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    path = folder.absolute() / str(step)
+    json.loads((path / "metrics" / "metrics").read_text(encoding="utf-8"))
+    with ocp.StandardCheckpointer() as reader:
+        tree = reader.restore(path / "default", abstract)
+    kinds = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), part) for part in (like, tree)]
+    if kinds[0] != kinds[1]:  # Orbax gives a random key back as plain integers when a file is lost
+        raise ValueError("its arrays are of other types")
+    found = tree.pop("checksum")
+    if int(jax.jit(checksum)(tree)) != int(found):
+        raise ValueError("its bytes do not give the checksum that was saved with them")
+    return tree["state"], tree["window"]
+
+
+def restore_first(
+    folder: Path, steps: list[int], state: TrainState, window: Window, warn: Callable[[str], None]
+) -> tuple[TrainState, Window, list[int]]:
+    """Restore the first of `steps` that can be: (state, window, steps that could not).
+
+    Raises ConfigError, and touches nothing, when none can.
+    """
+    damaged: list[int] = []
+    reason = "there is none"
+    for step in steps:
+        with _quiet():
+            try:
+                return *restore(folder, step, state, window), damaged
+            except Exception as error:  # Orbax and TensorStore raise many types, some bare
+                reason = str(error).strip().split("\n")[0][:100]
+        damaged.append(step)
+        warn(f"checkpoint {step} is damaged ({reason}); taking another one")
+    raise ConfigError(
+        f"no checkpoint in {folder} can be read ({reason}). If the code of the network was "
+        "changed, go back to it; else delete the workdir to start afresh"
+    )
+
+
+def restore_latest(
+    folder: Path, state: TrainState, window: Window, warn: Callable[[str], None]
+) -> tuple[TrainState, Window] | None:
+    """Restore the latest whole checkpoint, or None when there is no checkpoint at all.
+
+    Damaged ones are moved to `damaged-checkpoints` beside the folder, with a warning, once an
+    earlier one has been restored.
+    """
+    steps = sorted(objectives(folder), reverse=True)
+    if not steps:
+        return None
+    state, window, damaged = restore_first(folder, steps, state, window, warn)
+    for step in damaged:
+        aside = folder.parent / "damaged-checkpoints" / f"{step}-{time.time_ns()}"
+        aside.parent.mkdir(exist_ok=True)
+        (folder / str(step)).rename(aside)
+    return state, window
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax's readers from printing what is raised as well."""
-    loggers = [logging.getLogger("asyncio"), logging.getLogger("absl")]
-    levels = [logger.level for logger in loggers]
-    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    """Keep Orbax's readers from printing what is raised as well, when they are thrown away."""
+    logger = logging.getLogger("asyncio")
+    level, hook = logger.level, sys.unraisablehook
+    logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = lambda unraisable: None
     try:
         yield
-        gc.collect()
     finally:
+        gc.collect()
         sys.unraisablehook = hook
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logger.setLevel(level)

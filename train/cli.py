@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +14,13 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
+from train.checkpoint import best_step, objectives, restore_first
 from train.config import Config, ConfigError, hint
-from train.evaluate import Predictor
+from train.evaluate import Evaluator, Predictor
 from train.loop import PreemptedError, fit
-from train.restore import load_predictor
-from train.rundir import check_workdir, read_config, read_result
-from train.task import Experiment
+from train.parallel import JitMesh
+from train.rundir import check_config, check_data, read_json
+from train.task import Experiment, Task
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 Mode = Callable[[Any, Predictor], None]
@@ -37,7 +40,8 @@ def run(
     75 when stopped and saved. An exception is taken for the user's to mend, and shown in one line,
     when it has an `exit_code`; any other is a defect and keeps its traceback.
     """
-    before = signal.signal(signal.SIGTERM, _stop_before_training)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop_before_training)
     try:
         _run(config_class, build, modes or {}, sys.argv)
     except Exception as error:
@@ -46,13 +50,13 @@ def run(
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(code)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _stop_before_training(number, _frame) -> None:
-    """Answer SIGTERM where there is nothing to save; `fit` has its own answer."""
-    raise PreemptedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
+    """End at once: there is nothing to save before `fit`, which has its own answer."""
+    text = f"error: stopped by {signal.Signals(number).name}; the same command goes on\n"
+    os.write(2, text.encode())
+    os._exit(PreemptedError.exit_code)
 
 
 def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> None:
@@ -61,23 +65,34 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
         return
     config, workdir, mode = parse(config_class, ("train", *modes), argv)
     config.check()
-    check_workdir(workdir, config)
-    if mode == "train" and (result := read_result(workdir)):
+    check_config(workdir, config)
+    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn of what is no fault here
+    if mode == "train" and (result := read_json(workdir / "result.json")):
         shown = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
         print(f"{workdir} is finished at step {result['step']}: {shown}")
         return
-    if mode != "train" and not (workdir / "checkpoints").is_dir():
-        raise ConfigError(
-            f"--mode={mode} needs a trained run in --workdir, found none in {workdir}"
-        )
-    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn of what is no fault here
     _keep_compiled_programs()
-    experiment = build(config)
     if mode == "train":
-        fit(experiment, config, workdir)
+        fit(build(config), config, workdir)
         print(f"finished: {workdir}")
     else:
-        modes[mode](experiment.task, load_predictor(experiment, config, workdir))
+        modes[mode](*_trained(build, config, workdir))
+
+
+def _trained(build, config: Config, workdir: Path) -> tuple[Task, Predictor]:
+    """Task of a run and its network at the best checkpoint that can be read."""
+    folder = workdir / "checkpoints"
+    steps = sorted(objectives(folder), reverse=True)
+    if not steps:
+        raise ConfigError(f"there is no checkpoint in {folder}: this mode needs a trained run")
+    steps.sort(key=lambda step: step != best_step(folder))  # the best, then the latest
+    experiment = build(config)
+    check_data(workdir, experiment.provenance)
+    devices = JitMesh(1, jax.devices()[:1])
+    state, window = devices.init(experiment, config.seed, experiment.train(0))
+    warn = partial(print, "warning:", file=sys.stderr)
+    state, _, _ = restore_first(folder, steps, state, window, warn)
+    return experiment.task, Evaluator(experiment.task, devices).predictor(state.variables)
 
 
 def parse(
@@ -92,13 +107,15 @@ def parse(
     flags.DEFINE_enum("mode", "train", list(modes), "what to do", flag_values=values)
     flags.DEFINE_string("flagfile", "", "file of flags, one a line", flag_values=values)
     names = [field.name for field in dataclasses.fields(config_class)]
-    for word in argv[1:]:  # before the definition, which reads sys.argv and knows no such error
-        if word.startswith("--config."):
-            name = word.removeprefix("--config.").split("=")[0]
-            if name not in names:
-                raise ConfigError(f"there is no --config.{name}{hint(name, names)}")
-    holder = config_flags.DEFINE_config_dataclass("config", config_class(), flag_values=values)
     try:
+        argv = [argv[0], *values.read_flags_from_files(argv[1:], force_gnu=False)]
+        for word in argv[1:]:  # the definition below answers an unknown field with a KeyError
+            found = re.match(r"--?config\.([^=]*)", word)
+            if found and found[1] not in names:
+                raise ConfigError(f"there is no --config.{found[1]}{hint(found[1], names)}")
+        holder = config_flags.DEFINE_config_dataclass(
+            "config", config_class(), flag_values=values, sys_argv=argv
+        )
         rest = values(argv)
     except flags.Error as error:
         raise ConfigError(str(error)) from error
@@ -107,7 +124,7 @@ def parse(
     if not values.workdir:
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
     config, workdir = holder.value, Path(values.workdir)
-    if values.mode != "train" and (made_with := read_config(workdir)):
+    if values.mode != "train" and (made_with := read_json(workdir / "config.json")):
         overrides = config_flags.get_override_values(values["config"])
         config = config_class(**{k: _plain(v) for k, v in made_with.items() if k in names})
         for name in overrides:

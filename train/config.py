@@ -20,16 +20,17 @@ def option(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
+    below: float | None = None,
     choices: Iterable[str] = (),
     volatile: bool = False,
 ) -> Any:
     """Declare a field of a Config.
 
-    minimum, above, maximum: bounds of a number, or of each number of a tuple. choices: the values
-    a text may have. volatile: the field cannot change a result, so a finished or interrupted run
-    may be continued with another value of it.
+    minimum, above, maximum, below: bounds of a number, or of each number of a tuple. choices: the
+    values a text may have. volatile: the field cannot change a result, so a run may be continued
+    with another value of it.
     """
-    limits = {"minimum": minimum, "above": above, "maximum": maximum}
+    limits = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
     metadata = {"help": help, "choices": tuple(choices), "volatile": volatile, **limits}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -38,20 +39,20 @@ def option(
 class Config:
     """Settings of a run; an experiment adds its own fields in a subclass."""
 
-    seed: int = option(0, "of initialisation, data order, dropout and sampling", minimum=0)
+    seed: int = option(
+        0, "of initialisation, data order, dropout and sampling", minimum=0, below=2**32
+    )
     dataset: str = option("", "name of the data; see the experiment's own help")
     data_dir: str = option(
         "", "folder of prepared datasets; empty: TFDS_DATA_DIR or TFDS's own default", volatile=True
     )
-    steps: int = option(1000, "optimizer steps in the whole run", minimum=1)
+    steps: int = option(1000, "optimizer steps in the whole run", minimum=1, below=2**31)
     batch_size: int = option(128, "examples in a step, over all devices", minimum=1)
 
     optimizer: str = option("adam", "", choices=("sgd", "momentum", "adam", "adamw"))
     learning_rate: float = option(1e-3, "its highest value", above=0)
-    momentum: float = option(0.9, "of optimizer=momentum", minimum=0, maximum=1)
-    beta2: float = option(
-        0.999, "decay of the squared gradient, adam and adamw", above=0, maximum=1
-    )
+    momentum: float = option(0.9, "of optimizer=momentum", minimum=0, below=1)
+    beta2: float = option(0.999, "decay of the squared gradient, adam and adamw", above=0, below=1)
     weight_decay: float = option(0.0, "L2 on kernels (not biases); adamw: decoupled", minimum=0)
     clip_norm: float = option(0.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
     warmup_steps: int = option(0, "steps of linear growth of the learning rate", minimum=0)
@@ -101,12 +102,15 @@ def _check_field(field: dataclasses.Field, value: Any) -> None:
         ("at least", meta["minimum"], lambda item, bound: item >= bound),
         ("above", meta["above"], lambda item, bound: item > bound),
         ("at most", meta["maximum"], lambda item, bound: item <= bound),
+        ("below", meta["below"], lambda item, bound: item < bound),
     )
     for words, bound, holds in bounds:
         if bound is not None and not all(holds(item, bound) for item in items):
             raise ConfigError(f"config.{field.name} must be {words} {bound}, got {value!r}")
     if wanted is float and not math.isfinite(value):
         raise ConfigError(f"config.{field.name} must be finite, got {value!r}")
+    if wanted is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
+        raise ConfigError(f"config.{field.name} must be valid Unicode, got {value!r}")
 
 
 def hint(name: str, names: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import grain
 import jax
 
-from train.checkpoint import Checkpoints
+from train.checkpoint import Checkpoints, best_step, restore_latest
 from train.config import Config
 from train.evaluate import Evaluator
 from train.metrics import Metrics, final_metrics, save_figures
@@ -47,18 +47,19 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
     devices = MODES[config.parallel](config.batch_size)
     with open_run(workdir, config, experiment.provenance), _stop_signals() as stopped:
         began, end = time.perf_counter(), "failed"
-        checkpoints = Checkpoints(workdir / "checkpoints")
         state, empty = devices.init(experiment, config.seed, experiment.train(0))
         warnings: list[str] = []
-        restored = checkpoints.restore_latest(state, empty, warnings.append)
+        restored = restore_latest(workdir / "checkpoints", state, empty, warnings.append)
         state, window = restored or (state, empty)
-        metrics = Metrics(workdir, int(state.step) if restored else -1, config.steps)
+        held = int(state.step) if restored else -1
+        metrics = Metrics(workdir, held, config.steps)
         for text in warnings:
             metrics.say(f"warning: {text}")
-        log_attempt(workdir, "start", int(state.step))
+        log_attempt(workdir, "start", max(held, 0))
+        checkpoints = Checkpoints(workdir / "checkpoints")
         attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics)
         try:
-            attempt.run(state, window, empty=empty, restored=bool(restored), stopped=stopped)
+            attempt.run(state, window, empty=empty, held=held, stopped=stopped)
             end = "finished"
         except Exception as error:
             end = type(error).__name__
@@ -68,7 +69,7 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
             metrics.close()
             seconds = round(time.perf_counter() - began, 2)
             log_attempt(workdir, end, attempt.step, seconds=seconds)
-        return _write_result(experiment, config, workdir, checkpoints.best_step)
+        return _write_result(experiment, config, workdir)
 
 
 @dataclass
@@ -88,23 +89,22 @@ class _Attempt:
         self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
 
     def run(
-        self, state: TrainState, window: Window, *, empty: Window, restored: bool, stopped
+        self, state: TrainState, window: Window, *, empty: Window, held: int, stopped: list[int]
     ) -> None:
         """Go from `state` to the last step.
 
-        empty: what the window is after each line of the log. stopped: holds a signal's number once
-        one has come.
+        empty: what the window is after each line of the log. held: the step of the checkpoint that
+        the state is from, -1 for none. stopped: holds a signal's number once one has come.
         """
-        config, devices, start = self.config, self.devices, int(state.step)
-        self.step = start
+        config, devices = self.config, self.devices
+        self.step = max(held, 0)
         train_step = devices.compile(self.experiment)
-        batches = _prefetch(self.experiment, start, config.steps)
+        batches = _prefetch(self.experiment, self.step, config.steps)
         state, window, empty = devices.spread(state), devices.copy(window), devices.copy(empty)
         in_flight: collections.deque[Window] = collections.deque()
         while True:
             stopping = bool(stopped)  # looked at once: what is said to be saved is saved
-            # at the step of a checkpoint all this was done before it was saved
-            if self.step > start or not restored:
+            if self.step > held:  # all this was done before the checkpoint of `held` was saved
                 self._hold(state, window, stopping)
             if stopping:
                 name = signal.Signals(stopped[0]).name
@@ -113,9 +113,9 @@ class _Attempt:
                 )
             if self.step == config.steps:
                 return
-            state, window = train_step(state, window, devices.step_batch(next(batches)))
+            state, window = train_step(state, window, devices.put_batch(next(batches)))
             self.step += 1
-            self.metrics.advance()
+            self.metrics.bar.update()
             in_flight.append(window)
             if len(in_flight) > IN_FLIGHT:
                 jax.block_until_ready(in_flight.popleft())
@@ -136,8 +136,9 @@ class _Attempt:
         objective = self._evaluate(state, all_sets=last) if evaluate else math.inf
         if draw:
             predict = self.evaluator.predictor(state.variables)
-            final = list(self.experiment.evals.values())[-1]
-            save_figures(self.workdir, self.step, self.experiment.task.figures(predict, final))
+            sets = list(self.experiment.evals.values())  # the last is not looked at before the end
+            figures = self.experiment.task.figures(predict, sets[-1] if last else sets[0])
+            save_figures(self.workdir, self.step, figures)
         if save:
             self.checkpoints.save(self.step, state, window, objective)
 
@@ -179,14 +180,17 @@ def _prefetch(experiment: Experiment, start: int, stop: int) -> Iterator[Batch]:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect the first SIGTERM or SIGINT; a second one acts as if this were not here."""
+    """Collect SIGTERM and SIGINT; a second Ctrl-C acts as if this were not here.
+
+    A second SIGTERM is as good as the first: batch systems send it to every process of a job, and
+    it must not end the saving that the first began.
+    """
     stopped: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def stop(number, _frame):
         stopped.append(number)
-        for other, handler in before.items():
-            signal.signal(other, handler)
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in before:
         signal.signal(number, stop)
@@ -197,9 +201,7 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _write_result(
-    experiment: Experiment, config: Config, workdir: Path, best_step: int | None
-) -> dict[str, Any]:
+def _write_result(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]:
     """Write result.json, the mark of a finished run, from what is on the disk."""
     seconds, attempts = seconds_trained(workdir)
     names = list(experiment.evals)
@@ -209,8 +211,8 @@ def _write_result(
         "curve": f"{names[0]}/{experiment.task.headline}",
         "objective": f"{names[0]}/loss",
         "metrics": final_metrics(workdir, config.steps),
-        "best_step": best_step,
-        "seconds": round(seconds, 1),
+        "best_step": best_step(workdir / "checkpoints"),
+        "seconds": seconds,
         "attempts": attempts,
     }
     write_json(workdir / "result.json", result)

@@ -52,10 +52,6 @@ class Metrics:
         )
         self.since = (time.perf_counter(), max(step, 0))
 
-    def advance(self) -> None:
-        """Move the progress bar by one step."""
-        self.bar.update()
-
     def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
         """Record values under `prefix/`; the line is on the disk when this returns.
 
@@ -95,8 +91,8 @@ def save_figures(workdir: Path, step: int, figures: Mapping[str, Any]) -> None:
     folder = workdir / "figures"
     folder.mkdir(exist_ok=True)
     for name, figure in figures.items():
-        path = folder / f"{name}-{step:07d}"
+        stem = f"{name}-{step:07d}"
         if isinstance(figure, str):
-            path.with_suffix(".txt").write_text(figure, encoding="utf-8")
+            (folder / f"{stem}.txt").write_text(figure, encoding="utf-8")
         else:
-            figure.savefig(path.with_suffix(".png"), dpi=120)
+            figure.savefig(folder / f"{stem}.png", dpi=120)

@@ -13,9 +13,10 @@ def make_schedule(config: Config) -> optax.Schedule:
         length = max(config.steps - warmup, 1)
         main = optax.cosine_decay_schedule(peak, length, alpha=config.decay_factor)
     elif config.schedule == "step":
-        main = optax.exponential_decay(
-            peak, config.decay_every, config.decay_factor, staircase=True
-        )
+
+        def main(step):  # optax.exponential_decay takes a factor of 0 for no decay at all
+            return peak * config.decay_factor ** (step // config.decay_every)
+
     else:
         main = optax.constant_schedule(peak)
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])

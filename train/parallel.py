@@ -1,9 +1,11 @@
 """Where arrays live and how a step is compiled: one program over a mesh, or pmap.
 
 Both modes give one canonical state to the rest: the one that a single device would have, with
-the carry's rows in order. Checkpoints and evaluation see nothing else, so a run may go on in
-another mode or on another number of devices.
+the carry's rows in order. Checkpoints and evaluation see nothing else, so a run may go on on
+another number of devices.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +42,9 @@ class JitMesh:
         spread = jax.tree.map(lambda _: self.everywhere, state)
         return spread.replace(carry=jax.tree.map(lambda _: self.rows, state.carry))
 
-    def put_batch(self, batch: Batch):
-        """Put a whole batch on the devices, for evaluation."""
-        return jax.device_put(batch, self.rows)
+    def put_rows(self, tree):
+        """Divide the rows of a batch, or of a carry, over the devices."""
+        return jax.device_put(tree, self.rows)
 
     def init(self, experiment: Experiment, seed: int, batch: Batch) -> tuple[TrainState, Window]:
         """Build canonical state and window before the first step, from the shapes of `batch`."""
@@ -58,25 +60,20 @@ class JitMesh:
         """Compile the step; the state is donated."""
         return jax.jit(make_train_step(experiment), donate_argnums=0)
 
-    def step_batch(self, batch: Batch):
+    def put_batch(self, batch: Batch) -> Any:
         """Put a batch where the step wants it."""
-        return self.put_batch(batch)
+        return self.put_rows(batch)
 
-    def copy(self, tree):
-        """Turn what is the same on every device into the step's own form."""
-        return tree
-
-    def one(self, tree):
-        """Undo `copy`."""
+    def copy(self, tree: Any) -> Any:
+        """Turn what is the same on every device into the step's own form; `one` undoes it."""
         return tree
 
     def spread(self, state: TrainState) -> TrainState:
-        """Turn a canonical state into the step's own form."""
+        """Turn a canonical state into the step's own form; `gather` undoes it."""
         return state
 
-    def gather(self, state: TrainState) -> TrainState:
-        """Turn the step's own form into canonical."""
-        return state
+    one = copy
+    gather = spread
 
 
 class Pmap(JitMesh):
@@ -87,33 +84,29 @@ class Pmap(JitMesh):
         step = make_train_step(experiment, axis_name=AXIS)
         return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
 
-    def step_batch(self, batch: Batch):
-        """Divide rows over devices."""
-        return jax.device_put(jax.tree.map(self._divide, batch), self.rows)
+    def put_batch(self, batch: Batch) -> Any:
+        """Give the rows a leading axis of devices."""
+        count = len(self.devices)
+        return self.put_rows(jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch))
 
-    def copy(self, tree):
+    def copy(self, tree: Any) -> Any:
         """Give every leaf a leading axis of devices."""
         count = len(self.devices)
-        return jax.device_put(jax.tree.map(lambda x: jnp.stack([x] * count), tree), self.rows)
+        return self.put_rows(jax.tree.map(lambda x: jnp.stack([x] * count), tree))
 
-    def one(self, tree):
+    def one(self, tree: Any) -> Any:
         """Take the first device's copy, and put it everywhere."""
         first = jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
         return jax.device_put(first, self.everywhere)
 
     def spread(self, state: TrainState) -> TrainState:
         """Copy the state to every device; divide the rows of the carry."""
-        carry = jax.device_put(jax.tree.map(self._divide, state.carry), self.rows)
-        return self.copy(state.replace(carry=())).replace(carry=carry)
+        return self.copy(state.replace(carry=())).replace(carry=self.put_batch(state.carry))
 
     def gather(self, state: TrainState) -> TrainState:
         """Take one copy of the state; join the rows of the carry."""
         carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
-        carry = jax.device_put(carry, self.rows)
-        return self.one(state.replace(carry=())).replace(carry=carry)
-
-    def _divide(self, x):
-        return x.reshape(len(self.devices), -1, *x.shape[1:])
+        return self.one(state.replace(carry=())).replace(carry=self.put_rows(carry))
 
 
 MODES = {"jit": JitMesh, "pmap": Pmap}

@@ -16,6 +16,9 @@ from absl import flags
 from matplotlib.figure import Figure
 from scipy import stats
 
+from train.metrics import read_metrics
+from train.rundir import read_json
+
 NOT_SETTINGS = ("seed", "data_dir")  # runs that differ in these alone are of one group
 
 
@@ -36,41 +39,33 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed alone."""
+    """Runs that differ in the seed alone, and those of them that are finished."""
 
     settings: dict[str, Any]
     runs: list[Run]
-
-    @property
-    def finished(self) -> list[tuple[Run, dict[str, Any]]]:
-        """Runs with a result, each with it."""
-        return [(run, run.result) for run in self.runs if run.result]
 
     @property
     def label(self) -> str:
         """Settings in one line."""
         return ", ".join(f"{k}={v}" for k, v in self.settings.items()) or "all runs"
 
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Results of the finished runs."""
+        return [run.result for run in self.runs if run.result]
+
     def values(self, metric: str) -> list[float]:
         """The metric at the end of every finished run."""
-        return [result["metrics"][metric] for _, result in self.finished]
+        return [result["metrics"][metric] for result in self.results]
 
 
 def load_runs(folder: Path) -> list[Run]:
     """Runs in a folder or directly below it, in the order of their names."""
-    paths = [
-        path for path in (folder, *sorted(folder.iterdir())) if (path / "config.json").is_file()
+    paths = [p for p in (folder, *sorted(folder.iterdir())) if (p / "config.json").is_file()]
+    return [
+        Run(p, read_json(p / "config.json"), read_json(p / "result.json"), read_metrics(p))
+        for p in paths
     ]
-    runs = []
-    for path in paths:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        result = path / "result.json"
-        metrics = path / "metrics.jsonl"
-        text = metrics.read_text(encoding="utf-8") if metrics.is_file() else ""
-        lines = [json.loads(line) for line in text.splitlines(keepends=True) if line[-1] == "\n"]
-        found = json.loads(result.read_text(encoding="utf-8")) if result.is_file() else None
-        runs.append(Run(path, config, found, lines))
-    return runs
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
@@ -97,6 +92,12 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(stats.t.ppf(0.975, len(values) - 1)) * error
 
 
+def mean_seconds(results: Sequence[dict[str, Any]]) -> str:
+    """Mean time of a run in seconds; - when one was killed, so that its time is not known."""
+    seconds = [result["seconds"] for result in results]
+    return "-" if None in seconds else f"{np.mean(seconds):.0f}"
+
+
 def table(groups: Sequence[Group], metric: str) -> str:
     """Aligned table of the groups: settings, mean, interval, n, seconds a run."""
     rows = [[*(groups[0].settings), metric, "95 % interval", "n", "seconds a run"]]
@@ -107,9 +108,9 @@ def table(groups: Sequence[Group], metric: str) -> str:
             rows.append([*settings, "-", "-", "0", "-"])
             continue
         mean, half = mean_interval(values)
-        seconds = np.mean([result["seconds"] for _, result in group.finished])
+        seconds = mean_seconds(group.results)
         interval = "-" if half is None else f"+- {half:.4f}"
-        rows.append([*settings, f"{mean:.4f}", interval, str(len(values)), f"{seconds:.0f}"])
+        rows.append([*settings, f"{mean:.4f}", interval, str(len(values)), seconds])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     count = len(groups[0].settings)
 
@@ -155,19 +156,17 @@ def samples(run: Run) -> str:
 def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any]:
     """Result of a finished study: figures with seeds, command, machine, versions, commit, time."""
     runs = [run for group in groups for run in group.runs]
-    environments = [
-        json.loads((run.path / "environment.json").read_text(encoding="utf-8")) for run in runs
-    ]
+    environments = [read_json(run.path / "environment.json") for run in runs]
     rows = []
     for group in groups:
         mean, half = mean_interval(group.values(metric))
-        results = [result for _, result in group.finished]
+        results = group.results
         rows.append(
             {
                 "settings": group.settings,
                 "mean": mean,
                 "interval": half,
-                "seeds": [run.config["seed"] for run, _ in group.finished],
+                "seeds": [run.config["seed"] for run in group.runs],
                 "metrics": {
                     name: [r["metrics"][name] for r in results] for name in results[0]["metrics"]
                 },
@@ -181,7 +180,7 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
         "metric": metric,
         "rows": rows,
         "config": {k: v for k, v in config.items() if k not in groups[0].settings},
-        "data": json.loads((runs[0].path / "data.json").read_text(encoding="utf-8")),
+        "data": read_json(runs[0].path / "data.json"),
         **{key: environments[0][key] for key in ("machine", "devices", "python", "versions")},
         "commit": sorted({environment["commit"] for environment in environments}),
     }
@@ -199,6 +198,8 @@ def report(folder: Path, save: str = "", command: str = "") -> str:
         raise ValueError(f"there is no finished run in {folder}")
     if save and waiting:
         raise ValueError(f"{waiting[0].path} is not finished: no result is written")
+    if len({result["headline"] for _, result in finished}) > 1:
+        raise ValueError(f"the runs in {folder} are of several experiments")
     groups = group_runs(runs)
     best, result = min(finished, key=lambda pair: pair[1]["metrics"][pair[1]["objective"]])
     curves(groups, result["curve"]).savefig(folder / "curves.png", dpi=120)

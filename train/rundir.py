@@ -18,6 +18,7 @@ import jax
 from train.config import Config, ConfigError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+AFRESH = "Give another --workdir, or delete this one to start afresh"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -27,71 +28,69 @@ def write_json(path: Path, value: Any) -> None:
     part.replace(path)
 
 
+def read_json(path: Path) -> Any:
+    """Contents of a JSON file, or None when there is none; ConfigError when it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+
+
 def as_plain(config: Config) -> dict[str, Any]:
     """Fields of a config as JSON would give them back."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def read_config(workdir: Path) -> dict[str, Any] | None:
-    """Config that the run was made with, as plain values, or None when there is no run."""
-    path = workdir / "config.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def read_result(workdir: Path) -> dict[str, Any] | None:
-    """Contents of result.json, which only a finished run has, or None."""
-    path = workdir / "result.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def check_workdir(workdir: Path, config: Config) -> None:
-    """Raise ConfigError when the folder cannot be used for this config; write nothing.
+def check_config(workdir: Path, config: Config) -> None:
+    """Raise ConfigError when the run in a folder was made with another config; write nothing.
 
     Fields that cannot change a result (data_dir, save_every, ...) may differ.
     """
-    existing = workdir.absolute()
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ConfigError(f"cannot write to workdir {workdir}: {existing} is not a folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"cannot write to workdir {workdir}: no permission in {existing}")
-    made_with = read_config(workdir)
+    made_with, here = read_json(workdir / "config.json"), as_plain(config)
     if made_with is None:
         return
-    here = as_plain(config)
     volatile = {f.name for f in dataclasses.fields(config) if f.metadata["volatile"]}
-    names = sorted({*made_with, *here} - volatile)
     changed = [
         f"{name} {made_with.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
-        for name in names
+        for name in sorted({*made_with, *here} - volatile)
         if made_with.get(name, "absent") != here.get(name, "absent")
     ]
     if changed:
         raise ConfigError(
-            f"workdir {workdir} was made with another config: {'; '.join(changed)}. "
-            "Give another --workdir, or delete this one to start afresh"
+            f"workdir {workdir} was made with another config: {'; '.join(changed)}. {AFRESH}"
+        )
+
+
+def check_data(workdir: Path, provenance: Mapping[str, Any]) -> None:
+    """Raise ConfigError when the run in a folder was made with other data."""
+    before, here = read_json(workdir / "data.json"), json.loads(json.dumps(dict(provenance)))
+    if before not in (None, here):
+        raise ConfigError(
+            f"workdir {workdir} was made with other data: {before} there, {here} here. {AFRESH}"
         )
 
 
 def environment() -> dict[str, Any]:
     """Versions, commit, machine and devices of this process."""
-    here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
-    commit = subprocess.run(
-        [*git, "rev-parse", "--verify", "-q", "HEAD"], capture_output=True, text=True, check=False
-    )
-    dirty = subprocess.run(
-        [*git, "status", "--porcelain"], capture_output=True, text=True, check=False
-    )
     return {
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
-        "commit": commit.stdout.strip() + ("+changes" if dirty.stdout.strip() else ""),
+        "commit": commit(),
         "machine": machine(),
         "devices": [device.device_kind for device in jax.devices()],
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def commit() -> str:
+    """Hash of the code's commit, with +changes when tracked files differ; empty without git."""
+    words = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
+    git = ["git", "-C", str(Path(__file__).parent), *words]
+    with contextlib.suppress(OSError):
+        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    return ""
 
 
 def machine() -> str:
@@ -111,21 +110,21 @@ def machine() -> str:
 def open_run(workdir: Path, config: Config, provenance: Mapping[str, Any]) -> Iterator[None]:
     """Make the folder and its descriptions, and hold it against a second process.
 
-    Raises ConfigError when another process holds it, or when the run was made with other data.
+    Raises ConfigError when it cannot be written, when another process holds it, and when the run
+    there was made with another config or other data.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    with open(workdir / ".lock", "w", encoding="utf-8") as lock:
+    with contextlib.ExitStack() as stack:
         try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(open(workdir / ".lock", "w", encoding="utf-8"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(f"workdir {workdir} is in use by another process") from error
-        facts, path = json.loads(json.dumps(dict(provenance))), workdir / "data.json"
-        if path.is_file() and (before := json.loads(path.read_text(encoding="utf-8"))) != facts:
-            raise ConfigError(
-                f"workdir {workdir} was made with other data: {before} there, {facts} here. "
-                "Give another --workdir, or delete this one to start afresh"
-            )
-        write_json(path, facts)
+        except OSError as error:
+            raise ConfigError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+        check_config(workdir, config)
+        check_data(workdir, provenance)
+        write_json(workdir / "data.json", dict(provenance))
         write_json(workdir / "environment.json", environment())
         fields = dataclasses.asdict(config).items()
         flags = [f"--config.{name}={value}" for name, value in fields]
@@ -142,9 +141,12 @@ def log_attempt(workdir: Path, event: str, step: int, **more: Any) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def seconds_trained(workdir: Path) -> tuple[float, int]:
-    """Return wall-clock seconds of the attempts that ended by themselves, and how many began."""
-    text = (workdir / "attempts.jsonl").read_text(encoding="utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
-    seconds = sum(line.get("seconds", 0.0) for line in lines)
-    return seconds, sum(line["event"] == "start" for line in lines)
+def seconds_trained(workdir: Path) -> tuple[float | None, int]:
+    """Return (wall-clock seconds of all attempts, their number); no seconds when one was killed."""
+    lines = []
+    for text in (workdir / "attempts.jsonl").read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):  # a line that a kill cut off
+            lines.append(json.loads(text))
+    seconds = [line["seconds"] for line in lines if "seconds" in line]
+    begun = len(lines) - len(seconds)
+    return (round(sum(seconds), 1) if len(seconds) == begun else None), begun

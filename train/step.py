@@ -70,8 +70,13 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         means, gradient = total((means, gradient))
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
         gradient = jax.tree.map(lambda g: g / weight, gradient)
-        if axis_name:
-            model_state = jax.lax.pmean(model_state, axis_name)
+        if axis_name:  # statistics of a share differ; counts do not
+            model_state = jax.tree.map(
+                lambda x: (
+                    jax.lax.pmean(x, axis_name) if jnp.issubdtype(x.dtype, jnp.inexact) else x
+                ),
+                model_state,
+            )
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

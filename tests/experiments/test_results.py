@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from train import table
+from experiments import __main__ as table
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"

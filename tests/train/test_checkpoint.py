@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train.checkpoint import Checkpoints, checksum
+from train.checkpoint import (
+    Checkpoints,
+    best_step,
+    checksum,
+    objectives,
+    restore_first,
+    restore_latest,
+)
+from train.config import ConfigError
 from train.parallel import JitMesh
 
 
@@ -50,37 +58,32 @@ def largest_file(folder):
 
 
 @pytest.mark.parametrize(
-    ("objectives", "kept", "best"),
+    ("values", "kept", "best"),
     [
         ([5.0, 1.0, 3.0, 4.0, 2.0], [2, 4, 5], 2),
         ([5.0, 4.0, 3.0, 2.0], [3, 4], 4),
         ([2.0, float("inf"), float("inf"), float("inf")], [1, 3, 4], 1),
     ],
 )
-def test_two_latest_and_the_best_are_kept(tmp_path, made, objectives, kept, best):
-    saved(tmp_path / "c", made, objectives)
+def test_two_latest_and_the_best_are_kept(tmp_path, made, values, kept, best):
+    saved(tmp_path / "c", made, values)
     assert steps_in(tmp_path / "c") == kept
-    again = Checkpoints(tmp_path / "c")
-    assert again.best_step == best
-    again.close()
+    assert objectives(tmp_path / "c") == {step: values[step - 1] for step in kept}
+    assert best_step(tmp_path / "c") == best
 
 
 def test_latest_is_restored_bit_for_bit(tmp_path, made):
     saved(tmp_path / "c", made, [1.0, 2.0])
-    checkpoints = Checkpoints(tmp_path / "c")
     said = []
-    state, window = checkpoints.restore_latest(*made, said.append)
-    checkpoints.close()
+    state, window = restore_latest(tmp_path / "c", *made, said.append)
     assert same(state, at(made[0], 2))
     assert same(window, made[1])
     assert not said
 
 
 def test_no_checkpoint_gives_none(tmp_path, made):
-    checkpoints = Checkpoints(tmp_path / "c")
-    assert checkpoints.restore_latest(*made, lambda text: None) is None
-    assert checkpoints.best_step is None
-    checkpoints.close()
+    assert restore_latest(tmp_path / "c", *made, print) is None
+    assert best_step(tmp_path / "c") is None
 
 
 def truncate(path):
@@ -99,19 +102,55 @@ def empty(path):
 
 @pytest.mark.parametrize("damage", [truncate, flip, empty, lambda path: path.unlink()])
 def test_damaged_latest_falls_back_with_a_warning_and_is_kept_aside(tmp_path, made, damage):
-    saved(tmp_path / "c", made, [2.0, 1.0])
-    damage(largest_file(tmp_path / "c" / "2"))
-    checkpoints = Checkpoints(tmp_path / "c")
-    said = []
-    state, _ = checkpoints.restore_latest(*made, said.append)
+    folder, said = tmp_path / "c", []
+    saved(folder, made, [2.0, 1.0])
+    damage(largest_file(folder / "2"))
+    state, _ = restore_latest(folder, *made, said.append)
     assert same(state, at(made[0], 1))
     assert len(said) == 1
     assert said[0].startswith("checkpoint 2 is damaged (")
     assert "\n" not in said[0]
-    assert (tmp_path / "damaged-checkpoints" / "2").is_dir()
+    assert len(list((tmp_path / "damaged-checkpoints").glob("2-*"))) == 1
+    checkpoints = Checkpoints(folder)
     checkpoints.save(2, at(made[0], 2), made[1], 1.0)
     checkpoints.close()
+    assert steps_in(folder) == [1, 2]
+    truncate(largest_file(folder / "2"))
+    assert restore_latest(folder, *made, said.append) is not None
+    assert len(list((tmp_path / "damaged-checkpoints").glob("2-*"))) == 2
+
+
+def test_every_file_of_a_checkpoint_may_be_lost_or_emptied(tmp_path, made):
+    saved(tmp_path / "c", made, [2.0, 1.0])
+    files = [p for p in (tmp_path / "c" / "2").rglob("*") if p.is_file()]
+    assert len(files) > 5
+    for path in files:
+        for damage in (empty, lambda path: path.unlink()):
+            before = path.read_bytes()
+            damage(path)
+            state, _, damaged = restore_first(tmp_path / "c", [2, 1], *made, str)
+            assert same(state, at(made[0], 1 if damaged else 2)), path
+            path.write_bytes(before)
+
+
+def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regression, small_config):
+    saved(tmp_path / "c", made, [2.0, 1.0])
+    other = regression(small_config(), features=7)
+    batch = {**batch_at(0), "y": np.zeros((8, 7), np.float32)}
+    like = JitMesh(8, jax.devices()[:1]).init(other, 7, batch)
+    with pytest.raises(ConfigError, match=r"no checkpoint in .* can be read"):
+        restore_latest(tmp_path / "c", *like, str)
     assert steps_in(tmp_path / "c") == [1, 2]
+    assert restore_latest(tmp_path / "c", *made, print) is not None
+
+
+def test_what_a_killed_save_left_is_cleared(tmp_path, made):
+    saved(tmp_path / "c", made, [1.0])
+    left = tmp_path / "c" / "5.orbax-checkpoint-tmp"
+    left.mkdir()
+    Checkpoints(tmp_path / "c").close()
+    assert not left.exists()
+    assert steps_in(tmp_path / "c") == [1]
 
 
 def test_saving_a_step_twice_is_an_error(tmp_path, made):
@@ -131,3 +170,5 @@ def test_checksum_sees_every_bit_and_every_swap():
     assert int(checksum({**tree, "b": tree["b"][::-1]})) != whole
     assert int(checksum({"a": tree["a"][::-1], "b": tree["b"]})) != whole
     assert int(checksum(jax.device_put(tree, jax.devices()[1]))) == whole
+    flags = jnp.array([True, False])
+    assert int(checksum({"a": flags})) != int(checksum({"a": ~flags}))

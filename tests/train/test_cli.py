@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from experiments import char_lm, lenet5
 from train import cli
 from train.config import Config, ConfigError, hint, option
 
+ROOT = Path(__file__).resolve().parents[2]
 SHORT = [
     "--config.steps=2",
     "--config.batch_size=4",
@@ -74,6 +76,13 @@ def refused(result, *parts):
         (["--config.dataset=digits"], ["digits", "text"]),
         (["--config.dataset=text:/nowhere/at/all"], ["/nowhere/at/all"]),
         (["--config.batch_size=6"], ["multiple of the 4 devices"]),
+        (["-config.sed=4"], ["no --config.sed"]),
+        (["--flagfile=/nowhere/flags"], ["/nowhere/flags"]),
+        (["--config.seed=99999999999999999999"], ["config.seed must be below"]),
+        (["--config.beta2=1.0"], ["config.beta2 must be below 1"]),
+        (["--config.prompt=\udcff"], ["config.prompt must be valid Unicode"]),
+        (["--config.dataset=text:"], ["needs the path"]),
+        (["--config.vocabulary=2"], ["config.vocabulary must be at least 3"]),
     ],
 )
 def test_bad_input_is_refused_in_one_line(run, tmp_path, words, parts):
@@ -102,11 +111,24 @@ def test_bad_text_is_refused_in_one_line(run, tmp_path, content, parts):
     assert not (tmp_path / "run").exists()
 
 
-def test_workdir_that_cannot_be_written_is_refused(run, tmp_path):
+def test_flagfile_with_an_unknown_field_is_refused(run, tmp_path):
+    (tmp_path / "flags").write_text("--config.sed=3\n")
+    words = [f"--workdir={tmp_path / 'run'}", f"--flagfile={tmp_path / 'flags'}"]
+    refused(run(lenet5, *words), "no --config.sed", "did you mean seed?")
+
+
+@pytest.mark.parametrize("name", ["file/run", "file", "x" * 300])
+def test_workdir_that_cannot_be_written_is_refused(run, tmp_path, name, text_file):
     (tmp_path / "file").write_text("mine")
-    refused(run(lenet5, f"--workdir={tmp_path / 'file' / 'run'}"), "cannot write", "not a folder")
-    refused(run(lenet5, f"--workdir={tmp_path / 'file'}"), "cannot write", "not a folder")
+    words = [f"--workdir={tmp_path / name}", f"--config.dataset=text:{text_file}", *SHORT]
+    refused(run(char_lm, *words), str(tmp_path))
     assert (tmp_path / "file").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_damaged_config_of_a_run_is_refused(run, tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    refused(run(lenet5, f"--workdir={tmp_path}"), "cannot read", "config.json")
 
 
 def test_run_then_generate_then_other_config(run, tmp_path, text_file):
@@ -133,6 +155,8 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     assert len(out) == len("def ") + 20 + 1
     again = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=def ")[1]
     assert again == out
+    odd = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=日本")
+    assert (odd[0], odd[2]) == (0, "warning: the network has never seen '日本'\n")
     hot = ["--config.prompt=def ", "--config.temperature=3.0", "--config.sample_length=50"]
     assert run(char_lm, f"--workdir={workdir}", "--mode=generate", *hot)[1] != out
     refused(
@@ -156,6 +180,24 @@ def test_generating_without_a_run_is_refused(run, tmp_path):
     refused(run(char_lm, f"--workdir={tmp_path}", "--mode=generate"), "needs a trained run")
 
 
+def test_generating_from_damage_or_with_other_data(run, tmp_path, text_file):
+    text = tmp_path / "text"
+    text.write_text(text_file.read_text())
+    workdir = tmp_path / "run"
+    assert run(char_lm, f"--workdir={workdir}", f"--config.dataset=text:{text}", *SHORT)[0] == 0
+    generate = [f"--workdir={workdir}", "--mode=generate"]
+    (workdir / "checkpoints" / "2" / "default" / "manifest.ocdbt").write_bytes(b"")
+    code, out, err = run(char_lm, *generate)
+    assert (code, len(out)) == (0, 1 + 20 + 1)
+    assert err.startswith("warning: checkpoint 2 is damaged")
+    (workdir / "checkpoints" / "0" / "default" / "manifest.ocdbt").write_bytes(b"")
+    code, out, err = run(char_lm, *generate)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: no checkpoint in")
+    text.write_text(text_file.read_text().replace("e", "é"))
+    refused(run(char_lm, *generate), "made with other data")
+
+
 def test_help_lists_every_field_with_its_default(run):
     code, out, _ = run(char_lm, "--help")
     assert code == 0
@@ -173,18 +215,26 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
         cli.run(Config, broken)
 
 
-def test_stopped_while_data_is_read_exits_75(monkeypatch, tmp_path, capsys):
-    def slow(config):
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path / 'run'}"])
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stop:
-        cli.run(Config, slow)
-    assert stop.value.code == 75
-    assert capsys.readouterr().err == "error: stopped by SIGTERM; the same command goes on\n"
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_while_data_is_read_exits_75(command, tmp_path, number):
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import os\nfrom train import cli\nfrom train.config import Config\n"
+        f"cli.run(Config, lambda config: os.kill(os.getpid(), {int(number)}))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = command(script, f"--workdir={tmp_path / 'run'}", environment=environment)
+    assert done.returncode == 75
+    assert done.stderr == f"error: stopped by {number.name}; the same command goes on\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_git_is_not_needed(command, tmp_path, text_file):
+    words = ["-m", "experiments.char_lm", f"--config.dataset=text:{text_file}", *SHORT]
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"PATH": "/nowhere"}
+    done = command(*words, f"--workdir={tmp_path / 'run'}", environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["commit"] == ""
 
 
 def test_exit_codes_of_a_real_process(command, tmp_path, text_file):

@@ -10,19 +10,18 @@ import pytest
 
 from tests.train.conftest import batch_at
 from train import loop
-from train.checkpoint import Checkpoints
+from train.checkpoint import restore
 from train.config import ConfigError
+from train.evaluate import Evaluator
 from train.loop import NonFiniteError, PreemptedError, fit
 from train.metrics import read_metrics
-from train.parallel import JitMesh
+from train.parallel import MODES, JitMesh, Pmap
 
 
 def final_state(workdir, experiment, config):
     """Arrays of the last checkpoint."""
-    checkpoints = Checkpoints(workdir / "checkpoints", create=False)
     like = JitMesh(config.batch_size).init(experiment, config.seed, experiment.train(0))
-    state, _ = checkpoints.restore(config.steps, *like)
-    checkpoints.close()
+    state, _ = restore(workdir / "checkpoints", config.steps, *like)
     return jax.tree.leaves((state.params, state.opt_state, state.model_state, state.carry))
 
 
@@ -152,7 +151,7 @@ def test_stopped_at_every_step_and_resumed_the_ending_is_the_same(
     assert events == ["start", "PreemptedError"] * stopped + ["start", "finished"]
 
 
-def test_run_goes_on_in_the_other_mode(tmp_path, regression, small_config):
+def test_checkpoint_is_the_same_in_the_other_mode(tmp_path, regression, small_config, monkeypatch):
     config = small_config(steps=6)
     fit(regression(config), config, tmp_path / "whole")
 
@@ -163,8 +162,9 @@ def test_run_goes_on_in_the_other_mode(tmp_path, regression, small_config):
 
     with pytest.raises(PreemptedError, match="SIGINT"):
         fit(regression(config, train=stopping), config, tmp_path / "mixed")
-    other = small_config(steps=6, parallel="pmap")
-    fit(regression(other), other, tmp_path / "mixed")
+    monkeypatch.setitem(MODES, "jit", Pmap)
+    fit(regression(config), config, tmp_path / "mixed")
+    monkeypatch.undo()
     experiment = regression(config)
     ends = [final_state(tmp_path / name, experiment, config) for name in ("whole", "mixed")]
     for a, b in zip(*ends, strict=True):
@@ -241,3 +241,56 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path, regression, small_config)
         file.write('{"step": 11, "train/loss": 1.0}\n{"step": 12, "tra')
     fit(experiment, config, tmp_path / "cut")
     assert_same_ending(tmp_path / "whole", tmp_path / "cut", experiment, config)
+
+
+def test_a_second_sigterm_does_not_end_the_saving(tmp_path, regression, small_config, monkeypatch):
+    config = small_config()
+
+    def stopping(step):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch_at(step)
+
+    class Slow(loop.Checkpoints):
+        def save(self, step, *rest):
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().save(step, *rest)
+
+    monkeypatch.setattr(loop, "Checkpoints", Slow)
+    with pytest.raises(PreemptedError) as stop:
+        fit(regression(config, train=stopping), config, tmp_path)
+    step = int(str(stop.value).split("step ")[1].split(";")[0])
+    assert (tmp_path / "checkpoints" / str(step)).is_dir()
+
+
+def test_config_is_checked_under_the_lock(tmp_path, regression, small_config):
+    config = small_config(steps=2)
+    fit(regression(config), config, tmp_path)
+    other = small_config(steps=3)
+    with pytest.raises(ConfigError, match="steps 2 there, 3 here"):
+        fit(regression(other), other, tmp_path)
+
+
+def test_time_of_a_killed_attempt_is_not_guessed(tmp_path, regression, small_config):
+    config = small_config(steps=2)
+    (tmp_path / "attempts.jsonl").write_text('{"event": "start", "step": 0}\n{"event": "st')
+    with open(tmp_path / "attempts.jsonl", "a") as file:
+        file.write("\n")
+    result = fit(regression(config), config, tmp_path)
+    assert (result["seconds"], result["attempts"]) == (None, 2)
+
+
+def test_evaluation_is_compiled_once(regression, small_config):
+    experiment = regression(small_config(), count_calls=True)
+    devices = JitMesh(8)
+    state, _ = devices.init(experiment, 0, batch_at(0))
+    evaluator = Evaluator(experiment.task, devices)
+    for _ in range(2):
+        evaluator(state.variables, [batch_at(step) for step in range(3)])
+    assert evaluator.accumulate._cache_size() == 1
+
+
+def test_evaluation_of_nothing_is_refused(regression, small_config):
+    experiment = regression(small_config())
+    with pytest.raises(ValueError, match="at least one batch"):
+        Evaluator(experiment.task, JitMesh(8))({}, [])

@@ -84,6 +84,7 @@ def test_weight_decay_leaves_biases_alone():
         ({"schedule": "constant"}, {0: 2.0, 99: 2.0}),
         ({"schedule": "constant", "warmup_steps": 10}, {0: 0.0, 5: 1.0, 10: 2.0, 50: 2.0}),
         ({"schedule": "step", "decay_every": 20, "decay_factor": 0.5}, {19: 2.0, 20: 1.0, 45: 0.5}),
+        ({"schedule": "step", "decay_every": 20, "decay_factor": 0.0}, {19: 2.0, 20: 0.0, 45: 0.0}),
         (
             {"schedule": "cosine", "decay_factor": 0.1, "warmup_steps": 20},
             {10: 1.0, 20: 2.0, 60: 2.0 * 0.55, 100: 0.2},

@@ -107,3 +107,18 @@ def test_nothing_to_report_is_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         report.main(["report", f"--workdir={tmp_path / 'none'}"])
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_runs_of_several_experiments_are_refused(folder):
+    result = json.loads((folder / "a0" / "result.json").read_text())
+    text = json.dumps({**result, "headline": "other/loss"})
+    (folder / "a0" / "result.json").write_text(text)
+    with pytest.raises(ValueError, match="several experiments"):
+        report.report(folder)
+
+
+def test_unknown_time_is_not_averaged(folder):
+    result = json.loads((folder / "a0" / "result.json").read_text())
+    (folder / "a0" / "result.json").write_text(json.dumps({**result, "seconds": None}))
+    row = next(line for line in report.report(folder).splitlines() if line.startswith("rnn"))
+    assert row.split()[-2:] == ["3", "-"]

@@ -19,7 +19,7 @@ def run(devices, experiment, steps=5):
     step = devices.compile(experiment)
     state, window = devices.spread(state), devices.copy(window)
     for i in range(steps):
-        state, window = step(state, window, devices.step_batch(experiment.train(i)))
+        state, window = step(state, window, devices.put_batch(experiment.train(i)))
     return devices.gather(state), devices.one(window)
 
 
@@ -115,7 +115,7 @@ def test_pmap_drops_out_different_units_on_each_device(regression, small_config)
         state, window = devices.init(experiment, 0, same_rows)
         state, window = devices.spread(state), devices.copy(window)
         step = devices.compile(experiment)
-        return devices.gather(step(state, window, devices.step_batch(same_rows))[0])
+        return devices.gather(step(state, window, devices.put_batch(same_rows))[0])
 
     # one row a device: with the same units dropped everywhere, an input that is dropped out would
     # get no gradient at all, and adam would leave its weights where they were

@@ -1,12 +1,11 @@
 """The table of all systems, made from the results of finished studies.
 
-    python -m train.table experiments
+    python -m experiments
 
 rewrites the part of experiments/README.md between its two markers.
 """
 
 import json
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -54,10 +53,17 @@ def result_cells(result: dict[str, Any], show: list[str]) -> list[tuple[str, str
             interval = "" if half is None else f" ± {half:.4f}"
             figures.append(f"{metric} {mean:.4f}{interval}")
         ours = f"{settings}: " * bool(settings) + "; ".join(figures) + f"; n = {len(row['seeds'])}"
-        seconds = sum(row["seconds"]) / len(row["seconds"])
-        time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
-        cells.append((ours, time, result["machine"]))
+        cells.append((ours, mean_time(row["seconds"]), result["machine"]))
     return cells
+
+
+def mean_time(seconds: list[float | None]) -> str:
+    """Mean time of a run; - when one was killed, so that its time is not known."""
+    known = [value for value in seconds if value is not None]
+    if len(known) < len(seconds):
+        return "-"
+    mean = sum(known) / len(known)
+    return f"{mean:.0f} s" if mean < 100 else f"{mean / 60:.1f} min"
 
 
 def fill(text: str, table: str) -> str:
@@ -68,8 +74,6 @@ def fill(text: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    experiments = Path(sys.argv[1])
-    readme = experiments / "README.md"
-    readme.write_text(
-        fill(readme.read_text(encoding="utf-8"), make_table(experiments)), encoding="utf-8"
-    )
+    here = Path(__file__).parent
+    readme = here / "README.md"
+    readme.write_text(fill(readme.read_text(encoding="utf-8"), make_table(here)), encoding="utf-8")
