@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -69,7 +70,8 @@ def walk(tree, path):
         for i, branch in enumerate(tree):
             yield from walk(branch, f"{path}/{i}")
     elif tree is not None:
-        yield path, tree
+        is_key = jax.numpy.issubdtype(tree.dtype, jax.dtypes.prng_key)
+        yield path, jax.random.key_data(tree) if is_key else tree
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,21 @@ def test_whole_runs_have_what_is_compared(whole):
             assert any(path.startswith(part) for path in arrays), part
 
 
+def lines_in(workdir):
+    path = workdir / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
+def wait_for_a_moment(rng, process, workdir, seconds, lines):
+    """Wait until some time in the start, or shortly after some line of the metrics."""
+    target = rng.randrange(-4, lines)
+    if target < 0:
+        time.sleep(rng.uniform(0.0, 0.5) * seconds)
+    while lines_in(workdir) < target and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0.0, 0.06))
+
+
 def test_killed_at_random_moments_the_ending_is_the_same(
     whole, tmp_path, text_file, request, capsys
 ):
@@ -109,11 +126,10 @@ def test_killed_at_random_moments_the_ending_is_the_same(
         workdir = tmp_path / f"{name}-{i}"
         for _ in range(rng.choice([1, 1, 2])):
             process = start(name, workdir, text_file)
-            time.sleep(rng.uniform(0.25, 1.0) * seconds)
+            wait_for_a_moment(rng, process, workdir, seconds, expected[0].count(b"\n"))
             process.send_signal(signal.SIGKILL)
             process.wait()
-        lines = workdir / "metrics.jsonl"
-        landed.append(lines.read_text().count("\n") if lines.is_file() else 0)
+        landed.append(lines_in(workdir))
         code, log = start(name, workdir, text_file).wait(), Path(f"{workdir}.log").read_text()
         assert code == 0, log
         assert "damaged" not in log
@@ -128,8 +144,7 @@ def test_killed_at_random_moments_the_ending_is_the_same(
 def test_sigterm_saves_exits_75_and_the_ending_is_the_same(whole, tmp_path, text_file, name):
     workdir = tmp_path / name
     process = start(name, workdir, text_file)
-    lines = workdir / "metrics.jsonl"
-    while not lines.is_file() or lines.read_text().count("\n") < 3:
+    while lines_in(workdir) < 3:
         assert process.poll() is None, Path(f"{workdir}.log").read_text()
         time.sleep(0.01)
     process.terminate()
