@@ -133,6 +133,7 @@ def restore_first(
                 return *restore(folder, step, state, window), damaged
             except Exception as error:  # Orbax and TensorStore raise many types, some bare
                 reason = str(error).strip().split("\n")[0][:100]
+        _ignore_late_readers()
         damaged.append(step)
         warn(f"checkpoint {step} is damaged ({reason}); taking another one")
     raise ConfigError(
@@ -173,3 +174,17 @@ def _quiet() -> Iterator[None]:
         gc.collect()
         sys.unraisablehook = hook
         logger.setLevel(level)
+
+
+def _ignore_late_readers() -> None:
+    """Let TensorStore's threads find the event loop of a failed restore closed, without a word.
+
+    They come at any later time, and Python prints a traceback for each that nothing can catch.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            before(unraisable)
+
+    sys.unraisablehook = hook
