@@ -47,6 +47,9 @@ class Config(SharedConfig):
     dropout: float = option(
         0.0, "share of outputs dropped after each layer", minimum=0, maximum=0.95
     )
+    input_scale: float = option(
+        0.0, "standard deviation of the first input kernel; 0: LeCun's, by fan-in", minimum=0
+    )
     window: int = option(64, "characters of backpropagation through time", minimum=1)
     vocabulary: int = option(128, "symbols at most; the rarest characters become one", minimum=3)
     heldout_characters: int = option(
@@ -124,6 +127,7 @@ def build(config: Config) -> Experiment:
         layers=config.layers,
         embedding=config.embedding,
         dropout=config.dropout,
+        input_scale=config.input_scale,
         dtype=jnp.dtype(config.precision),
     )
     train = vocabulary.encode(corpus.train)

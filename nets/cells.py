@@ -35,17 +35,21 @@ def orthogonal_blocks(count: int):
 class Cell(nn.RNNCellBase):
     """What the three cells share: the input product, the recurrent kernel, and the zero carry.
 
-    dtype is that of the products; parameters are float32, and so are the carries.
+    dtype is that of the products; parameters are float32, and so are the carries. kernel_init is of
+    the input kernel; the recurrent kernel starts orthogonal, gate by gate.
     """
 
     features: int
     dtype: Any = jnp.float32
+    kernel_init: Any = nn.initializers.lecun_normal()
 
     gates = 1
 
     def setup(self):
         """Declare an input product with bias and a recurrent kernel [H, gates * H]."""
-        self.input = nn.Dense(self.gates * self.features, dtype=self.dtype)
+        self.input = nn.Dense(
+            self.gates * self.features, dtype=self.dtype, kernel_init=self.kernel_init
+        )
         self.recurrent_kernel = self.param(
             "recurrent_kernel",
             orthogonal_blocks(self.gates),

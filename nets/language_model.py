@@ -19,7 +19,9 @@ class LanguageModel(nn.Module):
 
     vocabulary: symbols. cell: "rnn", "gru" or "lstm". embedding: width of the learned embedding;
     0 feeds one-hot vectors. dropout: on the inputs of every layer but the first, and on the last
-    layer's output. dtype: that of the products.
+    layer's output. input_scale: standard deviation of the kernel that one-hot vectors meet, which
+    picks a row of it for each symbol; 0 for LeCun's rule, which makes it smaller for more symbols.
+    dtype: that of the products.
     """
 
     vocabulary: int
@@ -28,14 +30,18 @@ class LanguageModel(nn.Module):
     layers: int = 1
     embedding: int = 0
     dropout: float = 0.0
+    input_scale: float = 0.0
     dtype: Any = jnp.float32
 
     def setup(self):
         """Declare the embedding, the layers and the output product."""
         if self.embedding:
             self.embed = nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype)
+        lecun = nn.initializers.lecun_normal()
+        first = nn.initializers.normal(self.input_scale) if self.input_scale else lecun
+        inits = [first, *[lecun] * (self.layers - 1)]
         self.recurrent = [
-            RNN(CELLS[self.cell](self.hidden, dtype=self.dtype)) for _ in range(self.layers)
+            RNN(CELLS[self.cell](self.hidden, dtype=self.dtype, kernel_init=init)) for init in inits
         ]
         self.output = nn.Dense(self.vocabulary, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)

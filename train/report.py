@@ -212,6 +212,7 @@ def report(folder: Path, save: str = "", command: str = "") -> str:
     )
     if save:
         text = json.dumps(summary(groups, result["headline"], command), indent=1)
+        Path(save).parent.mkdir(parents=True, exist_ok=True)
         Path(save).write_text(text + "\n", encoding="utf-8")
         parts.append(f"result: {save}")
     return "\n\n".join(part for part in parts if part)

@@ -157,3 +157,15 @@ def test_bfloat16_returns_float32():
     full, _ = LanguageModel(vocabulary=V, cell="gru", hidden=H).apply(variables, tokens, carry)
     # a bfloat16 product is off by a few parts in 2**8, and never exact
     assert 0 < np.abs(logits - full).max() < 0.1
+
+
+def test_input_scale_is_the_deviation_of_the_first_input_kernel_alone():
+    tokens = jnp.zeros((1, 2), jnp.int32)
+
+    def deviations(**options):
+        model = LanguageModel(vocabulary=400, hidden=50, layers=2, **options)
+        params = model.init(jax.random.key(0), tokens, model.initialize_carry(1))["params"]
+        return [np.std(params[f"recurrent_{i}"]["cell"]["input"]["kernel"]) for i in range(2)]
+
+    np.testing.assert_allclose(deviations(), [1 / 20, 50**-0.5], rtol=0.03)
+    np.testing.assert_allclose(deviations(input_scale=0.3), [0.3, 50**-0.5], rtol=0.03)
