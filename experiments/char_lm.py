@@ -44,17 +44,11 @@ class Config(SharedConfig):
     hidden: int = option(192, "units of a layer", minimum=1)
     layers: int = option(1, "recurrent layers", minimum=1)
     embedding: int = option(0, "width of the character embedding; 0: one-hot", minimum=0)
-    dropout: float = option(
-        0.0, "share of outputs dropped after each layer", minimum=0, maximum=0.95
-    )
-    input_scale: float = option(
-        0.0, "standard deviation of the first input kernel; 0: LeCun's, by fan-in", minimum=0
-    )
+    dropout: float = option(0.0, "share dropped after each layer", minimum=0, maximum=0.95)
+    input_scale: float = option(0.0, "deviation of the one-hot kernel; 0: LeCun's", minimum=0)
     window: int = option(64, "characters of backpropagation through time", minimum=1)
     vocabulary: int = option(128, "symbols at most; the rarest characters become one", minimum=3)
-    heldout_characters: int = option(
-        0, "use only so many of each held-out split; 0: all", minimum=0
-    )
+    heldout_characters: int = option(0, "of each held-out split; 0: all", minimum=0)
     prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
     sample_length: int = option(400, "characters of a sample", minimum=1, volatile=True)
     temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
@@ -120,16 +114,9 @@ def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the lanes and the task."""
     corpus = load_text(config.dataset, config.data_dir)
     vocabulary = Vocabulary.of(corpus.train, config.vocabulary)
-    model = LanguageModel(
-        vocabulary=len(vocabulary),
-        cell=config.cell,
-        hidden=config.hidden,
-        layers=config.layers,
-        embedding=config.embedding,
-        dropout=config.dropout,
-        input_scale=config.input_scale,
-        dtype=jnp.dtype(config.precision),
-    )
+    size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
+    dtype = jnp.dtype(config.precision)
+    model = LanguageModel(*size, config.dropout, config.input_scale, dtype)
     train = vocabulary.encode(corpus.train)
     limit = config.heldout_characters or None
     validation, test = corpus.validation[:limit], corpus.test[:limit]

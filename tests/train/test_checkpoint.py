@@ -122,15 +122,14 @@ def test_damaged_latest_falls_back_with_a_warning_and_is_kept_aside(tmp_path, ma
 
 def test_every_file_of_a_checkpoint_may_be_lost_or_emptied(tmp_path, made):
     saved(tmp_path / "c", made, [2.0, 1.0])
-    files = [p for p in (tmp_path / "c" / "2").rglob("*") if p.is_file()]
+    files = sorted(p for p in (tmp_path / "c" / "2").rglob("*") if p.is_file())
     assert len(files) > 5
-    for path in files:
-        for damage in (empty, lambda path: path.unlink()):
-            before = path.read_bytes()
-            damage(path)
-            state, _, damaged = restore_first(tmp_path / "c", [2, 1], *made, str)
-            assert same(state, at(made[0], 1 if damaged else 2)), path
-            path.write_bytes(before)
+    for i, path in enumerate(files):
+        before = path.read_bytes()
+        empty(path) if i % 2 else path.unlink()
+        state, _, damaged = restore_first(tmp_path / "c", [2, 1], *made, str)
+        assert same(state, at(made[0], 1 if damaged else 2)), path
+        path.write_bytes(before)
 
 
 def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regression, small_config):
