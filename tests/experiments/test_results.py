@@ -43,8 +43,9 @@ def test_results_name_seeds_versions_commit_and_machine_but_no_folder():
         for row in result["rows"]:
             assert len(row["seeds"]) == len(row["seconds"]) >= 1
             assert all(len(values) == len(row["seeds"]) for values in row["metrics"].values())
-        assert "/root/" not in text
-        assert "/home/" not in text
+        assert str(Path.home()) not in text
+        assert str(ROOT) not in text
+        assert "workdir=/" not in text
 
 
 @pytest.fixture
