@@ -135,6 +135,16 @@ def curves(groups: Sequence[Group], metric: str) -> Figure:
                 points = [(line["step"], line[name]) for line in run.lines if name in line]
                 label = group.label if name == metric and j == 0 else None
                 axis.plot(*zip(*points, strict=True), color=f"C{i}", label=label, **style)
+    runs = [run for group in groups for run in group.runs]
+    late = [
+        line[metric]
+        for run in runs
+        for line in run.lines
+        if metric in line and line["step"] >= run.config["steps"] / 20
+    ]
+    if late:  # untrained networks would press all that follows into a line
+        low, high = min(late), max(late)
+        axis.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.25 * (high - low) + 1e-3)
     axis.set_xlabel("steps")
     axis.set_ylabel(metric.rpartition("/")[2].replace("_", " "))
     axis.set_title(f"{metric} (dots), {train} (faint)")
