@@ -80,6 +80,7 @@ def _own(name: str, folder: str) -> dict[str, Any]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             builder = OWN[name](data_dir=folder, file_format="array_record")
             if not builder.is_prepared():
+                print(f"preparing {name} in {folder}, once", flush=True)
                 with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
                     with contextlib.redirect_stdout(quiet):
                         builder.download_and_prepare()
