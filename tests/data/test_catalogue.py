@@ -27,7 +27,7 @@ def elements(source):
 def test_a_dataset_of_ours_is_prepared_once(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "new" / "folder"
     first = load_splits("digits", str(folder))
-    assert capfd.readouterr().out == ""
+    assert capfd.readouterr().out == f"preparing digits in {folder}, once\n"
     assert "digits" in catalogue.prepared(str(folder))
 
     def never(self, **_):
