@@ -85,7 +85,8 @@ def _trained(build, config: Config, workdir: Path) -> tuple[Task, Predictor]:
     steps = sorted(objectives(folder), reverse=True)
     if not steps:
         raise ConfigError(f"there is no checkpoint in {folder}: this mode needs a trained run")
-    steps.sort(key=lambda step: step != best_step(folder))  # the best, then the latest
+    best = best_step(folder)
+    steps.sort(key=lambda step: step != best)  # the best, then the latest
     experiment = build(config)
     check_data(workdir, experiment.provenance)
     devices = JitMesh(1, jax.devices()[:1])
