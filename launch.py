@@ -262,7 +262,7 @@ def main(argv: list[str]) -> int:
     if values.backend == "print":
         print("\n".join(shlex.join(job.command) for job in jobs))
         return 0
-    report = [sys.executable, "-m", "train.report", "--workdir", str(workdir)]
+    report = [sys.executable, "-m", "experiments._report", "--workdir", str(workdir)]
     if values.result:
         check_result(values.result, jobs)
         path = ROOT / "experiments" / "results" / f"{values.result}.json"

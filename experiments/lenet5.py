@@ -22,12 +22,12 @@ from matplotlib.figure import Figure
 from data.augment import Augmentation
 from data.catalogue import DataError
 from data.images import EvaluationBatches, TrainingBatches, checksum, load_images
+from experiments._pictures import confusion_picture, sheet
 from nets.lenet import LeNet5
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import option
 from train.optimizer import make_optimizer
-from train.pictures import confusion_picture, sheet
 from train.task import Experiment, Mean, Task
 
 

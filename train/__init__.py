@@ -1,1 +1,1 @@
-"""What repeats in every experiment: step, loop, checkpoint, parallelism, metrics, report."""
+"""What repeats in every experiment: step, loop, checkpoint, parallelism, metrics."""

@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import math
+import operator
 import shutil
 import sys
 import time
@@ -41,23 +42,18 @@ def checksum(tree) -> jax.Array:
 
 
 class Checkpoints:
-    """Writer of the `checkpoints` folder of a run."""
+    """Writer of the `checkpoints` folder of a run; clears what a killed save left there."""
 
     def __init__(self, folder: Path):
-        """Open or create the folder, and clear what a killed save left."""
+        objective = operator.itemgetter("objective")
+        best = checkpoint_managers.BestN(
+            get_metric_fn=objective, reverse=True, n=1, keep_checkpoints_without_metrics=False
+        )
         # without LatestN the latest would go when it is not the best
-        keep = [
-            checkpoint_managers.LatestN(2),
-            checkpoint_managers.BestN(
-                get_metric_fn=lambda metrics: -metrics["objective"],
-                n=1,
-                keep_checkpoints_without_metrics=False,
-            ),
-        ]
+        keep = checkpoint_managers.AnyPreservationPolicy([checkpoint_managers.LatestN(2), best])
+        # without best_fn the metrics are not written
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=checkpoint_managers.AnyPreservationPolicy(keep),
-            best_fn=lambda metrics: metrics["objective"],  # else the metrics are not written
-            best_mode="min",
+            preservation_policy=keep, best_fn=objective, best_mode="min"
         )
         for left in folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(left)
@@ -74,46 +70,45 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait until everything is on disk."""
-        self.manager.wait_until_finished()
         self.manager.close()
 
 
 def objectives(folder: Path) -> dict[int, float]:
     """Objective of every whole checkpoint by its step; infinite where it cannot be read."""
-    found = {}
-    for path in folder.glob("[0-9]*"):
-        if path.name.isdigit():
-            try:
-                metrics = json.loads((path / "metrics" / "metrics").read_text(encoding="utf-8"))
-                found[int(path.name)] = float(metrics["objective"])
-            except (OSError, ValueError, KeyError, TypeError):
-                found[int(path.name)] = math.inf
+    names = [path.name for path in folder.glob("[0-9]*") if path.name.isdigit()]
+    found = dict.fromkeys(map(int, names), math.inf)
+    for step in found:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found[step] = _objective(folder, step)
     return found
 
 
-def best_step(folder: Path) -> int | None:
-    """Step of the lowest objective, the later one of equals; None without a checkpoint."""
+def _objective(folder: Path, step: int) -> float:
+    path = folder / str(step) / "metrics" / "metrics"
+    return float(json.loads(path.read_text(encoding="utf-8"))["objective"])
+
+
+def best_first(folder: Path) -> list[int]:
+    """Steps of the checkpoints by their objective, of equals the later one first."""
     found = objectives(folder)
-    return min(found, key=lambda step: (found[step], -step), default=None)
+    return sorted(found, key=lambda step: (found[step], -step))
 
 
 def restore(folder: Path, step: int, state: TrainState, window: Window):
     """Restore (state, window) of one checkpoint; the arguments give shapes and shardings.
 
     Raises an error of some type, by Orbax or TensorStore, when it is damaged or of another network;
-    ValueError when its checksum or its metrics do not fit.
+    ValueError when its checksum or its types do not fit.
     """
     like = {"state": state, "window": window, "checksum": jnp.uint32(0)}
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    path = folder.absolute() / str(step)
-    json.loads((path / "metrics" / "metrics").read_text(encoding="utf-8"))
+    _objective(folder, step)  # raises when it is damaged
     with ocp.StandardCheckpointer() as reader:
-        tree = reader.restore(path / "default", abstract)
+        tree = reader.restore(folder.absolute() / str(step) / "default", abstract)
     kinds = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), part) for part in (like, tree)]
     if kinds[0] != kinds[1]:  # Orbax gives a random key back as plain integers when a file is lost
         raise ValueError("its arrays are of other types")
-    found = tree.pop("checksum")
-    if int(jax.jit(checksum)(tree)) != int(found):
+    if int(tree.pop("checksum")) != int(jax.jit(checksum)(tree)):
         raise ValueError("its bytes do not give the checksum that was saved with them")
     return tree["state"], tree["window"]
 
@@ -125,16 +120,13 @@ def restore_first(
 
     Raises ConfigError, and touches nothing, when none can.
     """
-    damaged: list[int] = []
     reason = "there is none"
-    for step in steps:
+    for i, step in enumerate(steps):
         with _quiet():
             try:
-                return *restore(folder, step, state, window), damaged
+                return *restore(folder, step, state, window), steps[:i]
             except Exception as error:  # Orbax and TensorStore raise many types, some bare
                 reason = str(error).strip().split("\n")[0][:100]
-        _ignore_late_readers()
-        damaged.append(step)
         warn(f"checkpoint {step} is damaged ({reason}); taking another one")
     raise ConfigError(
         f"no checkpoint in {folder} can be read ({reason}). If the code of the network was "
@@ -163,28 +155,23 @@ def restore_latest(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax's readers from printing what is raised as well, when they are thrown away."""
+    """Keep the readers of a failed restore from printing what is raised as well.
+
+    Orbax's do so when they are thrown away; TensorStore's threads at any later time, when they find
+    the event loop closed.
+    """
     logger = logging.getLogger("asyncio")
-    level, hook = logger.level, sys.unraisablehook
+    level, before = logger.level, sys.unraisablehook
+
+    def late(unraisable):
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            before(unraisable)
+
     logger.setLevel(logging.CRITICAL + 1)
     sys.unraisablehook = lambda unraisable: None
     try:
         yield
     finally:
         gc.collect()
-        sys.unraisablehook = hook
+        sys.unraisablehook = late
         logger.setLevel(level)
-
-
-def _ignore_late_readers() -> None:
-    """Let TensorStore's threads find the event loop of a failed restore closed, without a word.
-
-    They come at any later time, and Python prints a traceback for each that nothing can catch.
-    """
-    before = sys.unraisablehook
-
-    def hook(unraisable):
-        if "Event loop is closed" not in str(unraisable.exc_value):
-            before(unraisable)
-
-    sys.unraisablehook = hook

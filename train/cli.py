@@ -14,7 +14,7 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from train.checkpoint import best_step, objectives, restore_first
+from train.checkpoint import best_first, restore_first
 from train.config import Config, ConfigError, hint
 from train.evaluate import Evaluator, Predictor
 from train.loop import PreemptedError, fit
@@ -36,9 +36,8 @@ def run(
     modes: what else --mode= can do with a trained network: mode(task, predict), where the config is
     that of the run in workdir, in which only volatile fields may be overridden.
 
-    Exits 0 when finished, 2 after wrong flags, config or data, 3 when training went non-finite,
-    75 when stopped and saved. An exception is taken for the user's to mend, and shown in one line,
-    when it has an `exit_code`; any other is a defect and keeps its traceback.
+    Exits 0 when finished. An exception is taken for the user's to mend, shown in one line and
+    exited with, when it has an `exit_code`; any other is a defect and keeps its traceback.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop_before_training)
@@ -60,7 +59,7 @@ def _stop_before_training(number, _frame) -> None:
 
 
 def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> None:
-    if any(word in ("-h", "--help", "--helpfull", "--helpshort") for word in argv):
+    if {"-h", "--help", "--helpfull", "--helpshort"} & set(argv):
         print(usage(config_class, modes))
         return
     config, workdir, mode = parse(config_class, ("train", *modes), argv)
@@ -82,18 +81,16 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
 def _trained(build, config: Config, workdir: Path) -> tuple[Task, Predictor]:
     """Task of a run and its network at the best checkpoint that can be read."""
     folder = workdir / "checkpoints"
-    steps = sorted(objectives(folder), reverse=True)
+    steps = best_first(folder)
     if not steps:
         raise ConfigError(f"there is no checkpoint in {folder}: this mode needs a trained run")
-    best = best_step(folder)
-    steps.sort(key=lambda step: step != best)  # the best, then the latest
     experiment = build(config)
     check_data(workdir, experiment.provenance)
     devices = JitMesh(1, jax.devices()[:1])
     state, window = devices.init(experiment, config.seed, experiment.train(0))
     warn = partial(print, "warning:", file=sys.stderr)
     state, _, _ = restore_first(folder, steps, state, window, warn)
-    return experiment.task, Evaluator(experiment.task, devices).predictor(state.variables)
+    return experiment.task, Predictor(state.variables, Evaluator(experiment.task, devices))
 
 
 def parse(
@@ -127,22 +124,20 @@ def parse(
     config, workdir = holder.value, Path(values.workdir)
     if values.mode != "train" and (made_with := read_json(workdir / "config.json")):
         overrides = config_flags.get_override_values(values["config"])
-        config = config_class(**{k: _plain(v) for k, v in made_with.items() if k in names})
-        for name in overrides:
-            setattr(config, name, getattr(holder.value, name))
+        for name in (set(names) & set(made_with)) - set(overrides):
+            value = made_with[name]  # JSON gives tuples back as lists
+            setattr(config, name, tuple(value) if isinstance(value, list) else value)
     return config, workdir, values.mode
-
-
-def _plain(value: Any) -> Any:
-    """JSON gives tuples back as lists."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def usage(config_class: type[Config], modes: Mapping[str, Mode]) -> str:
     """Text of --help: the experiment's docstring, and every field with its default and its help."""
-    lines = [(sys.modules[config_class.__module__].__doc__ or "").strip(), "", "flags:"]
-    lines.append("  --workdir=DIR               folder of the run: made, continued or finished")
-    lines.append(f"  --mode={'|'.join(('train', *modes))}")
+    lines = [
+        (sys.modules[config_class.__module__].__doc__ or "").strip(),
+        "\nflags:",
+        "  --workdir=DIR               folder of the run: made, continued or finished",
+        f"  --mode={'|'.join(('train', *modes))}",
+    ]
     for field in dataclasses.fields(config_class):
         choices = field.metadata["choices"]
         text = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")

@@ -3,8 +3,16 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+BOUNDS = {
+    "minimum": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "maximum": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
 
 
 class ConfigError(ValueError):
@@ -14,24 +22,15 @@ class ConfigError(ValueError):
 
 
 def option(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    below: float | None = None,
-    choices: Iterable[str] = (),
-    volatile: bool = False,
+    default: Any, help: str, *, choices: Iterable[str] = (), volatile: bool = False, **bounds: float
 ) -> Any:
     """Declare a field of a Config.
 
-    minimum, above, maximum, below: bounds of a number, or of each number of a tuple. choices: the
-    values a text may have. volatile: the field cannot change a result, so a run may be continued
-    with another value of it.
+    choices: the values a text may have. volatile: the field cannot change a result, so a run may be
+    continued with another value of it. bounds: minimum, above, maximum, below, of a number or of
+    each number of a tuple.
     """
-    limits = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
-    metadata = {"help": help, "choices": tuple(choices), "volatile": volatile, **limits}
+    metadata = {"help": help, "choices": tuple(choices), "volatile": volatile, "bounds": bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -39,13 +38,9 @@ def option(
 class Config:
     """Settings of a run; an experiment adds its own fields in a subclass."""
 
-    seed: int = option(
-        0, "of initialisation, data order, dropout and sampling", minimum=0, below=2**32
-    )
+    seed: int = option(0, "of initialisation, data, dropout, sampling", minimum=0, below=2**32)
     dataset: str = option("", "name of the data; see the experiment's own help")
-    data_dir: str = option(
-        "", "folder of prepared datasets; empty: TFDS_DATA_DIR or TFDS's own default", volatile=True
-    )
+    data_dir: str = option("", "of prepared data; empty: TFDS_DATA_DIR or TFDS's", volatile=True)
     steps: int = option(1000, "optimizer steps in the whole run", minimum=1, below=2**31)
     batch_size: int = option(128, "examples in a step, over all devices", minimum=1)
 
@@ -56,15 +51,10 @@ class Config:
     weight_decay: float = option(0.0, "L2 on kernels (not biases); adamw: decoupled", minimum=0)
     clip_norm: float = option(0.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
     warmup_steps: int = option(0, "steps of linear growth of the learning rate", minimum=0)
-    schedule: str = option(
-        "constant", "of the learning rate after warm-up", choices=("constant", "cosine", "step")
-    )
+    schedule: str = option("constant", "after warm-up", choices=("constant", "cosine", "step"))
     decay_every: int = option(1000, "steps between falls, schedule=step", minimum=1)
     decay_factor: float = option(
-        0.1,
-        "step: the factor of each fall; cosine: the last rate over the first",
-        minimum=0,
-        maximum=1,
+        0.1, "step: of each fall; cosine: the last rate over the first", minimum=0, maximum=1
     )
 
     precision: str = option("float32", "of the products", choices=("float32", "bfloat16"))
@@ -72,9 +62,7 @@ class Config:
 
     log_every: int = option(50, "steps between lines of training metrics", minimum=1)
     eval_every: int = option(500, "steps between evaluations on the first held-out set", minimum=1)
-    save_every: int = option(
-        500, "steps between checkpoints; one more after every evaluation", minimum=1, volatile=True
-    )
+    save_every: int = option(500, "steps between checkpoints", minimum=1, volatile=True)
     figures_at: tuple[float, ...] = option(
         (0.0, 0.5, 1.0), "fractions of the run at which figures are drawn", minimum=0, maximum=1
     )
@@ -82,35 +70,29 @@ class Config:
     def check(self) -> None:
         """Raise ConfigError naming the first field whose type, range or choice is wrong."""
         for field in dataclasses.fields(self):
-            _check_field(field, getattr(self, field.name))
+            if fault := _fault(getattr(self, field.name), type(field.default), field.metadata):
+                raise ConfigError(f"config.{field.name} must be {fault}")
 
 
-def _check_field(field: dataclasses.Field, value: Any) -> None:
-    """Raise ConfigError when `value` is not one that the field allows."""
-    meta = field.metadata
-    wanted = type(field.default)
+def _fault(value: Any, wanted: type, meta: Mapping[str, Any]) -> str:
+    """Say what `value` must be and is not; nothing when it is."""
     items = value if isinstance(value, tuple) else (value,)
     same = type(value) is wanted or (wanted is float and type(value) is int)
     if not same or (wanted is tuple and any(type(item) not in (int, float) for item in items)):
         kind = "tuple of numbers" if wanted is tuple else wanted.__name__
-        raise ConfigError(f"config.{field.name} must be of type {kind}, got {value!r}")
+        return f"of type {kind}, got {value!r}"
     if meta["choices"] and value not in meta["choices"]:
         listed = ", ".join(meta["choices"])
-        meant = hint(value, meta["choices"])
-        raise ConfigError(f"config.{field.name} must be one of {listed}, got {value!r}{meant}")
-    bounds = (
-        ("at least", meta["minimum"], lambda item, bound: item >= bound),
-        ("above", meta["above"], lambda item, bound: item > bound),
-        ("at most", meta["maximum"], lambda item, bound: item <= bound),
-        ("below", meta["below"], lambda item, bound: item < bound),
-    )
-    for words, bound, holds in bounds:
-        if bound is not None and not all(holds(item, bound) for item in items):
-            raise ConfigError(f"config.{field.name} must be {words} {bound}, got {value!r}")
+        return f"one of {listed}, got {value!r}{hint(value, meta['choices'])}"
+    for name, bound in meta["bounds"].items():
+        words, holds = BOUNDS[name]
+        if not all(holds(item, bound) for item in items):
+            return f"{words} {bound}, got {value!r}"
     if wanted is float and not math.isfinite(value):
-        raise ConfigError(f"config.{field.name} must be finite, got {value!r}")
+        return f"finite, got {value!r}"
     if wanted is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
-        raise ConfigError(f"config.{field.name} must be valid Unicode, got {value!r}")
+        return f"valid Unicode, got {value!r}"
+    return ""
 
 
 def hint(name: str, names: Iterable[str]) -> str:

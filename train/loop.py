@@ -7,21 +7,22 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grain
 import jax
 
-from train.checkpoint import Checkpoints, best_step, restore_latest
+from train.checkpoint import Checkpoints, best_first, restore_latest
 from train.config import Config
-from train.evaluate import Evaluator
+from train.evaluate import Evaluator, Predictor
 from train.metrics import Metrics, final_metrics, save_figures
 from train.parallel import MODES, JitMesh
 from train.rundir import log_attempt, open_run, seconds_trained, write_json
 from train.state import TrainState
 from train.step import Window
-from train.task import Batch, Experiment
+from train.task import Experiment
 
 IN_FLIGHT = 2  # steps handed to the device ahead of the one it works on
 
@@ -46,22 +47,19 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
     """
     devices = MODES[config.parallel](config.batch_size)
     with open_run(workdir, config, experiment.provenance), _stop_signals() as stopped:
-        began, end = time.perf_counter(), "failed"
+        began, end = time.perf_counter(), "finished"
         state, empty = devices.init(experiment, config.seed, experiment.train(0))
-        warnings: list[str] = []
-        restored = restore_latest(workdir / "checkpoints", state, empty, warnings.append)
+        warn = partial(print, "warning:", flush=True)
+        restored = restore_latest(workdir / "checkpoints", state, empty, warn)
         state, window = restored or (state, empty)
         held = int(state.step) if restored else -1
         metrics = Metrics(workdir, held, config.steps)
-        for text in warnings:
-            metrics.say(f"warning: {text}")
         log_attempt(workdir, "start", max(held, 0))
         checkpoints = Checkpoints(workdir / "checkpoints")
-        attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics)
+        attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics, held)
         try:
-            attempt.run(state, window, empty=empty, held=held, stopped=stopped)
-            end = "finished"
-        except Exception as error:
+            attempt.run(state, window, empty, stopped)
+        except BaseException as error:
             end = type(error).__name__
             raise
         finally:
@@ -74,7 +72,7 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
 
 @dataclass
 class _Attempt:
-    """The loop with what it writes to; `step` is the number of steps taken so far."""
+    """The loop with what it writes to. held: step of the checkpoint it starts from, -1: none."""
 
     experiment: Experiment
     config: Config
@@ -82,29 +80,30 @@ class _Attempt:
     devices: JitMesh
     checkpoints: Checkpoints
     metrics: Metrics
-    step: int = 0
+    held: int
 
     def __post_init__(self):
+        self.step = max(self.held, 0)  # the number of steps taken so far
         self.evaluator = Evaluator(self.experiment.task, self.devices)
         self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
 
-    def run(
-        self, state: TrainState, window: Window, *, empty: Window, held: int, stopped: list[int]
-    ) -> None:
+    def run(self, state: TrainState, window: Window, empty: Window, stopped: list[int]) -> None:
         """Go from `state` to the last step.
 
-        empty: what the window is after each line of the log. held: the step of the checkpoint that
-        the state is from, -1 for none. stopped: holds a signal's number once one has come.
+        empty: what the window is after each line of the log. stopped: holds a signal's number once
+        one has come.
         """
         config, devices = self.config, self.devices
-        self.step = max(held, 0)
         train_step = devices.compile(self.experiment)
-        batches = _batches(self.experiment, self.step, config.steps)
+        # no thread of its own: the loop is ahead of the device, and on a CPU one made it slower
+        options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+        dataset = grain.MapDataset.range(self.step, config.steps).map(self.experiment.train)
+        batches = iter(dataset.to_iter_dataset(options))
         state, window, empty = devices.spread(state), devices.copy(window), devices.copy(empty)
         in_flight: collections.deque[Window] = collections.deque()
         while True:
             stopping = bool(stopped)  # looked at once: what is said to be saved is saved
-            if self.step > held:  # all this was done before the checkpoint of `held` was saved
+            if self.step > self.held:  # all this was done before that checkpoint was saved
                 self._hold(state, window, stopping)
             if stopping:
                 name = signal.Signals(stopped[0]).name
@@ -135,7 +134,7 @@ class _Attempt:
         self._check_finite(window)
         objective = self._evaluate(state, all_sets=last) if evaluate else math.inf
         if draw:
-            predict = self.evaluator.predictor(state.variables)
+            predict = Predictor(state.variables, self.evaluator)
             sets = list(self.experiment.evals.values())  # the last is not looked at before the end
             figures = self.experiment.task.figures(predict, sets[-1] if last else sets[0])
             save_figures(self.workdir, self.step, figures)
@@ -172,15 +171,6 @@ class _Attempt:
             )
 
 
-def _batches(experiment: Experiment, start: int, stop: int) -> Iterator[Batch]:
-    """Batches of steps start .. stop - 1, made in this thread while the device is at work.
-
-    The loop is ahead of the device, so nothing waits; a thread of its own was slower on a CPU.
-    """
-    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-    return iter(grain.MapDataset.range(start, stop).map(experiment.train).to_iter_dataset(options))
-
-
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGINT; a second Ctrl-C acts as if this were not here.
@@ -214,7 +204,7 @@ def _write_result(experiment: Experiment, config: Config, workdir: Path) -> dict
         "curve": f"{names[0]}/{experiment.task.headline}",
         "objective": f"{names[0]}/loss",
         "metrics": final_metrics(workdir, config.steps),
-        "best_step": best_step(workdir / "checkpoints"),
+        "best_step": best_first(workdir / "checkpoints")[0],
         "seconds": seconds,
         "attempts": attempts,
     }

@@ -23,34 +23,26 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
 
 def final_metrics(workdir: Path, step: int) -> dict[str, float]:
     """Everything measured at `step`, in one dict without the step."""
-    merged: dict[str, float] = {}
-    for line in read_metrics(workdir):
-        if line["step"] == step:
-            merged.update(line)
-    merged.pop("step", None)
-    return merged
+    lines = [line for line in read_metrics(workdir) if line["step"] == step]
+    return {name: value for line in lines for name, value in line.items() if name != "step"}
 
 
 class Metrics:
-    """Writer of one attempt at a run, from `step` on: what an earlier attempt wrote later goes.
+    """Writer of one attempt at a run, from `step` on (-1: the start); what was written later goes.
 
     Nothing that depends on the clock is in metrics.jsonl, so that an interrupted run ends with the
     same bytes as one that was never stopped.
     """
 
     def __init__(self, workdir: Path, step: int, steps: int):
-        """Cut metrics.jsonl to the lines up to `step` (-1: none) and go on from there."""
         kept = [line for line in read_metrics(workdir) if line["step"] <= step]
-        part = workdir / "metrics.jsonl.part"
+        self.path, part = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
         part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        part.replace(workdir / "metrics.jsonl")
-        self.path = workdir / "metrics.jsonl"
+        part.replace(self.path)
         self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
-        live = sys.stderr.isatty()
-        self.bar = tqdm(
-            total=steps, initial=max(step, 0), unit="step", disable=not live, dynamic_ncols=True
-        )
-        self.since = (time.perf_counter(), max(step, 0))
+        begin = max(step, 0)  # disable=None: no bar where there is no terminal
+        self.bar = tqdm(total=steps, initial=begin, unit="step", disable=None, dynamic_ncols=True)
+        self.since = (time.perf_counter(), begin)
 
     def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
         """Record values under `prefix/`; the line is on the disk when this returns.
@@ -65,20 +57,15 @@ class Metrics:
         for name, value in named.items():
             self.board.add_scalar(name, value, step)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
-        self.say(f"step {step:>6}  {shown}")
+        tqdm.write(f"step {step:>6}  {shown}")
+        sys.stdout.flush()
 
     def speed(self, step: int) -> None:
-        """Record steps per second since the last call, to TensorBoard and the bar only."""
+        """Record steps per second since the last call; to TensorBoard only, the bar has its own."""
         now = time.perf_counter()
         rate = (step - self.since[1]) / (now - self.since[0])
         self.since = (now, step)
         self.board.add_scalar("train/steps_per_second", rate, step)
-        self.bar.set_postfix_str(f"{rate:.1f} steps/s now")
-
-    def say(self, text: str) -> None:
-        """Print a line above the progress bar."""
-        tqdm.write(text)
-        sys.stdout.flush()
 
     def close(self) -> None:
         """Close the bar and TensorBoard's file."""

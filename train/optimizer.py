@@ -22,15 +22,13 @@ def make_schedule(config: Config) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
 
 
-def decay_mask(params):
-    """True for kernels (two axes or more), False for biases and scales."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-
 def make_optimizer(config: Config) -> optax.GradientTransformation:
     """Clip by global norm, add L2 (before adam's scaling, after adamw's), scale by the schedule."""
     rate = make_schedule(config)
-    l2 = optax.add_decayed_weights(config.weight_decay, decay_mask)
+    l2 = optax.add_decayed_weights(
+        config.weight_decay,
+        lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params),  # kernels, not biases
+    )
     rules = {
         "sgd": [l2],
         "momentum": [l2, optax.trace(config.momentum)],

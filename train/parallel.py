@@ -20,29 +20,24 @@ AXIS = "data"
 
 
 class JitMesh:
-    """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided."""
+    """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided.
+
+    Raises ConfigError when the devices do not divide the batch.
+    """
 
     def __init__(self, batch_size: int, devices=None):
-        """Make the mesh; raises ConfigError when the devices do not divide the batch."""
         self.devices = list(devices or jax.devices())
-        if batch_size % len(self.devices):
+        count = len(self.devices)
+        if batch_size % count:
             raise ConfigError(
-                f"config.batch_size {batch_size} must be a multiple of the "
-                f"{len(self.devices)} devices"
+                f"config.batch_size {batch_size} must be a multiple of the {count} devices"
             )
         # make_mesh's default, explicit axes, breaks Linen's Embed and Dropout
-        mesh = jax.make_mesh(
-            (len(self.devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=self.devices
-        )
+        mesh = jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=self.devices)
         self.everywhere = NamedSharding(mesh, PartitionSpec())
         self.rows = NamedSharding(mesh, PartitionSpec(AXIS))
 
-    def shardings(self, state: TrainState) -> TrainState:
-        """Sharding of each leaf of a canonical state."""
-        spread = jax.tree.map(lambda _: self.everywhere, state)
-        return spread.replace(carry=jax.tree.map(lambda _: self.rows, state.carry))
-
-    def put_rows(self, tree):
+    def put_rows(self, tree: Any) -> Any:
         """Divide the rows of a batch, or of a carry, over the devices."""
         return jax.device_put(tree, self.rows)
 
@@ -54,15 +49,12 @@ class JitMesh:
             return state, Window.empty(experiment.task, state.variables, batch)
 
         state, _ = jax.eval_shape(make, batch)
-        return jax.jit(make, out_shardings=(self.shardings(state), self.everywhere))(batch)
+        shardings = jax.tree.map(lambda _: self.everywhere, state).replace(carry=self.rows)
+        return jax.jit(make, out_shardings=(shardings, self.everywhere))(batch)
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step; the state is donated."""
         return jax.jit(make_train_step(experiment), donate_argnums=0)
-
-    def put_batch(self, batch: Batch) -> Any:
-        """Put a batch where the step wants it."""
-        return self.put_rows(batch)
 
     def copy(self, tree: Any) -> Any:
         """Turn what is the same on every device into the step's own form; `one` undoes it."""
@@ -72,6 +64,7 @@ class JitMesh:
         """Turn a canonical state into the step's own form; `gather` undoes it."""
         return state
 
+    put_batch = put_rows
     one = copy
     gather = spread
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ import jax
 from train.config import Config, ConfigError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-AFRESH = "Give another --workdir, or delete this one to start afresh"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -38,37 +38,33 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def as_plain(config: Config) -> dict[str, Any]:
-    """Fields of a config as JSON would give them back."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
 def check_config(workdir: Path, config: Config) -> None:
     """Raise ConfigError when the run in a folder was made with another config; write nothing.
 
     Fields that cannot change a result (data_dir, save_every, ...) may differ.
     """
-    made_with, here = read_json(workdir / "config.json"), as_plain(config)
-    if made_with is None:
-        return
     volatile = {f.name for f in dataclasses.fields(config) if f.metadata["volatile"]}
-    changed = [
-        f"{name} {made_with.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
-        for name in sorted({*made_with, *here} - volatile)
-        if made_with.get(name, "absent") != here.get(name, "absent")
-    ]
-    if changed:
-        raise ConfigError(
-            f"workdir {workdir} was made with another config: {'; '.join(changed)}. {AFRESH}"
-        )
+    _compare(workdir, "another config", "config.json", dataclasses.asdict(config), volatile)
 
 
 def check_data(workdir: Path, provenance: Mapping[str, Any]) -> None:
-    """Raise ConfigError when the run in a folder was made with other data."""
-    before, here = read_json(workdir / "data.json"), json.loads(json.dumps(dict(provenance)))
-    if before not in (None, here):
+    """Raise ConfigError when the run in a folder was made with other data; write nothing."""
+    _compare(workdir, "other data", "data.json", dict(provenance), set())
+
+
+def _compare(workdir: Path, other: str, file: str, here: dict[str, Any], free: set[str]) -> None:
+    there, here = read_json(workdir / file), json.loads(json.dumps(here))
+    if there is None:
+        return
+    changed = [
+        f"{name} {there.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
+        for name in sorted({*there, *here} - free)
+        if there.get(name, "absent") != here.get(name, "absent")
+    ]
+    if changed:
         raise ConfigError(
-            f"workdir {workdir} was made with other data: {before} there, {here} here. {AFRESH}"
+            f"workdir {workdir} was made with {other}: {'; '.join(changed)}. "
+            "Give another --workdir, or delete this one to start afresh"
         )
 
 
@@ -95,12 +91,10 @@ def commit() -> str:
 
 def machine() -> str:
     """Processor model and the cores this process may use."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
+    found = re.search(r"^model name\s*: *(.*)$", text, re.M)
+    model = found[1] if found else platform.processor() or platform.machine()
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
     return f"{model}, {cores} core{'' if cores == 1 else 's'}"
@@ -126,11 +120,11 @@ def open_run(workdir: Path, config: Config, provenance: Mapping[str, Any]) -> It
         check_data(workdir, provenance)
         write_json(workdir / "data.json", dict(provenance))
         write_json(workdir / "environment.json", environment())
-        fields = dataclasses.asdict(config).items()
-        flags = [f"--config.{name}={value}" for name, value in fields]
-        lines = [flag for flag in flags if "\n" not in flag]  # a prompt may hold what a line cannot
-        (workdir / "flags.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        write_json(workdir / "config.json", as_plain(config))
+        fields = dataclasses.asdict(config)
+        flags = [f"--config.{name}={value}" for name, value in fields.items()]
+        lines = [f"{flag}\n" for flag in flags if "\n" not in flag]  # as a prompt's may be
+        (workdir / "flags.txt").write_text("".join(lines), encoding="utf-8")
+        write_json(workdir / "config.json", fields)
         yield
 
 

@@ -47,6 +47,10 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
     def total(tree):
         return jax.lax.psum(tree, axis_name) if axis_name else tree
 
+    def average(leaf):  # statistics of a share differ; counts do not
+        differs = axis_name and jnp.issubdtype(leaf.dtype, jnp.inexact)
+        return jax.lax.pmean(leaf, axis_name) if differs else leaf
+
     def step(state: TrainState, window: Window, batch: Batch) -> tuple[TrainState, Window]:
         dropout = stream(state.key, "dropout", state.step)
         if axis_name:
@@ -70,13 +74,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         means, gradient = total((means, gradient))
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
         gradient = jax.tree.map(lambda g: g / weight, gradient)
-        if axis_name:  # statistics of a share differ; counts do not
-            model_state = jax.tree.map(
-                lambda x: (
-                    jax.lax.pmean(x, axis_name) if jnp.issubdtype(x.dtype, jnp.inexact) else x
-                ),
-                model_state,
-            )
+        model_state = jax.tree.map(average, model_state)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -63,7 +63,6 @@ class Task:
 
     def init_carry(self, batch: Batch):
         """State that crosses batches, leading axis B in every leaf; () when there is none."""
-        del batch
         return ()
 
     def split_outputs(self, out) -> tuple[Any, Any]:
@@ -79,12 +78,10 @@ class Task:
 
         predict(batch, carry) -> (outputs, carry); `predict.variables` are the model's.
         """
-        del predict, batches
         return {}
 
     def figures(self, predict, batches: Iterable[Batch]) -> dict[str, Any]:
         """Return pictures by name: a matplotlib Figure, or a text."""
-        del predict, batches
         return {}
 
 

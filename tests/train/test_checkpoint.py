@@ -8,7 +8,7 @@ import pytest
 from tests.train.conftest import batch_at
 from train.checkpoint import (
     Checkpoints,
-    best_step,
+    best_first,
     checksum,
     objectives,
     restore_first,
@@ -69,7 +69,7 @@ def test_two_latest_and_the_best_are_kept(tmp_path, made, values, kept, best):
     saved(tmp_path / "c", made, values)
     assert steps_in(tmp_path / "c") == kept
     assert objectives(tmp_path / "c") == {step: values[step - 1] for step in kept}
-    assert best_step(tmp_path / "c") == best
+    assert best_first(tmp_path / "c")[0] == best
 
 
 def test_latest_is_restored_bit_for_bit(tmp_path, made):
@@ -83,7 +83,7 @@ def test_latest_is_restored_bit_for_bit(tmp_path, made):
 
 def test_no_checkpoint_gives_none(tmp_path, made):
     assert restore_latest(tmp_path / "c", *made, print) is None
-    assert best_step(tmp_path / "c") is None
+    assert best_first(tmp_path / "c") == []
 
 
 def truncate(path):

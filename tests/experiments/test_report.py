@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from train import report
+from experiments import _report as report
 
 
 def make_run(folder, name, seed, value=None, step=20, **settings):

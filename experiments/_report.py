@@ -1,6 +1,6 @@
 """One table, the curves and the samples of a folder of runs, from the run directories alone.
 
-python -m train.report --workdir=runs/demo
+python -m experiments._report --workdir=runs/demo
 """
 
 import json
