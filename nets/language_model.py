@@ -65,7 +65,7 @@ class LanguageModel(nn.Module):
             x = jax.nn.one_hot(tokens, self.vocabulary, dtype=self.dtype)
         carries = []
         for layer, initial in zip(self.recurrent, carry, strict=True):
-            final, x = layer(x, initial, resets)
+            final, x = layer(x, resets=resets, initial_carry=initial)
             x = self.drop(x, deterministic=not train)
             carries.append(final)
         return self.output(x).astype(jnp.float32), tuple(carries)

@@ -1,171 +1,255 @@
-"""Cells are held to the equations of their docstrings, written out in numpy."""
+"""One step of each cell against its equations, how it starts, and what bfloat16 rounds."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
-from nets.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell, orthogonal_blocks
-from nets.recurrent import RNN
+from nets.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
+from nets.parallel_cells import MinGRUCell, MinLSTMCell
+from tests.nets import oracle
+from tests.nets.networks import (
+    CELLS,
+    PRECISIONS,
+    D,
+    H,
+    assert_close,
+    identity,
+    make_cell,
+    noise_like,
+    quick_jit,
+    setting,
+)
 
-D, H = 3, 4
-CELLS = [ElmanCell, LSTMCell, GRUCell]
-all_cells = pytest.mark.parametrize("cell_type", CELLS)
-
-
-def sigmoid(a):
-    return 1.0 / (1.0 + np.exp(-a))
-
-
-def elman(p, h, x):
-    h = np.tanh(x @ p["U"] + h @ p["W"] + p["b"])
-    return h, h
-
-
-def lstm(p, carry, x):
-    c, h = carry
-    kernels = zip(*(np.split(p[name], 4, axis=-1) for name in "UWb"), strict=True)
-    i, f, g, o = (x @ U + h @ W + b for U, W, b in kernels)
-    c = sigmoid(f + 1.0) * c + sigmoid(i) * np.tanh(g)
-    h = sigmoid(o) * np.tanh(c)
-    return (c, h), h
-
-
-def gru(p, h, x):
-    (Uz, Ur, Un), (Wz, Wr, Wn), (bz, br, bn) = (np.split(p[name], 3, axis=-1) for name in "UWb")
-    z = sigmoid(x @ Uz + h @ Wz + bz)
-    r = sigmoid(x @ Ur + h @ Wr + br)
-    n = np.tanh(x @ Un + (r * h) @ Wn + bn)
-    h = z * h + (1.0 - z) * n
-    return h, h
-
-
-EQUATIONS = {ElmanCell: elman, LSTMCell: lstm, GRUCell: gru}
-
-
-def noise_like(tree, seed, scale=0.7):
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, scale, a.shape), a.dtype), tree)
-
-
-def setting(cell_type, leading=(2,), **options):
-    """Return a cell with random variables, carry and input."""
-    cell = cell_type(H, **options)
-    carry = cell.initialize_carry(jax.random.key(0), (*leading, D))
-    x = noise_like(jnp.zeros((*leading, D)), 1, 1.0)
-    variables = noise_like(jax.eval_shape(cell.init, jax.random.key(0), carry, x), 2)
-    return cell, variables, noise_like(carry, 3), x
+every_cell = pytest.mark.parametrize("name", CELLS)
+# parameters of the columns' blocks, and those that an option adds
+SHAPES = {
+    "elman": {"kernel": (D, H), "bias": (H,), "recurrent_kernel": (H, H)},
+    "lstm": {"kernel": (D, 4 * H), "bias": (4 * H,), "recurrent_kernel": (H, 4 * H)},
+    "lstm_diagonal": {"peephole_kernel": (3, H)},
+    "lstm_full": {"peephole_kernel": (3, H, H)},
+    "lstm_projection": {"projection_kernel": (H, 2), "recurrent_kernel": (2, 4 * H)},
+    "lstm_layer_norm": {
+        "input_scale": (4 * H,),
+        "recurrent_scale": (4 * H,),
+        "cell_scale": (H,),
+        "cell_bias": (H,),
+    },
+    "lstm_coupled": {"kernel": (D, 3 * H), "bias": (3 * H,), "recurrent_kernel": (H, 3 * H)},
+    "lstm_all_options": {
+        "kernel": (D, 3 * H),
+        "bias": (3 * H,),
+        "recurrent_kernel": (2, 3 * H),
+        "peephole_kernel": (2, H, H),
+        "projection_kernel": (H, 2),
+        "input_scale": (3 * H,),
+        "recurrent_scale": (3 * H,),
+        "cell_scale": (H,),
+        "cell_bias": (H,),
+    },
+    "gru": {"kernel": (D, 3 * H), "bias": (3 * H,), "recurrent_kernel": (H, 3 * H)},
+    "gru_reset_after": {"recurrent_bias": (H,)},
+}
 
 
-def assert_close(actual, expected):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), actual, expected
-    )
+def one_step(name, lead=(2,), dtype="float32"):
+    """Cell, its random weights, carry and input x [*lead, D]."""
+    variables, x, carry = setting(name, "forward", dtype, lead=lead, time=1)
+    cell = make_cell(name, dtype)
+    return cell, *jax.tree.map(jnp.asarray, (variables["params"]["cell"], carry, x[..., 0, :]))
 
 
-@all_cells
-@pytest.mark.parametrize("leading", [(2,), (2, 3), ()])
-def test_one_step_is_the_equation(cell_type, leading):
-    cell, variables, carry, x = setting(cell_type, leading)
-    params = variables["params"]
-    p = {
-        "U": params["input"]["kernel"],
-        "W": params["recurrent_kernel"],
-        "b": params["input"]["bias"],
-    }
-    p, before, inputs = jax.tree.map(lambda a: np.asarray(a, np.float64), (p, tuple(carry), x))
-    if cell_type is not LSTMCell:
-        before = np.asarray(carry, np.float64)
-    after, y = cell.apply(variables, carry, x)
-    expected_after, expected_y = EQUATIONS[cell_type](p, before, inputs)
-    assert_close(tuple(after) if cell_type is LSTMCell else after, expected_after)
-    assert_close(y, expected_y)
+def initial(cell, size=D):
+    carry = cell.initialize_carry(jax.random.key(0), (2, size))
+    return cell.init(jax.random.key(1), carry, jnp.zeros((2, size)))["params"]
 
 
-@pytest.mark.parametrize("count", [1, 3, 4])
-def test_each_block_of_a_recurrent_kernel_is_orthogonal(count):
-    kernel = orthogonal_blocks(count)(jax.random.key(0), (6, 6 * count))
-    blocks = np.split(np.asarray(kernel), count, axis=1)
-    for block in blocks:
-        np.testing.assert_allclose(block.T @ block, np.eye(6), atol=1e-5)
-    assert len({block.tobytes() for block in blocks}) == count
+@every_cell
+@pytest.mark.parametrize("lead", [(), (2, 3)])
+def test_one_step_is_the_equation(name, lead):
+    with PRECISIONS["float64"]():
+        cell, weights, carry, x = one_step(name, lead, "float64")
+        after, y = cell.apply({"params": weights}, carry, x)
+        expected = CELLS[name][2](weights, jax.tree.leaves(carry), x)
+        assert_close(jax.tree.leaves(after), list(expected), 1e-12)
+        assert_close(np.asarray(y), expected[-1], 1e-12)
 
 
-@all_cells
-def test_initial_parameters(cell_type):
-    cell = cell_type(H)
-    carry = cell.initialize_carry(jax.random.key(0), (2, D))
-    params = cell.init(jax.random.key(0), carry, jnp.zeros((2, D)))["params"]
-    assert jax.tree.map(lambda p: p.shape, params) == {
-        "input": {"kernel": (D, cell.gates * H), "bias": (cell.gates * H,)},
-        "recurrent_kernel": (H, cell.gates * H),
-    }
-    np.testing.assert_array_equal(params["input"]["bias"], 0.0)
-    for block in np.split(np.asarray(params["recurrent_kernel"]), cell.gates, axis=1):
-        np.testing.assert_allclose(block.T @ block, np.eye(H), atol=1e-5)
+def test_lstm_of_mitchells_lecture():
+    """Full peepholes, gates i, f, o: the input gate and so on see c_{t-1}, the output gate c_t."""
+    with PRECISIONS["float64"]():
+        cell, w, (c, h), x = one_step("lstm_full", (), "float64")
+        W_xi, W_xf, W_xc, W_xo = np.split(w["kernel"].T, 4)
+        W_hi, W_hf, W_hc, W_ho = np.split(w["recurrent_kernel"].T, 4)
+        W_ci, W_cf, W_co = (kernel.T for kernel in w["peephole_kernel"])
+        b_i, b_f, b_c, b_o = np.split(w["bias"], 4)
+        i = oracle.sigmoid(W_xi @ x + W_hi @ h + W_ci @ c + b_i)
+        f = oracle.sigmoid(W_xf @ x + W_hf @ h + W_cf @ c + b_f)
+        new = f * c + i * np.tanh(W_xc @ x + W_hc @ h + b_c)
+        o = oracle.sigmoid(W_xo @ x + W_ho @ h + W_co @ new + b_o)
+        after, y = cell.apply({"params": w}, LSTMCarry(c, h), x)
+        assert_close(after, LSTMCarry(new, o * np.tanh(new)), 1e-12)
+        assert_close(y, after.h, 0)
 
 
-@all_cells
-def test_initial_carry_is_zero_in_float32(cell_type):
-    carry = cell_type(H, dtype=jnp.bfloat16).initialize_carry(jax.random.key(0), (2, 5, D))
-    for leaf in jax.tree.leaves(carry):
-        assert leaf.shape == (2, 5, H)
-        assert leaf.dtype == jnp.float32
-        np.testing.assert_array_equal(leaf, 0.0)
-    if cell_type is LSTMCell:
-        assert isinstance(carry, LSTMCarry)
-        assert LSTMCarry._fields == ("c", "h")
-    else:
-        assert len(jax.tree.leaves(carry)) == 1
+def test_lstm_of_chais_lecture():
+    """No bias, h_t = C_t O_t without a second tanh."""
+    with PRECISIONS["float64"]():
+        cell, w, (c, h), x = one_step("lstm_no_tanh", (), "float64")
+        w = {**w, "bias": jnp.zeros_like(w["bias"])}
+        W_ix, W_fx, W_1, W_ox = np.split(w["kernel"].T, 4)
+        W_ih, W_fh, W_h, W_oh = np.split(w["recurrent_kernel"].T, 4)
+        gate_i = oracle.sigmoid(W_ix @ x + W_ih @ h)
+        gate_o = oracle.sigmoid(W_ox @ x + W_oh @ h)
+        gate_f = oracle.sigmoid(W_fx @ x + W_fh @ h)
+        new = gate_f * c + gate_i * np.tanh(W_1 @ x + W_h @ h)
+        after, _ = cell.apply({"params": w}, LSTMCarry(c, h), x)
+        assert_close(after, LSTMCarry(new, new * gate_o), 1e-12)
 
 
-def test_forget_gate_starts_at_the_sigmoid_of_one():
-    cell, variables, carry, x = setting(LSTMCell)
-    zeros = jax.tree.map(jnp.zeros_like, variables)
+def test_gru_of_the_lectures():
+    """Mitchell's as it stands; Verbeek's has z where 1 - z stands, one change of sign away."""
+    with PRECISIONS["float64"]():
+        cell, w, h, x = one_step("gru", (), "float64")
+        W_z, W_r, W_h = np.split(w["kernel"].T, 3)
+        U_z, U_r, U_h = np.split(w["recurrent_kernel"].T, 3)
+        b_z, b_r, b_h = np.split(w["bias"], 3)
+        z = oracle.sigmoid(W_z @ x + U_z @ h + b_z)
+        r = oracle.sigmoid(W_r @ x + U_r @ h + b_r)
+        new = np.tanh(W_h @ x + U_h @ (r * h) + b_h)
+        assert_close(cell.apply({"params": w}, h, x)[0], z * h + (1 - z) * new, 1e-12)
+        sign = np.where(np.arange(3 * H) < H, -1, 1)
+        other = {name: kernel * sign for name, kernel in w.items()}
+        assert_close(cell.apply({"params": other}, h, x)[0], (1 - z) * h + z * new, 1e-12)
+
+
+@every_cell
+def test_parameters(name):
+    base = {"gru_reset_after": "gru"}.get(name, name.split("_")[0])
+    expected = {**SHAPES.get(base, {}), **SHAPES.get(name, {})}
+    if name.startswith("min"):
+        gates = 2 if name == "min_gru" else 3
+        expected = {"kernel": (D, gates * H), "bias": (gates * H,)}
+    assert jax.tree.map(np.shape, initial(make_cell(name))) == expected
+
+
+@every_cell
+def test_first_values(name):
+    cell = make_cell(name).clone(features=6)
+    params = initial(cell, 200)
+    for part in ("bias", "recurrent_bias", "cell_bias"):
+        if part in params and not (part == "bias" and name.startswith("lstm")):
+            assert (params[part] == 0).all()
+    for part in ("input_scale", "recurrent_scale", "cell_scale"):
+        assert (params.get(part, jnp.ones(1)) == 1).all()
+    assert 0.9 < float(params["kernel"].std() * 200**0.5) < 1.1  # LeCun's rule
+    if name.startswith("lstm"):
+        names = "fgo" if cell.coupled else "ifgo"
+        blocks = dict(zip(names, np.split(params["bias"], len(names)), strict=True))
+        assert all((block == (gate == "f")).all() for gate, block in blocks.items())
+    if "recurrent_kernel" in params:
+        blocks = np.split(np.asarray(params["recurrent_kernel"]), cell.gates, axis=1)
+        for block in blocks:
+            assert_close(block @ block.T, np.eye(len(block), dtype=np.float32))
+        assert len({block.tobytes() for block in blocks}) == cell.gates
+
+
+def test_forget_bias_is_a_first_value_and_nothing_is_added_to_it():
+    bias = np.asarray(initial(LSTMCell(H, forget_bias=-2.5))["bias"])
+    assert_close(bias, np.repeat(np.float32([0, -2.5, 0, 0]), H), 0)
+    cell, weights, carry, x = one_step("lstm")
+    zeros = {"params": jax.tree.map(jnp.zeros_like, weights)}
     after, _ = cell.apply(zeros, carry, x)
-    assert_close(after.c, sigmoid(1.0) * np.asarray(carry.c))
+    assert_close(np.asarray(after.c), carry.c / 2)
 
 
-@all_cells
-def test_a_step_on_the_projected_input_is_the_call(cell_type):
-    cell, variables, carry, x = setting(cell_type)
-    projected = cell.apply(variables, x, method="project")
-    assert projected.shape == (2, cell.gates * H)
-    assert_close(
-        cell.apply(variables, carry, projected, method="step"), cell.apply(variables, carry, x)
-    )
+def test_initialisers_are_the_users():
+    ones, twos = jax.nn.initializers.ones, jax.nn.initializers.constant(2.0)
+    params = initial(GRUCell(H, kernel_init=ones, recurrent_init=twos))
+    assert (params["kernel"] == 1).all()
+    assert (params["recurrent_kernel"] == 2).all()
 
 
-@all_cells
-def test_bfloat16_products_between_float32_parameters_and_carries(cell_type):
-    cell, variables, carry, x = setting(cell_type, dtype=jnp.bfloat16)
-    assert cell.apply(variables, x, method="project").dtype == jnp.bfloat16
-    result = cell.apply(variables, carry, x)
-    assert {leaf.dtype for leaf in jax.tree.leaves((variables, result))} == {jnp.dtype("float32")}
-    params = variables["params"]
-    silent = jax.tree.map(jnp.zeros_like, params)
-    # each product by itself, since the rounding of one would hide that the other has none
-    for name in params:
-        alone = {"params": {**silent, name: params[name]}}
-        half, single = (c.apply(alone, carry, x)[1] for c in (cell, cell_type(H)))
-        gap = np.abs(np.asarray(half) - np.asarray(single)).max()
-        # bfloat16 keeps 8 bits: the products must show it, and must not be worse than that
-        assert 0 < gap < 8 * 2.0**-8
+@every_cell
+def test_a_step_on_the_projected_input_is_the_call(name):
+    cell, weights, carry, x = one_step(name)
+    inputs = cell.project(weights, x)
+    assert inputs.shape == (2, cell.gates * H)
+    after = cell.step(weights, carry, inputs)
+    called = cell.apply({"params": weights}, carry, x)
+    assert_close((after, cell.output(after)), called, 1e-6)
+    assert called[1].shape == (2, cell.outputs)
 
 
-@pytest.mark.parametrize(("cell_type", "kept"), [(LSTMCell, sigmoid(1.0)), (GRUCell, 0.5)])
-def test_memory_is_not_rounded_to_bfloat16(cell_type, kept):
-    cell, variables, carry, x = setting(cell_type, dtype=jnp.bfloat16)
-    zeros = jax.tree.map(jnp.zeros_like, variables)
-    after, _ = cell.apply(zeros, carry, x)
-    before = jax.tree.leaves(carry)[0]
-    assert_close(jax.tree.leaves(after)[0], kept * np.asarray(before))
+@every_cell
+def test_bfloat16_products_between_float32_carries(name):
+    cell, weights, carry, x = one_step(name)
+    half = cell.clone(dtype=jnp.bfloat16)
+    zeros = half.initialize_carry(jax.random.key(0), (2, 5, D))
+    assert jax.tree.map(np.ndim, zeros) == jax.tree.map(lambda _: 3, zeros)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(zeros))
+    result = half.apply({"params": weights}, carry, x)
+    types = {leaf.dtype for leaf in jax.tree.leaves((zeros, result, initial(half)))}
+    assert types == {jnp.dtype("float32")}
+    if not getattr(cell, "layer_norm", False):
+        assert half.project(weights, x).dtype == jnp.bfloat16
+    # each product alone, since the rounding of one would hide that the other has none
+    norms = [part for part in weights if "scale" in part]
+    for part in ("kernel", "recurrent_kernel", "projection_kernel"):
+        if part not in weights:
+            continue
+        shown = {part, *norms, *(["kernel"] if part == "projection_kernel" else [])}
+        alone = {k: w if k in shown else jnp.zeros_like(w) for k, w in weights.items()}
+        results = [c.apply({"params": alone}, carry, x)[0] for c in (half, cell)]
+        gap = max(jax.tree.leaves(jax.tree.map(lambda a, b: float(abs(a - b).max()), *results)))
+        # 8 bits: the products must show it, and must not be worse than some of them
+        assert 0 < gap < 16 * 2.0**-8, part
 
 
-@all_cells
-def test_flax_runs_our_cells_as_our_driver_does(cell_type):
-    x = noise_like(jnp.zeros((2, 5, D)), 0, 1.0)
-    ours, theirs = RNN(cell_type(H)), nn.RNN(cell_type(H), return_carry=True)
-    variables = noise_like(jax.eval_shape(ours.init, jax.random.key(0), x), 1)
-    assert_close(jax.jit(ours.apply)(variables, x), jax.jit(theirs.apply)(variables, x))
+@pytest.mark.parametrize(("name", "kept"), [("lstm", 0.5), ("gru", 0.5), ("min_gru", 0.5)])
+def test_memory_is_not_rounded_to_bfloat16(name, kept):
+    cell, weights, carry, x = one_step(name)
+    zeros = {"params": jax.tree.map(jnp.zeros_like, weights)}
+    after, _ = cell.clone(dtype=jnp.bfloat16).apply(zeros, carry, x)
+    assert_close(np.asarray(jax.tree.leaves(after)[0]), kept * jax.tree.leaves(carry)[0], 1e-7)
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if not name.startswith("min")])
+def test_what_multiplies_h_does_so_in_the_recurrent_product_alone(name):
+    cell, weights, carry, x = one_step(name, (1,))
+    drop = np.abs(noise_like(jnp.zeros((1, cell.outputs)), 9))
+    rows = {**weights, "recurrent_kernel": drop[0][:, None] * weights["recurrent_kernel"]}
+    inputs = cell.project(weights, x)
+    assert_close(cell.step(weights, carry, inputs, drop), cell.step(rows, carry, inputs))
+
+
+def test_parallel_cells_far_out():
+    """Gates of 0 and 1, where f / (f + i) would be 0 / 0, in value and in gradient."""
+    carry = jnp.array([2.0])
+    for scale in (-200.0, 200.0):
+        for cell, gates in ((MinLSTMCell(1), 3), (MinGRUCell(1), 2)):
+            weights = {"kernel": jnp.zeros((1, gates)), "bias": jnp.zeros(gates)}
+
+            def run(inputs, cell=cell, weights=weights):
+                return cell.step(weights, carry, inputs)[0]
+
+            both = jnp.full(gates, scale).at[-1].set(4.0)
+            value, slope = jax.value_and_grad(run)(both)
+            equal = 3.0 if gates == 3 else (2.0 if scale > 0 else 4.0)
+            assert_close(value, jnp.float32(equal))
+            assert np.isfinite(slope).all()
+
+
+def test_an_unknown_peephole_is_refused():
+    with pytest.raises(ValueError, match="'diagonal' or 'full', got 'diagonals'"):
+        initial(LSTMCell(H, peephole="diagonals"))
+    with pytest.raises(ValueError, match="got True"):
+        initial(LSTMCell(H, peephole=True))
+
+
+def test_any_activation():
+    cell, weights, carry, x = one_step("elman")
+    linear = ElmanCell(H, activation=identity)
+    expected = x @ weights["kernel"] + carry @ weights["recurrent_kernel"] + weights["bias"]
+    assert_close(np.asarray(quick_jit(linear.apply)({"params": weights}, carry, x)[0]), expected)
+    assert_close(np.tanh(expected), np.asarray(cell.apply({"params": weights}, carry, x)[0]))

@@ -48,7 +48,7 @@ def test_tanh_network_on_one_hot_symbols_is_the_equation_of_the_lectures(layers)
             below = np.eye(V)[tokens[row, t]]
             for layer in range(layers):
                 p = params[f"recurrent_{layer}"]["cell"]
-                U, b, W = p["input"]["kernel"], p["input"]["bias"], p["recurrent_kernel"]
+                U, b, W = p["kernel"], p["bias"], p["recurrent_kernel"]
                 below = h[layer] = np.tanh(below @ U + h[layer] @ W + b)
             assert_close(
                 logits[row, t], below @ params["output"]["kernel"] + params["output"]["bias"]
@@ -82,8 +82,8 @@ def test_embedding_replaces_one_hot_vectors_by_its_rows(cell):
 
     # the product of a one-hot vector and the rows of (table @ kernel) is the embedding's own path
     layer = params["recurrent_0"]["cell"]
-    folded = {**layer["input"], "kernel": table @ layer["input"]["kernel"]}
-    params["recurrent_0"] = {"cell": {**layer, "input": folded}}
+    folded = {**layer, "kernel": table @ layer["kernel"]}
+    params["recurrent_0"] = {"cell": folded}
     one_hot = LanguageModel(vocabulary=V, cell=cell, hidden=H)
     assert_close((logits, after), apply(one_hot, {"params": params}, tokens, carry))
 
@@ -165,7 +165,7 @@ def test_input_scale_is_the_deviation_of_the_first_input_kernel_alone():
     def deviations(**options):
         model = LanguageModel(vocabulary=400, hidden=50, layers=2, **options)
         params = model.init(jax.random.key(0), tokens, model.initialize_carry(1))["params"]
-        return [np.std(params[f"recurrent_{i}"]["cell"]["input"]["kernel"]) for i in range(2)]
+        return [np.std(params[f"recurrent_{i}"]["cell"]["kernel"]) for i in range(2)]
 
     np.testing.assert_allclose(deviations(), [1 / 20, 50**-0.5], rtol=0.03)
     np.testing.assert_allclose(deviations(input_scale=0.3), [0.3, 50**-0.5], rtol=0.03)

@@ -1,203 +1,225 @@
-"""The scan over time is held to the plain loop over time, in value and in gradient."""
+"""Every cell in every layer is held to the numpy loops, in value and in gradient."""
 
-from functools import cache, partial
+from functools import cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from nets.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
-from nets.recurrent import RNN
+from tests.nets import oracle
+from tests.nets.networks import (
+    CELLS,
+    FORMS,
+    PRECISIONS,
+    B,
+    T,
+    assert_close,
+    make_cell,
+    make_network,
+    quick_jit,
+    scalar,
+    setting,
+)
 
-B, T, D, H = 3, 6, 2, 4
-all_cells = pytest.mark.parametrize("cell_type", [ElmanCell, LSTMCell, GRUCell])
-quick = settings(deadline=None, derandomize=True, max_examples=15)
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+every_cell = pytest.mark.parametrize("name", CELLS)
+
+EVERYTHING = np.ones((B, T))
+NOTHING = np.zeros((B, T))
+# a row with an end, one without any step, one in full; holes and padding on the left; resets at
+# the first step read, at the last one, two in a row, and where there is padding
+LENGTHS = np.array([4, 0, T])
+MASK = np.array([[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], float)
+RESETS = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]], float)
+CASES = {
+    "none": (np.full(B, T), EVERYTHING, NOTHING),
+    "lengths": (LENGTHS, EVERYTHING, NOTHING),
+    "mask": (np.full(B, T), MASK, NOTHING),
+    "resets": (np.full(B, T), EVERYTHING, RESETS),
+    "lengths and resets": (LENGTHS, EVERYTHING, RESETS),
+    "all": (LENGTHS[::-1], MASK, RESETS),
+}
 
 
-def noise_like(tree, seed, scale=0.7):
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, scale, a.shape), a.dtype), tree)
+def real_steps(lengths, mask):
+    return (np.arange(mask.shape[-1]) < lengths[..., None]) & (mask != 0)
 
 
-def zero_carry(cell_type):
-    return cell_type(H).initialize_carry(jax.random.key(0), (B, D))
-
-
-@cache
-def setting(cell_type):
-    """Return random variables of RNN(cell), an input [B, T, D] and a carry."""
-    x = noise_like(jnp.zeros((B, T, D)), 0, 1.0)
-    variables = noise_like(jax.eval_shape(RNN(cell_type(H)).init, jax.random.key(0), x), 1)
-    return variables, x, noise_like(zero_carry(cell_type), 2)
-
-
-@cache
-def scanned(cell_type):
-    return jax.jit(RNN(cell_type(H)).apply)
-
-
-@cache
-def looped(cell_type):
-    cell = cell_type(H)
-
-    @jax.jit
-    def run(variables, x, carry, resets):
-        outputs = []
-        for t in range(x.shape[1]):
-            fresh = resets[:, t, None] != 0
-            carry = jax.tree.map(partial(jnp.where, fresh, 0.0), carry)
-            carry, y = cell.apply({"params": variables["params"]["cell"]}, carry, x[:, t])
-            outputs.append(y)
-        return carry, jnp.stack(outputs, axis=1)
-
-    return run
+def rows_first(array, lead):
+    """[*lead, ...] -> [N, ...]."""
+    return np.asarray(array, np.float64).reshape(-1, *array.shape[len(lead) :])
 
 
 @cache
-def gradient(run):
-    """Gradient of a random linear function of all that `run` returns."""
+def graded(name, form, dtype, given=("lengths", "mask", "resets", "initial_carry")):
+    """(variables, x, **given) -> ((scalar, results), gradients); compiled once for all cases."""
+    net = make_network(name, form, dtype)
 
-    def scalar(variables, x, carry, resets):
-        results = run(variables, x, carry, resets)
-        weighted = jax.tree.map(lambda a, w: (a * w).sum(), results, noise_like(results, 5, 0.3))
-        return sum(jax.tree.leaves(weighted))
+    def run(variables, x, carry, rest):
+        if "initial_carry" in given:
+            rest = {**rest, "initial_carry": carry}
+        results = net.apply(variables, x, **rest)
+        return scalar(jax.tree.leaves(results)), results
 
-    return jax.jit(jax.grad(scalar, argnums=(0, 1, 2)))
-
-
-def assert_close(actual, expected):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), actual, expected
-    )
+    return quick_jit(jax.value_and_grad(run, argnums=(0, 1, 2), has_aux=True))
 
 
-@all_cells
-@quick
-@given(seed=st.integers(0, 999), share=st.sampled_from([0.0, 0.2, 0.6, 1.0]))
-def test_equals_the_loop_in_value_and_gradient(cell_type, seed, share):
-    variables, _, _ = setting(cell_type)
-    x = noise_like(jnp.zeros((B, T, D)), seed, 1.0)
-    carry = noise_like(zero_carry(cell_type), seed + 1)
-    resets = jnp.asarray(np.random.default_rng(seed).random((B, T)) < share, jnp.int32)
-    ours, loop = scanned(cell_type), looped(cell_type)
-    assert_close(ours(variables, x, carry, resets), loop(variables, x, carry, resets))
-    assert_close(
-        gradient(ours)(variables, x, carry, resets), gradient(loop)(variables, x, carry, resets)
-    )
+def assert_equals_the_loop(of, arguments, found, marks, case=""):
+    """Values, and the gradient's product with two random directions in every leaf.
 
-
-@all_cells
-def test_without_a_carry_it_starts_from_zeros(cell_type):
-    variables, x, _ = setting(cell_type)
-    none = jnp.zeros((B, T), jnp.int32)
-    expected = looped(cell_type)(variables, x, zero_carry(cell_type), none)
-    assert_close(scanned(cell_type)(variables, x), expected)
-
-
-@all_cells
-def test_two_halves_with_the_carry_passed_on_are_the_whole(cell_type):
-    variables, x, carry = setting(cell_type)
-    resets = jnp.zeros((B, T), jnp.int32).at[0, 1].set(1).at[1, 3].set(1).at[2, 5].set(1)
-    run = scanned(cell_type)
-    whole = run(variables, x, carry, resets)
-    middle, first = run(variables, x[:, : T // 2], carry, resets[:, : T // 2])
-    final, second = run(variables, x[:, T // 2 :], middle, resets[:, T // 2 :])
-    assert_close((final, jnp.concatenate([first, second], axis=1)), whole)
-
-
-@all_cells
-def test_a_reset_is_a_fresh_run_from_there(cell_type):
-    variables, x, carry = setting(cell_type)
-    run = scanned(cell_type)
-    for t in range(T):
-        _, outputs = run(variables, x, carry, jnp.zeros((B, T)).at[:, t].set(1.0))
-        # what a causal run has not read yet may be anything, which saves a compilation for each t
-        later = jnp.pad(x[:, t:], [(0, 0), (0, t), (0, 0)], constant_values=jnp.nan)
-        _, fresh = run(variables, later)
-        assert_close(outputs[:, t:], fresh[:, : T - t])
-
-
-@all_cells
-def test_a_reset_forgets_even_nan_in_value_and_gradient(cell_type):
-    variables, x, carry = setting(cell_type)
-    resets = jnp.zeros((B, T), jnp.int32).at[:, 0].set(1)
-    broken = jax.tree.map(lambda c: jnp.full_like(c, jnp.nan), carry)
-    run = scanned(cell_type)
-    expected = run(variables, x, zero_carry(cell_type), resets)
-    assert np.isfinite(expected[1]).all()
-    assert_close(run(variables, x, broken, resets), expected)
-    for_params, for_x, for_carry = gradient(run)(variables, x, broken, resets)
-    clean = gradient(run)(variables, x, zero_carry(cell_type), resets)
-    assert_close((for_params, for_x), clean[:2])
-    for leaf in jax.tree.leaves(for_carry):
-        np.testing.assert_array_equal(leaf, 0.0)
-
-
-def test_what_came_before_a_reset_may_be_nan():
-    variables, x, carry = setting(LSTMCell)
-    resets = jnp.zeros((B, T), jnp.int32).at[1, 3].set(1)
-    expected = scanned(LSTMCell)(variables, x, carry, resets)
-    actual = scanned(LSTMCell)(variables, x.at[1, :3].set(jnp.nan), carry, resets)
-    assert np.isnan(actual[1][1, :3]).all()
-    assert_close((actual[0], actual[1][1, 3:]), (expected[0], expected[1][1, 3:]))
-    assert_close(actual[1][jnp.array([0, 2])], expected[1][jnp.array([0, 2])])
-
-
-def test_any_non_zero_value_resets():
-    variables, x, carry = setting(GRUCell)
-    ones = jnp.zeros((B, T), jnp.int32).at[0, 2].set(1).at[2, 4].set(1)
-    expected = scanned(GRUCell)(variables, x, carry, ones)
-    for resets in (ones * 7, ones != 0, ones * -0.5):
-        assert_close(scanned(GRUCell)(variables, x, carry, resets), expected)
-
-
-@all_cells
-def test_one_step_is_the_cell(cell_type):
-    variables, x, carry = setting(cell_type)
-    after, outputs = scanned(cell_type)(variables, x[:, :1], carry)
-    cell = {"params": variables["params"]["cell"]}
-    assert_close((after, outputs[:, 0]), cell_type(H).apply(cell, carry, x[:, 0]))
-
-
-def test_no_step_returns_the_carry_it_was_given():
-    variables, x, carry = setting(LSTMCell)
-    after, outputs = scanned(LSTMCell)(variables, x[:, :0], carry)
-    assert_close(after, carry)
-    assert outputs.shape == (B, 0, H)
-
-
-def test_a_batch_is_its_rows():
-    variables, x, carry = setting(GRUCell)
-    resets = jnp.zeros((B, T), jnp.int32).at[1, 3].set(1)
-    _, outputs = scanned(GRUCell)(variables, x, carry, resets)
-    rows = [
-        scanned(GRUCell)(variables, x[b : b + 1], carry[b : b + 1], resets[b : b + 1])[1]
-        for b in range(B)
-    ]
-    assert_close(outputs, jnp.concatenate(rows))
-
-
-def test_x_of_another_rank_is_refused_with_its_shape():
-    with pytest.raises(ValueError, match=r"\(3, 2\)"):
-        RNN(ElmanCell(H)).init(jax.random.key(0), jnp.zeros((B, D)))
-
-
-@pytest.mark.parametrize("shape", [(T, B), (B, T + 1), (B,), (B, T, 1)])
-def test_resets_of_another_shape_are_refused_with_both_shapes(shape):
-    with pytest.raises(ValueError, match="resets") as caught:
-        RNN(ElmanCell(H)).init(
-            jax.random.key(0), jnp.zeros((B, T, D)), None, jnp.zeros(shape, jnp.int32)
+    of: name, form and dtype; arguments and found: of and from `graded`; marks: what is real, and
+    where a row starts afresh, both [*lead, T].
+    """
+    name, form, dtype = of
+    variables, x, carry = arguments
+    (_, values), gradients = found
+    lead, tolerance = x.shape[:-2], TOLERANCE[dtype]
+    real, fresh = (np.asarray(mark != 0).reshape(-1, mark.shape[-1]) for mark in marks)
+    leaves, tree = jax.tree.flatten(
+        (
+            [rows_first(leaf, lead) for leaf in jax.tree.leaves(carry)],
+            rows_first(x, lead),
+            jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"]),
         )
-    assert str(shape) in str(caught.value)
-    assert str((B, T, D)) in str(caught.value)
+    )
+    place_of_x = len(jax.tree.leaves(carry))
+    rng = np.random.default_rng(5)
+    directions = []
+    for k, leaf in enumerate(leaves):
+        direction = np.zeros((2 * len(leaves), *leaf.shape))
+        direction[2 * k : 2 * k + 2] = rng.normal(size=(2, *leaf.shape))
+        directions.append(direction * real[..., None] if k == place_of_x else direction)
+    moved = [leaf + oracle.SMALL * 1j * d for leaf, d in zip(leaves, directions, strict=True)]
+    flat, steps, params = jax.tree.unflatten(tree, moved)
+    size = 2 if name.startswith("lstm") else 1
+    carries = [tuple(flat[k : k + size]) for k in range(0, len(flat), size)]
+    rows = oracle.Rows(steps, real, fresh)
+    expected = oracle.batch(form, CELLS[name][2], params, carries, rows)
+
+    shown = [rows_first(leaf, lead) for leaf in jax.tree.leaves(values)]
+    assert_close(shown, [leaf[0].real for leaf in expected], tolerance, case)
+    slopes = [scalar([leaf[k] for leaf in expected]).imag for k in range(2 * len(leaves))]
+    slopes = np.array(slopes) / oracle.SMALL
+    # in the same order as `leaves`; of the carry there may be none
+    paths = jax.tree_util.tree_leaves_with_path(gradients[::-1])
+    for k, (path, gradient) in enumerate(paths, len(leaves) - len(paths)):
+        both = slice(2 * k, 2 * k + 2)
+        weighted = np.asarray(gradient, np.float64).ravel() * directions[k][both].reshape(2, -1)
+        scale = max(1, np.abs(weighted).max())
+        where = case + jax.tree_util.keystr(path)
+        assert_close(weighted.sum(1) / scale, slopes[both] / scale, tolerance, where)
+    assert (rows_first(gradients[1], lead)[~real] == 0).all()
 
 
-def test_wrong_initial_carry_raises_with_both_shapes():
-    rnn = RNN(LSTMCell(3))
-    x = jnp.zeros((2, 4, 5))
-    wrong = LSTMCarry(jnp.zeros((1, 3)), jnp.zeros((1, 3)))
-    with pytest.raises(ValueError, match=r"\(2, 3\).*\(1, 3\)"):
-        rnn.init(jax.random.key(0), x, wrong)
+@every_cell
+@pytest.mark.parametrize("form", FORMS)
+def test_equals_the_loop_in_double_precision(name, form):
+    with PRECISIONS["float64"]():
+        variables, x, carry = setting(name, form, "float64")
+        for case, (lengths, mask, resets) in CASES.items():
+            real = real_steps(lengths, mask)
+            arguments = (variables, np.where(real[..., None], x, np.nan), carry)
+            rest = {"lengths": lengths, "mask": mask, "resets": resets}
+            found = graded(name, form, "float64")(*arguments, rest)
+            of = (name, form, "float64")
+            assert_equals_the_loop(of, arguments, found, (real, resets), case)
+
+
+@every_cell
+def test_without_any_argument_one_row_starts_from_zeros(name):
+    form, dtype = "bidirectional", "float32"
+    variables, x, carry = setting(name, form, dtype, lead=())
+    carry = jax.tree.map(np.zeros_like, carry)
+    arguments, full = (variables, x, carry), np.ones(T, bool)
+    found = graded(name, form, dtype, given=())(*arguments, {})
+    (_, (last, outputs)), gradients = found
+    assert jax.tree.map(np.shape, last) == jax.tree.map(np.shape, carry)
+    assert outputs.shape == (T, outputs.shape[-1])
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients[2]))  # not read
+    found = (found[0], (*gradients[:2], None))
+    assert_equals_the_loop((name, form, dtype), arguments, found, (full, ~full))
+
+
+@every_cell
+def test_two_leading_axes(name):
+    form, dtype, lead = "bidirectional", "float32", (2, 2)
+    variables, x, carry = setting(name, form, dtype, lead=lead)
+    lengths = np.array([[0, 3], [T, 1]])
+    resets = np.random.default_rng(3).random((*lead, T)) < 0.3
+    real = real_steps(lengths, np.ones((*lead, T)))
+    x = np.where(real[..., None], x, np.float32(np.nan))
+    arguments, rest = (variables, x, carry), {"lengths": lengths, "resets": resets}
+    found = graded(name, form, dtype)(*arguments, rest)
+    (_, (last, outputs)), _ = found
+    assert jax.tree.map(np.shape, last) == jax.tree.map(np.shape, carry)
+    assert outputs.shape[:-1] == (2, 2, T)
+    assert_equals_the_loop((name, form, dtype), arguments, found, (real, resets))
+
+
+@every_cell
+def test_unfolded_by_hand_it_is_the_same(name):
+    variables, x, carry = setting(name)
+    cell = make_cell(name)
+    step = quick_jit(cell.apply)
+    expected, outputs = carry, []
+    for t in range(T):
+        expected, y = step({"params": variables["params"]["cell"]}, expected, x[:, t])
+        outputs.append(y)
+    run = quick_jit(make_network(name, "forward").apply)
+    actual = run(variables, x, initial_carry=carry)
+    assert_close(actual, (expected, np.stack(outputs, axis=1)))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "lstm_full", "min_gru"])
+@pytest.mark.parametrize("form", ["forward", "reversed"])
+def test_one_step_of_one_row_is_the_cell(name, form):
+    variables, x, carry = setting(name, form, lead=(1,), time=1)
+    last, outputs = make_network(name, form).apply(variables, x, initial_carry=carry)
+    cell = {"params": variables["params"]["cell"]}
+    assert_close((last, outputs[:, 0]), make_cell(name).apply(cell, carry, x[:, 0]))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_after", "elman", "lstm_full", "min_lstm"])
+def test_no_step_returns_the_carry_it_was_given(name):
+    variables, x, carry = setting(name)
+    net = make_network(name, "forward")
+
+    def run(variables, carry):
+        results = net.apply(variables, x[:, :0], initial_carry=carry)
+        return scalar(jax.tree.leaves(results)), results
+
+    gradients, (last, outputs) = jax.grad(run, argnums=(0, 1), has_aux=True)(variables, carry)
+    assert_close(last, carry, 0)
+    assert outputs.shape == (B, 0, outputs.shape[-1])
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients[0]))
+    assert all((leaf != 0).all() for leaf in jax.tree.leaves(gradients[1]))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "lstm_full", "min_gru", "min_lstm"])
+def test_a_reset_forgets_even_nan_in_value_and_gradient(name):
+    variables, x, carry = setting(name)
+    resets = np.zeros((B, T))
+    resets[:, 0] = 1
+    rest = {"resets": resets}
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), carry)
+    run = graded(name, "forward", "float32")
+    expected, actual = (run(variables, x, start, rest) for start in (carry, broken))
+    assert np.isfinite(expected[0][1][1]).all()
+    assert_close(actual, expected)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(actual[1][2]))
+
+
+@pytest.mark.parametrize("name", ["lstm", "min_gru"])
+def test_what_was_read_before_a_reset_may_be_nan(name):
+    variables, x, carry = setting(name)
+    resets = np.zeros((B, T))
+    resets[1, 3] = 1
+    run = graded(name, "forward", "float32")
+    (_, (last, outputs)), _ = run(variables, x, carry, {"resets": resets})
+    bad = x.copy()
+    bad[1, :3] = np.nan
+    (_, (bad_last, bad_outputs)), _ = run(variables, bad, carry, {"resets": resets})
+    assert np.isnan(bad_outputs[1, :3]).all()
+    assert_close(bad_last, last)
+    assert_close(bad_outputs[1, 3:], outputs[1, 3:])
+    assert_close(bad_outputs[::2], outputs[::2])

@@ -1,0 +1,219 @@
+"""What a recurrent layer costs: ours, Flax's, PyTorch's where it is installed, the products alone.
+
+    python -m bench.recurrent                       the table on the screen
+    python -m bench.recurrent --save=bench/recurrent.md
+
+For each cell and shape: one forward pass, and one gradient step (of the sum of squared outputs,
+with regard to parameters and inputs), float32, timed in turn in one process. Ratios are medians
+over rounds of (the other's time / ours): above 1 we are faster. "products" are the matrix products
+that any implementation needs, in a scan of their own; there the ratio is ours / products. Memory
+and compile time of the gradient step are ours / Flax's.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import lax
+from tqdm import tqdm
+
+from nets.cells import ElmanCell, GRUCell, LSTMCell
+from nets.recurrent import RNN
+from train.rundir import machine
+
+SHAPES = ((64, 100, 256, 256), (32, 64, 512, 512), (50, 50, 128, 128), (128, 32, 100, 100))
+OURS = {
+    "rnn": ElmanCell,
+    "gru": lambda features: GRUCell(features, reset_after=True),  # as Flax and PyTorch have it
+    "lstm": LSTMCell,
+}
+FLAX = {"rnn": nn.SimpleCell, "gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+
+Timed = dict[str, Callable[[], object]]
+
+
+def compiled(layer: nn.Module, output: Callable, x) -> tuple[Timed, dict[str, float]]:
+    """Compile a layer: its two runs, and what its gradient step takes in bytes and seconds."""
+    variables = layer.init(jax.random.key(0), x)
+
+    def loss(variables, x):
+        return jnp.sum(output(layer.apply(variables, x)) ** 2)
+
+    forward = jax.jit(lambda variables, x: output(layer.apply(variables, x)))
+    traced = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(variables, x)
+    began = time.perf_counter()
+    gradient = traced.compile()
+    seconds = time.perf_counter() - began
+    memory = gradient.memory_analysis().temp_size_in_bytes
+    runs: Timed = {
+        "forward": lambda: forward(variables, x),
+        "gradient": lambda: gradient(variables, x),
+    }
+    return runs, {"memory": memory, "compile": seconds}
+
+
+def products(cell: str, x, hidden: int) -> Timed:
+    """Make the products of a gradient step alone: x U, h W, d W^T, h^T d, x^T d, d U^T."""
+    batch, time_, size = x.shape
+    columns = GATES[cell] * hidden
+    kernel = jnp.full((size, columns), 1e-3)
+    recurrent = jnp.full((hidden, columns), 1e-3)
+    across = (((1,), (1,)), ((), ()))
+    down = (((0,), (0,)), ((), ()))
+
+    def ahead(x):
+        rows = jnp.swapaxes(x, 0, 1).reshape(-1, size) @ kernel
+
+        def step(h, d):  # the sum keeps XLA from taking the product out of the loop
+            h = (h @ recurrent)[:, :hidden] + d[:, :hidden]
+            return h, h
+
+        return rows, lax.scan(step, jnp.zeros((batch, hidden)), rows.reshape(time_, batch, -1))
+
+    def both(x):
+        rows, (last, h) = ahead(x)
+
+        def step(dh, d):
+            dh = lax.dot_general(d + dh[:, :1], recurrent, across)
+            return dh, None
+
+        first, _ = lax.scan(step, last, rows.reshape(time_, batch, -1))
+        flat = jnp.swapaxes(x, 0, 1).reshape(-1, size)
+        hidden_rows = h.reshape(-1, hidden)
+        return (
+            first,
+            lax.dot_general(hidden_rows, rows, down),
+            lax.dot_general(flat, rows, down),
+            lax.dot_general(rows, kernel, across),
+        )
+
+    forward, gradient = jax.jit(ahead), jax.jit(both)
+    return {"forward": lambda: forward(x), "gradient": lambda: gradient(x)}
+
+
+def pytorch(cell: str, x, hidden: int) -> Timed:
+    """Make PyTorch's own layer, when it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    torch = importlib.import_module("torch")
+    kind = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell]
+    layer = kind(x.shape[-1], hidden, batch_first=True)
+    inputs = torch.tensor(np.asarray(x), requires_grad=True)
+
+    def forward():
+        with torch.no_grad():
+            return layer(inputs)[0].shape
+
+    def gradient():
+        layer.zero_grad()
+        inputs.grad = None
+        outputs, _ = layer(inputs)
+        (outputs * outputs).sum().backward()
+
+    return {"forward": forward, "gradient": gradient}
+
+
+def measure(runs: dict[str, Timed], what: str, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of each, in turn, after two runs that do not count."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for count in range(rounds + 2):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(run[what]())
+            if count >= 2:
+                times[name].append((time.perf_counter() - began) * 1e3)
+    return times
+
+
+def ratio(numerator: list[float], denominator: list[float]) -> float:
+    """Median of the ratios of each round."""
+    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def row(cell: str, shape, rounds: int) -> list[dict]:
+    """Compare all of one cell and shape: a line for the forward pass and one for the gradient."""
+    batch, time_, size, hidden = shape
+    x = jax.random.normal(jax.random.key(1), (batch, time_, size))
+    runs: dict[str, Timed] = {}
+    ours, us = compiled(RNN(OURS[cell](hidden)), lambda out: out[1], x)
+    flax, them = compiled(nn.RNN(FLAX[cell](hidden)), lambda out: out, x)
+    runs = {"ours": ours, "flax": flax, "products": products(cell, x, hidden)}
+    if found := pytorch(cell, x, hidden):
+        runs["torch"] = found
+    lines = []
+    for what in ("forward", "gradient"):
+        times = measure(runs, what, rounds)
+        ours_ms = times["ours"]
+        line = {
+            "cell": cell,
+            "B, T, D, H": ", ".join(map(str, shape)),
+            "pass": what,
+            "ours ms": f"{statistics.median(ours_ms):.1f}",
+            "Flax / ours": f"{ratio(times['flax'], ours_ms):.2f}",
+            "PyTorch / ours": f"{ratio(times['torch'], ours_ms):.2f}" if found else "-",
+            "ours / products": f"{ratio(ours_ms, times['products']):.2f}",
+            "memory": "",
+            "compile": "",
+        }
+        if what == "gradient":
+            line["memory"] = f"{us['memory'] / them['memory']:.2f}"
+            line["compile"] = f"{us['compile'] / them['compile']:.2f}"
+        lines.append(line)
+    return lines
+
+
+def table(lines: list[dict]) -> str:
+    """Markdown table with aligned columns."""
+    rows = [list(lines[0]), *([line[name] for name in lines[0]] for line in lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    )
+
+
+def means(lines: list[dict]) -> str:
+    """Geometric means over cells and shapes, by pass."""
+    found = []
+    for what in ("forward", "gradient"):
+        for name in ("Flax / ours", "PyTorch / ours", "ours / products"):
+            values = [line[name] for line in lines if line["pass"] == what and line[name] != "-"]
+            if values:
+                mean = statistics.geometric_mean(map(float, values))
+                found.append(f"{name}, {what}: {mean:.2f}")
+    return "geometric means: " + "; ".join(found)
+
+
+def main() -> None:
+    """Print the table, and write it where --save says."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--cells", nargs="+", choices=OURS, default=list(OURS))
+    parser.add_argument("--save", type=Path)
+    given = parser.parse_args()
+    cases = [(cell, shape) for cell in given.cells for shape in SHAPES]
+    lines: list[dict] = []
+    for cell, shape in tqdm(cases, disable=not sys.stderr.isatty()):
+        lines += row(cell, shape, given.rounds)
+        tqdm.write("  ".join(lines[-1].values()), file=sys.stderr)
+    where = f"{machine()}; {jax.devices()[0].device_kind}; jax {jax.__version__}"
+    text = f"{where}\n\n{table(lines)}\n\n{means(lines)}\n"
+    print(text, end="")
+    if given.save:
+        command = " ".join(["python -m bench.recurrent", *sys.argv[1:]])
+        given.save.write_text(f"# Recurrent layers\n\n`{command}`, {text}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""Recurrent parameters from and to PyTorch and Flax's own cells: numpy arrays in and out.
+
+    params = from_torch(lstm.state_dict(), "lstm")
+    _, outputs = RNN(LSTMCell(hidden)).apply({"params": params}, x)
+
+What corresponds to what, with ours on the left (x [B, T, D]; PyTorch with batch_first=True):
+
+    RNN(ElmanCell)                 torch.nn.RNN            flax.linen.SimpleCell
+    RNN(LSTMCell)                  torch.nn.LSTM           LSTMCell, OptimizedLSTMCell
+    RNN(GRUCell(reset_after=True)) torch.nn.GRU            GRUCell
+    LSTMCell(projection=P)         proj_size=P
+    Bidirectional, merge "concat"  bidirectional=True
+    Stacked                        num_layers > 1
+
+Neither side's arrays say which activation an Elman network has (ours: `activation`), nor that a
+SimpleCell is residual, which ours never is. Kernels are [inputs, gates * H] here and transposed in
+PyTorch. Gates stand in the columns i, f, g, o and z, r, n here; PyTorch has r, z, n. In all three
+z = 1 keeps; `exchange_z` is for models in which it does not. PyTorch has two biases where one is
+enough; their sum is read, and zeros are written for the second. Arrays keep their dtype, none is
+shared with the argument.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+Kind = Literal["rnn", "gru", "lstm"]
+Arrays = dict[str, np.ndarray]
+Shapes = dict[str, tuple[int, ...]]
+
+GATES = {"rnn": ("",), "gru": ("z", "r", "n"), "lstm": ("i", "f", "g", "o")}
+# place of each block of PyTorch's in ours, and the other way round: each is its own inverse
+TORCH_ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 1, 2, 3]}
+TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
+
+
+def from_torch(state_dict: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Parameters of RNN, Bidirectional or Stacked from a state dict of torch.nn.RNN, GRU or LSTM.
+
+    state_dict: by PyTorch's names (weight_ih_l0, weight_hh_l0_reverse, ...), arrays or tensors that
+    numpy reads. Layers, directions and projection are found from the names. One layer gives the
+    tree of a bare RNN or Bidirectional, several that of Stacked. Without biases (bias=False) they
+    are zeros. Raises ValueError for a kind, name or shape that does not fit.
+    """
+    _check_kind(kind)
+    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    matches = [match.groups() for name in arrays if (match := TORCH_NAME.fullmatch(name))]
+    parts = {part for part, _, _ in matches}
+    layers = max(1, len({layer for _, layer, _ in matches}))
+    directions = 2 if any(reverse for _, _, reverse in matches) else 1
+    biases = ("bias_ih", "bias_hh") if parts & {"bias_ih", "bias_hh"} else ()
+    projected = ("weight_hr",) if kind == "lstm" and "weight_hr" in parts else ()
+    used = ("weight_ih", "weight_hh", *biases, *projected)
+    slots = list(_slots(layers, directions, layers > 1))
+    _check_names(arrays, [f"{part}{suffix}" for _, suffix, _ in slots for part in used])
+
+    last = "weight_hr_l0" if projected else "weight_hh_l0"
+    size, hidden = _columns(arrays, "weight_ih_l0"), _columns(arrays, last)
+    projection = arrays[last].shape[0] if projected else None
+    wanted: Shapes = {}
+    for _, suffix, first in slots:
+        inputs = size if first else directions * (projection or hidden)
+        shapes = _torch_shapes(kind, inputs, hidden, projection)
+        wanted |= {f"{part}{suffix}": shapes[part] for part in used}
+    _check_shapes(arrays, wanted)
+
+    params: Arrays = {}
+    for prefix, suffix, _ in slots:
+        weights = _cell_from_torch({part: arrays[f"{part}{suffix}"] for part in used}, kind)
+        params |= {f"{prefix}{name}": value for name, value in weights.items()}
+    return unflatten_dict(params, sep="/")
+
+
+def to_torch(params: Mapping[str, Any], kind: Kind) -> Arrays:
+    """State dict of torch.nn.RNN, GRU or LSTM from the parameters of RNN, Bidirectional or Stacked.
+
+    The inverse of from_torch, bit for bit; but a Stacked of one layer comes back as that layer.
+    Biases are always written. Raises ValueError for a kind, name or shape that does not fit, for
+    what PyTorch lacks: peepholes, coupled gates, layer normalisation, layers of different width,
+    and for a GRUCell without reset_after.
+    """
+    _check_kind(kind)
+    arrays = _flat(params)
+    layers = max(1, len({name.split("/")[0] for name in arrays if name.startswith("layers_")}))
+    stacked = any(name.startswith("layers_") for name in arrays)
+    directions = 2 if any("forward/" in name or "backward/" in name for name in arrays) else 1
+    slots = list(_slots(layers, directions, stacked))
+    first = slots[0][0]
+    projected = kind == "lstm" and f"{first}projection_kernel" in arrays
+    used = list(_cell_shapes(kind, 1, 1, 1 if projected else None))
+    _check_reset_after(arrays, kind)
+    _check_names(arrays, [f"{prefix}{name}" for prefix, _, _ in slots for name in used])
+
+    size = _rows(arrays, f"{first}kernel")
+    outputs = _rows(arrays, f"{first}recurrent_kernel")
+    hidden = _rows(arrays, f"{first}projection_kernel") if projected else outputs
+    wanted: Shapes = {}
+    for prefix, _, is_first in slots:
+        inputs = size if is_first else directions * outputs
+        shapes = _cell_shapes(kind, inputs, hidden, outputs if projected else None)
+        wanted |= {f"{prefix}{name}": shape for name, shape in shapes.items()}
+    _check_shapes(arrays, wanted)
+
+    found: Arrays = {}
+    for prefix, suffix, _ in slots:
+        parts = _cell_to_torch({name: arrays[f"{prefix}{name}"] for name in used}, kind)
+        found |= {f"{part}{suffix}": value for part, value in parts.items()}
+    return found
+
+
+def from_flax(params: Mapping[str, Any], kind: Kind) -> Arrays:
+    """Parameters of ElmanCell, GRUCell(reset_after=True) or LSTMCell from those of Flax's cell.
+
+    params: {"ii": {"kernel": [D, H]}, "hi": {"kernel": [H, H], "bias": [H]}, ...} of a SimpleCell,
+    GRUCell, LSTMCell or OptimizedLSTMCell. RNN's tree is {"cell": this}. Raises ValueError for a
+    kind, name or shape that does not fit.
+    """
+    _check_kind(kind)
+    arrays, gates = _flat(params), GATES[kind]
+    _check_names(arrays, list(_flax_shapes(kind, 1, 1)))
+    size = _rows(arrays, f"i{gates[0]}/kernel")
+    _check_shapes(arrays, _flax_shapes(kind, size, _rows(arrays, f"h{gates[0]}/kernel")))
+
+    def joined(side, leaf):
+        return np.concatenate([arrays[f"{side}{gate}/{leaf}"] for gate in gates], axis=-1)
+
+    found = {
+        "kernel": joined("i", "kernel"),
+        "bias": joined(_biased(kind), "bias"),
+        "recurrent_kernel": joined("h", "kernel"),
+    }
+    return found | ({"recurrent_bias": arrays["hn/bias"].copy()} if kind == "gru" else {})
+
+
+def to_flax(params: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """Parameters of Flax's SimpleCell, GRUCell or LSTMCell from those of our cell; see from_flax.
+
+    Its inverse, bit for bit. Raises ValueError for a kind, name or shape that does not fit, for
+    options Flax lacks (peepholes, projection, ...), and for a GRUCell without reset_after.
+    """
+    _check_kind(kind)
+    arrays, gates = _flat(params), GATES[kind]
+    _check_reset_after(arrays, kind)
+    _check_cell(arrays, list(_cell_shapes(kind, 1, 1)), kind)
+    found: Arrays = {}
+    for side, kernel in (("i", "kernel"), ("h", "recurrent_kernel")):
+        for gate, block in zip(gates, np.split(arrays[kernel], len(gates), axis=1), strict=True):
+            found[f"{side}{gate}/kernel"] = block.copy()
+    for gate, block in zip(gates, np.split(arrays["bias"], len(gates)), strict=True):
+        found[f"{_biased(kind)}{gate}/bias"] = block.copy()
+    if kind == "gru":
+        found["hn/bias"] = arrays["recurrent_bias"].copy()
+    return unflatten_dict(found, sep="/")
+
+
+def exchange_z(params: Mapping[str, Any]) -> Arrays:
+    """Parameters of a GRUCell from those of h_t = (1 - z_t) h_{t-1} + z_t n_t, or back.
+
+    1 - sigmoid(a) = sigmoid(-a), so the z block of both kernels and of the bias changes its sign.
+    params: kernel [D, 3 H], bias [3 H], recurrent_kernel [H, 3 H] and with reset_after
+    recurrent_bias [H], columns z, r, n. Raises ValueError for a name or shape that does not fit.
+    """
+    arrays = _flat(params)
+    names = list(_cell_shapes("gru", 1, 1))
+    _check_cell(arrays, [n for n in names if n != "recurrent_bias" or n in arrays], "gru")
+    hidden = arrays["recurrent_kernel"].shape[0]
+    found = {name: array.copy() for name, array in arrays.items()}
+    for name in ("kernel", "bias", "recurrent_kernel"):
+        found[name][..., :hidden] *= -1
+    return found
+
+
+def _slots(layers: int, directions: int, stacked: bool) -> Iterator[tuple[str, str, bool]]:
+    """Each cell's path here, suffix in PyTorch, and whether it reads the inputs of the network."""
+    for layer in range(layers):
+        for direction in range(directions):
+            path = f"layers_{layer}/" if stacked else ""
+            path += ("forward/", "backward/")[direction] if directions == 2 else ""
+            yield f"{path}cell/", f"_l{layer}" + ("", "_reverse")[direction], layer == 0
+
+
+def _cell_shapes(kind: Kind, size: int, hidden: int, projection: int | None = None) -> Shapes:
+    """Shapes of the parameters of one of our cells."""
+    columns = len(GATES[kind]) * hidden
+    shapes: Shapes = {
+        "kernel": (size, columns),
+        "bias": (columns,),
+        "recurrent_kernel": (projection or hidden, columns),
+    }
+    if kind == "gru":
+        shapes["recurrent_bias"] = (hidden,)
+    if projection:
+        shapes["projection_kernel"] = (hidden, projection)
+    return shapes
+
+
+def _torch_shapes(kind: Kind, size: int, hidden: int, projection: int | None) -> Shapes:
+    """Shapes of PyTorch's parameters of one layer and direction."""
+    rows = len(GATES[kind]) * hidden
+    return {
+        "weight_ih": (rows, size),
+        "weight_hh": (rows, projection or hidden),
+        "bias_ih": (rows,),
+        "bias_hh": (rows,),
+        "weight_hr": (projection or 0, hidden),
+    }
+
+
+def _flax_shapes(kind: Kind, size: int, hidden: int) -> Shapes:
+    """Shapes of the parameters of Flax's cell."""
+    shapes: Shapes = {}
+    for gate in GATES[kind]:
+        shapes[f"i{gate}/kernel"] = (size, hidden)
+        shapes[f"h{gate}/kernel"] = (hidden, hidden)
+        shapes[f"{_biased(kind)}{gate}/bias"] = (hidden,)
+    return shapes | ({"hn/bias": (hidden,)} if kind == "gru" else {})
+
+
+def _biased(kind: Kind) -> str:
+    """Which of Flax's products has the bias: of the inputs "i" or of the state "h"."""
+    return "h" if kind == "lstm" else "i"
+
+
+def _reordered(rows: np.ndarray, kind: Kind) -> np.ndarray:
+    """Blocks of rows [gates * H, ...] from our order to PyTorch's or back, as a new array."""
+    blocks = np.split(rows, len(TORCH_ORDER[kind]))
+    return np.concatenate([blocks[k] for k in TORCH_ORDER[kind]])
+
+
+def _cell_from_torch(parts: Arrays, kind: Kind) -> Arrays:
+    """Our cell's parameters from PyTorch's of one layer and direction."""
+    weights = {
+        "kernel": _reordered(parts["weight_ih"], kind).T,
+        "recurrent_kernel": _reordered(parts["weight_hh"], kind).T,
+    }
+    none = np.zeros(parts["weight_ih"].shape[0], parts["weight_ih"].dtype)
+    bias = _reordered(parts.get("bias_ih", none), kind)
+    second = _reordered(parts.get("bias_hh", none), kind)
+    if kind == "gru":
+        # the last block's stands inside of the reset and is no sum
+        inner = slice(2 * len(bias) // 3, None)
+        weights["recurrent_bias"] = second[inner].copy()
+        second[inner] = 0
+    # -0.0 + 0.0 is 0.0, and what to_torch wrote is to come back bit for bit
+    weights["bias"] = np.where(second == 0, bias, bias + second)
+    if "weight_hr" in parts:
+        weights["projection_kernel"] = parts["weight_hr"].T.copy()
+    return weights
+
+
+def _cell_to_torch(weights: Arrays, kind: Kind) -> Arrays:
+    """PyTorch's parameters of one layer and direction from our cell's."""
+    second = np.zeros_like(weights["bias"])
+    if kind == "gru":
+        second[-len(weights["recurrent_bias"]) :] = weights["recurrent_bias"]
+    parts = {
+        "weight_ih": _reordered(weights["kernel"].T, kind),
+        "weight_hh": _reordered(weights["recurrent_kernel"].T, kind),
+        "bias_ih": _reordered(weights["bias"], kind),
+        "bias_hh": second,
+    }
+    if "projection_kernel" in weights:
+        parts["weight_hr"] = weights["projection_kernel"].T.copy()
+    return parts
+
+
+def _flat(params: Mapping[str, Any]) -> Arrays:
+    """Arrays of a tree by path."""
+    return {path: np.asarray(leaf) for path, leaf in flatten_dict(params, sep="/").items()}
+
+
+def _columns(arrays: Arrays, name: str) -> int:
+    if arrays[name].ndim != 2:
+        raise ValueError(f"{name} must be [rows, columns], got shape {arrays[name].shape}")
+    return arrays[name].shape[1]
+
+
+def _rows(arrays: Arrays, name: str) -> int:
+    _columns(arrays, name)
+    return arrays[name].shape[0]
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in GATES:
+        raise ValueError(f"kind must be one of {', '.join(GATES)}, got {kind!r}")
+
+
+def _check_reset_after(arrays: Arrays, kind: Kind) -> None:
+    names = {path.split("/")[-1] for path in arrays}
+    if kind == "gru" and "recurrent_kernel" in names and "recurrent_bias" not in names:
+        raise ValueError(
+            "recurrent_bias is missing: a GRUCell without reset_after has another equation than "
+            "the GRU of PyTorch and Flax"
+        )
+
+
+def _check_names(arrays: Arrays, wanted: list[str]) -> None:
+    absent = [name for name in wanted if name not in arrays]
+    for name in arrays:
+        if name not in wanted:
+            near = difflib.get_close_matches(name, wanted, n=1, cutoff=0.0)
+            raise ValueError(f"unknown parameter {name!r}; the nearest that fits is {near[0]!r}")
+    if absent:
+        raise ValueError(f"missing parameter {absent[0]!r}; there are {', '.join(arrays)}")
+
+
+def _check_shapes(arrays: Arrays, wanted: Shapes) -> None:
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {arrays[name].shape}")
+
+
+def _check_cell(arrays: Arrays, names: list[str], kind: Kind) -> None:
+    """Names and shapes of one of our cells."""
+    _check_names(arrays, names)
+    shapes = _cell_shapes(kind, _rows(arrays, "kernel"), _rows(arrays, "recurrent_kernel"))
+    _check_shapes(arrays, {name: shapes[name] for name in names})
