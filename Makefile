@@ -22,6 +22,8 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m bench.loop
+	$(BIN)/python -m bench.recurrent
+	$(BIN)/python -m bench.multidim
 
 results: .venv/ready
 	$(BIN)/python -m experiments

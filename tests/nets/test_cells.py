@@ -61,7 +61,12 @@ def one_step(name, lead=(2,), dtype="float32"):
 
 def initial(cell, size=D):
     carry = cell.initialize_carry(jax.random.key(0), (2, size))
-    return cell.init(jax.random.key(1), carry, jnp.zeros((2, size)))["params"]
+    return quick_jit(cell.init)(jax.random.key(1), carry, jnp.zeros((2, size)))["params"]
+
+
+def called(cell, weights, carry, x):
+    """New carry and output of one step."""
+    return quick_jit(cell.apply)({"params": weights}, carry, x)
 
 
 @every_cell
@@ -69,7 +74,7 @@ def initial(cell, size=D):
 def test_one_step_is_the_equation(name, lead):
     with PRECISIONS["float64"]():
         cell, weights, carry, x = one_step(name, lead, "float64")
-        after, y = cell.apply({"params": weights}, carry, x)
+        after, y = called(cell, weights, carry, x)
         expected = CELLS[name][2](weights, jax.tree.leaves(carry), x)
         assert_close(jax.tree.leaves(after), list(expected), 1e-12)
         assert_close(np.asarray(y), expected[-1], 1e-12)
@@ -87,7 +92,7 @@ def test_lstm_of_mitchells_lecture():
         f = oracle.sigmoid(W_xf @ x + W_hf @ h + W_cf @ c + b_f)
         new = f * c + i * np.tanh(W_xc @ x + W_hc @ h + b_c)
         o = oracle.sigmoid(W_xo @ x + W_ho @ h + W_co @ new + b_o)
-        after, y = cell.apply({"params": w}, LSTMCarry(c, h), x)
+        after, y = called(cell, w, LSTMCarry(c, h), x)
         assert_close(after, LSTMCarry(new, o * np.tanh(new)), 1e-12)
         assert_close(y, after.h, 0)
 
@@ -103,7 +108,7 @@ def test_lstm_of_chais_lecture():
         gate_o = oracle.sigmoid(W_ox @ x + W_oh @ h)
         gate_f = oracle.sigmoid(W_fx @ x + W_fh @ h)
         new = gate_f * c + gate_i * np.tanh(W_1 @ x + W_h @ h)
-        after, _ = cell.apply({"params": w}, LSTMCarry(c, h), x)
+        after, _ = called(cell, w, LSTMCarry(c, h), x)
         assert_close(after, LSTMCarry(new, new * gate_o), 1e-12)
 
 
@@ -117,10 +122,10 @@ def test_gru_of_the_lectures():
         z = oracle.sigmoid(W_z @ x + U_z @ h + b_z)
         r = oracle.sigmoid(W_r @ x + U_r @ h + b_r)
         new = np.tanh(W_h @ x + U_h @ (r * h) + b_h)
-        assert_close(cell.apply({"params": w}, h, x)[0], z * h + (1 - z) * new, 1e-12)
+        assert_close(called(cell, w, h, x)[0], z * h + (1 - z) * new, 1e-12)
         sign = np.where(np.arange(3 * H) < H, -1, 1)
         other = {name: kernel * sign for name, kernel in w.items()}
-        assert_close(cell.apply({"params": other}, h, x)[0], (1 - z) * h + z * new, 1e-12)
+        assert_close(called(cell, other, h, x)[0], (1 - z) * h + z * new, 1e-12)
 
 
 @every_cell
@@ -130,7 +135,11 @@ def test_parameters(name):
     if name.startswith("min"):
         gates = 2 if name == "min_gru" else 3
         expected = {"kernel": (D, gates * H), "bias": (gates * H,)}
-    assert jax.tree.map(np.shape, initial(make_cell(name))) == expected
+    cell = make_cell(name)
+    carry, x = cell.initialize_carry(jax.random.key(0), (2, D)), jnp.zeros((2, D))
+    params = jax.eval_shape(cell.init, jax.random.key(0), carry, x)["params"]
+    assert {part: leaf.shape for part, leaf in params.items()} == expected
+    assert {leaf.dtype for leaf in params.values()} == {jnp.dtype("float32")}
 
 
 @every_cell
@@ -158,8 +167,8 @@ def test_forget_bias_is_a_first_value_and_nothing_is_added_to_it():
     bias = np.asarray(initial(LSTMCell(H, forget_bias=-2.5))["bias"])
     assert_close(bias, np.repeat(np.float32([0, -2.5, 0, 0]), H), 0)
     cell, weights, carry, x = one_step("lstm")
-    zeros = {"params": jax.tree.map(jnp.zeros_like, weights)}
-    after, _ = cell.apply(zeros, carry, x)
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    after, _ = called(cell, zeros, carry, x)
     assert_close(np.asarray(after.c), carry.c / 2)
 
 
@@ -173,12 +182,12 @@ def test_initialisers_are_the_users():
 @every_cell
 def test_a_step_on_the_projected_input_is_the_call(name):
     cell, weights, carry, x = one_step(name)
-    inputs = cell.project(weights, x)
+    inputs = quick_jit(cell.project)(weights, x)
     assert inputs.shape == (2, cell.gates * H)
-    after = cell.step(weights, carry, inputs)
-    called = cell.apply({"params": weights}, carry, x)
-    assert_close((after, cell.output(after)), called, 1e-6)
-    assert called[1].shape == (2, cell.outputs)
+    after = quick_jit(cell.step)(weights, carry, inputs)
+    expected = called(cell, weights, carry, x)
+    assert_close((after, cell.output(after)), expected, 1e-6)
+    assert expected[1].shape == (2, cell.outputs)
 
 
 @every_cell
@@ -188,19 +197,23 @@ def test_bfloat16_products_between_float32_carries(name):
     zeros = half.initialize_carry(jax.random.key(0), (2, 5, D))
     assert jax.tree.map(np.ndim, zeros) == jax.tree.map(lambda _: 3, zeros)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(zeros))
-    result = half.apply({"params": weights}, carry, x)
-    types = {leaf.dtype for leaf in jax.tree.leaves((zeros, result, initial(half)))}
+
+    @quick_jit
+    def run(weights):
+        return [one.apply({"params": weights}, carry, x) for one in (half, cell)]
+
+    types = {leaf.dtype for leaf in jax.tree.leaves((zeros, run(weights)))}
     assert types == {jnp.dtype("float32")}
     if not getattr(cell, "layer_norm", False):
-        assert half.project(weights, x).dtype == jnp.bfloat16
+        assert jax.eval_shape(half.project, weights, x).dtype == jnp.bfloat16
     # each product alone, since the rounding of one would hide that the other has none
     norms = [part for part in weights if "scale" in part]
     for part in ("kernel", "recurrent_kernel", "projection_kernel"):
         if part not in weights:
             continue
-        shown = {part, *norms, *(["kernel"] if part == "projection_kernel" else [])}
+        shown = (part, *norms)
         alone = {k: w if k in shown else jnp.zeros_like(w) for k, w in weights.items()}
-        results = [c.apply({"params": alone}, carry, x)[0] for c in (half, cell)]
+        results = run(alone)
         gap = max(jax.tree.leaves(jax.tree.map(lambda a, b: float(abs(a - b).max()), *results)))
         # 8 bits: the products must show it, and must not be worse than some of them
         assert 0 < gap < 16 * 2.0**-8, part
@@ -209,8 +222,8 @@ def test_bfloat16_products_between_float32_carries(name):
 @pytest.mark.parametrize(("name", "kept"), [("lstm", 0.5), ("gru", 0.5), ("min_gru", 0.5)])
 def test_memory_is_not_rounded_to_bfloat16(name, kept):
     cell, weights, carry, x = one_step(name)
-    zeros = {"params": jax.tree.map(jnp.zeros_like, weights)}
-    after, _ = cell.clone(dtype=jnp.bfloat16).apply(zeros, carry, x)
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    after, _ = called(cell.clone(dtype=jnp.bfloat16), zeros, carry, x)
     assert_close(np.asarray(jax.tree.leaves(after)[0]), kept * jax.tree.leaves(carry)[0], 1e-7)
 
 
@@ -219,8 +232,8 @@ def test_what_multiplies_h_does_so_in_the_recurrent_product_alone(name):
     cell, weights, carry, x = one_step(name, (1,))
     drop = np.abs(noise_like(jnp.zeros((1, cell.outputs)), 9))
     rows = {**weights, "recurrent_kernel": drop[0][:, None] * weights["recurrent_kernel"]}
-    inputs = cell.project(weights, x)
-    assert_close(cell.step(weights, carry, inputs, drop), cell.step(rows, carry, inputs))
+    inputs, step = cell.project(weights, x), quick_jit(cell.step)
+    assert_close(step(weights, carry, inputs, drop), step(rows, carry, inputs))
 
 
 def test_parallel_cells_far_out():
@@ -234,7 +247,7 @@ def test_parallel_cells_far_out():
                 return cell.step(weights, carry, inputs)[0]
 
             both = jnp.full(gates, scale).at[-1].set(4.0)
-            value, slope = jax.value_and_grad(run)(both)
+            value, slope = quick_jit(jax.value_and_grad(run))(both)
             equal = 3.0 if gates == 3 else (2.0 if scale > 0 else 4.0)
             assert_close(value, jnp.float32(equal))
             assert np.isfinite(slope).all()
@@ -252,4 +265,4 @@ def test_any_activation():
     linear = ElmanCell(H, activation=identity)
     expected = x @ weights["kernel"] + carry @ weights["recurrent_kernel"] + weights["bias"]
     assert_close(np.asarray(quick_jit(linear.apply)({"params": weights}, carry, x)[0]), expected)
-    assert_close(np.tanh(expected), np.asarray(cell.apply({"params": weights}, carry, x)[0]))
+    assert_close(np.tanh(expected), np.asarray(called(cell, weights, carry, x)[0]))

@@ -1,5 +1,7 @@
 """Bidirectional and Stacked: merges, carries, residuals, what stands in the padding, errors."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent import RNN, Bidirectional, Stacked
-from tests.nets.networks import B, D, H, T, assert_close, make_cell, noise_like, setting
+from tests.nets.networks import B, D, H, T, assert_close, make_cell, noise_like, quick_jit, setting
 
 X = np.zeros((B, T, D), np.float32)
 LENGTHS = np.array([4, 0, T])
@@ -22,6 +24,7 @@ def variables_of(net, x=X, seed=0):
     return noise_like(jax.eval_shape(net.init, jax.random.key(0), x), seed)
 
 
+@cache
 def parts():
     """Outputs of the two directions of `both`, each by itself."""
     variables, x, carry = setting("gru", "bidirectional")
@@ -29,7 +32,7 @@ def parts():
     for name, start in zip(("forward", "backward"), carry, strict=True):
         net = RNN(make_cell("gru"), reverse=name == "backward")
         params = {"params": variables["params"][name]}
-        found.append(net.apply(params, x, LENGTHS, initial_carry=start))
+        found.append(quick_jit(net.apply)(params, x, LENGTHS, initial_carry=start))
     return found
 
 
@@ -46,7 +49,8 @@ def parts():
 )
 def test_merges(merge, expected):
     variables, x, carry = setting("gru", "bidirectional")
-    last, outputs = both(merge).apply(variables, x, LENGTHS, initial_carry=carry)
+    run = quick_jit(both(merge).apply)
+    last, outputs = run(variables, x, LENGTHS, initial_carry=carry)
     (first, a), (second, b) = parts()
     assert_close(last, (first, second), 1e-6)
     assert_close(np.asarray(outputs), np.asarray(expected(np.asarray(a), np.asarray(b))))
@@ -56,7 +60,7 @@ def test_merges(merge, expected):
 def test_two_directions_may_differ():
     net = Bidirectional(RNN(LSTMCell(2)), RNN(ElmanCell(5)))
     variables = variables_of(net)
-    (first, second), outputs = net.apply(variables, X)
+    (first, second), outputs = jax.eval_shape(net.apply, variables, X)
     assert (first.h.shape, second.shape, outputs.shape) == ((B, 2), (B, 5), (B, T, 7))
     params = jax.tree.map(np.shape, variables["params"])
     assert params["backward"]["cell"]["recurrent_kernel"] == (5, 5)
@@ -69,7 +73,7 @@ def test_parameters_of_a_stack():
     assert set(shapes) == {"layers_0", "layers_1", "layers_2"}
     assert shapes["layers_1"]["backward"]["cell"]["kernel"] == (2, 3 * H)
     assert shapes["layers_2"]["cell"]["kernel"] == (2 * H, 12)
-    carries, outputs = net.apply(variables_of(net), X)
+    carries, outputs = jax.eval_shape(net.apply, variables_of(net), X)
     assert len(carries) == 3
     assert outputs.shape == (B, T, 1)
 
@@ -80,10 +84,10 @@ def test_a_stack_is_its_layers_one_after_the_other():
     x = np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
     x = np.where(REAL[..., None], x, np.float32(np.nan))
     variables = variables_of(net)
-    carries, outputs = net.apply(variables, x, LENGTHS)
+    carries, outputs = quick_jit(net.apply)(variables, x, LENGTHS)
     for k, layer in enumerate(layers):
         params = {"params": variables["params"][f"layers_{k}"]}
-        carry, x = layer.apply(params, x, LENGTHS)
+        carry, x = quick_jit(layer.apply)(params, x, LENGTHS)
         assert_close(carries[k], carry, 1e-6)
     assert_close(outputs, x, 1e-6)
 
@@ -93,11 +97,11 @@ def test_residual_adds_the_input_of_every_layer_but_the_first():
     net = Stacked(layers, residual=True)
     x = np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
     variables = variables_of(net)
-    _, outputs = net.apply(variables, x, LENGTHS)
+    _, outputs = quick_jit(net.apply)(variables, x, LENGTHS)
     expected = x
     for k, layer in enumerate(layers):
         params = {"params": variables["params"][f"layers_{k}"]}
-        y = layer.apply(params, expected, LENGTHS)[1]
+        y = quick_jit(layer.apply)(params, expected, LENGTHS)[1]
         expected = y + expected if k else y
     assert_close(outputs, expected)
     assert (outputs[~REAL] == 0).all()

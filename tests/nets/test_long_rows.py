@@ -64,13 +64,12 @@ def test_two_halves_with_the_carry_passed_on_are_the_whole(name, form):
     assert_close((carry, joined), whole, 1e-6)
 
 
-@both_ways
 @some_cells
 @pytest.mark.parametrize(
-    ("options", "given"),
+    ("form", "options", "given"),
     [
-        ({"remat_chunk": 3}, {}),
-        ({"remat_chunk": 4, "unroll": 2}, {"lengths": LENGTHS, "resets": RESETS}),
+        ("forward", {"remat_chunk": 3}, {}),
+        ("reversed", {"remat_chunk": 4, "unroll": 2}, {"lengths": LENGTHS, "resets": RESETS}),
     ],
     ids=["divides", "does not"],
 )
@@ -111,9 +110,12 @@ def windows(form, size, time):
     return found[::-1] if form == "reversed" else found
 
 
-@both_ways
 @some_cells
-@pytest.mark.parametrize(("size", "more"), [(3, {}), (4, {"remat_chunk": 4})], ids=str)
+@pytest.mark.parametrize(
+    ("form", "size", "more"),
+    [("forward", 4, {"remat_chunk": 4}), ("reversed", 4, {}), ("forward", 3, {})],
+    ids=["saving", "reversed", "divides"],
+)
 def test_truncated_gradients_are_those_of_windows(name, form, size, more):
     with PRECISIONS["float64"]():
         given = {"resets": RESETS}
@@ -150,8 +152,6 @@ def test_truncation_as_long_as_the_row_is_none():
         arguments = setting("lstm", "forward", "float64")
         cut, plain = (make_network("lstm", "forward", "float64", truncate=k) for k in (T + 2, 0))
         compare(graded(cut), graded(plain), arguments)
-        slope = graded(cut)(*arguments)[0][2]
-        assert all((np.abs(leaf) > 0).all() for leaf in slope)
 
 
 def test_noise_of_a_run_in_chunks_is_that_of_the_plain_run():

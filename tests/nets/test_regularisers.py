@@ -1,5 +1,7 @@
 """Dropout, weight drop and zoneout: the masks read off networks that show them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,10 +36,10 @@ def linear(size, **weights):
 
 
 def noisy(net, variables, x, key=1, **given):
-    run = net.apply(
-        variables, x, deterministic=False, rngs={"dropout": jax.random.key(key)}, **given
+    run = quick_jit(partial(net.apply, deterministic=False))
+    return jax.tree.map(
+        np.asarray, run(variables, x, rngs={"dropout": jax.random.key(key)}, **given)
     )
-    return jax.tree.map(np.asarray, run)
 
 
 def assert_mask(mask, rate):
@@ -116,10 +118,11 @@ def test_zoneout_of_an_lstm_treats_c_and_h_apart():
 @pytest.mark.parametrize("name", ["lstm", "gru", "min_gru"])
 def test_zoneout_takes_the_expectation_when_deterministic(name):
     variables, x, carry = setting(name)
-    last, outputs = RNN(make_cell(name), zoneout=0.3).apply(variables, x, initial_carry=carry)
-    cell, shown = make_cell(name), []
+    run = quick_jit(RNN(make_cell(name), zoneout=0.3).apply)
+    last, outputs = run(variables, x, initial_carry=carry)
+    shown, step = [], quick_jit(make_cell(name).apply)
     for t in range(T):
-        new, _ = cell.apply({"params": variables["params"]["cell"]}, carry, x[:, t])
+        new, _ = step({"params": variables["params"]["cell"]}, carry, x[:, t])
         carry = jax.tree.map(lambda a, b: 0.3 * a + 0.7 * b, carry, new)
         shown.append(jax.tree.leaves(carry)[-1])
     assert_close((last, outputs), (carry, np.stack(shown, 1)))
@@ -130,18 +133,17 @@ def test_a_parallel_cell_without_zoneout_is_its_loop():
     variables, x, carry = setting("min_lstm")
     given = {"lengths": LENGTHS, "resets": np.eye(B, T), "initial_carry": carry}
     parallel = make_cell("min_lstm")
-    assert_close(
-        RNN(parallel, zoneout=1e-12).apply(variables, x, **given),
-        RNN(parallel).apply(variables, x, **given),
-    )
+    nets = [RNN(parallel, zoneout=rate) for rate in (1e-12, 0.0)]
+    assert_close(*(quick_jit(net.apply)(variables, x, **given) for net in nets))
 
 
 def test_deterministic_is_off():
     variables, x, carry = setting("gru")
     options = {**ALL, "zoneout": 0.0}
     plain, regular = (RNN(GRUCell(4), **given) for given in ({}, options))
-    expected = plain.apply(variables, x, initial_carry=carry)
-    assert_close(regular.apply(variables, x, initial_carry=carry), expected, 1e-6)
+    run = quick_jit(lambda *a: [net.apply(*a, initial_carry=carry) for net in (regular, plain)])
+    actual, expected = run(variables, x)
+    assert_close(actual, expected, 1e-6)
     for name, rate in ALL.items():
         assert not np.allclose(noisy(RNN(GRUCell(4), **{name: rate}), variables, x)[1], expected[1])
 
