@@ -1,7 +1,7 @@
 """Our networks for the tests: cells by name, the layers around them, random settings."""
 
 import contextlib
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -94,21 +94,32 @@ def noise_like(tree, seed, scale=0.6):
     return jax.tree.map(lambda a: rng.normal(0, scale, a.shape).astype(a.dtype), tree)
 
 
-@cache
-def shapes(name, form, dtype, lead, time):
-    """Shapes of variables and carry; under the precision in which they are asked for."""
-    net = make_network(name, form, dtype)
-    x = jnp.zeros((*lead, time, D), dtype)
-    variables = jax.eval_shape(net.init, jax.random.key(0), x)
-    carry, _ = jax.eval_shape(net.apply, variables, x)
-    return variables, carry
+def parameters(name, form, dtype, size=D):
+    """Shapes of a network's parameters: what `init` returns, without a trace of its loops."""
+    if form in ("forward", "reversed"):
+        shapes = {part: shape for part, (_, shape) in make_cell(name).parameters(size).items()}
+        return {"cell": {k: jax.ShapeDtypeStruct(shape, dtype) for k, shape in shapes.items()}}
+    if form == "bidirectional":
+        one = parameters(name, "forward", dtype, size)
+        return {"forward": one, "backward": one}
+    layer, width = ("bidirectional", 2) if form == "deep" else ("forward", 1)
+    sizes = (size, width * make_cell(name).outputs)
+    return {f"layers_{k}": parameters(name, layer, dtype, n) for k, n in enumerate(sizes)}
+
+
+def zero_carry(name, form, dtype, lead):
+    """Carry of a network: a pair for two directions, a pair for two layers."""
+    if form in ("forward", "reversed"):
+        return make_cell(name, dtype).initialize_carry(jax.random.key(0), (*lead, D))
+    part = "bidirectional" if form == "deep" else "forward"
+    return (zero_carry(name, part, dtype, lead),) * 2
 
 
 def setting(name, form="forward", dtype="float32", *, lead=(B,), time=T, seed=0):
     """Random variables, x and initial carry, as numpy arrays."""
-    variables, carry = shapes(name, form, dtype, lead, time)
+    variables = {"params": parameters(name, form, dtype)}
     x = np.random.default_rng(seed + 7).normal(0, 1, (*lead, time, D)).astype(dtype)
-    return noise_like(variables, seed), x, noise_like(carry, seed + 3)
+    return noise_like(variables, seed), x, noise_like(zero_carry(name, form, dtype, lead), seed + 3)
 
 
 def scalar(leaves):

@@ -90,8 +90,8 @@ def test_reverse_over_reverse_is_that_of_autodiff(name):
         assert_close(*both(*arguments), 1e-10)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_whole_hessian_is_that_of_autodiff(name):
+def test_whole_hessian_is_that_of_autodiff():
+    name = "gru"
     with PRECISIONS["float64"]():
         variables, x, carry = setting(name, "forward", "float64", lead=(1,), time=3)
 
