@@ -71,7 +71,7 @@ def test_own_command_names_no_folder_of_this_machine():
     ("words", "part"),
     [
         (["--experiment=charlm", "--workdir=x"], "did you mean char_lm?"),
-        (["--experiment=zzz", "--workdir=x"], "there are char_lm, lenet5"),
+        (["--experiment=zzz", "--workdir=x"], "there are char_lm, gradient_health, lenet5"),
         (["--experiment=lenet5"], "--workdir=DIR is needed"),
         (["--experiment=lenet5", "--workdir=x", "--worker=2"], "workers"),
         (["--experiment=lenet5", "--workdir=x", "--workers=0"], "workers"),
@@ -173,16 +173,23 @@ def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file):
     words = [sys.executable, "launch.py", "--experiment=char_lm", f"--workdir={tmp_path / 's'}"]
     words += ["--workers=2", "--sweep=seed=0..1", f"--config.dataset=text:{text_file}", *SMALL]
     words += ["--config.steps=100000"]
+    # a shell starts what is in its background with SIGINT ignored, and children inherit that
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-    lines = [tmp_path / "s" / f"seed={seed}" / "metrics.jsonl" for seed in (0, 1)]
-    deadline = time.monotonic() + 90
-    while not all(path.is_file() and path.read_text().count("\n") > 3 for path in lines):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGINT)  # an impatient second one loses nothing
-    out, _ = process.communicate(timeout=60)
+    signal.signal(signal.SIGINT, before)
+    try:
+        lines = [tmp_path / "s" / f"seed={seed}" / "metrics.jsonl" for seed in (0, 1)]
+        deadline = time.monotonic() + 90
+        while not all(path.is_file() and path.read_text().count("\n") > 3 for path in lines):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)  # an impatient second one loses nothing
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.terminate()  # after a failure, the runs are stopped as well
+        process.wait()
     assert process.returncode == 75
     assert "goes on with the same command" in out
     for seed in (0, 1):
