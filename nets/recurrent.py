@@ -99,8 +99,7 @@ class RNN(nn.Module):
         if resets is not None and jnp.shape(resets) != (*lead, time):
             raise ValueError(f"resets must have shape {(*lead, time)}, got {jnp.shape(resets)}")
         zeros = self.cell.initialize_carry(jax.random.key(0), (*lead, size))
-        if initial_carry is None:
-            initial_carry = zeros
+        initial_carry = zeros if initial_carry is None else initial_carry
         check_carry(zeros, initial_carry)
 
         def flat(leaf):  # [..., T, F] -> [T, N, F]; also of [..., T]
@@ -286,6 +285,8 @@ class Bidirectional(nn.Module):
         """Return ((carry, carry), outputs); a reset starts each direction afresh as it reads it."""
         if self.forward is self.backward or self.forward.cell is self.backward.cell:
             raise ValueError("forward and backward must be two layers of two cells, got one twice")
+        if self.forward.reverse or self.backward.reverse:
+            raise ValueError("Bidirectional turns its second layer: give both with reverse=False")
         merge = self.merge if callable(self.merge) else MERGES.get(self.merge)
         if merge is None:
             raise ValueError(
@@ -294,10 +295,9 @@ class Bidirectional(nn.Module):
         carries = (None, None) if initial_carry is None else initial_carry
         if len(carries) != 2:
             raise ValueError(f"two directions need as many carries, got {len(carries)}")
-        first, second = carries
-        batch, options = (x, lengths, mask, resets), {"deterministic": deterministic}
-        ahead = self.forward.read(*batch, first, reverse=self.forward.reverse, **options)
-        behind = self.backward.read(*batch, second, reverse=not self.backward.reverse, **options)
+        batch, how = (x, lengths, mask, resets), {"deterministic": deterministic}
+        ahead = self.forward.read(*batch, carries[0], reverse=False, **how)
+        behind = self.backward.read(*batch, carries[1], reverse=True, **how)
         outputs = merge(ahead[1], behind[1])
         valid = valid_steps(outputs.shape[:-1], lengths, mask)
         if valid is not None:  # a callable need not map zeros to zeros

@@ -136,6 +136,12 @@ def refused(net, **options):
     return str(caught.value)
 
 
+def test_a_layer_that_is_turned_already_is_refused():
+    turned = RNN(make_cell("gru"), reverse=True)
+    assert "reverse=False" in refused(Bidirectional(RNN(make_cell("gru")), turned))
+    assert "reverse=False" in refused(Bidirectional(turned, RNN(make_cell("gru"))))
+
+
 def test_one_layer_or_one_cell_twice_is_refused():
     layer, cell = RNN(GRUCell(H)), GRUCell(D)
     assert "twice" in refused(Bidirectional(layer, layer))
