@@ -7,6 +7,8 @@ already. Both are timed in turn, in one process; the table gives the ratio of ea
 median. `fit` is timed from its first log line to its last, so that start-up is not counted.
 """
 
+import contextlib
+import io
 import statistics
 import sys
 import tempfile
@@ -46,12 +48,9 @@ def whole(config, experiment) -> float:
         def speed(self, step):
             times.append((step, time.perf_counter()))
 
-        def say(self, text):
-            pass
-
     metrics, loop.Metrics = loop.Metrics, Timed
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             loop.fit(experiment, config, Path(folder))
     finally:
         loop.Metrics = metrics
