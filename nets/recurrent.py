@@ -31,7 +31,7 @@ from nets.cudnn import check_cudnn, run_cudnn
 from nets.fused import has_rule, scan_fused
 from nets.padding import check_carry, valid_steps
 from nets.parallel_cells import ParallelCell
-from nets.scan import Options, Steps, forget, scan_cell, scan_parallel, select, shown
+from nets.scan import Options, Steps, forget, hoist_pays, scan_cell, scan_parallel, select, shown
 
 
 class RNN(nn.Module):
@@ -190,7 +190,7 @@ class RNN(nn.Module):
         if noisy and self.zoneout:
             keys = jax.random.split(self.make_rng("dropout"), steps.x.shape[0])
             steps = steps._replace(keys=keys)
-        options = Options(reverse, self.unroll, jax.default_backend() != "cpu", self.zoneout)
+        options = Options(reverse, self.unroll, hoist_pays(self.cell, steps.x), self.zoneout)
         cell = self.cell.clone(parent=None)
 
         def run(weights, carry, steps):

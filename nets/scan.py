@@ -5,6 +5,7 @@ the carry is held there and the output is zero. `resets` [T, N] is true where a 
 before the step. Both are None where there is nothing to mark.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,8 @@ from jax import lax
 
 from nets.cells import Cell, Weights
 from nets.parallel_cells import ParallelCell
+
+LARGE_KERNEL = 2**20  # entries, from which on the product of a few rows is slow on a CPU
 
 
 class Steps(NamedTuple):
@@ -27,8 +30,7 @@ class Steps(NamedTuple):
 class Options(NamedTuple):
     """How to scan; hashable, so that it may be static.
 
-    hoist: one input product for all steps before the loop, in place of one in each step. The loop
-    of a GPU wants it; on a CPU the product of one step stays in the cache, and is faster there.
+    hoist: one input product for all steps before the loop, in place of one in each step.
     zoneout: probability that a unit keeps its last value; without keys in the steps, its
     expectation is taken.
     """
@@ -37,6 +39,24 @@ class Options(NamedTuple):
     unroll: int = 1
     hoist: bool = False
     zoneout: float = 0.0
+
+
+def hoist_pays(cell: Cell, x) -> bool:
+    """Whether the input product of x [T, N, D] is faster before the loop than in it.
+
+    On a CPU it is for one gate, and for a kernel so large that the product of a few rows is slow.
+    Otherwise writing the products of all steps to memory and reading them back costs more than it
+    saves, and takes the room.
+    """
+    large = x.shape[-1] * cell.gates * cell.features >= LARGE_KERNEL
+    return jax.default_backend() != "cpu" or cell.gates == 1 or large
+
+
+def reader(cell: Cell, weights: Weights, steps: Steps, hoist: bool):
+    """Return what the scan reads, and the function from its x to the input product of a step."""
+    if hoist:
+        return steps._replace(x=cell.project(weights, steps.x)), lambda x: x
+    return steps, partial(cell.project, weights)
 
 
 def select(rows, chosen, other):
@@ -63,13 +83,11 @@ def scan_cell(
 
     drop: [N, H], what multiplies h in the recurrent product, or None.
     """
-    if options.hoist:
-        steps = steps._replace(x=cell.project(weights, steps.x))
+    steps, inputs = reader(cell, weights, steps, options.hoist)
 
     def body(carry, step: Steps):
-        inputs = step.x if options.hoist else cell.project(weights, step.x)
         start = forget(step.resets, carry)
-        new = cell.step(weights, start, inputs, drop)
+        new = cell.step(weights, start, inputs(step.x), drop)
         if options.zoneout:
             new = zone_out(options.zoneout, step.keys, start, new)
         return select(step.valid, new, start), shown(step.valid, cell.output(new))

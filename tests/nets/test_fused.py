@@ -8,7 +8,7 @@ import pytest
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.fused import has_rule, scan_fused
 from nets.recurrent import RNN
-from nets.scan import Options, Steps, scan_cell
+from nets.scan import Options, Steps, hoist_pays, scan_cell
 from tests.nets import oracle
 from tests.nets.networks import (
     CELLS,
@@ -186,6 +186,47 @@ def test_input_product_before_the_loop_is_the_same_as_in_it(name):
         both = quick_jit(lambda *arguments: (run(True)(*arguments), run(False)(*arguments)))
         weights = variables["params"]["cell"]
         assert_close(*both(weights, np.swapaxes(x, 0, 1), carry), 1e-11)
+
+
+@pytest.fixture
+def every_kernel_is_large(monkeypatch):
+    monkeypatch.setattr("nets.fused.LARGE_KERNEL", 1)
+    monkeypatch.setattr("nets.scan.LARGE_KERNEL", 1)
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_a_large_kernel_comes_first_in_the_product_and_nothing_changes(name, every_kernel_is_large):
+    with PRECISIONS["float64"]():
+        cell = make_cell(name, "float64")
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(16, 4, D))
+        valid, resets = rng.random((2, 16, 4)) < 0.7
+        given = {"mask": valid, "resets": resets}
+        variables = setting(name, "forward", "float64")[0]
+        turned, plain = (RNN(cell, rule=rule) for rule in ("custom", "autodiff"))
+
+        def of(net):
+            def run(variables, x):
+                marks = {name: rows[: len(x)] for name, rows in given.items()}
+                return scalar(jax.tree.leaves(net.apply(variables, x, **marks)))
+
+            return jax.value_and_grad(run, (0, 1))
+
+        both = quick_jit(lambda *arguments: (of(turned)(*arguments), of(plain)(*arguments)))
+        assert_close(*both(variables, x), 1e-11)
+        assert "optimization_barrier" in str(jax.make_jaxpr(of(turned))(variables, x))
+        fewer = str(jax.make_jaxpr(of(turned))(variables, x[:15]))
+        assert "optimization_barrier" not in fewer
+
+
+def test_the_input_product_is_in_the_loop_where_that_is_faster(monkeypatch):
+    """On a CPU: for one gate, or a large kernel, before the loop; elsewhere always."""
+    x = jnp.zeros((3, 2, 512))
+    assert hoist_pays(ElmanCell(4), x)
+    assert not hoist_pays(LSTMCell(4), x)
+    assert hoist_pays(LSTMCell(512), x)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    assert hoist_pays(LSTMCell(4), x)
 
 
 def products_in_loops(jaxpr, inside=False):
