@@ -1,6 +1,7 @@
 """What reading a grid by hyperplanes saves: MDRNN against the same equations cell after cell.
 
-    python -m bench.multidim
+    python -m bench.multidim                        the table on the screen
+    python -m bench.multidim --save=bench/multidim.md
 
 LSTM with 32 features in four directions on 28 x 28 images with one channel. The plain loop is a
 scan over rows of a scan over columns, compiled. Both are timed in turn, in one process, forward and
@@ -10,6 +11,7 @@ of which they do twice as much, as half of the skewed grid is empty.
 """
 
 import statistics
+import sys
 import time
 
 import jax
@@ -17,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from bench.tables import arguments, publish
 from nets.multidim import MDRNN, corners
 
-SIZE, HIDDEN, PAIRS = 28, 32, 5
+SIZE, HIDDEN = 28, 32
 
 
 def plain(variables, x):
@@ -59,14 +62,14 @@ def seconds(run, *arguments) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, and write it where --save says."""
+    given = arguments(__doc__).parse_args()
     net = MDRNN(HIDDEN)
 
     def ours(variables, x):
         return net.apply(variables, x)[1]
 
-    print(f"LSTM, {SIZE} x {SIZE}, H {HIDDEN}, four directions, {jax.devices()[0].device_kind}")
-    print("batch  what       loop ms   ours ms  ratio")
+    lines = []
     for batch in (1, 16, 128):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(batch, SIZE, SIZE, 1)), jnp.float32)
         variables = net.init(jax.random.key(0), x)
@@ -81,9 +84,13 @@ def main() -> None:
             pair = [jax.jit(run) for run in pair]
             for run in pair:
                 seconds(run, variables, x)
-            times = [[seconds(run, variables, x) for run in pair] for _ in range(PAIRS)]
+            times = [[seconds(run, variables, x) for run in pair] for _ in range(given.rounds)]
             loop, fast = (statistics.median(t) * 1e3 for t in zip(*times, strict=True))
-            print(f"{batch:5d}  {what:8s} {loop:9.1f} {fast:9.1f} {loop / fast:6.2f}", flush=True)
+            line = {"batch": str(batch), "pass": what, "loop ms": f"{loop:.1f}"}
+            lines.append({**line, "ours ms": f"{fast:.1f}", "loop / ours": f"{loop / fast:.2f}"})
+            print("  ".join(lines[-1].values()), file=sys.stderr, flush=True)
+    title = f"Two-dimensional LSTM, {SIZE} x {SIZE}, H {HIDDEN}, four directions"
+    publish("multidim", title, [lines], given.save)
 
 
 if __name__ == "__main__":

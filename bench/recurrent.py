@@ -10,14 +10,12 @@ that any implementation needs, in a scan of their own; there the ratio is ours /
 and compile time of the gradient step are ours / Flax's.
 """
 
-import argparse
 import importlib
 import importlib.util
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +24,9 @@ from flax import linen as nn
 from jax import lax
 from tqdm import tqdm
 
+from bench.tables import arguments, publish
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent import RNN
-from train.rundir import machine
 
 SHAPES = ((64, 100, 256, 256), (32, 64, 512, 512), (50, 50, 128, 128), (128, 32, 100, 100))
 OURS = {
@@ -174,17 +172,6 @@ def row(cell: str, shape, rounds: int) -> list[dict]:
     return lines
 
 
-def table(lines: list[dict]) -> str:
-    """Markdown table with aligned columns."""
-    rows = [list(lines[0]), *([line[name] for name in lines[0]] for line in lines)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    rows.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    )
-
-
 def means(lines: list[dict]) -> list[dict]:
     """Geometric means over shapes, by cell and pass, and over cells."""
     found = []
@@ -202,23 +189,16 @@ def means(lines: list[dict]) -> list[dict]:
 
 
 def main() -> None:
-    """Print the table, and write it where --save says."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    """Print the tables, and write them where --save says."""
+    parser = arguments(__doc__)
     parser.add_argument("--cells", nargs="+", choices=OURS, default=list(OURS))
-    parser.add_argument("--save", type=Path)
     given = parser.parse_args()
     cases = [(cell, shape) for cell in given.cells for shape in SHAPES]
     lines: list[dict] = []
     for cell, shape in tqdm(cases, disable=not sys.stderr.isatty()):
         lines += row(cell, shape, given.rounds)
         tqdm.write("  ".join(lines[-1].values()), file=sys.stderr)
-    where = f"{machine()}; {jax.devices()[0].device_kind}; jax {jax.__version__}"
-    text = f"{where}\n\n{table(lines)}\n\n{table(means(lines))}\n"
-    print(text, end="")
-    if given.save:
-        command = " ".join(["python -m bench.recurrent", *sys.argv[1:]])
-        given.save.write_text(f"# Recurrent layers\n\n`{command}`, {text}", encoding="utf-8")
+    publish("recurrent", "Recurrent layers", [lines, means(lines)], given.save)
 
 
 if __name__ == "__main__":

@@ -88,10 +88,10 @@ class RNN(nn.Module):
     def read(self, x, lengths, mask, resets, initial_carry, *, deterministic: bool, reverse: bool):
         """`__call__` in a given direction."""
         self._check()
-        if jnp.ndim(x) < 2 or not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        x = jnp.asarray(x)
+        if x.ndim < 2 or not x.shape[-1] or not jnp.issubdtype(x.dtype, jnp.floating):
             raise ValueError(
-                f"x must be floating point [..., time, features], "
-                f"got {jnp.result_type(x)} of shape {jnp.shape(x)}"
+                f"x must be floating point [..., time, features], got {x.dtype} of shape {x.shape}"
             )
         *lead, time, size = x.shape
         rows = int(np.prod(lead))
@@ -119,12 +119,10 @@ class RNN(nn.Module):
         if self.backend == "cudnn":
             if mask is not None or resets is not None:
                 raise ValueError("backend='cudnn' takes lengths, and neither mask nor resets")
-            count = jnp.full(lead, time) if lengths is None else jnp.asarray(lengths)
+            count = jnp.full(rows, time) if lengths is None else jnp.asarray(lengths).reshape(rows)
             rows_first = jnp.swapaxes(steps.x, 0, 1)
             weights = self.cell.weights(size)
-            carry, outputs = run_cudnn(
-                weights, carry, rows_first, count.reshape(rows), reverse=reverse
-            )
+            carry, outputs = run_cudnn(weights, carry, rows_first, count, reverse=reverse)
             outputs = jnp.swapaxes(outputs, 0, 1)
         else:
             carry, outputs = self._scan(carry, steps, deterministic, reverse)
@@ -136,6 +134,8 @@ class RNN(nn.Module):
         for name, allowed in (("rule", ("custom", "autodiff")), ("backend", ("scan", "cudnn"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.unroll < 1:
+            raise ValueError(f"unroll must be at least 1, got {self.unroll}")
         if self.cell.num_feature_axes != 1:
             raise ValueError(
                 f"the cell must have one feature axis, {type(self.cell).__name__} has "

@@ -183,6 +183,7 @@ def refused(net, *arguments, **options):
     [
         ({"x": X[0, 0]}, ["x", f"({D},)"]),
         ({"x": X.astype(np.int32)}, ["x", "int32", str(X.shape)]),
+        ({"x": X[..., :0]}, ["x", f"({B}, {T}, 0)"]),
         ({"lengths": np.zeros(B)}, ["lengths", f"({B},)", "float"]),
         ({"lengths": np.zeros(B, bool)}, ["lengths", "bool"]),
         ({"lengths": np.zeros(B + 1, int)}, ["lengths", f"({B},)", f"({B + 1},)"]),
@@ -226,6 +227,7 @@ def test_another_carry_is_refused_with_both_forms(carry, words):
         ({"remat_chunk": 2, "truncate": 3}, ["truncate", "remat_chunk", "3", "2"]),
         ({"remat_chunk": -1}, ["remat_chunk", "-1"]),
         ({"truncate": -2}, ["truncate", "-2"]),
+        ({"unroll": 0}, ["unroll", "at least 1", "0"]),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options, words):
