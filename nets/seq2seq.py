@@ -11,10 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.attention import Attention, Memory
-from nets.cells import ElmanCell, GRUCell, LSTMCell
+from nets.language_model import CELLS
 from nets.recurrent import RNN, Bidirectional
 
-CELLS = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}
 BRIDGES = ("dense", "copy", "zeros")
 
 
@@ -27,12 +26,13 @@ class Encoded(NamedTuple):
 
 
 class DecoderCarry(NamedTuple):
-    """State of a decoder: carries [N, .] by layer, and the last attentional state [N, H].
+    """State of a decoder: carries [N, .] by layer, and how many symbols were read, int32 [N].
 
-    Without input feeding the latter is ().
+    With input feeding also the last attentional state [N, H], else ().
     """
 
     layers: Any
+    number: jax.Array
     attended: Any
 
 
@@ -92,7 +92,9 @@ class Decoder(nn.Module):
     "dense", tanh of one product of all final states of the encoder's layer; "copy", the states as
     they are; "zeros".
 
-    attention: "additive", "dot", "general", or "" for none; window, centre: as in `Attention`.
+    attention: "additive", "dot", "general", or "none"; window, centre: as in `Attention`. sampling:
+    probability that a step in training reads what the model itself would draw, in place of the
+    input (scheduled sampling, Bengio et al. 2015); it then goes step by step, as input feeding does.
     tied: V is the embedding's table, through a product to its width. dropout: of the embeddings,
     between layers and of a_t.
     """
@@ -106,6 +108,7 @@ class Decoder(nn.Module):
     window: int = 0
     centre: Literal["predictive", "monotonic"] = "predictive"
     input_feeding: bool = False
+    sampling: float = 0.0
     bridge: str = "dense"
     tied: bool = False
     dropout: float = 0.0
@@ -116,13 +119,13 @@ class Decoder(nn.Module):
         """Declare the layers."""
         if self.bridge not in BRIDGES:
             raise ValueError(f"bridge must be one of {', '.join(BRIDGES)}, got {self.bridge!r}")
-        if self.input_feeding and not self.attention:
+        if self.input_feeding and self.attention == "none":
             raise ValueError("input feeding needs attention")
         self.table = self.embed or nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype)
         self.recurrent = [
             RNN(CELLS[self.cell](self.hidden, dtype=self.dtype)) for _ in range(self.layers)
         ]
-        if self.attention:
+        if self.attention != "none":
             size = (self.attention, self.hidden, self.hidden)
             self.attend = Attention(*size, self.window, self.centre, dtype=self.dtype)
             self.combine = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype)
@@ -151,8 +154,10 @@ class Decoder(nn.Module):
                 )
             carries = [self._bridge(k, zeros, carry) for k, carry in enumerate(encoded.carries)]
         attended = jnp.zeros((rows, self.hidden), jnp.float32) if self.input_feeding else ()
-        memory = self.attend.read(encoded.outputs, encoded.valid) if self.attention else None
-        return DecoderCarry(tuple(carries), attended), memory
+        memory = (
+            self.attend.read(encoded.outputs, encoded.valid) if self.attention != "none" else None
+        )
+        return DecoderCarry(tuple(carries), jnp.zeros(rows, jnp.int32), attended), memory
 
     def _bridge(self, layer: int, zeros, carry):
         """Initial carry of a layer from the encoder's of that layer."""
@@ -165,27 +170,22 @@ class Decoder(nn.Module):
         made = jnp.tanh(self.bridges[layer](jnp.concatenate(jax.tree.leaves(carry), axis=-1)))
         return jax.tree.unflatten(form, jnp.split(made.astype(flat[0].dtype), len(flat), axis=-1))
 
-    def __call__(self, inputs, carry, memory, *, train: bool = False, sampling=0.0):
+    def __call__(self, inputs, carry: DecoderCarry, memory: Memory | None, *, train: bool = False):
         """Return logits float32 [B, T, V] for inputs int32 [B, T], the symbols before each.
 
-        carry, memory: as `start` returns them. sampling: probability that a step reads what the
-        model itself would draw, in place of the input (scheduled sampling, Bengio et al. 2015);
-        needs the random stream "dropout".
+        carry, memory: as `start` returns them. Sampling needs the random stream "dropout".
         """
-        if not self.input_feeding and not (train and sampling):
+        sampling = self.sampling if train else 0.0
+        if not self.input_feeding and not sampling:
             return self._advance(inputs, carry, memory, train=train)[0]
 
-        def step(decoder, state, given):
-            tokens, number = given
+        def step(decoder, state, tokens):
             carry, before = state
-            if train and sampling:
-                key = decoder.make_rng("dropout")
-                own = jax.random.bernoulli(key, sampling, tokens.shape) & (number > 0)
-                drawn = jax.random.categorical(jax.random.fold_in(key, 1), before)
-                tokens = jnp.where(own, drawn, tokens)
-            logits, carry, _ = decoder._advance(
-                tokens[:, None], carry, memory, number[None], train=train
-            )
+            if sampling:
+                chosen, drawn = jax.random.split(decoder.make_rng("dropout"))
+                own = jax.random.bernoulli(chosen, sampling, tokens.shape) & (carry.number > 0)
+                tokens = jnp.where(own, jax.random.categorical(drawn, before), tokens)
+            logits, carry, _ = decoder._advance(tokens[:, None], carry, memory, train=train)
             return (carry, jax.lax.stop_gradient(logits[:, 0])), logits[:, 0]
 
         scan = nn.scan(
@@ -195,22 +195,20 @@ class Decoder(nn.Module):
             out_axes=1,
         )
         before = jnp.zeros((len(inputs), self.vocabulary), jnp.float32)
-        _, logits = scan(self, (carry, before), (inputs.T, jnp.arange(inputs.shape[1])))
-        return logits
+        return scan(self, (carry, before), inputs.T)[1]
 
-    def step(self, tokens, carry: DecoderCarry, memory: Memory | None = None, number=None):
+    def step(self, tokens, carry: DecoderCarry, memory: Memory | None = None):
         """Return (logits float32 [N, V], carry, attention weights float32 [N, S]).
 
         tokens: int32 [N], the symbols before; N may be a multiple of the memory's rows B, N / B
-        hypotheses for each. number: which step this is, for monotonic local attention. Without
-        attention there are no weights, and two results.
+        hypotheses for each. Without attention there are no weights, and two results.
         """
-        logits, carry, weights = self._advance(tokens[:, None], carry, memory, number)
+        logits, carry, weights = self._advance(tokens[:, None], carry, memory)
         if memory is None:
             return logits[:, 0], carry
         return logits[:, 0], carry, weights.reshape(len(tokens), -1)
 
-    def _advance(self, inputs, carry, memory, number=None, *, train: bool = False):
+    def _advance(self, inputs, carry, memory, *, train: bool = False):
         """Run over inputs [N, T]: (logits [N, T, V], carry, weights [B, N / B * T, S])."""
         rows, time = inputs.shape
         x = self.drop(self.table(inputs), deterministic=not train)
@@ -225,15 +223,18 @@ class Decoder(nn.Module):
         weights = None
         if memory is not None:
             query = x.reshape(len(memory.valid), -1, self.hidden)
-            if number is None and self.centre == "monotonic" and self.window:
-                number = jnp.tile(jnp.arange(time), query.shape[1] // time)
+            number = (carry.number[:, None] + jnp.arange(time)).reshape(query.shape[:2])
             context, weights = self.attend(query, memory, number)
             both = jnp.concatenate([context.reshape(rows, time, -1), x], axis=-1)
             x = jnp.tanh(self.combine(both))
         attended = x[:, -1].astype(jnp.float32) if self.input_feeding else ()
         x = self.drop(x, deterministic=not train)
         logits = self.table.attend(self.narrow(x)) + self.bias if self.tied else self.output(x)
-        return logits.astype(jnp.float32), DecoderCarry(tuple(carries), attended), weights
+        return (
+            logits.astype(jnp.float32),
+            DecoderCarry(tuple(carries), carry.number + time, attended),
+            weights,
+        )
 
 
 class Seq2Seq(nn.Module):
@@ -242,19 +243,19 @@ class Seq2Seq(nn.Module):
     encoder: Encoder
     decoder: Decoder
 
-    def __call__(self, source, lengths, inputs, *, train: bool = False, sampling=0.0):
+    def __call__(self, source, lengths, inputs, *, train: bool = False):
         """Return logits float32 [B, T, V].
 
         source: int32 [B, S] with lengths int32 [B]. inputs: int32 [B, T], the symbols before each
-        of the target. sampling: as in `Decoder`.
+        of the target.
         """
         carry, memory = self.decoder.start(self.encoder(source, lengths, train=train))
-        return self.decoder(inputs, carry, memory, train=train, sampling=sampling)
+        return self.decoder(inputs, carry, memory, train=train)
 
     def start(self, source, lengths):
         """Return the decoder's (carry, memory) for a batch of sources."""
         return self.decoder.start(self.encoder(source, lengths))
 
-    def step(self, tokens, carry, memory=None, number=None):
+    def step(self, tokens, carry, memory=None):
         """As `Decoder.step`."""
-        return self.decoder.step(tokens, carry, memory, number)
+        return self.decoder.step(tokens, carry, memory)
