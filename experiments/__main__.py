@@ -20,6 +20,8 @@ MISSING = "not measured"
 def make_table(folder: Path) -> str:
     """Markdown table of `folder`/systems.toml filled from `folder`/results/*.json.
 
+    A system that is an identity names the tests that hold it, in place of results.
+
     Raises ValueError when a result belongs to no system.
     """
     systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
@@ -33,7 +35,8 @@ def make_table(folder: Path) -> str:
         first = (system["id"], system["name"], system["published"] or "-")
         made = [name for name in system.get("results", []) if name in paths]
         if not made:
-            rows.append((*first, MISSING, "", ""))
+            held = [f"tests: `{name}`" for name in system.get("tests", [])]
+            rows.append((*first, ", ".join(held) or MISSING, "", ""))
         for name in made:
             result = json.loads(paths[name].read_text(encoding="utf-8"))
             rows += [(*first, *cells) for cells in result_cells(result, system["show"])]

@@ -4,6 +4,7 @@ python -m experiments._report --workdir=runs/demo
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,8 +61,14 @@ class Group:
 
 
 def load_runs(folder: Path) -> list[Run]:
-    """Runs in a folder or directly below it, in the order of their names."""
-    paths = [p for p in (folder, *sorted(folder.iterdir())) if (p / "config.json").is_file()]
+    """Runs in a folder or directly below it, in the order of their names, 20 before 100."""
+
+    def by_number(path: Path) -> list[tuple[int, str]]:
+        parts = re.split(r"(\d+)", path.name)
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+    below = sorted(folder.iterdir(), key=by_number)
+    paths = [path for path in (folder, *below) if (path / "config.json").is_file()]
     return [
         Run(p, read_json(p / "config.json"), read_json(p / "result.json"), read_metrics(p))
         for p in paths

@@ -57,6 +57,12 @@ def test_runs_are_grouped_by_what_varies_but_the_seed(folder):
     ]
 
 
+def test_runs_are_in_the_order_of_their_numbers(tmp_path):
+    for lag in (100, 20, 3):
+        make_run(tmp_path, f"lag={lag},seed=0", 0, 1.0, lag=lag)
+    assert [run.config["lag"] for run in report.load_runs(tmp_path)] == [3, 20, 100]
+
+
 def test_report_aligns_and_shows_the_unfinished_without_averaging_it(folder):
     text = report.report(folder)
     rows = [line for line in text.splitlines() if line.startswith(("rnn", "gru", "cell"))]

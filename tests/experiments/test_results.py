@@ -1,6 +1,7 @@
 """The table of results is what the result files say."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_system_without_a_file_is_not_measured(folder):
     rows = table.make_table(folder).splitlines()
     assert rows[2] == "| A | first | 1 % | not measured |  |  |"
     assert rows[3] == "| B | second | - | not measured |  |  |"
+
+
+def test_identity_is_held_by_tests_that_there_are(folder):
+    systems = folder / "systems.toml"
+    systems.write_text(systems.read_text() + 'tests = ["tests/a.py", "tests/b.py"]\n')
+    row = table.make_table(folder).splitlines()[3]
+    assert row == "| B | second | - | tests: `tests/a.py`, tests: `tests/b.py` |  |  |"
+    named = tomllib.loads((FOLDER / "systems.toml").read_text(encoding="utf-8"))["system"]
+    for system in named:
+        assert all((ROOT / name).is_file() for name in system.get("tests", []))
 
 
 def test_group_of_a_result_is_a_row_with_its_interval(folder):
