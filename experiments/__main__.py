@@ -35,8 +35,8 @@ def make_table(folder: Path) -> str:
         first = (system["id"], system["name"], system["published"] or "-")
         made = [name for name in system.get("results", []) if name in paths]
         if not made:
-            held = [f"tests: `{name}`" for name in system.get("tests", [])]
-            rows.append((*first, ", ".join(held) or MISSING, "", ""))
+            held = ", ".join(f"`{name}`" for name in system.get("tests", []))
+            rows.append((*first, f"tests: {held}" if held else MISSING, "", ""))
         for name in made:
             result = json.loads(paths[name].read_text(encoding="utf-8"))
             rows += [(*first, *cells) for cells in result_cells(result, system["show"])]

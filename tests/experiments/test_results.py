@@ -70,7 +70,7 @@ def test_identity_is_held_by_tests_that_there_are(folder):
     systems = folder / "systems.toml"
     systems.write_text(systems.read_text() + 'tests = ["tests/a.py", "tests/b.py"]\n')
     row = table.make_table(folder).splitlines()[3]
-    assert row == "| B | second | - | tests: `tests/a.py`, tests: `tests/b.py` |  |  |"
+    assert row == "| B | second | - | tests: `tests/a.py`, `tests/b.py` |  |  |"
     named = tomllib.loads((FOLDER / "systems.toml").read_text(encoding="utf-8"))["system"]
     for system in named:
         assert all((ROOT / name).is_file() for name in system.get("tests", []))
