@@ -94,7 +94,7 @@ class Decoder(nn.Module):
 
     attention: "additive", "dot", "general", or "none"; window, centre: as in `Attention`. sampling:
     probability that a step in training reads what the model itself would draw, in place of the
-    input (scheduled sampling, Bengio et al. 2015); it then goes step by step, as input feeding does.
+    input (scheduled sampling, Bengio et al. 2015); it then goes step by step.
     tied: V is the embedding's table, through a product to its width. dropout: of the embeddings,
     between layers and of a_t.
     """

@@ -10,13 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import char_lm
+from experiments import char_lm, nmt
 from train.config import Config as SharedConfig
 from train.loop import fit
 from train.metrics import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
+FOLDER = ROOT / "experiments"
+NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 SMALL = {
     "steps": 2,
     "batch_size": 8,
@@ -26,6 +27,8 @@ SMALL = {
     "lag": 12,
     "heldout_characters": 200,
     "sample_length": 20,
+    "embedding": 6,
+    "beam_size": 2,
 }
 
 
@@ -33,7 +36,9 @@ def small(module, text_file, **changes):
     """Config of a run of two steps, as far as the experiment has these fields."""
     names = {field.name for field in dataclasses.fields(module.Config)}
     values = {name: value for name, value in {**SMALL, **changes}.items() if name in names}
-    if "window" in names:
+    if module is nmt:
+        values |= {"held_out": 20, "window": 0}
+    elif "window" in names:
         values["dataset"] = f"text:{text_file}"
     return module.Config(**values)
 
@@ -112,7 +117,9 @@ def read_fields(paths):
 def test_every_field_of_every_config_is_read(module):
     shared = read_fields((ROOT / "train").glob("*.py"))
     shared |= {"data_dir"}  # sequences that are drawn lie in no folder
-    own = read_fields([Path(module.__file__)])
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    parts = [path for path in FOLDER.glob("_*.py") if f"experiments.{path.stem} " in text]
+    own = read_fields([Path(module.__file__), *parts])
     common = {field.name for field in dataclasses.fields(SharedConfig)}
     for field in dataclasses.fields(module.Config):
         readers = own | shared if field.name in common else own

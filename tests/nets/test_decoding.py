@@ -1,4 +1,4 @@
-"""Sampling is held to the greedy loop and to the distribution that it draws from."""
+"""Sampling is held to the greedy loop and to the distribution that it draws from, both to numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nets.decoding import sample
+from nets.beam_search import beam_search
+from nets.decoding import ensemble, greedy, keep_min_p, keep_top_k, keep_top_p, sample
+from tests.nets import automata
 
 V = 4
 
@@ -100,3 +102,194 @@ def test_a_token_of_no_probability_is_never_drawn(temperature):
     assert set(np.unique(drawn)) <= {1, 3}
     if temperature >= 1:
         assert set(np.unique(drawn)) == {1, 3}
+
+
+def test_the_greedy_loop_takes_the_most_probable_until_the_end():
+    model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
+    first = jnp.arange(20, dtype=jnp.int32) % 5
+    found = greedy(automata.plain, model, carry, first, eos_id=2, max_length=8)
+    for row in range(20):
+        state, tokens = carry[0][row], [int(first[row])]
+        while len(tokens) <= 8 and (len(tokens) == 1 or tokens[-1] != 2):
+            state = model["following"][state, tokens[-1]]
+            tokens.append(int(np.argmax(model["logits"][len(tokens) - 1, state])))
+        length, tokens = len(tokens) - 1, tuple(tokens[1:])
+        assert found.lengths[row] == length
+        np.testing.assert_array_equal(found.tokens[row], [*tokens, *[0] * (8 - length)])
+        log_probs, _ = automata.walk(model, carry[0][row], first[row], tokens)
+        np.testing.assert_allclose(found.log_probs[row, :length], log_probs, atol=1e-5)
+        assert not found.log_probs[row, length:].any()
+    assert len(set(found.lengths.tolist())) > 1
+    assert found.tokens.dtype == found.lengths.dtype == jnp.int32
+
+
+def test_the_greedy_loop_ends_with_its_last_row():
+    calls = []
+
+    def step(ends, tokens, carry, memory):
+        jax.debug.callback(lambda _: calls.append(1), tokens)
+        return jnp.where(carry[:, None] == memory[:, None], ends[0], ends[1]), carry + 1
+
+    ends = jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    carry, memory = jnp.zeros(3, jnp.int32), jnp.array([0, 4, 2])
+    options = {"eos_id": 2, "max_length": 9, "memory": memory}
+    found = greedy(step, ends, carry, carry, **options)
+    jax.effects_barrier()
+    np.testing.assert_array_equal(found.lengths, [1, 5, 3])
+    assert len(calls) == 5
+    with pytest.raises(ValueError, match="max_length is 0"):
+        greedy(step, ends, carry, carry, **options | {"max_length": 0})
+
+
+def test_logits_of_nan_show_in_the_greedy_loop():
+    table, first = random_table(V, V).at[3].set(jnp.nan), jnp.array([3], jnp.int32)
+    found = greedy(markov, table, (), first, eos_id=2, max_length=1)
+    assert np.isnan(found.log_probs).all()
+
+
+def kept_top_k(logits, k):
+    """Which tokens are among the k largest."""
+    return logits >= np.sort(logits)[-min(k, len(logits))]
+
+
+def kept_top_p(logits, p):
+    """Which tokens are among the fewest that have probability p."""
+    kept, share = np.zeros(len(logits), bool), 0.0
+    for token in np.argsort(-logits):
+        if share < p:
+            kept[token] = True
+            share += softmax(np.float64(logits))[token]
+    return kept
+
+
+def kept_min_p(logits, p):
+    """Which tokens have p times the largest probability."""
+    odds = softmax(np.float64(logits))
+    return odds >= p * odds.max()
+
+
+@pytest.mark.parametrize(
+    ("keep", "oracle", "values"),
+    [
+        (keep_top_k, kept_top_k, [1, 3, 11, 50]),
+        (keep_top_p, kept_top_p, [1e-9, 0.3, 0.9, 0.999]),
+        (keep_min_p, kept_min_p, [1e-6, 0.05, 0.5, 0.97]),
+    ],
+)
+def test_filters_keep_what_they_should(keep, oracle, values):
+    logits = np.random.default_rng(2).normal(0, 2, (4, 3, 11)).astype(np.float32)
+    logits[0, :, 5] = -np.inf
+    for value in values:
+        found = np.asarray(keep(jnp.asarray(logits), value))
+        for place in np.ndindex(4, 3):
+            kept = oracle(logits[place], value) & np.isfinite(logits[place])
+            np.testing.assert_array_equal(found[place], np.where(kept, logits[place], -np.inf))
+
+
+@pytest.mark.parametrize(("keep", "value"), [(keep_top_k, 2), (keep_top_p, 0.5), (keep_min_p, 0.9)])
+def test_filters_keep_equals_alike(keep, value):
+    logits = jnp.array([1.0, 0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(keep(logits, value), [1, -np.inf, 1, 1])
+
+
+def test_the_whole_probability_keeps_every_token():
+    logits = jnp.asarray(np.random.default_rng(3).normal(0, 1, (50, 30)), jnp.float32)
+    np.testing.assert_array_equal(keep_top_p(logits, 1.0), logits)
+
+
+FILTERS = [{"top_k": 3}, {"top_p": 0.7}, {"min_p": 0.3}, {"top_k": 4, "top_p": 0.8, "min_p": 0.2}]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_tokens_are_drawn_from_the_filtered_distribution(filters):
+    logits = np.random.default_rng(6).normal(0, 1, 7).astype(np.float32)
+    rows, temperature = 20_000, 0.8
+    scaled = np.float64(logits) / temperature
+    for name, oracle in (("top_k", kept_top_k), ("top_p", kept_top_p), ("min_p", kept_min_p)):
+        if name in filters:
+            scaled = np.where(oracle(scaled, filters[name]), scaled, -np.inf)
+    expected = rows * softmax(scaled)
+    assert 1 < np.count_nonzero(expected) < 7
+    options = {"length": 1, "temperature": temperature, **filters}
+    table, first = jnp.asarray(logits)[None], jnp.zeros(rows, jnp.int32)
+    drawn = sample(markov, table, (), first, jax.random.key(7), **options)
+    counts = np.bincount(np.asarray(drawn)[:, 0], minlength=7)
+    inside = expected > 0
+    assert not counts[~inside].any()
+    statistic = ((counts - expected)[inside] ** 2 / expected[inside]).sum()
+    assert statistic < stats.chi2.ppf(0.999, inside.sum() - 1)
+
+
+def test_a_row_that_has_ended_goes_on_with_padding():
+    table, first = random_table(V, V), jnp.zeros(64, jnp.int32)
+    free, ended = (
+        np.asarray(sample(markov, table, (), first, jax.random.key(8), length=12, eos_id=eos))
+        for eos in (None, 2)
+    )
+    ends = 0
+    for whole, row in zip(free, ended, strict=True):
+        places = np.flatnonzero(whole == 2)
+        length = places[0] + 1 if places.size else 12
+        np.testing.assert_array_equal(row[:length], whole[:length])
+        assert not row[length:].any()
+        ends += length < 12
+    assert ends > 0
+
+
+def test_sampling_reads_the_memory():
+    def step(table, tokens, carry, memory):
+        return table[tokens] + memory, carry
+
+    memory = jnp.full((3, V), -jnp.inf).at[jnp.arange(3), jnp.array([2, 0, 3])].set(0.0)
+    first = jnp.zeros(3, jnp.int32)
+    options = {"length": 2, "memory": memory}
+    drawn = sample(step, random_table(V, V), (), first, jax.random.key(0), **options)
+    np.testing.assert_array_equal(drawn, [[2, 2], [0, 0], [3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_k": 0}, "top_k is 0"),
+        ({"top_p": 0.0}, "top_p is 0.0; it must be above 0"),
+        ({"top_p": 1.1}, "top_p is 1.1"),
+        ({"min_p": -0.1}, "min_p is -0.1"),
+    ],
+)
+def test_filters_that_keep_nothing_are_refused(options, message):
+    first = jnp.zeros(3, jnp.int32)
+    with pytest.raises(ValueError, match=message):
+        sample(markov, random_table(V, V), (), first, jax.random.key(0), length=1, **options)
+
+
+def test_an_ensemble_of_one_is_the_model():
+    model, carry = automata.automaton(1, 5), automata.starts(1, 3)
+    options = {"bos_id": 1, "eos_id": 2, "beam_size": 3, "max_length": 6}
+    options |= {"coverage_penalty": 0.5, "return_attention": True}
+    memory = jnp.ones((3, automata.SOURCE), bool)
+    alone = beam_search(automata.attending, model, carry, memory=memory, **options)
+    one = ensemble([automata.attending])
+    same = beam_search(one, (model,), (carry,), memory=(memory,), **options)
+    for a, b in zip(alone, same, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_an_ensemble_takes_the_geometric_mean():
+    models = [automata.automaton(seed, 5) for seed in range(3)]
+    carries = tuple(automata.starts(seed, 4) for seed in range(3))
+    tokens = jnp.array([0, 3, 1, 4])
+    steps = [automata.attending(m, tokens, c) for m, c in zip(models, carries, strict=True)]
+    together = ensemble([automata.attending] * 3)
+    logits, carry, attention = together(tuple(models), tokens, carries)
+    odds = np.prod([softmax(np.float64(s[0])) for s in steps], axis=0) ** (1 / 3)
+    np.testing.assert_allclose(np.exp(logits), odds / odds.sum(axis=1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(attention, np.mean([s[2] for s in steps], axis=0), rtol=1e-6)
+    for mine, step in zip(carry, steps, strict=True):
+        np.testing.assert_array_equal(mine[0], step[1][0])
+    mixed = ensemble([automata.attending, automata.plain])
+    assert len(mixed(tuple(models[:2]), tokens, carries[:2])) == 2
+    # equal members, equal function: what was compiled for one serves the other
+    assert hash(together) == hash(ensemble([automata.attending] * 3))
+    assert together == ensemble([automata.attending] * 3)
+    with pytest.raises(ValueError, match="at least one step function"):
+        ensemble([])

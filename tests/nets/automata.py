@@ -1,0 +1,138 @@
+"""Random automata as models, and the slow searches in numpy that decoding is held to."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+STATES, V, STEPS, SOURCE = 23, 3, 12, 4
+EOS = 2
+
+
+def automaton(seed, vocabulary=V, spread=2.0):
+    """Logits of a state at a step, the state after a token, and what a state attends to."""
+    random = np.random.default_rng(seed)
+    return {
+        "logits": random.normal(0, spread, (STEPS, STATES, vocabulary)).astype(np.float32),
+        "following": random.integers(0, STATES, (STATES, vocabulary)).astype(np.int32),
+        "keys": random.normal(0, 2, (STATES, SOURCE)).astype(np.float32),
+    }
+
+
+def starts(seed, rows):
+    """Carry: state and step of each row."""
+    states = np.random.default_rng(seed + 1).integers(0, STATES, rows)
+    return jnp.asarray(states, jnp.int32), jnp.zeros(rows, jnp.int32)
+
+
+def plain(model, tokens, carry):
+    """Logits of the next token."""
+    state, step = carry
+    state = model["following"][state, tokens]
+    return model["logits"][step, state], (state, step + 1)
+
+
+def attending(model, tokens, carry, valid=None):
+    """The same, and the attention; memory: bool [B, S], which positions there are."""
+    logits, (state, step) = plain(model, tokens, carry)
+    keys = model["keys"][state]
+    if valid is not None:
+        valid = jnp.repeat(valid, len(state) // len(valid), axis=0)
+        keys = jnp.where(valid, keys[:, : valid.shape[1]], -jnp.inf)
+    return logits, (state, step), jax.nn.softmax(keys)
+
+
+def softmax(logits):
+    """In double precision."""
+    odds = np.exp(np.float64(logits) - logits.max())
+    return odds / odds.sum()
+
+
+def walk(model, state, bos, tokens):
+    """Log p of each token of a hypothesis, and the attention [S] of each."""
+    log_probs, attention = [], []
+    for step, (last, token) in enumerate(itertools.pairwise([bos, *tokens])):
+        state = model["following"][state, last]
+        log_probs.append(np.log(softmax(model["logits"][step, state])[token]))
+        attention.append(softmax(model["keys"][state]))
+    return np.array(log_probs), np.array(attention)
+
+
+def divisor(normalize, alpha, length):
+    """Length penalty of a hypothesis."""
+    return {"none": 1, "average": length, "gnmt": ((5 + length) / 6) ** alpha}[normalize]
+
+
+def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, coverage_penalty=0):
+    """Score of a hypothesis, from its definition."""
+    log_probs, attention = walk(model, state, bos, tokens)
+    coverage = np.log(np.minimum(attention.sum(axis=0), 1)).sum()
+    lengths = divisor(normalize, length_penalty, len(tokens))
+    return log_probs.sum() / lengths + coverage_penalty * coverage
+
+
+def allowed(tokens, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=()):
+    """Whether each token of a hypothesis may be there."""
+    for position, token in enumerate(tokens):
+        if position < len(prefix) and prefix[position] >= 0:
+            if token != prefix[position]:
+                return False
+            continue
+        n = no_repeat_ngram
+        ends = range(n, position + 2) if n else ()
+        grams = [tuple(tokens[end - n : end]) for end in ends]
+        repeats = grams and grams[-1] in grams[:-1]
+        early = token == EOS and position + 1 < min_length
+        if token in banned or repeats or early:
+            return False
+    return True
+
+
+def enumerate_all(vocabulary, max_length):
+    """Every hypothesis: those that end, and those of max_length tokens."""
+    others = [token for token in range(vocabulary) if token != EOS]
+    for length in range(1, max_length + 1):
+        last = range(vocabulary) if length == max_length else [EOS]
+        yield from itertools.product(*[others] * (length - 1), last)
+
+
+def best_of_all(model, state, bos, max_length, limits, **scoring):
+    """All allowed hypotheses of some probability, best first: (score, tokens)."""
+    every = enumerate_all(model["logits"].shape[2], max_length)
+    found = [(score(model, state, bos, t, **scoring), t) for t in every if allowed(t, **limits)]
+    return sorted(found, reverse=True)
+
+
+def slow_beam_search(
+    model, state, bos, max_length, limits, *, beam_size, groups=1, diversity=0.0, **scoring
+):
+    """Beam search with lists: (score, tokens) best first."""
+    width, vocabulary = beam_size // groups, model["logits"].shape[2]
+    beams, pools = [[(0.0, ())] for _ in range(groups)], [[] for _ in range(groups)]
+    rule = scoring.get("normalize", "gnmt"), scoring.get("length_penalty", 0)
+    for length in range(1, max_length + 1):
+        counts = np.zeros(vocabulary)
+        for group in range(groups):
+            extended = [
+                (walk(model, state, bos, (*tokens, v))[0].sum(), (*tokens, v))
+                for _, tokens in beams[group]
+                for v in range(vocabulary)
+                if allowed((*tokens, v), **limits)
+            ]
+            extended.sort(key=lambda h: h[0] - diversity * counts[h[1][-1]], reverse=True)
+            ended = [t for _, t in extended[:width] if t[-1] == EOS]
+            beams[group] = [h for h in extended if h[1][-1] != EOS][:width]
+            for _, tokens in beams[group]:
+                counts[tokens[-1]] += 1
+            if length == max_length:
+                ended += [tokens for _, tokens in beams[group]]
+            pools[group] += [(score(model, state, bos, t, **scoring), t) for t in ended]
+            pools[group] = sorted(pools[group], reverse=True)[:width]
+        # only groups that count for others have to stop at the right time
+        later = [divisor(*rule, m) for m in range(length + 1, max_length + 1)]
+        for group in range(groups if groups > 1 and later else 0):
+            reach = [total / max(later) for total, _ in beams[group]]
+            if len(pools[group]) == width and max(reach, default=-np.inf) <= pools[group][-1][0]:
+                beams[group] = []
+    return sorted(itertools.chain(*pools), reverse=True)
