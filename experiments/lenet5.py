@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from matplotlib.figure import Figure
 
 from data.augment import Augmentation
@@ -59,7 +60,7 @@ class Classify(Task):
 
     headline = "accuracy"
 
-    def __init__(self, model: LeNet5, classes: tuple[str, ...]):
+    def __init__(self, model: nn.Module, classes: tuple[str, ...]):
         self.model, self.classes = model, classes
 
     def inputs(self, batch, carry):
@@ -74,7 +75,14 @@ class Classify(Task):
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
     def figures(self, predict, batches) -> dict[str, Figure]:
-        """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
+        """First-layer filters, and the mistakes."""
+        filters = np.moveaxis(np.asarray(predict.variables["params"]["C1"]["kernel"]), -1, 0)
+        titles = [f"C1 {i}" for i in range(len(filters))]
+        shown = {"filters": sheet(filters, titles, "filters of C1")}
+        return shown | self.mistakes(predict, batches)
+
+    def mistakes(self, predict, batches) -> dict[str, Figure]:
+        """Return the confusion matrix, and the mistakes made with most confidence."""
         seen = [
             [
                 part[batch["mask"] > 0]
@@ -87,9 +95,7 @@ class Classify(Task):
         doubt = logits.max(axis=1) - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
         worst = np.argsort(-doubt, kind="stable")[: min(24, int((doubt > 0).sum()))]
         names = self.classes
-        filters = np.moveaxis(np.asarray(predict.variables["params"]["C1"]["kernel"]), -1, 0)
         return {
-            "filters": sheet(filters, [f"C1 {i}" for i in range(len(filters))], "filters of C1"),
             "confusion": confusion_picture(labels, guesses, names),
             "mistakes": sheet(
                 images[worst],

@@ -71,7 +71,10 @@ def test_own_command_names_no_folder_of_this_machine():
     ("words", "part"),
     [
         (["--experiment=charlm", "--workdir=x"], "did you mean char_lm?"),
-        (["--experiment=zzz", "--workdir=x"], "there are char_lm, gradient_health, lenet5, nmt"),
+        (
+            ["--experiment=zzz", "--workdir=x"],
+            "there are char_lm, gradient_health, lenet5, mdrnn, nmt",
+        ),
         (["--experiment=lenet5"], "--workdir=DIR is needed"),
         (["--experiment=lenet5", "--workdir=x", "--worker=2"], "workers"),
         (["--experiment=lenet5", "--workdir=x", "--workers=0"], "workers"),

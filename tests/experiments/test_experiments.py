@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -29,6 +30,7 @@ SMALL = {
     "sample_length": 20,
     "embedding": 6,
     "beam_size": 2,
+    "block": 16,
 }
 
 
@@ -118,8 +120,8 @@ def test_every_field_of_every_config_is_read(module):
     shared = read_fields((ROOT / "train").glob("*.py"))
     shared |= {"data_dir"}  # sequences that are drawn lie in no folder
     text = Path(module.__file__).read_text(encoding="utf-8")
-    parts = [path for path in FOLDER.glob("_*.py") if f"experiments.{path.stem} " in text]
-    own = read_fields([Path(module.__file__), *parts])
+    imported = re.findall(r"from experiments(?:\.| import )(\w+)", text)
+    own = read_fields([Path(module.__file__), *(FOLDER / f"{name}.py" for name in imported)])
     common = {field.name for field in dataclasses.fields(SharedConfig)}
     for field in dataclasses.fields(module.Config):
         readers = own | shared if field.name in common else own

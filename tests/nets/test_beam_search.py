@@ -342,3 +342,16 @@ def test_a_mask_of_another_source_is_refused():
     options = {**SMALL, "beam_size": 3, "coverage_penalty": 1.0}
     with pytest.raises(ValueError, match=r"source_valid has shape \(2, 3\); .* \(2, 4\)"):
         beam_search(attending, model, carry, source_valid=np.ones((2, 3), bool), **options)
+
+
+def test_it_may_be_part_of_a_larger_program():
+    model, carry = automaton(13, 5), starts(13, 2)
+    prefix, banned = np.array([[3], [-1]]), np.eye(5, dtype=bool)[:2]
+
+    def decode(model, carry, alpha, prefix, banned):
+        options = {"length_penalty": alpha, "prefix": prefix, "banned": banned}
+        return beam_search(plain, model, carry, **SMALL, beam_size=3, **options)
+
+    inputs = (jax.tree.map(jnp.asarray, model), carry, 0.7, prefix, banned)
+    for alone, inside in zip(decode(*inputs)[:4], jax.jit(decode)(*inputs)[:4], strict=True):
+        np.testing.assert_allclose(alone, inside, rtol=1e-6)

@@ -1,0 +1,87 @@
+"""A multi-dimensional LSTM reads an image from its four corners and names the digit on it.
+
+Reproduces: Graves, Fernandez and Schmidhuber, "Multi-dimensional recurrent neural networks", 2007,
+who read 28 x 28 pixels one by one with 25 blocks of memory and err on 1.1 % of MNIST.
+
+    python -m experiments.mdrnn --workdir=runs/mdrnn
+    python -m experiments.mdrnn --workdir=runs/mnist --config.dataset=mnist --config.steps=4219
+
+Data and splits: those of experiments/lenet5.py. The images are cut into squares of `block` pixels a
+side, each of which is one place of the grid: 1 reads single pixels, as in the paper, 4 takes a
+sixteenth of the time. Measured: the rows of C12 in experiments/README.md.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from experiments import lenet5
+from nets.multidim import MDRNN
+from train import cli
+from train.config import ConfigError, option
+from train.task import Experiment
+
+SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(lenet5.Config):
+    """Settings of the network; the data as for LeNet-5."""
+
+    cell: str = option("lstm", "", choices=("lstm", "elman"))
+    hidden: int = option(32, "units of a direction", minimum=1)
+    directions: int = option(4, "corners to read from: 1, 2 or 4", minimum=1, maximum=4)
+    block: int = option(4, f"side of a place, pixels: {SIDES}", minimum=1, maximum=16)
+    learning_rate: float = option(5e-3, "its highest value", above=0)
+    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+
+
+class GridReader(nn.Module):
+    """logits = V mean_p h_p + b, h_p the outputs of an MDRNN at the places p of the image."""
+
+    recurrent: MDRNN
+    block: int
+    classes: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, *, train: bool = False):
+        """Logits float32 [B, classes] of images [B, H, W, C]."""
+        count, height, width, channels = images.shape
+        side = self.block
+        x = images.reshape(count, height // side, side, width // side, side, channels)
+        x = x.swapaxes(2, 3).reshape(count, height // side, width // side, -1)
+        _, outputs = self.recurrent(x)
+        logits = nn.Dense(self.classes, dtype=self.dtype)(outputs.mean(axis=(1, 2)))
+        return logits.astype(jnp.float32)
+
+
+class Classify(lenet5.Classify):
+    """Mean of -log P(label given image); its pictures are the mistakes."""
+
+    def figures(self, predict, batches):
+        """Return the confusion matrix, and the mistakes made with most confidence."""
+        return self.mistakes(predict, batches)
+
+
+def build(config: Config) -> Experiment:
+    """Make the network; data, batches and optimizer are those of LeNet-5."""
+    if config.block not in SIDES or config.directions == 3:
+        raise ConfigError(
+            f"config.block must be one of {SIDES} and config.directions 1, 2 or 4, "
+            f"got {config.block} and {config.directions}"
+        )
+    experiment = lenet5.build(config)
+    dtype = jnp.dtype(config.precision)
+    how: dict[str, Any] = {"cell": config.cell, "directions": config.directions, "dtype": dtype}
+    assert isinstance(experiment.task, lenet5.Classify)
+    classes = experiment.task.classes
+    network = GridReader(MDRNN(config.hidden, **how), config.block, len(classes), dtype)
+    return dataclasses.replace(experiment, task=Classify(network, classes))
+
+
+if __name__ == "__main__":
+    cli.run(Config, build)
