@@ -91,13 +91,14 @@ def test_documented_experiment_learns(command, tmp_path):
     assert accuracy > 0.9
 
 
-def test_documented_layers_print_what_the_page_says(command, tmp_path):
-    text = (ROOT / "docs" / "recurrent.md").read_text(encoding="utf-8")
-    code = re.search(r"```python\n(.*?)```", text, re.S).group(1)
-    (tmp_path / "layers.py").write_text(code)
-    done = command(tmp_path / "layers.py", environment={**os.environ, "PYTHONPATH": str(ROOT)})
+@pytest.mark.parametrize("page", ["recurrent", "decoding"])
+def test_documented_parts_print_what_the_page_says(page, command, tmp_path):
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    code, printed = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.S).groups()
+    (tmp_path / "page.py").write_text(code)
+    done = command(tmp_path / "page.py", environment={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == code.strip().rpartition("# ")[2]
+    assert done.stdout == printed
 
 
 def test_links_lead_to_files():
