@@ -42,6 +42,7 @@ class Config(SharedConfig):
     smoothing: float = option(0.0, "of the target distribution", minimum=0, below=1)
     sampling: float = option(0.0, "share of steps that read a drawn token", minimum=0, maximum=1)
 
+    longest: int = option(60, "ids of a sentence in training; longer ones are left out", minimum=4)
     beam_size: int = option(4, "open hypotheses of a search; 1: greedy", minimum=1)
     length_penalty: float = option(1.0, "alpha: log P is over ((5 + length) / 6)^alpha")
     n_best: int = option(1, "translations shown, at most beam_size", minimum=1, volatile=True)
@@ -153,11 +154,11 @@ class Translate(Task):
 
     def search(self, variables, batch: Batch, **options) -> BeamResult:
         """Search for the translations of a batch; options as of nets.beam_search."""
-        source, config = batch["source"], self.config
-        carry, memory = self._start(variables, source, batch["source_lengths"])
+        config = self.config
+        carry, memory = self._start(variables, batch["source"], batch["source_lengths"])
         options = {"beam_size": config.beam_size, "length_penalty": config.length_penalty} | options
-        longest = source.shape[1] * 3 // 2 + 12  # a limit that no translation here comes near
-        ends = {"bos_id": BEGIN, "eos_id": END, "max_length": longest}
+        # one limit for all shapes: what a sentence becomes must not depend on its batch
+        ends = {"bos_id": BEGIN, "eos_id": END, "max_length": 3 * config.longest // 2}
         return beam_search(self._step, variables, carry, memory=memory, **ends, **options)
 
     @partial(jax.jit, static_argnums=0)

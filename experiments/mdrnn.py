@@ -35,6 +35,7 @@ class Config(lenet5.Config):
     hidden: int = option(32, "units of a direction", minimum=1)
     directions: int = option(4, "corners to read from: 1, 2 or 4", minimum=1, maximum=4)
     block: int = option(4, f"side of a place, pixels: {SIDES}", minimum=1, maximum=16)
+    steps: int = option(600, "optimizer steps in the whole run", minimum=1)
     learning_rate: float = option(5e-3, "its highest value", above=0)
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
 

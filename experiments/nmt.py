@@ -43,7 +43,6 @@ class Config(TranslationConfig):
     test: str = option("", "test set of pairs:FOLDER, where there are several")
     vocabulary: str = option("bpe", "of parallel text; dates have characters", choices=KINDS)
     symbols: int = option(6000, "ids of the vocabulary, for both languages", minimum=8)
-    longest: int = option(60, "ids of a sentence in training; longer ones are left out", minimum=4)
     buckets: int = option(5, "shapes of batches at most", minimum=1)
     noise: float = option(0.1, "share of dates in capitals, ...", minimum=0, maximum=1)
     held_out: int = option(1000, "dates of each held-out set", minimum=1)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nets.beam_search import beam_search
 from nets.decoding import ensemble, greedy, keep_min_p, keep_top_k, keep_top_p, sample
 from tests.nets import automata
 
@@ -263,15 +262,18 @@ def test_filters_that_keep_nothing_are_refused(options, message):
 
 
 def test_an_ensemble_of_one_is_the_model():
-    model, carry = automata.automaton(1, 5), automata.starts(1, 3)
-    options = {"bos_id": 1, "eos_id": 2, "beam_size": 3, "max_length": 6}
-    options |= {"coverage_penalty": 0.5, "return_attention": True}
-    memory = jnp.ones((3, automata.SOURCE), bool)
-    alone = beam_search(automata.attending, model, carry, memory=memory, **options)
+    model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
+    tokens, options = jnp.arange(20, dtype=jnp.int32) % 5, {"eos_id": 2, "max_length": 8}
     one = ensemble([automata.attending])
-    same = beam_search(one, (model,), (carry,), memory=(memory,), **options)
-    for a, b in zip(alone, same, strict=True):
+    alone = greedy(automata.plain, model, carry, tokens, **options)
+    for a, b in zip(alone, greedy(one, (model,), (carry,), tokens, **options), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    memory = jnp.ones((20, automata.SOURCE), bool).at[::2, 1:].set(False)
+    logits, state, attention = automata.attending(model, tokens, carry, memory)
+    found = one((model,), tokens, (carry,), (memory,))
+    np.testing.assert_allclose(found[0], jax.nn.log_softmax(logits), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found[1][0][0], state[0])
+    np.testing.assert_array_equal(found[2], attention)
 
 
 def test_an_ensemble_takes_the_geometric_mean():
