@@ -158,7 +158,11 @@ class Translate(Task):
         carry, memory = self._start(variables, batch["source"], batch["source_lengths"])
         options = {"beam_size": config.beam_size, "length_penalty": config.length_penalty} | options
         # one limit for all shapes: what a sentence becomes must not depend on its batch
-        ends = {"bos_id": BEGIN, "eos_id": END, "max_length": 3 * config.longest // 2}
+        ends: dict[str, Any] = {
+            "bos_id": BEGIN,
+            "eos_id": END,
+            "max_length": 3 * config.longest // 2,
+        }
         return beam_search(self._step, variables, carry, memory=memory, **ends, **options)
 
     @partial(jax.jit, static_argnums=0)

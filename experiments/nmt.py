@@ -47,7 +47,7 @@ class Config(TranslationConfig):
     noise: float = option(0.1, "share of dates in capitals, ...", minimum=0, maximum=1)
     held_out: int = option(1000, "dates of each held-out set", minimum=1)
 
-    steps: int = option(1500, "optimizer steps in the whole run", minimum=1, below=2**31)
+    steps: int = option(800, "optimizer steps in the whole run", minimum=1, below=2**31)
     batch_size: int = option(64, "pairs in a step", minimum=1)
     learning_rate: float = option(3e-3, "its highest value", above=0)
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)

@@ -141,23 +141,25 @@ def search(step_fn, options: Options, settings: Settings, row: Row, start) -> Be
     carry, bos = start
     rows = bos.shape[0]
 
-    def run(size, smaller, step, state):
-        """Search on with `size` rows, until no more than `smaller` are open."""
-        chosen = jnp.argsort(~open_rows(state), stable=True)[:size]
-        mine, shared = jax.tree.map(lambda leaf: leaf[chosen], (state, row))
-        step, mine = lax.while_loop(
+    def run(smaller, step, state, row):
+        """Search on until no more than `smaller` rows are open."""
+        return lax.while_loop(
             lambda loop: (loop[0] < options.max_length) & (open_rows(loop[1]).sum() > smaller),
-            partial(advance, step_fn, options, settings, shared),
-            (step, mine),
+            partial(advance, step_fn, options, settings, row),
+            (step, state),
         )
-        return step, jax.tree.map(lambda all, some: all.at[chosen].set(some), state, mine)
 
     sizes = [rows]
     while len(sizes) <= HALVINGS and sizes[-1] >= 2 * FEWEST_ROWS:
         sizes.append(-(-sizes[-1] // 2))
+    later = [*sizes[1:], 0]
     step, state = jnp.zeros((), jnp.int32), initial_state(options, settings, carry, bos)
-    for size, smaller in zip(sizes, [*sizes[1:], 0], strict=True):
-        step, state = run(size, smaller, step, state)
+    step, state = run(later[0], step, state, row)
+    for size, smaller in zip(sizes[1:], later[1:], strict=True):
+        chosen = jnp.argsort(~open_rows(state), stable=True)[:size]
+        mine, shared = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
+        step, mine = run(smaller, step, mine, shared)
+        state = jax.tree.map(lambda all, some, chosen=chosen: all.at[chosen].set(some), state, mine)
     return trace_back(close(options, settings, row, state), state.trace)
 
 

@@ -24,3 +24,12 @@ def test_it_is_what_sorting_finds(length, k, levels):
     np.testing.assert_array_equal(values, expected)
     np.testing.assert_array_equal(indices, places)
     np.testing.assert_array_equal(indices, order)
+
+
+def test_of_equals_the_first_come_first_whatever_stands_beside_them():
+    x = np.zeros((1, LONG), np.float32)
+    x[0, [20, 500]], x[0, 501] = 5, 9  # the block of the largest also holds the later of two equals
+    _, indices = top_k(jnp.asarray(x), 3)
+    np.testing.assert_array_equal(indices, [[501, 20, 500]])
+    _, indices = top_k(jnp.asarray(x), 2)
+    np.testing.assert_array_equal(indices, [[501, 20]])
