@@ -24,6 +24,7 @@ bench: .venv/ready
 	$(BIN)/python -m bench.loop
 	$(BIN)/python -m bench.recurrent
 	$(BIN)/python -m bench.multidim
+	$(BIN)/python -m bench.decoding
 
 results: .venv/ready
 	$(BIN)/python -m experiments

@@ -36,6 +36,7 @@ OURS = {
 }
 FLAX = {"rnn": nn.SimpleCell, "gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+PAUSE = 0.02  # seconds
 
 Timed = dict[str, Callable[[], object]]
 
@@ -124,10 +125,14 @@ def pytorch(cell: str, x, hidden: int) -> Timed:
 
 
 def measure(runs: dict[str, Timed], what: str, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each, in turn, after two runs that do not count."""
+    """Milliseconds of each, in turn, after two runs that do not count.
+
+    Threads of a run spin for a while after it, PyTorch's above all: each starts after a pause.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for count in range(rounds + 2):
         for name, run in runs.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             jax.block_until_ready(run[what]())
             if count >= 2:

@@ -22,7 +22,16 @@ from flax import linen as nn
 from jax import lax
 
 from nets.cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights
-from nets.scan import LARGE_KERNEL, Options, Steps, forget, reader, select, shown
+from nets.scan import (
+    LARGE_KERNEL,
+    Options,
+    Steps,
+    forget,
+    hoist_pays_forward,
+    reader,
+    select,
+    shown,
+)
 
 Saved = dict[str, jax.Array]
 
@@ -212,6 +221,7 @@ def has_rule(cell: nn.RNNCellBase) -> bool:
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def scan_fused(cell: Cell, options: Options, weights: Weights, carry, steps: Steps):
     """Run a cell that has a rule: (carry, outputs [T, N, H])."""
+    options = options._replace(hoist=options.hoist or hoist_pays_forward(cell, steps.x))
     return _forward(cell, options, weights, carry, steps)[0]
 
 

@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from nets.cells import Cell, Weights
+from nets.cells import Cell, GRUCell, Weights
 from nets.parallel_cells import ParallelCell
 
 LARGE_KERNEL = 2**20  # entries, from which on the product of a few rows is slow on a CPU
+CACHED = 2**22  # entries that the last cache of a CPU holds
 
 
 class Steps(NamedTuple):
@@ -50,6 +51,16 @@ def hoist_pays(cell: Cell, x) -> bool:
     """
     large = x.shape[-1] * cell.gates * cell.features >= LARGE_KERNEL
     return jax.default_backend() != "cpu" or cell.gates == 1 or large
+
+
+def hoist_pays_forward(cell: Cell, x) -> bool:
+    """The same for a pass without a gradient, where nothing else of the steps takes room.
+
+    It pays as long as the products stay in the cache; but the step of a GRU becomes one slow loop
+    when XLA reads them from an array.
+    """
+    entries = x.shape[0] * x.shape[1] * cell.gates * cell.features
+    return hoist_pays(cell, x) or (entries <= CACHED and not isinstance(cell, GRUCell))
 
 
 def reader(cell: Cell, weights: Weights, steps: Steps, hoist: bool):

@@ -8,7 +8,7 @@ import pytest
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.fused import has_rule, scan_fused
 from nets.recurrent import RNN
-from nets.scan import Options, Steps, hoist_pays, scan_cell
+from nets.scan import Options, Steps, hoist_pays, hoist_pays_forward, scan_cell
 from tests.nets import oracle
 from tests.nets.networks import (
     CELLS,
@@ -225,8 +225,12 @@ def test_the_input_product_is_in_the_loop_where_that_is_faster(monkeypatch):
     assert hoist_pays(ElmanCell(4), x)
     assert not hoist_pays(LSTMCell(4), x)
     assert hoist_pays(LSTMCell(512), x)
+    assert hoist_pays_forward(LSTMCell(4), x)
+    assert not hoist_pays_forward(GRUCell(4), x)
+    assert not hoist_pays_forward(LSTMCell(4), jax.ShapeDtypeStruct((2**10, 2**10, 4), x.dtype))
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
     assert hoist_pays(LSTMCell(4), x)
+    assert hoist_pays_forward(GRUCell(4), x)
 
 
 def products_in_loops(jaxpr, inside=False):
