@@ -6,6 +6,9 @@ on MNIST after 20 passes, 0.8 % with distorted training images.
 
     python -m experiments.lenet5 --workdir=runs/lenet5
     python -m experiments.lenet5 --workdir=runs/mnist --config.dataset=mnist --config.steps=4219
+    python -m experiments.lenet5 --workdir=runs/plain --config.shift=0 --config.scale=0
+
+The last one trains on the images as they are; by default each is shifted and scaled anew.
 
 Data: digits (scikit-learn's, the default), mnist, fashion_mnist, or any other prepared dataset with
 labelled images. A share of the training images is held out as "validation" and chooses the best
@@ -16,122 +19,42 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import linen as nn
-from matplotlib.figure import Figure
 
-from data.augment import Augmentation
-from data.catalogue import DataError
-from data.images import EvaluationBatches, TrainingBatches, checksum, load_images
-from experiments._pictures import confusion_picture, sheet
+from experiments._images import Classify, make_experiment
+from experiments._images import Config as ImageConfig
+from experiments._pictures import sheet
 from nets.lenet import LeNet5
 from train import cli
-from train.config import Config as SharedConfig
 from train.config import option
-from train.optimizer import make_optimizer
-from train.task import Experiment, Mean, Task
+from train.task import Experiment
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings of LeNet-5."""
-
-    dataset: str = option("digits", "digits, mnist, fashion_mnist, or another with labelled images")
-    held_out: float = option(
-        0.1, "share of the training images for validation", above=0, maximum=0.5
-    )
-    shift: float = option(2.0, "augmentation: largest shift, pixels", minimum=0)
-    scale: float = option(
-        0.1, "augmentation: largest relative change of size", minimum=0, maximum=0.5
-    )
-    jitter: float = option(0.0, "augmentation: standard deviation of noise", minimum=0)
+class Config(ImageConfig):
+    """Settings of LeNet-5; those of the data are in experiments/_images.py."""
 
     steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
     learning_rate: float = option(3e-3, "its highest value", above=0)
-    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
-    figures_at: tuple[float, ...] = option(
-        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
-    )
 
 
-class Classify(Task):
-    """Mean of -log P(label given image)."""
+class ClassifyByFilters(Classify):
+    """Mean of -log P(label given image); the pictures show what the first layer looks for, too."""
 
-    headline = "accuracy"
-
-    def __init__(self, model: nn.Module, classes: tuple[str, ...]):
-        self.model, self.classes = model, classes
-
-    def inputs(self, batch, carry):
-        """Return the images."""
-        return (batch["image"],)
-
-    def means(self, outputs, batch):
-        """Loss in nats and accuracy."""
-        nats = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["label"])
-        right = jnp.argmax(outputs, axis=-1) == batch["label"]
-        values = {"loss": nats, "accuracy": right}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
-
-    def figures(self, predict, batches) -> dict[str, Figure]:
-        """First-layer filters, and the mistakes."""
+    def figures(self, predict, batches):
+        """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
         filters = np.moveaxis(np.asarray(predict.variables["params"]["C1"]["kernel"]), -1, 0)
         titles = [f"C1 {i}" for i in range(len(filters))]
         shown = {"filters": sheet(filters, titles, "filters of C1")}
-        return shown | self.mistakes(predict, batches)
-
-    def mistakes(self, predict, batches) -> dict[str, Figure]:
-        """Return the confusion matrix, and the mistakes made with most confidence."""
-        seen = [
-            [
-                part[batch["mask"] > 0]
-                for part in (batch["image"], batch["label"], predict(batch)[0])
-            ]
-            for batch in batches
-        ]
-        images, labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-        guesses = logits.argmax(axis=1)
-        doubt = logits.max(axis=1) - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-        worst = np.argsort(-doubt, kind="stable")[: min(24, int((doubt > 0).sum()))]
-        names = self.classes
-        return {
-            "confusion": confusion_picture(labels, guesses, names),
-            "mistakes": sheet(
-                images[worst],
-                [f"{names[labels[i]]}, taken for {names[guesses[i]]}" for i in worst],
-                f"the worst of {int((guesses != labels).sum())} mistakes in {len(labels)}",
-            ),
-        }
+        return shown | super().figures(predict, batches)
 
 
 def build(config: Config) -> Experiment:
-    """Load the images; make the network, the batches and the task."""
-    splits = load_images(config.dataset, config.data_dir, size=32)
-    if not {"train", "test"} <= set(splits):
-        raise DataError(
-            f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
-        )
-    full, test = splits["train"], splits["test"]
-    held_out = max(1, round(len(full.labels) * config.held_out))
-    train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))
-    augmentation = Augmentation(config.shift, config.scale, config.jitter)
-    return Experiment(
-        task=Classify(LeNet5(len(full.classes), jnp.dtype(config.precision)), full.classes),
-        optimizer=make_optimizer(config),
-        train=TrainingBatches(train, config.batch_size, config.seed, augmentation),
-        evals={
-            "validation": EvaluationBatches(validation, config.batch_size),
-            "test": EvaluationBatches(test, config.batch_size),
-        },
-        provenance={
-            "dataset": config.dataset,
-            "train": len(train.labels),
-            "validation": held_out,
-            "test": len(test.labels),
-            "sha256": checksum(full, test),
-        },
-    )
+    """Make the network for the classes of the data, and the rest of the experiment."""
+
+    def make_task(classes):
+        return ClassifyByFilters(LeNet5(len(classes), jnp.dtype(config.precision)), classes)
+
+    return make_experiment(config, make_task)
 
 
 if __name__ == "__main__":

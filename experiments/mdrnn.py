@@ -11,14 +11,14 @@ side, each of which is one place of the grid: 1 reads single pixels, as in the p
 sixteenth of the time. Measured: the rows of C12 in experiments/README.md.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from experiments import lenet5
+from experiments._images import Classify, make_experiment
+from experiments._images import Config as ImageConfig
 from nets.multidim import MDRNN
 from train import cli
 from train.config import ConfigError, option
@@ -28,8 +28,8 @@ SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(lenet5.Config):
-    """Settings of the network; the data as for LeNet-5."""
+class Config(ImageConfig):
+    """Settings of the network; those of the data are in experiments/_images.py."""
 
     cell: str = option("lstm", "", choices=("lstm", "elman"))
     hidden: int = option(32, "units of a direction", minimum=1)
@@ -60,28 +60,21 @@ class GridReader(nn.Module):
         return logits.astype(jnp.float32)
 
 
-class Classify(lenet5.Classify):
-    """Mean of -log P(label given image); its pictures are the mistakes."""
-
-    def figures(self, predict, batches):
-        """Return the confusion matrix, and the mistakes made with most confidence."""
-        return self.mistakes(predict, batches)
-
-
 def build(config: Config) -> Experiment:
-    """Make the network; data, batches and optimizer are those of LeNet-5."""
+    """Make the network for the classes of the data, and the rest of the experiment."""
     if config.block not in SIDES or config.directions == 3:
         raise ConfigError(
             f"config.block must be one of {SIDES} and config.directions 1, 2 or 4, "
             f"got {config.block} and {config.directions}"
         )
-    experiment = lenet5.build(config)
     dtype = jnp.dtype(config.precision)
     how: dict[str, Any] = {"cell": config.cell, "directions": config.directions, "dtype": dtype}
-    assert isinstance(experiment.task, lenet5.Classify)
-    classes = experiment.task.classes
-    network = GridReader(MDRNN(config.hidden, **how), config.block, len(classes), dtype)
-    return dataclasses.replace(experiment, task=Classify(network, classes))
+
+    def make_task(classes):
+        network = MDRNN(config.hidden, **how)
+        return Classify(GridReader(network, config.block, len(classes), dtype), classes)
+
+    return make_experiment(config, make_task)
 
 
 if __name__ == "__main__":
