@@ -8,6 +8,7 @@ import contextlib
 import difflib
 import fcntl
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,11 @@ def prepared(folder: str) -> list[str]:
 def unknown(name: str, folder: str) -> str:
     """One line that says which datasets there are, with the nearest name."""
     there = sorted({*OWN, *prepared(folder)})
-    near = difflib.get_close_matches(name, there, n=1, cutoff=0.5)
-    meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"there is no dataset {name!r}{meant}; there are {', '.join(there)} (in {folder})"
+    there_are = f"there are {', '.join(there)} (in {folder})"
+    return f"there is no dataset {name!r}{nearest(name, there)}; {there_are}"
+
+
+def nearest(name: str, there: Iterable[str]) -> str:
+    """Text that names the nearest of those that there are, or nothing when none is near."""
+    near = difflib.get_close_matches(name, list(there), n=1, cutoff=0.5)
+    return f" (did you mean {near[0]}?)" if near else ""

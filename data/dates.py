@@ -6,7 +6,6 @@ date of a held-out split is seen in training, in whatever form or language. A fo
 for the year is left out: its date could not be told.
 """
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import babel.dates
 import numpy as np
 
 from data.buckets import Batch, Shape, make_batch, widths
-from data.catalogue import DataError
+from data.catalogue import DataError, nearest
 from data.pairs import Pair
 from data.subwords import Listed
 
@@ -257,7 +256,6 @@ def noisy(text: str, kind: int) -> str:
 def _known(language: str) -> str:
     there = (*LANGUAGES, ISO)
     if language not in there:
-        near = difflib.get_close_matches(language, there, n=1, cutoff=0.5)
-        meant = f" (did you mean {near[0]}?)" if near else ""
+        meant = nearest(language, there)
         raise DataError(f"there is no language {language!r}{meant}; there are {', '.join(there)}")
     return language

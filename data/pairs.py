@@ -1,6 +1,5 @@
 """Parallel text: sentences with their translations, from two files, a folder or a table."""
 
-import difflib
 import gzip
 import hashlib
 import zlib
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from data.catalogue import DataError
+from data.catalogue import DataError, nearest
 
 Pair = tuple[str, str]
 
@@ -143,12 +142,12 @@ def _folder(folder: Path, source: str, target: str, test: str) -> list[list[Pair
         stem, _, language = path.name.removesuffix(".gz").rpartition(".")
         files.setdefault(stem, {}).setdefault(language, path)
     if "train" not in files:
-        raise DataError(f"{folder} holds no train.LANGUAGE{_near('train', files)}")
+        raise DataError(f"{folder} holds no train.LANGUAGE{nearest('train', files)}")
     for option, language in (("source", source), ("target", target)):
         if language not in files["train"]:
             there = sorted(files["train"])
             raise DataError(
-                f"{folder} has no {option} language {language!r}{_near(language, there)}; "
+                f"{folder} has no {option} language {language!r}{nearest(language, there)}; "
                 f"there are {', '.join(there)}"
             )
     validation = next((name for name in VALIDATION_NAMES if name in files), "val")
@@ -164,7 +163,7 @@ def _test_name(folder: Path, files: Iterable[str], chosen: str) -> str:
     there = sorted(name for name in files if name.startswith("test"))
     if chosen and chosen not in there:
         raise DataError(
-            f"{folder} has no test set {chosen!r}{_near(chosen, there)}; "
+            f"{folder} has no test set {chosen!r}{nearest(chosen, there)}; "
             f"there are {', '.join(there)}"
         )
     if not chosen and len(there) > 1:
@@ -172,12 +171,6 @@ def _test_name(folder: Path, files: Iterable[str], chosen: str) -> str:
     return chosen or "".join(there) or "test"
 
 
-def _near(name: str, there: Iterable[str]) -> str:
-    # a wrong language code may share no letter with the one that was meant
-    near = difflib.get_close_matches(name, list(there), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
 def _near_file(path: Path) -> str:
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return _near(path.name, sorted(names))
+    return nearest(path.name, sorted(names))
