@@ -5,9 +5,20 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies as st
 
 STATES, V, STEPS, SOURCE = 23, 3, 12, 4
 EOS = 2
+
+seeds = st.integers(0, 10_000)
+# options of a search that normalise by length, in every way there is
+lengths = st.one_of(
+    st.just({"normalize": "none"}),
+    st.just({"normalize": "average"}),
+    st.builds(
+        lambda alpha: {"normalize": "gnmt", "length_penalty": alpha}, st.floats(-2, 3, width=16)
+    ),
+)
 
 
 def automaton(seed, vocabulary=V, spread=2.0):

@@ -16,21 +16,15 @@ from tests.nets.automata import (
     attending,
     automaton,
     best_of_all,
+    lengths,
     plain,
+    seeds,
     slow_beam_search,
     starts,
     walk,
 )
 
 quick = settings(deadline=None, derandomize=True, max_examples=12)
-seeds = st.integers(0, 10_000)
-lengths = st.one_of(
-    st.just({"normalize": "none"}),
-    st.just({"normalize": "average"}),
-    st.builds(
-        lambda alpha: {"normalize": "gnmt", "length_penalty": alpha}, st.floats(-2, 3, width=16)
-    ),
-)
 FULL = {"bos_id": 1, "eos_id": EOS, "beam_size": V**4, "max_length": 4}
 SMALL = {"bos_id": 1, "eos_id": EOS, "beam_size": 3, "max_length": 7}
 ROWS = 3  # the same shapes in most tests, which compile once

@@ -13,18 +13,14 @@ from tests.nets.automata import (
     attending,
     automaton,
     best_of_all,
+    lengths,
     plain,
+    seeds,
     starts,
     walk,
 )
 
 quick = settings(deadline=None, derandomize=True, max_examples=20)
-seeds = st.integers(0, 10_000)
-lengths = st.one_of(
-    st.just({"normalize": "none"}),
-    st.just({"normalize": "average"}),
-    st.builds(lambda alpha: {"length_penalty": alpha}, st.floats(-2, 3, width=16)),
-)
 OPTIONS = {"bos_id": 1, "eos_id": EOS, "max_length": 4}
 
 
