@@ -57,6 +57,10 @@ class Config:
         0.1, "step: of each fall; cosine: the last rate over the first", minimum=0, maximum=1
     )
 
+    averaging: float = option(
+        0.0, "decay of the weights' running mean, which is what is evaluated", minimum=0, below=1
+    )
+
     precision: str = option("float32", "of the products", choices=("float32", "bfloat16"))
     parallel: str = option("jit", "over devices: one program, or pmap", choices=("jit", "pmap"))
 

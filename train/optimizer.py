@@ -1,6 +1,9 @@
 """Optimizer and learning-rate schedule from a Config, by Optax."""
 
+from typing import Any, NamedTuple
+
 import jax
+import jax.numpy as jnp
 import optax
 
 from train.config import Config
@@ -36,4 +39,35 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
         "adamw": [optax.scale_by_adam(b2=config.beta2), l2],
     }
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    return optax.chain(*clip, *rules[config.optimizer], optax.scale_by_learning_rate(rate))
+    average = [average_params(config.averaging)] if config.averaging else []
+    scale = optax.scale_by_learning_rate(rate)
+    return optax.chain(*clip, *rules[config.optimizer], scale, *average)
+
+
+class AverageState(NamedTuple):
+    """Updates seen, int32, and the average, a tree as the parameters."""
+
+    count: jax.Array
+    averaged_params: Any
+
+
+def average_params(decay: float) -> optax.GradientTransformation:
+    """Keep an exponential moving average of the parameters; the updates pass unchanged.
+
+    The last of a chain. The t-th update moves the average by max(1 - decay, 9 / (9 + t)) of the
+    way to the new parameters, so that the first ones are soon forgotten. `optax.ema` is one of
+    updates. Source: Polyak and Juditsky 1992; `TrainState.variables` finds it.
+    """
+
+    def init(params):
+        return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
+
+    def update(updates, state, params):
+        count = optax.safe_increment(state.count)
+        share = jnp.maximum(1 - decay, 9 / (9 + count))
+        new = optax.apply_updates(params, updates)
+        return updates, AverageState(
+            count, optax.incremental_update(new, state.averaged_params, share)
+        )
+
+    return optax.GradientTransformation(init, update)

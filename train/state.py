@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 
 from train.task import Batch, Experiment
@@ -27,8 +28,9 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def variables(self):
-        """What `model.apply` takes."""
-        return {"params": self.params, **self.model_state}
+        """What evaluation applies: the averaged parameters where the optimizer keeps them."""
+        found = optax.tree.get(self.opt_state, "averaged_params", self.params)
+        return {"params": found, **self.model_state}
 
 
 def stream(key: jax.Array, name: str, step) -> jax.Array:

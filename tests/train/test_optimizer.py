@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from train.config import Config
 from train.optimizer import make_optimizer, make_schedule
+from train.state import TrainState
 
 PARAMS = {"kernel": np.array([[1.0, -2.0]], np.float32), "bias": np.array([0.5], np.float32)}
 GRADIENTS = [
@@ -76,6 +78,22 @@ def test_weight_decay_leaves_biases_alone():
     without = updated(Config(optimizer="sgd"))
     np.testing.assert_array_equal(with_decay["bias"], without["bias"])
     assert np.abs(with_decay["kernel"] - without["kernel"]).max() > 1e-4
+
+
+def test_evaluation_sees_the_running_mean_of_the_weights():
+    optimizer = make_optimizer(Config(optimizer="sgd", learning_rate=0.1, averaging=0.5))
+    params, opt_state, mean = PARAMS, optimizer.init(PARAMS), PARAMS
+    for t in range(1, 13):  # the share is 9 / (9 + t) up to t = 9, then 1 - 0.5
+        updates, opt_state = optimizer.update(GRADIENTS[t % 2], opt_state, params)
+        params = jax.tree.map(lambda p, u: p + u, params, updates)
+        share = max(0.5, 9 / (9 + t))
+        mean = jax.tree.map(lambda m, p, share=share: m + share * (p - m), mean, params)
+    state = TrainState(jnp.int32(12), params, opt_state, {}, (), jax.random.key(0))
+    for name in PARAMS:
+        np.testing.assert_allclose(state.variables["params"][name], mean[name], rtol=1e-6)
+        assert np.abs(mean[name] - params[name]).max() > 1e-3
+    plain = optax.sgd(0.1).init(PARAMS)
+    assert state.replace(opt_state=plain).variables["params"] is params
 
 
 @pytest.mark.parametrize(
