@@ -221,9 +221,10 @@ def show(bar: tqdm, jobs: list[Job], running: list[Job]) -> None:
 
 
 def own_command(argv: list[str]) -> str:
-    """Return this command as it would be given elsewhere: data in TFDS_DATA_DIR, runs in runs/."""
+    """Return this command as it would be given elsewhere: data in DATA_DIR, runs in runs/."""
     words = [word for word in argv[1:] if not word.startswith("--config.data_dir")]
     moved = [re.sub(r"^--workdir=.*?([^/]+)/?$", r"--workdir=runs/\1", word) for word in words]
+    moved = [re.sub(r"(?<=[:,])/(?:[^/,]+/)*", "DATA_DIR/", word) for word in moved]
     return shlex.join(["python", "launch.py", *moved])
 
 
@@ -238,7 +239,7 @@ def main(argv: list[str]) -> int:
     flags.DEFINE_enum("backend", "local", ["local", "print"], "run, or print", flag_values=values)
     flags.DEFINE_integer("workers", 1, "runs at a time", lower_bound=1, flag_values=values)
     flags.DEFINE_string("result", "", "write experiments/results/NAME.json", flag_values=values)
-    config = [word for word in argv[1:] if word.startswith("--config.")]
+    config = [word for word in argv[1:] if word.startswith(("--config.", "--flagfile="))]
     if {"-h", "--help"} & set(argv):
         print(__doc__.strip(), "flags:", values.get_help().strip(), sep="\n\n")
         return 0
