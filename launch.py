@@ -221,10 +221,9 @@ def show(bar: tqdm, jobs: list[Job], running: list[Job]) -> None:
 
 
 def own_command(argv: list[str]) -> str:
-    """Return this command as it would be given elsewhere: data in DATA_DIR, runs in runs/."""
+    """Return this command as it would be given elsewhere, runs in runs/."""
     words = [word for word in argv[1:] if not word.startswith("--config.data_dir")]
     moved = [re.sub(r"^--workdir=.*?([^/]+)/?$", r"--workdir=runs/\1", word) for word in words]
-    moved = [re.sub(r"(?<=[:,])/(?:[^/,]+/)*", "DATA_DIR/", word) for word in moved]
     return shlex.join(["python", "launch.py", *moved])
 
 

@@ -170,6 +170,16 @@ def samples(run: Run) -> str:
     return "\n".join(parts)
 
 
+def elsewhere(value: Any) -> Any:
+    """Return a setting or a command with DATA_DIR in place of the folders of this machine's data.
+
+    Such a folder follows the name of a form, as in pairs:FOLDER, or a comma.
+    """
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"(?<=[:,])/(?:[^/,\s]+/)*", "DATA_DIR/", value)
+
+
 def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any]:
     """Result of a finished study: figures with seeds, command, machine, versions, commit, time."""
     runs = [run for group in groups for run in group.runs]
@@ -180,7 +190,7 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
         results = group.results
         rows.append(
             {
-                "settings": group.settings,
+                "settings": {k: elsewhere(v) for k, v in group.settings.items()},
                 "mean": mean,
                 "interval": half,
                 "seeds": [run.config["seed"] for run in group.runs],
@@ -190,9 +200,9 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
                 "seconds": [r["seconds"] for r in results],
             }
         )
-    config = {k: v for k, v in runs[0].config.items() if k not in NOT_SETTINGS}
+    config = {k: elsewhere(v) for k, v in runs[0].config.items() if k not in NOT_SETTINGS}
     return {
-        "command": command,
+        "command": elsewhere(command),
         "date": datetime.now(UTC).date().isoformat(),
         "metric": metric,
         "rows": rows,

@@ -1,6 +1,6 @@
 """What experiments in translation share: settings, the task, its search, scores and pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -28,12 +29,12 @@ class Config(SharedConfig):
     """Settings that networks for translation share."""
 
     cell: str = option("gru", "", choices=CELLS)
-    hidden: int = option(256, "units of a layer; of each direction in the encoder", minimum=1)
+    hidden: int = option(128, "units of a layer; of each direction in the encoder", minimum=1)
     embedding: int = option(128, "width of the embeddings", minimum=1)
     layers: int = option(1, "recurrent layers of encoder and decoder", minimum=1)
     bidirectional: bool = option(True, "the encoder reads from both ends")
     backwards: bool = option(False, "an encoder in one direction reads from the end")
-    attention: str = option("general", "", choices=("additive", "dot", "general", "none"))
+    attention: str = option("additive", "", choices=("additive", "dot", "general", "none"))
     window: int = option(0, "half width of local attention; 0: global", minimum=0)
     input_feeding: bool = option(False, "the decoder reads its last attentional state, too")
     bridge: str = option("dense", "from encoder to decoder", choices=("dense", "copy", "zeros"))
@@ -46,6 +47,7 @@ class Config(SharedConfig):
     beam_size: int = option(4, "open hypotheses of a search; 1: greedy", minimum=1)
     length_penalty: float = option(1.0, "alpha: log P is over ((5 + length) / 6)^alpha")
     n_best: int = option(1, "translations shown, at most beam_size", minimum=1, volatile=True)
+    picture: str = option("states.png", "file that --mode=states draws", volatile=True)
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:
@@ -97,6 +99,16 @@ def signatures() -> dict[str, str]:
     return found
 
 
+def in_order(batches: Iterable[Batch], count: int, answer: Callable[[Batch], Iterable]) -> list:
+    """Entries of answer(batch), one for each row, at the places that "index" of a batch tells."""
+    found: list[Any] = [None] * count
+    for batch in batches:
+        for place, entry in zip(batch["index"], answer(batch), strict=True):
+            if place >= 0:
+                found[place] = entry
+    return found
+
+
 class Translate(Task):
     """Mean of -log P(y_t given y_<t and the source) over the tokens of all targets."""
 
@@ -123,16 +135,33 @@ class Translate(Task):
 
     def n_best(self, variables, sentences: Sequence[str]) -> list[list[tuple[float, str]]]:
         """(score, translation) of the n best for each of some sentences, best first."""
-        batches = source_buckets(self.source.encode(sentences), BATCH_OF_TEXT, SHAPES_OF_TEXT)
-        found: list[list[tuple[float, str]]] = [[] for _ in sentences]
-        for batch in batches:
+
+        def answer(batch):
             best = self.search(variables, batch, n_best=self.config.n_best)
-            scores, tokens = np.asarray(best.scores), np.asarray(best.tokens)
-            for row, place in enumerate(batch["index"]):
-                if place >= 0:
-                    texts = map(self.target.decode, tokens[row])
-                    found[place] = list(zip(scores[row].tolist(), texts, strict=True))
-        return found
+            for scores, tokens in zip(best.scores.tolist(), np.asarray(best.tokens), strict=True):
+                yield list(zip(scores, map(self.target.decode, tokens), strict=True))
+
+        return in_order(self.buckets(sentences), len(sentences), answer)
+
+    def encode(self, variables, sentences: Sequence[str]) -> list[np.ndarray]:
+        """All states [D] of the encoder's last layer after each of some sentences."""
+
+        def answer(batch):
+            return np.asarray(self._read(variables, batch["source"], batch["source_lengths"]))
+
+        return in_order(self.buckets(sentences), len(sentences), answer)
+
+    def buckets(self, sentences: Sequence[str]) -> EvaluationBuckets:
+        """Batches of sentences that have no translation."""
+        return source_buckets(self.source.encode(sentences), BATCH_OF_TEXT, SHAPES_OF_TEXT)
+
+    @partial(jax.jit, static_argnums=0)
+    def _read(self, variables, source, lengths):
+        def last(model):
+            carry = model.encoder(source, lengths).carries[-1]
+            return jnp.concatenate(jax.tree.leaves(carry), axis=-1)
+
+        return nn.apply(last, self.model)(variables)
 
     def scores(self, predict, batches):
         """BLEU, chrF and the share of exact matches of the best translations."""
@@ -144,13 +173,12 @@ class Translate(Task):
 
     def translate(self, variables, batches: HeldOut) -> list[str]:
         """Best translation of each source, in their order."""
-        found = [""] * len(batches.sources)
-        for batch in batches:
-            tokens = np.asarray(self.search(variables, batch).tokens)
-            for place, hypotheses in zip(batch["index"], tokens, strict=True):
-                if place >= 0:
-                    found[place] = self.target.decode(hypotheses[0])
-        return found
+
+        def answer(batch):
+            best = np.asarray(self.search(variables, batch).tokens[:, 0])
+            return map(self.target.decode, best)
+
+        return in_order(batches, len(batches.sources), answer)
 
     def search(self, variables, batch: Batch, **options) -> BeamResult:
         """Search for the translations of a batch; options as of nets.beam_search."""

@@ -7,6 +7,7 @@ attention (Bahdanau, Cho and Bengio 2015; Luong, Pham and Manning 2015), and bea
     python -m experiments.nmt --workdir=runs/en_de --config.dataset=pairs:FOLDER \\
         --config.source=en --config.target=de --flagfile=experiments/nmt_multi30k.flags
     echo '<de>3. März 2005' | python -m experiments.nmt --workdir=runs/dates --mode=translate
+    python -m experiments.nmt --workdir=runs/en_de --mode=states < phrases.txt
 
 Data: dates, in the words of twelve languages to ISO 8601 (the default), or dates:de+fr-en for other
 languages; or parallel text: pairs:FOLDER with train.LANGUAGE, val.LANGUAGE and test*.LANGUAGE,
@@ -14,21 +15,19 @@ files:SOURCE,TARGET, or tsv:FILE, each plain or gzipped. "validation" is transla
 "test" at the end. Measured: the rows of D1 to D3 and D5 in experiments/README.md.
 """
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
-from data.catalogue import DataError
 from data.dates import Dates, TrainingDates
 from data.pairs import load_pairs
 from data.subwords import KINDS, Vocabulary, make_vocabulary
+from experiments._modes import states, translate
 from experiments._translation import Config as TranslationConfig
 from experiments._translation import HeldOut, Translate, make_network, signatures
 from train import cli
 from train.config import ConfigError, option
-from train.evaluate import Predictor
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment
 
@@ -47,7 +46,7 @@ class Config(TranslationConfig):
     noise: float = option(0.1, "share of dates in capitals, ...", minimum=0, maximum=1)
     held_out: int = option(1000, "dates of each held-out set", minimum=1)
 
-    steps: int = option(800, "optimizer steps in the whole run", minimum=1, below=2**31)
+    steps: int = option(1500, "optimizer steps in the whole run", minimum=1, below=2**31)
     batch_size: int = option(64, "pairs in a step", minimum=1)
     learning_rate: float = option(3e-3, "its highest value", above=0)
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
@@ -123,24 +122,5 @@ def build(config: Config) -> Experiment:
     return Experiment(task, make_optimizer(config), train, evals, found)
 
 
-def translate(task: Translate, predict: Predictor) -> None:
-    """--mode=translate: a translation for each line of the input, or the n best with scores."""
-    groups = ([line] for line in sys.stdin.buffer) if sys.stdin.isatty() else [sys.stdin.buffer]
-    for group in groups:
-        sentences = list(decoded(group))
-        for hypotheses in task.n_best(predict.variables, sentences):
-            for score, text in hypotheses:
-                print(text if len(hypotheses) == 1 else f"{score:8.3f}  {text}", flush=True)
-
-
-def decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield the text of lines; raises DataError at one that is not UTF-8."""
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode().strip()
-        except UnicodeDecodeError as error:
-            raise DataError(f"line {number} of the input is not UTF-8") from error
-
-
 if __name__ == "__main__":
-    cli.run(Config, build, {"translate": translate})
+    cli.run(Config, build, {"translate": translate, "states": states})

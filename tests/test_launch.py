@@ -97,11 +97,11 @@ def test_bad_command_lines_are_refused_in_one_line(command, words, part):
 
 def test_print_backend_starts_nothing(command, tmp_path):
     words = ["--experiment=lenet5", f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1"]
-    done = command("launch.py", *words, "--backend=print")
+    done = command("launch.py", *words, "--flagfile=a.flags", "--backend=print")
     assert done.returncode == 0
-    assert [line.split()[-1] for line in done.stdout.splitlines()] == [
-        "--config.seed=0",
-        "--config.seed=1",
+    assert [line.split()[-2:] for line in done.stdout.splitlines()] == [
+        ["--flagfile=a.flags", "--config.seed=0"],
+        ["--flagfile=a.flags", "--config.seed=1"],
     ]
     assert not (tmp_path / "s").exists()
 

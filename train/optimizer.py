@@ -45,9 +45,9 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
 
 
 class AverageState(NamedTuple):
-    """Updates seen, int32, and the average, a tree as the parameters."""
+    """How many updates there were, int32, and the average, a tree as the parameters."""
 
-    count: jax.Array
+    number: jax.Array
     averaged_params: Any
 
 
@@ -63,11 +63,11 @@ def average_params(decay: float) -> optax.GradientTransformation:
         return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
 
     def update(updates, state, params):
-        count = optax.safe_increment(state.count)
-        share = jnp.maximum(1 - decay, 9 / (9 + count))
+        number = optax.safe_increment(state.number)
+        share = jnp.maximum(1 - decay, 9 / (9 + number))
         new = optax.apply_updates(params, updates)
         return updates, AverageState(
-            count, optax.incremental_update(new, state.averaged_params, share)
+            number, optax.incremental_update(new, state.averaged_params, share)
         )
 
     return optax.GradientTransformation(init, update)

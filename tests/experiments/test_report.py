@@ -91,13 +91,17 @@ def test_saved_result_holds_every_figure_and_no_folder(folder, tmp_path):
     for path in sorted((folder / "b1").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (folder / "b1").rmdir()
-    report.report(folder, save=str(tmp_path / "r.json"), command="python launch.py")
+    command = "launch.py --config.dataset=files:/a/x.en,/b/x.de --flagfile=e/f.flags"
+    report.report(folder, save=str(tmp_path / "r.json"), command=command)
     saved = json.loads((tmp_path / "r.json").read_text())
     assert saved["metric"] == "test/loss"
     assert [row["settings"] for row in saved["rows"]] == [{"cell": "rnn"}, {"cell": "gru"}]
     assert saved["rows"][0]["metrics"]["test/loss"] == [1.0, 2.0, 4.5]
     assert saved["rows"][0]["seeds"] == [0, 1, 2]
     assert saved["config"] == {"steps": 20}
+    assert saved["command"] == (
+        "launch.py --config.dataset=files:DATA_DIR/x.en,DATA_DIR/x.de --flagfile=e/f.flags"
+    )
     assert "somewhere" not in json.dumps(saved)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from data.catalogue import DataError
 from data.subwords import BEGIN, END
-from experiments import nmt
+from experiments import _modes, nmt
 from train.config import ConfigError
 
 SIZE = {"hidden": 8, "embedding": 6, "batch_size": 4, "held_out": 10, "beam_size": 2, "longest": 30}
@@ -75,7 +75,7 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     monkeypatch.setattr(task.config, "n_best", count)
     text = io.TextIOWrapper(io.BytesIO("<de>3. März 2005\n<en>May 4, 1999\n".encode()))
     monkeypatch.setattr("sys.stdin", text)
-    nmt.translate(task, SimpleNamespace(variables=variables))
+    _modes.translate(task, SimpleNamespace(variables=variables))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 * count
     if count == 2:
@@ -84,9 +84,45 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
         assert scores[2] >= scores[3]
 
 
+def test_state_after_a_phrase_does_not_depend_on_the_others(network):
+    task, variables, _ = network
+    phrases = ["<de>3. März 2005", "<en>May 4, 1999"]
+    found = np.array(task.encode(variables, phrases))
+    encoder = task.model.bind(variables).encoder
+    for row, ids in zip(found, task.source.encode(phrases), strict=True):
+        alone = encoder(np.array([[*ids, END]]), np.array([len(ids) + 1])).carries[-1]
+        np.testing.assert_allclose(row, np.concatenate(alone, axis=-1)[0], atol=1e-6)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys, tmp_path):
+    task, variables, _ = network
+    monkeypatch.setattr(task.config, "picture", str(tmp_path / "states.png"))
+    text = "<de>3. März 2005\n<de>4. März 2005\n\n\n<en>May 4, 1999\n<en>May 5, 1999\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    _modes.states(task, SimpleNamespace(variables=variables))
+    assert (tmp_path / "states.png").stat().st_size > 10_000
+    assert "4 of 4 phrases have their nearest neighbour in" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo")))
+    with pytest.raises(DataError, match="needs three phrases or more, the input has 2"):
+        _modes.states(task, SimpleNamespace(variables=variables))
+
+
+def test_principal_components_are_the_axes_of_most_variance():
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(30, 2)) * [1, 5]
+    plane -= plane.mean(axis=0)
+    plane = plane @ np.linalg.svd(plane, full_matrices=False)[2].T  # the axes are its own
+    directions = np.linalg.qr(rng.normal(size=(7, 2)))[0]
+    points, shares = _modes.principal_components(3 + plane @ directions.T)
+    np.testing.assert_allclose(np.abs(points), np.abs(plane), atol=1e-9)
+    np.testing.assert_allclose(shares, (plane**2).sum(axis=0) / (plane**2).sum())
+    assert (points[np.abs(points).argmax(axis=0), [0, 1]] > 0).all()
+
+
 def test_input_that_is_no_text_is_one_line(network):
     with pytest.raises(DataError, match="line 2 of the input is not UTF-8"):
-        list(nmt.decoded([b"a\n", b"\xff\n"]))
+        list(_modes.decoded([b"a\n", b"\xff\n"]))
 
 
 def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):

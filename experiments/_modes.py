@@ -1,0 +1,101 @@
+"""What a trained translator does with lines of the input: --mode=translate and --mode=states."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from data.catalogue import DataError
+from experiments._translation import Translate
+from train.evaluate import Predictor
+
+
+def translate(task: Translate, predict: Predictor) -> None:
+    """Print a translation for each line of the input, or the n best with their scores."""
+    groups = ([line] for line in sys.stdin.buffer) if sys.stdin.isatty() else [sys.stdin.buffer]
+    for group in groups:
+        sentences = list(decoded(group))
+        for hypotheses in task.n_best(predict.variables, sentences):
+            for score, text in hypotheses:
+                print(text if len(hypotheses) == 1 else f"{score:8.3f}  {text}", flush=True)
+
+
+def states(task: Translate, predict: Predictor) -> None:
+    """Draw where the encoder's last state lies after each line of the input.
+
+    An empty line of the input begins a new group, with a colour of its own. Says how much of the
+    variance the plane shows, and how many phrases have their nearest neighbour in their own group.
+    """
+    groups: list[list[str]] = [[]]
+    for line in decoded(sys.stdin.buffer):
+        if line:
+            groups[-1].append(line)
+        else:
+            groups.append([])
+    groups = [group for group in groups if group]
+    phrases = [phrase for group in groups for phrase in group]
+    if len(phrases) < 3:
+        raise DataError(f"a plane needs three phrases or more, the input has {len(phrases)}")
+    vectors = np.array(task.encode(predict.variables, phrases))
+    points, shares = principal_components(vectors)
+    number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    near = nearest_neighbours(vectors)
+    path = task.config.picture
+    draw(points, shares, number, phrases).savefig(path, dpi=120)
+    print(f"{shares.sum():.0%} of the variance lies in the plane: {path}")
+    print(
+        f"{(number[near] == number).sum()} of {len(phrases)} phrases have their nearest neighbour "
+        "in their own group"
+    )
+
+
+def principal_components(vectors) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates [N, 2] of vectors [N, D] along the two directions of most variance; its shares.
+
+    The sign of a direction is that of its largest coordinate.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    points = left[:, :2] * scale[:2]
+    largest = points[np.abs(points).argmax(axis=0), np.arange(2)]
+    return points * np.sign(largest), scale[:2] ** 2 / (scale**2).sum()
+
+
+def nearest_neighbours(vectors) -> np.ndarray:
+    """Place int [N] of the nearest other vector, by Euclidean distance, of vectors [N, D]."""
+    distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    return distances.argmin(axis=1)
+
+
+def draw(points, shares, number, phrases: Sequence[str]) -> Figure:
+    """Phrases in the plane of their first two components, a colour a group."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    axis = figure.subplots()
+    for point, group, phrase in zip(points, number, phrases, strict=True):
+        axis.plot(*point, "o", color=f"C{group}")
+        right = point[0] > 0  # the text goes to where there is room
+        axis.annotate(
+            phrase,
+            point,
+            xytext=(-6 if right else 6, 3),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=8,
+            color=f"C{group}",
+        )
+    axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
+    axis.set_ylabel(f"second, {shares[1]:.0%}")
+    axis.set_title("the encoder's last state after each phrase")
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    """Yield the text of lines; raises DataError at one that is not UTF-8."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode().strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"line {number} of the input is not UTF-8") from error
