@@ -182,16 +182,23 @@ class Translate(Task):
 
     def search(self, variables, batch: Batch, **options) -> BeamResult:
         """Search for the translations of a batch; options as of nets.beam_search."""
-        config = self.config
+        chosen = {"beam_size": self.config.beam_size} | options
+        return beam_search(**self.problem(variables, batch), **chosen)
+
+    def problem(self, variables, batch: Batch) -> dict[str, Any]:
+        """What a search is given, but for its own options: the model, the limits, the score."""
         carry, memory = self._start(variables, batch["source"], batch["source_lengths"])
-        options = {"beam_size": config.beam_size, "length_penalty": config.length_penalty} | options
-        # one limit for all shapes: what a sentence becomes must not depend on its batch
-        ends: dict[str, Any] = {
+        return {
+            "step_fn": self._step,
+            "parameters": variables,
+            "carry": carry,
+            "memory": memory,
             "bos_id": BEGIN,
             "eos_id": END,
-            "max_length": 3 * config.longest // 2,
+            # one limit for all shapes: what a sentence becomes must not depend on its batch
+            "max_length": 3 * self.config.longest // 2,
+            "length_penalty": self.config.length_penalty,
         }
-        return beam_search(self._step, variables, carry, memory=memory, **ends, **options)
 
     @partial(jax.jit, static_argnums=0)
     def _start(self, variables, source, lengths):

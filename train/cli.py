@@ -20,7 +20,7 @@ from train.evaluate import Evaluator, Predictor
 from train.loop import PreemptedError, fit
 from train.parallel import JitMesh
 from train.rundir import check_config, check_data, read_json
-from train.task import Experiment, Task
+from train.task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 Mode = Callable[[Any, Predictor], None]
@@ -75,11 +75,15 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
         fit(build(config), config, workdir)
         print(f"finished: {workdir}")
     else:
-        modes[mode](*_trained(build, config, workdir))
+        experiment, predict = load_run(build, config, workdir)
+        modes[mode](experiment.task, predict)
 
 
-def _trained(build, config: Config, workdir: Path) -> tuple[Task, Predictor]:
-    """Task of a run and its network at the best checkpoint that can be read."""
+def load_run(build, config: Config, workdir: Path) -> tuple[Experiment, Predictor]:
+    """Return a run's experiment, and its network at the best checkpoint that can be read.
+
+    Raises ConfigError when there is no checkpoint, or when the data are not those of the run.
+    """
     folder = workdir / "checkpoints"
     steps = best_first(folder)
     if not steps:
@@ -90,7 +94,7 @@ def _trained(build, config: Config, workdir: Path) -> tuple[Task, Predictor]:
     state, window = devices.init(experiment, config.seed, experiment.train(0))
     warn = partial(print, "warning:", file=sys.stderr)
     state, _, _ = restore_first(folder, steps, state, window, warn)
-    return experiment.task, Predictor(state.variables, Evaluator(experiment.task, devices))
+    return experiment, Predictor(state.variables, Evaluator(experiment.task, devices))
 
 
 def parse(
