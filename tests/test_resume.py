@@ -43,7 +43,8 @@ def start(name, workdir, text_file):
     """Start the run's command, one device, output to a file beside the folder."""
     dataset = [f"--config.dataset=text:{text_file}"] if name == "char_lm" else []
     words = ["-m", f"experiments.{name}", f"--workdir={workdir}", *COMMON, *EXPERIMENTS[name]]
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    flags = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=1")
+    environment = {**os.environ, "XLA_FLAGS": flags}
     with open(f"{workdir}.log", "ab") as log:
         return subprocess.Popen(
             [sys.executable, *words, *dataset], cwd=ROOT, env=environment, stdout=log, stderr=log
