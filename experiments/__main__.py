@@ -39,7 +39,9 @@ def make_table(folder: Path) -> str:
             rows.append((*first, f"tests: {held}" if held else MISSING, "", ""))
         for name in made:
             result = json.loads(paths[name].read_text(encoding="utf-8"))
-            rows += [(*first, *cells) for cells in result_cells(result, system["show"])]
+            for cells in result_cells(result, system["show"]):
+                rows.append((*first, *cells))
+                first = ("", "", "")  # further rows are of the same system
             commands.append(f"    {result['command']}")
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
