@@ -82,9 +82,7 @@ def test_group_of_a_result_is_a_row_with_its_interval(folder):
     # half the interval: t(0.975, 1) = 12.7062 times sqrt(2) / sqrt(2)
     mean = "cell rnn: test/loss 2.0000 ± 12.7062; n = 2"
     assert rows[2] == f"| A | first | 1 % | {mean} | 40 s | two cores |"
-    assert (
-        rows[3] == "| A | first | 1 % | cell gru: test/loss 0.5000; n = 1 | 3.0 min | two cores |"
-    )
+    assert rows[3] == "|  |  |  | cell gru: test/loss 0.5000; n = 1 | 3.0 min | two cores |"
     assert "    python launch.py --experiment=x" in rows
 
 
