@@ -18,7 +18,7 @@ from nets.beam_search import BeamResult, beam_search
 from nets.language_model import CELLS
 from nets.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import ConfigError, option
 from train.task import Batch, Mean, Task
 
 BATCH_OF_TEXT, SHAPES_OF_TEXT = 16, tuple((8 * 2**k, 4) for k in range(5))
@@ -48,6 +48,13 @@ class Config(SharedConfig):
     length_penalty: float = option(1.0, "alpha: log P is over ((5 + length) / 6)^alpha")
     n_best: int = option(1, "translations shown, at most beam_size", minimum=1, volatile=True)
     picture: str = option("states.png", "file that --mode=states draws", volatile=True)
+
+    batch_size: int = option(64, "pairs in a step", minimum=1)
+    learning_rate: float = option(3e-3, "its highest value", above=0)
+    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    warmup_steps: int = option(100, "steps of linear growth of the learning rate", minimum=0)
+    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
+    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:
@@ -112,10 +119,11 @@ def in_order(batches: Iterable[Batch], count: int, answer: Callable[[Batch], Ite
 class Translate(Task):
     """Mean of -log P(y_t given y_<t and the source) over the tokens of all targets."""
 
-    headline = "exact"
-
     def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
+        if config.n_best > config.beam_size:
+            raise ConfigError(f"config.n_best must be at most beam_size, {config.beam_size}")
         self.model, self.source, self.target, self.config = model, source, target, config
+        self.headline = "exact" if config.dataset.startswith("dates") else "bleu"
 
     def inputs(self, batch, carry):
         """Source, its lengths, and the target up to the token before each."""

@@ -54,6 +54,8 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
         state, window = restored or (state, empty)
         held = int(state.step) if restored else -1
         metrics = Metrics(workdir, held, config.steps)
+        about = ", ".join(f"{name} {value}" for name, value in experiment.provenance.items())
+        print(f"data: {about}", flush=True)
         log_attempt(workdir, "start", max(held, 0))
         checkpoints = Checkpoints(workdir / "checkpoints")
         attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics, held)

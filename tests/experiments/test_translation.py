@@ -47,6 +47,7 @@ def test_loss_is_the_sum_of_what_the_steps_of_a_search_give(network):
 
 def test_translations_are_in_the_order_of_the_sentences(network):
     task, variables, held_out = network
+    assert task.headline == "exact"
     together = task.translate(variables, held_out)
     assert together == [task.n_best(variables, [text])[0][0][1] for text in held_out.sources]
     assert len(set(together)) > 1
@@ -138,6 +139,7 @@ def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
     assert "tok:13a" in experiment.provenance["BLEU"]
     held_out = experiment.evals["test"]
     assert len(held_out.sources) == len(held_out.references) > 0
+    assert experiment.task.headline == "bleu"
 
 
 def test_more_best_than_open_hypotheses_are_refused():

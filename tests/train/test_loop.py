@@ -1,5 +1,6 @@
 """The loop: order, logs, resume, stopping; on a task that takes a second."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -32,9 +33,13 @@ def assert_same_ending(a, b, experiment, config):
         np.testing.assert_array_equal(x, y)
 
 
-def test_a_run_leaves_its_directory(tmp_path, regression, small_config):
+def test_a_run_says_what_it_reads_and_leaves_its_directory(
+    tmp_path, regression, small_config, capsys
+):
     config = small_config()
-    result = fit(regression(config), config, tmp_path / "run")
+    experiment = dataclasses.replace(regression(config), provenance={"dataset": "x", "rows": 32})
+    result = fit(experiment, config, tmp_path / "run")
+    assert capsys.readouterr().out.startswith("data: dataset x, rows 32\nstep")
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert {
         "config.json",
