@@ -2,7 +2,9 @@
 
 Source: Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014; scores as in
 Wu et al., "Google's Neural Machine Translation System", 2016; groups as in Vijayakumar et al.,
-"Diverse Beam Search", 2016.
+"Diverse Beam Search", 2016; required tokens as in Hokamp and Liu, "Lexically Constrained Decoding
+for Sequence Generation Using Grid Beam Search", 2017, and in Post and Vilar, "Fast Lexically
+Constrained Decoding with Dynamic Beam Allocation for Neural Machine Translation", 2018.
 """
 
 from functools import partial
@@ -13,19 +15,19 @@ import jax.numpy as jnp
 from jax import lax
 
 from nets.beam_step import (
-    Drawn,
     Open,
     Options,
     Pool,
     State,
     Trace,
     advance,
-    join,
+    end_open,
     open_rows,
     take,
 )
-from nets.hypotheses import Normalize, coverage_terms
-from nets.search_problem import Row, Settings, pose
+from nets.constraints import Limits
+from nets.hypotheses import Normalize
+from nets.search_problem import Inputs, Measure, Row, Settings, pose
 
 # Of the smaller batches that the open rows move to. Each is compiled by itself; three of them save
 # a third of the time of 64 rows with ends of all lengths.
@@ -67,6 +69,8 @@ def beam_search(
     no_repeat_ngram: int = 0,
     prefix=None,
     banned=(),
+    required=None,
+    max_lengths=None,
     groups: int = 1,
     diversity: float = 0.0,
     return_attention: bool = False,
@@ -89,6 +93,12 @@ def beam_search(
     min_length: shorter hypotheses may not end. no_repeat_ngram: no n-gram occurs twice; 0 for none.
     prefix: int [B, P], the token forced at each position, -1 where the search is free; it comes
     before all other limits. banned: token ids never drawn, or bool [V] or [B, V].
+    required: token ids that every hypothesis must have, in any order, one given twice at least
+    twice: int [R], or [B, R], -1 where a row needs fewer. The K places are then shared out evenly
+    among the hypotheses that miss none of them, one, two and so on; what one number leaves free
+    goes to the best of all others. Where a prefix leaves too little room, hypotheses have as many
+    of them as it allows; where no_repeat_ngram blocks a missing one for good, there is none.
+    max_lengths: int [B], at most max_length: a limit row by row, as if each were searched alone.
     groups: the beams are searched in this many groups, one after the other, each with its own pool;
     a token that earlier groups chose at this step loses `diversity` of its log p for each time,
     when continuations are compared, not in scores. Two groups may find the same hypothesis.
@@ -98,21 +108,12 @@ def beam_search(
     check_options(beam_size, max_length, n_best, groups, diversity)
     problem = pose(
         step_fn,
-        parameters,
-        carry,
-        bos_id=bos_id,
+        Inputs(parameters, carry, bos_id, memory),
+        Measure(normalize, length_penalty, coverage_penalty, source_valid),
+        Limits(min_length, no_repeat_ngram, prefix, banned, required, max_lengths),
         eos_id=eos_id,
         max_length=max_length,
-        memory=memory,
-        normalize=normalize,
-        length_penalty=length_penalty,
-        coverage_penalty=coverage_penalty,
-        source_valid=source_valid,
         return_attention=return_attention,
-        min_length=min_length,
-        no_repeat_ngram=no_repeat_ngram,
-        prefix=prefix,
-        banned=banned,
     )
     settings = problem.settings._replace(diversity=diversity if groups > 1 else None)
     options = Options(
@@ -138,8 +139,7 @@ def check_options(beam_size: int, max_length: int, n_best: int, groups: int, div
 @partial(jax.jit, static_argnums=(0, 1))
 def search(step_fn, options: Options, settings: Settings, row: Row, start) -> BeamResult:
     """Search in ever smaller batches, to each of which the rows that are still open move on."""
-    carry, bos = start
-    rows = bos.shape[0]
+    rows = start[1].shape[0]
 
     def run(smaller, step, state, row):
         """Search on until no more than `smaller` rows are open."""
@@ -153,7 +153,7 @@ def search(step_fn, options: Options, settings: Settings, row: Row, start) -> Be
     while len(sizes) <= HALVINGS and sizes[-1] >= 2 * FEWEST_ROWS:
         sizes.append(-(-sizes[-1] // 2))
     later = [*sizes[1:], 0]
-    step, state = jnp.zeros((), jnp.int32), initial_state(options, settings, carry, bos)
+    step, state = jnp.zeros((), jnp.int32), initial_state(options, settings, row, start)
     step, state = run(later[0], step, state, row)
     for size, smaller in zip(sizes[1:], later[1:], strict=True):
         chosen = jnp.argsort(~open_rows(state), stable=True)[:size]
@@ -163,13 +163,19 @@ def search(step_fn, options: Options, settings: Settings, row: Row, start) -> Be
     return trace_back(close(options, settings, row, state), state.trace)
 
 
-def initial_state(options: Options, settings: Settings, carry, bos) -> State:
-    """Return one open hypothesis in each group and no finished one."""
+def initial_state(options: Options, settings: Settings, row: Row, start) -> State:
+    """Return one open hypothesis in each group and no finished one; start: (carry, bos [B])."""
+    carry, bos = start
     rows, beams, length = bos.shape[0], options.beam_size, options.max_length
     shape, past = (rows, beams), (rows, length, beams)
     first = jnp.arange(beams) % (beams // options.groups) == 0
     tokens, zeros = jnp.zeros(shape, jnp.int32), jnp.zeros(past)
     covers = settings.scoring.coverage_penalty is not None
+    met = None
+    if row.constraints.required is not None:
+        # what a row needs no token for has been met from the first
+        wanted = row.constraints.required.tokens[:, None]
+        met = jnp.broadcast_to(wanted < 0, (*shape, wanted.shape[-1]))
     return State(
         Open(
             jnp.broadcast_to(bos[:, None], shape),
@@ -179,6 +185,7 @@ def initial_state(options: Options, settings: Settings, carry, bos) -> State:
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,
             jnp.zeros((*shape, options.source)) if covers else None,
+            met,
         ),
         Pool(jnp.full(shape, -jnp.inf), tokens, tokens, tokens, jnp.zeros(shape)),
         Trace(
@@ -192,10 +199,7 @@ def initial_state(options: Options, settings: Settings, carry, bos) -> State:
 
 def close(options: Options, settings: Settings, row: Row, state: State) -> Pool:
     """Return the n best of each row, once what is open after the last step has joined the pools."""
-    old, pool, trace = state
-    terms = coverage_terms(settings.scoring, old.covered, row.source_valid)
-    last = Drawn(trace.parents[:, -1], old.tokens, trace.log_probs[:, -1], old.totals)
-    pool = join(options, settings, pool, last, terms=terms, length=options.max_length)
+    pool = end_open(options, settings, row, state, options.max_length)
     _, best = lax.top_k(pool.scores, options.n_best)
     return take(pool, best)
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from nets.beam_step import Open, expand
-from nets.constraints import restrict
+from nets.constraints import Limits, meet, restrict
 from nets.hypotheses import Normalize, coverage_terms, final_score, upper_bound
-from nets.search_problem import Row, Settings, pose
+from nets.search_problem import Inputs, Measure, Row, Settings, pose
 
 
 class ExactResult(NamedTuple):
@@ -47,12 +47,16 @@ class Children(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """A hypothesis, its log p's, its continuations, and which of them are left, the best last."""
+    """A hypothesis, its log p's, its continuations, and which of them are left, the best last.
+
+    met: bool [1, 1, R], which required tokens it has; None when none is required.
+    """
 
     tokens: list[int]
     log_probs: list[float]
     children: Children
     left: list[int]
+    met: np.ndarray | None
 
 
 def exact_search(
@@ -73,6 +77,7 @@ def exact_search(
     no_repeat_ngram: int = 0,
     prefix=None,
     banned=(),
+    required=None,
 ) -> ExactResult:
     """Search one row for the hypothesis of highest score.
 
@@ -85,37 +90,36 @@ def exact_search(
         raise ValueError(f"max_nodes is {max_nodes}; the model is called at least once")
     settings, row, bos, source = pose(
         step_fn,
-        parameters,
-        carry,
-        bos_id=bos_id,
+        Inputs(parameters, carry, bos_id, memory),
+        Measure(normalize, length_penalty, coverage_penalty, source_valid),
+        Limits(min_length, no_repeat_ngram, prefix, banned, required),
         eos_id=eos_id,
         max_length=max_length,
-        memory=memory,
-        normalize=normalize,
-        length_penalty=length_penalty,
-        coverage_penalty=coverage_penalty,
-        source_valid=source_valid,
         return_attention=False,
-        min_length=min_length,
-        no_repeat_ngram=no_repeat_ngram,
-        prefix=prefix,
-        banned=banned,
     )
     if bos.shape != (1,):
         raise ValueError(f"one row is searched at a time, not {bos.shape[0]}")
+    wanted, none_met = row.constraints.required, None
+    if wanted is not None:
+        required = np.asarray(wanted.tokens)
+        none_met = (required < 0)[:, None]
 
-    def branch(tokens, log_probs, total, carry, covered) -> Branch:
-        """Call the model on a hypothesis."""
+    def branch(path, total, carry, covered, met) -> Branch:
+        """Call the model on a hypothesis; met: what it had met before its last token."""
+        tokens, log_probs = path
+        if met is not None and tokens:
+            met = meet(required, met, np.full((1, 1), tokens[-1]))
         written = np.zeros((1, 1, max_length), np.int32)
         written[0, 0, : len(tokens)] = tokens
         last = jnp.full((1, 1), tokens[-1] if tokens else bos[0])
-        old = Open(last, jnp.full((1, 1), total), carry, jnp.asarray(written), covered)
+        old = Open(last, jnp.full((1, 1), total), carry, jnp.asarray(written), covered, met)
         step = np.int32(len(tokens))
         found = expand_all(step_fn, no_repeat_ngram, settings, row, (step, old))
         found = Children(*jax.device_get(found[:4]), *found[4:])
         order = np.argsort(found.totals, kind="stable")
         going = order[(found.bounds[order] > -np.inf) & (order != eos_id)]
-        return Branch(tokens, log_probs, found, going.tolist() if step + 1 < max_length else [])
+        left = going.tolist() if step + 1 < max_length else []
+        return Branch(tokens, log_probs, found, left, met)
 
     def best_end(one: Branch) -> ExactResult:
         """Return the best hypothesis that ends with the next token."""
@@ -132,10 +136,11 @@ def exact_search(
 
     best = ExactResult(np.zeros(0, np.int32), -np.inf, np.zeros(0, np.float32), True, 0)
     nothing = jnp.zeros((1, 1, source)) if source else None
-    stack = [branch([], [], 0.0, jax.tree.map(lambda leaf: leaf[:, None], carry), nothing)]
+    carry = jax.tree.map(lambda leaf: leaf[:, None], carry)
+    stack = [branch(([], []), 0.0, carry, nothing, none_met)]
     best, nodes = max(best, best_end(stack[0]), key=by_score), 1
     while stack:
-        tokens, log_probs, children, left = stack[-1]
+        tokens, log_probs, children, left, met = stack[-1]
         if not left or children.bounds[left[-1]] <= best.score:
             stack.pop()
             continue
@@ -144,7 +149,8 @@ def exact_search(
         token = left.pop()
         nodes += 1
         path = ([*tokens, token], [*log_probs, children.log_probs[token]])
-        stack.append(branch(*path, children.totals[token], children.carry, children.covered))
+        total, carry, covered = children.totals[token], children.carry, children.covered
+        stack.append(branch(path, total, carry, covered, met))
         best = max(best, best_end(stack[-1]), key=by_score)
     return best._replace(nodes=nodes)
 
@@ -160,7 +166,7 @@ def expand_all(step_fn, no_repeat_ngram: int, settings: Settings, row: Row, loop
     step, old = loop
     logits, carry, attention = expand(step_fn, settings, row, old)
     limits = {"step": step, "eos_id": settings.eos_id, "no_repeat_ngram": no_repeat_ngram}
-    free = restrict(logits, row.constraints, old.written, **limits)
+    free = restrict(logits, row.constraints, (old.written, old.met), **limits)
     values = (free - logits.max() - jnp.log(jnp.exp(logits - logits.max()).sum()))[0, 0]
     log_probs = jnp.where(jnp.isnan(values), -jnp.inf, values)
     totals = old.totals[0, 0] + log_probs

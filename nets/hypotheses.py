@@ -31,7 +31,9 @@ def scoring(normalize: Normalize, length_penalty, coverage_penalty, max_length: 
     whatever follows an open hypothesis of n tokens, its score at its final length m is at most
     S / lp(m), with n < m <= L. As S <= 0, this is largest where lp(m) is:
     score <= S / max over n < m <= L of lp(m), which is reach[n], for lp rising or falling.
-    Each step of this holds for rounded numbers too, since rounding keeps the order.
+    Each step of this holds for rounded numbers too, since rounding keeps the order. In a row with
+    a limit of its own L is that limit. As each lp rises or falls all the way, the largest of
+    lp(n + 1) to lp(L) is the first or the last of them.
     """
     lengths = jnp.arange(max_length + 1, dtype=jnp.float32)
     divisors = {
@@ -61,9 +63,15 @@ def final_score(scoring: Scoring, totals, length, terms):
     return totals / scoring.divisors[length] + terms
 
 
-def upper_bound(scoring: Scoring, totals, length):
-    """Highest score of any continuation of hypotheses open after `length` tokens: see scoring."""
-    return totals / scoring.reach[length]
+def upper_bound(scoring: Scoring, totals, length, limits=None):
+    """Highest score of any continuation of hypotheses open after `length` tokens: see scoring.
+
+    totals: sums of log p, [B, K]. limits: int32 [B], the most tokens of a row; None for L.
+    """
+    if limits is None:
+        return totals / scoring.reach[length]
+    nearest = scoring.divisors[jnp.minimum(length + 1, limits)]
+    return totals / jnp.maximum(nearest, scoring.divisors[limits])[:, None]
 
 
 def check_scoring(normalize: str, length_penalty, coverage_penalty) -> None:

@@ -5,9 +5,27 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nets.constraints import Constraints, make_constraints
+from nets.constraints import Constraints, Limits, make_constraints
 from nets.decoding import take_step
-from nets.hypotheses import Scoring, check_scoring, scoring
+from nets.hypotheses import Normalize, Scoring, check_scoring, scoring
+
+
+class Inputs(NamedTuple):
+    """What a model is called with first."""
+
+    parameters: Any
+    carry: Any
+    bos_id: Any
+    memory: Any
+
+
+class Measure(NamedTuple):
+    """Options of the score, see nets.hypotheses.scoring; source_valid: bool [B, S] or None."""
+
+    normalize: Normalize
+    length_penalty: Any
+    coverage_penalty: Any
+    source_valid: Any
 
 
 class Settings(NamedTuple):
@@ -41,24 +59,20 @@ shapes = jax.jit(take_step, static_argnums=0)  # traced once, where eval_shape w
 
 def pose(
     step_fn,
-    parameters,
-    carry,
+    inputs: Inputs,
+    measure: Measure,
+    limits: Limits,
     *,
-    bos_id,
     eos_id,
-    max_length,
-    memory,
-    normalize,
-    length_penalty,
-    coverage_penalty,
-    source_valid,
-    return_attention,
-    **limits,
+    max_length: int,
+    return_attention: bool,
 ) -> Problem:
-    """Bring the options of a search into arrays; limits: those of nets.constraints.
+    """Bring the options of a search into arrays.
 
     ValueError: options that do not fit one another, the vocabulary or the shapes.
     """
+    parameters, carry, bos_id, memory = inputs
+    normalize, length_penalty, coverage_penalty, source_valid = measure
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; at least 1 token is searched for")
     check_scoring(normalize, length_penalty, coverage_penalty)
@@ -68,7 +82,7 @@ def pose(
     if attention is None and (return_attention or coverage_penalty):
         raise ValueError("coverage_penalty and return_attention need a step_fn with attention")
     source = attention.shape[-1] if return_attention or coverage_penalty else 0
-    constraints = make_constraints(rows, logits.shape[-1], max_length, **limits)
+    constraints = make_constraints(rows, logits.shape[-1], max_length, eos_id, limits)
     if not coverage_penalty:
         coverage_penalty = source_valid = None
     elif source_valid is None:

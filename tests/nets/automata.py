@@ -1,6 +1,7 @@
 """Random automata as models, and the slow searches in numpy that decoding is held to."""
 
 import itertools
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -83,8 +84,15 @@ def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, cove
     return log_probs.sum() / lengths + coverage_penalty * coverage
 
 
-def allowed(tokens, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=()):
-    """Whether each token of a hypothesis may be there."""
+def lacking(tokens, required):
+    """How many required tokens a hypothesis misses; -1 is none."""
+    return (Counter(t for t in required if t >= 0) - Counter(tokens)).total()
+
+
+def allowed(tokens, most, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=(), required=()):
+    """Whether each token of a hypothesis of at most `most` may be there, and all required can."""
+    if lacking(tokens, required) > (0 if tokens[-1] == EOS else most - len(tokens)):
+        return False
     for position, token in enumerate(tokens):
         if position < len(prefix) and prefix[position] >= 0:
             if token != prefix[position]:
@@ -111,8 +119,20 @@ def enumerate_all(vocabulary, max_length):
 def best_of_all(model, state, bos, max_length, limits, **scoring):
     """All allowed hypotheses of some probability, best first: (score, tokens)."""
     every = enumerate_all(model["logits"].shape[2], max_length)
-    found = [(score(model, state, bos, t, **scoring), t) for t in every if allowed(t, **limits)]
-    return sorted(found, reverse=True)
+    every = [tokens for tokens in every if allowed(tokens, max_length, **limits)]
+    return sorted(((score(model, state, bos, t, **scoring), t) for t in every), reverse=True)
+
+
+def share_out(extended, width, required):
+    """The hypotheses that get one of `width` places, of those with each number missing as many."""
+    needed = sum(token >= 0 for token in required)
+    chosen = set()
+    for number in range(needed + 1):
+        alike = [tokens for _, tokens in extended if lacking(tokens, required) == number]
+        chosen.update(alike[: width // (needed + 1) + (number < width % (needed + 1))])
+    rest = [tokens for _, tokens in extended if tokens not in chosen]
+    chosen.update(rest[: width - len(chosen)])
+    return [(value, tokens) for value, tokens in extended if tokens in chosen]
 
 
 def slow_beam_search(
@@ -129,11 +149,13 @@ def slow_beam_search(
                 (walk(model, state, bos, (*tokens, v))[0].sum(), (*tokens, v))
                 for _, tokens in beams[group]
                 for v in range(vocabulary)
-                if allowed((*tokens, v), **limits)
+                if allowed((*tokens, v), max_length, **limits)
             ]
             extended.sort(key=lambda h: h[0] - diversity * counts[h[1][-1]], reverse=True)
-            ended = [t for _, t in extended[:width] if t[-1] == EOS]
-            beams[group] = [h for h in extended if h[1][-1] != EOS][:width]
+            required = limits.get("required", ())
+            ended = [t for _, t in share_out(extended, width, required) if t[-1] == EOS]
+            going = [h for h in extended if h[1][-1] != EOS]
+            beams[group] = share_out(going, width, required)
             for _, tokens in beams[group]:
                 counts[tokens[-1]] += 1
             if length == max_length:
