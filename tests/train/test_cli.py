@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -272,3 +273,24 @@ def test_option_needs_no_bounds():
     Extended(flag=True).check()
     with pytest.raises(ConfigError, match=r"config\.flag must be of type bool, got 1"):
         Extended(flag=1).check()
+
+
+def test_freed_memory_is_kept():
+    code = """
+import resource
+from train.cli import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        bytearray(2**26)[::4096] = b"x" * 2**14  # a byte in each of 16,384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+given_back = faults()
+keep_freed_memory()
+faults()
+print(given_back, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    given_back, kept = map(int, done.stdout.split())
+    assert kept <= given_back / 20
