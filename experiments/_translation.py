@@ -190,8 +190,11 @@ class Translate(Task):
 
     def search(self, variables, batch: Batch, **options) -> BeamResult:
         """Search for the translations of a batch; options as of nets.beam_search."""
-        chosen = {"beam_size": self.config.beam_size} | options
-        return beam_search(**self.problem(variables, batch), **chosen)
+        given = self.problem(variables, batch)
+        # of its own length alone, since what a sentence becomes must not depend on its batch
+        limits = np.minimum(2 * batch["source_lengths"] + 10, given["max_length"])
+        chosen = {"beam_size": self.config.beam_size, "max_lengths": limits} | options
+        return beam_search(**given, **chosen)
 
     def problem(self, variables, batch: Batch) -> dict[str, Any]:
         """What a search is given, but for its own options: the model, the limits, the score."""
@@ -203,7 +206,6 @@ class Translate(Task):
             "memory": memory,
             "bos_id": BEGIN,
             "eos_id": END,
-            # one limit for all shapes: what a sentence becomes must not depend on its batch
             "max_length": 3 * self.config.longest // 2,
             "length_penalty": self.config.length_penalty,
         }

@@ -39,26 +39,38 @@ def small(module, text_file, **changes):
     """Config of a run of two steps, as far as the experiment has these fields."""
     names = {field.name for field in dataclasses.fields(module.Config)}
     values = {name: value for name, value in {**SMALL, **changes}.items() if name in names}
-    if "held_out" in names:
+    if "beam_size" in names:
         values |= {"held_out": 20, "window": 0}
     elif "window" in names:
         values["dataset"] = f"text:{text_file}"
     return module.Config(**values)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=NAMES, scope="module")
 def module(request):
     return importlib.import_module(f"experiments.{request.param}")
 
 
-def test_two_steps_leave_finite_metrics_and_pictures(module, tmp_path, text_file):
+@pytest.fixture(scope="module")
+def two_steps(module, text_file, tmp_path_factory):
+    """Folder and result of a run of two steps."""
+    folder = tmp_path_factory.mktemp("two_steps")
     config = small(module, text_file)
     config.check()
-    result = fit(module.build(config), config, tmp_path)
+    return folder, fit(module.build(config), config, folder)
+
+
+def losses(folder):
+    """Loss of each step of a run."""
+    return [line["train/loss"] for line in read_metrics(folder) if "train/loss" in line]
+
+
+def test_two_steps_leave_finite_metrics_and_pictures(two_steps):
+    folder, result = two_steps
     assert result["headline"] in result["metrics"]
     assert result["curve"] in result["metrics"]
     assert all(np.isfinite(value) for value in result["metrics"].values())
-    pictures = list((tmp_path / "figures").iterdir())
+    pictures = list((folder / "figures").iterdir())
     assert pictures
     for path in pictures:
         assert path.suffix in (".png", ".txt")
@@ -66,16 +78,14 @@ def test_two_steps_leave_finite_metrics_and_pictures(module, tmp_path, text_file
 
 
 @pytest.mark.parametrize("changes", [{"parallel": "pmap"}, {"precision": "bfloat16"}])
-def test_the_other_modes_give_nearly_the_same(module, tmp_path, text_file, changes):
-    losses = []
-    for name, more in (("plain", {}), ("other", changes)):
-        config = small(module, text_file, figures_at=(), **more)
-        fit(module.build(config), config, tmp_path / name)
-        lines = read_metrics(tmp_path / name)
-        losses.append([line["train/loss"] for line in lines if "train/loss" in line])
+def test_the_other_modes_give_nearly_the_same(module, two_steps, tmp_path, text_file, changes):
+    config = small(module, text_file, figures_at=(), **changes)
+    fit(module.build(config), config, tmp_path)
+    plain, found = losses(two_steps[0]), losses(tmp_path)
     tolerance = 1e-5 if "parallel" in changes else 3e-2
-    np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)
-    assert "parallel" in changes or losses[0] != losses[1]
+    np.testing.assert_allclose(found, plain, rtol=tolerance)
+    assert len(found) == 2
+    assert "parallel" in changes or plain != found
 
 
 def test_parameters_stay_float32_in_bfloat16(module, text_file):
