@@ -183,7 +183,7 @@ class Translate(Task):
         """Best translation of each source, in their order."""
 
         def answer(batch):
-            best = np.asarray(self.search(variables, batch).tokens[:, 0])
+            best = np.asarray(self.search(variables, batch, n_best=1).tokens[:, 0])
             return map(self.target.decode, best)
 
         return in_order(batches, len(batches.sources), answer)

@@ -80,9 +80,9 @@ def beam_search(
     At each step the K open hypotheses have K V continuations. Of the K most probable of these,
     those that end go to a pool of the K best finished ones. The K most probable of all others stay
     open, so that a finished hypothesis takes no beam's place. What is open after max_length tokens
-    counts as finished. A row stops when none of its open hypotheses can get a score above the worst
-    of its pool: nets.hypotheses.scoring has the bound. So no row depends on another one, nor the
-    best hypothesis on n_best; beam_size 1 without penalties is the greedy loop.
+    counts as finished. A row stops when none of its open hypotheses can get a score above the
+    n_best-th of its pool: nets.hypotheses.scoring has the bound. So no row depends on another one,
+    nor the best hypothesis on n_best; beam_size 1 without penalties is the greedy loop.
 
     step_fn: see nets.decoding; here N = B K, beam k of row b is b K + k. carry: leaves [B, ...],
     repeated K times, and reordered with the hypotheses. memory: leaves [B, ...], neither repeated

@@ -167,10 +167,12 @@ def draw(options: Options, settings: Settings, row: Row, beams, *, step, logits,
     if covered is not None:
         terms = take(terms, ended.parents)
     pool = join(options, settings, pool, ended, terms=terms, length=step + 1)
-    # a group stops when none of its hypotheses can get into its pool any more
+    # a group stops when none of its hypotheses can be among its n best any more; of several groups
+    # each fills its pool, since what it draws changes what the others do
+    needed = options.n_best if options.groups == 1 else width
     reach = upper_bound(settings.scoring, drawn.totals, step + 1, row.constraints.max_lengths)
     reach = reach.reshape(-1, width)
-    going = reach.max(axis=-1) > pool.scores.reshape(-1, width).min(axis=-1)
+    going = reach.max(axis=-1) > pool.scores.reshape(-1, width)[:, needed - 1]
     going = jnp.repeat(going, width).reshape(drawn.totals.shape)
     return drawn._replace(totals=jnp.where(going, drawn.totals, -jnp.inf)), pool
 

@@ -186,14 +186,33 @@ def test_rows_stop_by_themselves_and_cost_nothing_then():
             np.testing.assert_array_equal(whole, single, err_msg=name)
 
 
-def test_how_many_are_returned_does_not_change_the_first():
-    model, carry = automaton(5, 5), starts(5, 3)
-    options = SMALL | {"normalize": "average"}
+@pytest.mark.parametrize(
+    "more",
+    [{"normalize": "average"}, {"length_penalty": 1.5}, {"groups": 2, "diversity": 1.0}],
+)
+def test_how_many_are_returned_does_not_change_the_first(more):
+    model, carry = automaton(5, 5), starts(5, 30)
+    options = SMALL | {"beam_size": 4} | more
     every = beam_search(plain, model, carry, **options)
-    best = beam_search(plain, model, carry, **options, n_best=1)
-    for all_of, first in zip(every[:4], best[:4], strict=True):
-        np.testing.assert_array_equal(all_of[:, :1], first)
-    assert best.attention is None
+    for count in (1, 2):
+        best = beam_search(plain, model, carry, **options, n_best=count)
+        for all_of, first in zip(every[:4], best[:4], strict=True):
+            np.testing.assert_array_equal(all_of[:, :count], first)
+        assert best.attention is None
+
+
+def test_a_search_for_one_hypothesis_stops_once_it_is_proven():
+    model, carry = automaton(3, 5, 0.3), starts(3, 1)
+    model["logits"][..., EOS] = -20.0
+    options = {"bos_id": 1, "eos_id": EOS, "max_length": 12, "beam_size": 3}
+    steps = {}
+    for count in (1, 3):
+        calls = []
+        ends = jnp.zeros(1, jnp.int32)  # the end comes first, and its probability is nearly 1
+        beam_search(counted(calls), model, carry, memory=ends, **options, n_best=count)
+        jax.effects_barrier()
+        steps[count] = len(calls)
+    assert steps[1] == 1 < steps[3]
 
 
 COVERING = SMALL | {"coverage_penalty": 0.7, "return_attention": True}
