@@ -20,7 +20,8 @@ MISSING = "not measured"
 def make_table(folder: Path) -> str:
     """Markdown table of `folder`/systems.toml filled from `folder`/results/*.json.
 
-    A system that is an identity names the tests that hold it, in place of results.
+    A system that is an identity names the tests that hold it, in place of results, and one that is
+    looked at names its picture.
 
     Raises ValueError when a result belongs to no system.
     """
@@ -36,7 +37,8 @@ def make_table(folder: Path) -> str:
         made = [name for name in system.get("results", []) if name in paths]
         if not made:
             held = ", ".join(f"`{name}`" for name in system.get("tests", []))
-            rows.append((*first, f"tests: {held}" if held else MISSING, "", ""))
+            shown = f"[picture]({system['picture']})" if "picture" in system else MISSING
+            rows.append((*first, f"tests: {held}" if held else shown, "", ""))
         for name in made:
             result = json.loads(paths[name].read_text(encoding="utf-8"))
             for cells in result_cells(result, system["show"]):

@@ -47,6 +47,7 @@ def test_results_name_seeds_versions_commit_and_machine_but_no_folder():
         assert str(Path.home()) not in text
         assert str(ROOT) not in text
         assert "workdir=/" not in text
+        assert ":/" not in result["command"] + str(result["config"].get("dataset"))
 
 
 @pytest.fixture
@@ -74,6 +75,14 @@ def test_identity_is_held_by_tests_that_there_are(folder):
     named = tomllib.loads((FOLDER / "systems.toml").read_text(encoding="utf-8"))["system"]
     for system in named:
         assert all((ROOT / name).is_file() for name in system.get("tests", []))
+        assert "picture" not in system or (FOLDER / system["picture"]).is_file()
+
+
+def test_what_is_looked_at_is_a_link(folder):
+    systems = folder / "systems.toml"
+    systems.write_text(systems.read_text() + 'picture = "../docs/b.png"\n')
+    row = table.make_table(folder).splitlines()[3]
+    assert row == "| B | second | - | [picture](../docs/b.png) |  |  |"
 
 
 def test_group_of_a_result_is_a_row_with_its_interval(folder):
