@@ -3,11 +3,12 @@
     python -m bench.beam_sizes --runs runs/en_de --save=experiments/results/nmt_beam_sizes.json
 
 A search error is a test sentence for which a hypothesis of a higher score is known than the one
-that was found. Known are the best of all sizes here; and of the first sentences, as many as
---exact says, the best there is by nets.exact_search, where that can prove it within --nodes calls
-of the model: "proven" is their share, "error_of_proven" the share of search errors among them.
-"length" is that of all translations over that of all references. Seconds are those of the search
-for all sentences, after a first one that compiles.
+that was found: the best one of all sizes here. The first sentences, as many as --exact says, are
+searched once more, without a length penalty: there nets.exact_search finds the most probable
+hypothesis of all. "proven" is the share of them for which it can prove it within --nodes calls of
+the model, "error_of_proven" the share of search errors among these. "length" is that of all
+translations over that of all references. Seconds are those of the search for all sentences, after a
+first one that compiles.
 """
 
 import argparse
@@ -33,29 +34,25 @@ from train.rundir import read_json
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less
 
 
-def searched(task, variables, held_out, size: int) -> tuple[np.ndarray, list[str], float]:
-    """Best score and translation of each sentence, and the seconds it took."""
+def searched(task, variables, batches, count: int, **options) -> tuple[np.ndarray, list[str]]:
+    """Best score and translation of each of `count` sentences in batches."""
 
     def answer(batch):
-        found = task.search(variables, batch, beam_size=size, n_best=1)
+        found = task.search(variables, batch, n_best=1, **options)
         texts = map(task.target.decode, np.asarray(found.tokens[:, 0]))
         return zip(found.scores[:, 0].tolist(), texts, strict=True)
 
-    for batch in {batch["source"].shape: batch for batch in held_out}.values():
-        jax.block_until_ready(task.search(variables, batch, beam_size=size, n_best=1))
-    began = time.perf_counter()
-    found = in_order(held_out, len(held_out.sources), answer)
-    seconds = time.perf_counter() - began
-    scores, texts = zip(*found, strict=True)
-    return np.array(scores), list(texts), seconds
+    scores, texts = zip(*in_order(batches, count, answer), strict=True)
+    return np.array(scores), list(texts)
 
 
-def best_there_is(task, variables, sentences: list[str], nodes: int) -> np.ndarray:
-    """Highest score of each sentence, NaN where it was not proven."""
+def most_probable(task, variables, sentences: list[str], nodes: int) -> np.ndarray:
+    """Log p of the most probable translation of each sentence, NaN where it was not proven."""
     found = []
     for ids in tqdm(task.source.encode(sentences), unit="sentence", disable=None):
         batch = {"source": np.array([[*ids, END]]), "source_lengths": np.array([len(ids) + 1])}
-        best = exact_search(**task.problem(variables, batch), max_nodes=nodes)
+        problem = task.problem(variables, batch) | {"length_penalty": 0.0}
+        best = exact_search(**problem, max_nodes=nodes)
         found.append(best.score if best.optimal else np.nan)
     return np.array(found)
 
@@ -65,30 +62,37 @@ def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]
     words = ["beam_sizes", f"--workdir={folder}", "--mode=beams"]
     config, *_ = parse(nmt.Config, ("train", "beams"), words)
     experiment, predict = load_run(nmt.build, config, folder)
-    task, held_out = experiment.task, experiment.evals["test"]
-    found = {}
+    task, held_out, variables = experiment.task, experiment.evals["test"], predict.variables
+    first = held_out.sources[:exact]
+    best = most_probable(task, variables, first, nodes)
+    proven = np.isfinite(best)
+    found, seconds, missed = {}, {}, {}
     for size in tqdm(sizes, unit="size", disable=None):
-        found[size] = searched(task, predict.variables, held_out, size)
-    known = np.max([scores for scores, *_ in found.values()], axis=0)
-    proven = best_there_is(task, predict.variables, held_out.sources[:exact], nodes)
-    known[: len(proven)] = np.fmax(known[: len(proven)], proven)
+        for batch in {batch["source"].shape: batch for batch in held_out}.values():
+            jax.block_until_ready(task.search(variables, batch, n_best=1, beam_size=size))
+        began = time.perf_counter()
+        found[size] = searched(task, variables, held_out, len(held_out.sources), beam_size=size)
+        seconds[size] = time.perf_counter() - began
+        options = {"beam_size": size, "length_penalty": 0.0}
+        log_p, _ = searched(task, variables, task.buckets(first), len(first), **options)
+        missed[size] = (log_p < best - CLOSE)[proven]
+    known = np.max([scores for scores, _ in found.values()], axis=0)
     settings = read_json(folder / "config.json")
     runs = []
-    for size, (scores, texts, seconds) in found.items():
+    for size, (scores, texts) in found.items():
         references = [list(held_out.references)]
         bleu = BLEU().corpus_score(texts, references)
-        missed = scores < known - CLOSE
         values = {
             "bleu": bleu.score,
             "chrf": CHRF().corpus_score(texts, references).score,
             "length": bleu.sys_len / bleu.ref_len,
-            "search_error": float(missed.mean()),
-            "proven": float(np.isfinite(proven).mean()),
-            "error_of_proven": float(missed[: len(proven)][np.isfinite(proven)].mean()),
+            "search_error": float((scores < known - CLOSE).mean()),
+            "proven": float(proven.mean()),
+            "error_of_proven": float(missed[size].mean()),
         }
-        result = {"metrics": {f"test/{name}": value for name, value in values.items()}}
-        own = {**settings, "beam_size": size}
-        runs.append(Run(folder, own, {**result, "seconds": seconds}, []))
+        metrics = {f"test/{name}": value for name, value in values.items()}
+        result = {"metrics": metrics, "seconds": seconds[size]}
+        runs.append(Run(folder, {**settings, "beam_size": size}, result, []))
     return runs
 
 

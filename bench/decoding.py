@@ -29,6 +29,7 @@ import numpy as np
 from bench.tables import arguments, publish
 from nets.beam_search import beam_search
 from nets.seq2seq import Decoder, Encoder, Seq2Seq
+from train.cli import keep_freed_memory
 
 BATCH, BEAMS, SYMBOLS, HIDDEN, LONGEST = 64, 5, 6000, 320, 60
 BEGIN, END, ALPHA = 2, 3, 1.0
@@ -178,6 +179,7 @@ def pytorch(source, lengths) -> Callable[[], float] | None:
 def main() -> None:
     """Print the table, and write it where --save says."""
     given = arguments(__doc__).parse_args()
+    keep_freed_memory()  # as every experiment; it serves PyTorch as well
     variables, source, lengths = drawn(0)
     traced = []
 

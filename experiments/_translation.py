@@ -194,7 +194,7 @@ class Translate(Task):
         # of its own length alone, since what a sentence becomes must not depend on its batch
         limits = np.minimum(2 * batch["source_lengths"] + 10, given["max_length"])
         chosen = {"beam_size": self.config.beam_size, "max_lengths": limits} | options
-        return beam_search(**given, **chosen)
+        return beam_search(**(given | chosen))
 
     def problem(self, variables, batch: Batch) -> dict[str, Any]:
         """What a search is given, but for its own options: the model, the limits, the score."""
