@@ -73,23 +73,38 @@ def draw(points, shares, number, phrases: Sequence[str]) -> Figure:
     """Phrases in the plane of their first two components, a colour a group."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     axis = figure.subplots()
-    for point, group, phrase in zip(points, number, phrases, strict=True):
-        axis.plot(*point, "o", color=f"C{group}")
-        right = point[0] > 0  # the text goes to where there is room
+    middle, width = points[:, 0].mean(), np.ptp(points[:, 0])
+    right = points[:, 0] > middle  # the text goes to where there is room
+    heights, gap = np.zeros(len(points)), np.ptp(points[:, 1]) / 35
+    for side in (right, ~right):
+        heights[side] = apart(points[side, 1], gap)
+    for i, (x, y) in enumerate(points):
+        axis.plot(x, y, "o", color=f"C{number[i]}")
         axis.annotate(
-            phrase,
-            point,
-            xytext=(-6 if right else 6, 3),
-            textcoords="offset points",
-            ha="right" if right else "left",
+            phrases[i],
+            (x, y),
+            (x - 0.04 * width if right[i] else x + 0.04 * width, heights[i]),
+            ha="right" if right[i] else "left",
+            va="center",
             fontsize=8,
-            color=f"C{group}",
+            color=f"C{number[i]}",
+            arrowprops={"arrowstyle": "-", "alpha": 0.4, "relpos": (float(right[i]), 0.5)},
         )
+    axis.set_ylim(points[:, 1].min() - 2 * gap, max(points[:, 1].max(), heights.max()) + 2 * gap)
     axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
     axis.set_ylabel(f"second, {shares[1]:.0%}")
     axis.set_title("the encoder's last state after each phrase")
     axis.grid(alpha=0.3)
     return figure
+
+
+def apart(heights, gap: float) -> np.ndarray:
+    """Heights [N] in the same order, each at least `gap` above the one below it."""
+    order = np.argsort(heights, kind="stable")
+    steps = gap * np.arange(len(heights))
+    out = np.empty(len(heights))
+    out[order] = np.maximum.accumulate(heights[order] - steps) + steps
+    return out
 
 
 def decoded(lines: Iterable[bytes]) -> Iterator[str]:

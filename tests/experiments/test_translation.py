@@ -121,6 +121,11 @@ def test_principal_components_are_the_axes_of_most_variance():
     assert (points[np.abs(points).argmax(axis=0), [0, 1]] > 0).all()
 
 
+def test_labels_keep_their_order_and_a_distance():
+    found = _modes.apart(np.array([2.0, 0.0, 0.1, 5.0, 0.1]), 1.0)
+    np.testing.assert_allclose(found, [3.0, 0.0, 1.0, 5.0, 2.0])
+
+
 def test_input_that_is_no_text_is_one_line(network):
     with pytest.raises(DataError, match="line 2 of the input is not UTF-8"):
         list(_modes.decoded([b"a\n", b"\xff\n"]))
