@@ -25,7 +25,8 @@ from tqdm import tqdm
 from bench.tables import markdown
 from data.subwords import END
 from experiments import nmt
-from experiments._report import Run, group_runs, mean_seconds, summary
+from experiments._report import summary
+from experiments._runs import Run, group_runs, mean_seconds
 from experiments._translation import in_order
 from nets.exact_search import exact_search
 from train.cli import load_run, parse
@@ -115,7 +116,7 @@ def main() -> None:
         {
             "beam_size": str(group.runs[0].config["beam_size"]),
             **{name: f"{np.mean(group.values(name)):.4f}" for name in group.results[0]["metrics"]},
-            "seconds": mean_seconds(group.results),
+            "seconds": f"{mean_seconds(group.results):.0f}",
         }
         for group in groups
     ]

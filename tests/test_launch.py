@@ -1,4 +1,4 @@
-"""launch.py: grammar, names, resuming, failures, stopping."""
+"""launch.py: what it refuses, resuming, failures, stopping, the report."""
 
 import json
 import os
@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 import launch
+from jobs.record import add_runs
+from jobs.run import make_runs
+from jobs.sweep import expand
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = [
@@ -25,46 +28,12 @@ SMALL = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("cell=rnn,gru,lstm", ("cell", ["rnn", "gru", "lstm"])),
-        ("seed=0..3", ("seed", ["0", "1", "2", "3"])),
-        ("seed=-1..0", ("seed", ["-1", "0"])),
-        ("widths=[(3,4),(5,6)]", ("widths", ["(3, 4)", "(5, 6)"])),
-        ("rate=1e-3", ("rate", ["1e-3"])),
-        ("dataset=text:/a/b.txt", ("dataset", ["text:/a/b.txt"])),
-    ],
-)
-def test_axis_grammar(text, expected):
-    assert launch.parse_axis(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["cell", "cell=", "=a", "a b=c", "seed=3..1", "w=[1,", "w=[f()]", "w=[]", "w=[{[]:1}]"]
-)
-def test_bad_axes_are_refused(text):
-    with pytest.raises(launch.UsageError, match="--sweep="):
-        launch.parse_axis(text)
-
-
-def test_jobs_are_the_product_with_names_from_the_overrides(tmp_path):
-    jobs = launch.make_jobs(
-        "char_lm", tmp_path, ["cell=rnn,gru", "seed=0..2"], ["--config.steps=9"]
-    )
-    assert [job.name for job in jobs][:2] == ["cell=rnn,seed=0", "cell=rnn,seed=1"]
-    assert len({job.workdir for job in jobs}) == 6
-    assert jobs[-1].command[-3:] == ["--config.steps=9", "--config.cell=gru", "--config.seed=2"]
-    only = launch.make_jobs("char_lm", tmp_path, ["dataset=text:/a b"], [])
-    assert "/" not in only[0].name
-    assert launch.make_jobs("lenet5", tmp_path, [], [])[0].name == "run"
-
-
 def test_own_command_names_no_folder_of_this_machine():
-    words = ["launch.py", "--workdir=/some/where/rates", "--config.data_dir=/some/where"]
+    words = ["launch.py", "--workdir=", "--config.data_dir=/some/where", "--sweep_file=/a/b/c"]
     for folder in ("/some/where/rates", "rates/", "runs/rates"):
         words[1] = f"--workdir={folder}"
-        assert launch.own_command(words) == "python launch.py --workdir=runs/rates"
+        own = launch.own_command(words)
+        assert own == "python launch.py --workdir=runs/rates --sweep_file=c"
 
 
 @pytest.mark.parametrize(
@@ -83,16 +52,21 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=lenet5", "--workdir=x", "--sweep=seed=0,0"], "same folder: seed=0"),
         (["--experiment=lenet5", "--workdir=x", "--sweep=a=1", "--sweep=a=2"], "same setting"),
         (["--experiment=lenet5", "--workdir=x", f"--sweep=a={'x' * 300}"], "too long"),
+        (["--experiment=lenet5", "--workdir=x", "--zip=a=1,2", "--zip=b=1"], "a has 2, b has 1"),
+        (["--experiment=lenet5", "--workdir=x", "--sweep_file=none"], "--sweep_file=none: "),
         (["--experiment=lenet5", "--workdir=x", "--result=a/b"], "--result=a/b must be a name"),
+        (["--status", "--workdir=/proc/none"], "there is no run in /proc/none"),
+        (["--status"], "--workdir=DIR is needed"),
         (["--experiment=lenet5", "--workdir=/proc/none/x"], "cannot write to workdir"),
     ],
 )
-def test_bad_command_lines_are_refused_in_one_line(command, words, part):
-    done = command("launch.py", *words)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert part in done.stderr
+def test_bad_command_lines_are_refused_in_one_line(capsys, monkeypatch, words, part):
+    monkeypatch.setattr(launch, "check_runs", lambda _, runs: [1] * len(runs))
+    assert launch.command_line(["launch.py", *words]) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert part in stderr
 
 
 def test_print_backend_starts_nothing(command, tmp_path):
@@ -143,32 +117,86 @@ def test_sweep_ends_with_a_report_and_is_not_repeated(command, tmp_path, text_fi
 
 
 def test_one_bad_run_does_not_stop_the_others(command, tmp_path, text_file):
-    words = [f"--workdir={tmp_path / 's'}", f"--config.dataset=text:{text_file}", *SMALL]
-    done = command("launch.py", "--experiment=char_lm", *words, "--sweep=cell=rnm,gru")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: cell=rnm: exit 2: error: config.cell must be one of")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "s" / "cell=rnm.log").exists()
-    assert "cell=gru: finished" in done.stdout
-    assert "95 %" in done.stdout
-
-
-def test_setting_that_no_run_takes_leaves_nothing_behind(command, tmp_path):
-    words = [f"--workdir={tmp_path / 's'}", "--config.sed=4", "--sweep=seed=0..1"]
+    words = [f"--workdir={tmp_path / 's'}", f"--sweep=dataset=text:/none,text:{text_file}", *SMALL]
     done = command("launch.py", "--experiment=char_lm", *words)
     assert done.returncode == 2
-    assert [line.split(": ")[1] for line in done.stderr.splitlines()] == ["seed=0", "seed=1"]
-    assert "did you mean seed?" in done.stderr
+    first, second = done.stderr.splitlines()
+    assert first.startswith("error: dataset=text_none: exit 2, the end of ")
+    assert second.startswith("  error: ")
+    assert "/none" in second
+    assert ": finished\n" in done.stdout
+    assert "95 %" in done.stdout
+    states = command("launch.py", "--status", words[0]).stdout.splitlines()
+    assert states[0].split()[:5] == ["dataset=text_none", "failed", "0", "of", "4"]
+    assert states[0].endswith(second.strip())
+    assert states[2] == "2 runs: 1 done, 1 failed; step 4 of 8"
+
+
+def test_setting_that_a_run_refuses_is_found_before_anything_starts(command, tmp_path):
+    words = [f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1", "--sweep=cell=gru,rnm"]
+    done = command("launch.py", "--experiment=char_lm", *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: seed=0,cell=rnm: config.cell must be one of ")
+    assert "(did you mean rnn?)\n" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "s").exists()
+
+
+def test_folder_of_another_experiment_is_refused_without_a_check(tmp_path, capsys):
+    runs = make_runs("lenet5", tmp_path, [], expand(["seed=0..1"]))
+    add_runs(tmp_path, "lenet5", runs, [7, 7])
+    words = ["launch.py", f"--workdir={tmp_path}"]
+    assert launch.command_line([*words, "--experiment=char_lm"]) == 2
+    assert "holds runs of lenet5: give another" in capsys.readouterr().err
+    assert launch.command_line([*words, "--status"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 runs: 2 waiting; step 0 of 14"
+
+
+def test_report_alone_gets_the_flags_that_are_its_own(tmp_path, monkeypatch):
+    given = []
+
+    def fake_run(words, **_):
+        given.extend(words)
+        return subprocess.CompletedProcess(words, 2)
+
+    monkeypatch.setattr(launch.subprocess, "run", fake_run)
+    words = [
+        "launch.py",
+        "--report",
+        "--workdir=s",
+        "--metric=test/accuracy",
+        "--baseline=cell=gru",
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert launch.main(words) == 2
+    assert given[1:] == [
+        "-m",
+        "experiments._report",
+        f"--workdir={tmp_path / 's'}",
+        "--baseline=cell=gru",
+        "--metric=test/accuracy",
+    ]
+
+
+def test_ctrl_c_during_the_check_is_one_line(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "check_runs", interrupted)
+    words = ["launch.py", "--experiment=lenet5", f"--workdir={tmp_path / 's'}"]
+    assert launch.command_line(words) == 75
+    assert capsys.readouterr().err == "error: stopped; the same command goes on\n"
     assert not (tmp_path / "s").exists()
 
 
 def test_result_of_a_folder_with_other_runs_is_refused(tmp_path):
     (tmp_path / "seed=7").mkdir()
     (tmp_path / "seed=7" / "config.json").write_text("{}")
-    jobs = launch.make_jobs("lenet5", tmp_path, ["seed=0..1"], [])
+    runs = make_runs("lenet5", tmp_path, [], expand(["seed=0..1"]))
     with pytest.raises(launch.UsageError, match="seed=7 is a run of another sweep"):
-        launch.check_result("name", jobs)
-    launch.check_result("name", [*jobs, *launch.make_jobs("lenet5", tmp_path, ["seed=7"], [])])
+        launch.check_result("name", runs)
+    all_runs = make_runs("lenet5", tmp_path, [], expand(["seed=0..1"]) + expand(["seed=7"]))
+    launch.check_result("name", all_runs)
 
 
 def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file):

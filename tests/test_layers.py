@@ -13,9 +13,10 @@ MAY_IMPORT = {
     "train": {"train"},
     "data": {"data"},
     "experiments": {"nets", "train", "data", "experiments"},
-    "launch.py": set(),
+    "jobs": {"jobs"},
+    "launch.py": {"jobs"},
 }
-OF_LAUNCH = sys.stdlib_module_names | {"absl", "tqdm"}
+OF_LAUNCH = sys.stdlib_module_names | {"absl", "tqdm", "jobs"}
 
 
 def sources(folder):
@@ -36,7 +37,7 @@ def imports(path):
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_layers_do_not_import_one_another(folder):
-    layers = {"nets", "train", "data", "experiments", "launch", "tests", "bench"}
+    layers = {"nets", "train", "data", "experiments", "jobs", "launch", "tests", "bench"}
     for path in sources(folder):
         found = {name.split(".")[0] for name in imports(path)} & layers
         assert found <= MAY_IMPORT[folder], f"{path} imports {found}"
@@ -45,10 +46,11 @@ def test_layers_do_not_import_one_another(folder):
 def test_data_does_not_import_flax_and_launch_imports_only_what_starts_jobs():
     for path in sources("data"):
         assert not {name.split(".")[0] for name in imports(path)} & {"flax", "jax", "optax"}, path
-    assert {name.split(".")[0] for name in imports(ROOT / "launch.py")} <= OF_LAUNCH
+    for path in (*sources("jobs"), *sources("launch.py")):
+        assert {name.split(".")[0] for name in imports(path)} <= OF_LAUNCH, path
 
 
-@pytest.mark.parametrize("folder", ["nets", "train", "data", "experiments"])
+@pytest.mark.parametrize("folder", ["nets", "train", "data", "experiments", "jobs"])
 def test_there_is_no_circle_of_imports(folder):
     names = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(folder)

@@ -1,11 +1,17 @@
 """The report: groups, intervals, unfinished runs, what is saved."""
 
+import csv
 import json
 
-import numpy as np
 import pytest
 
 from experiments import _report as report
+
+
+def table_of(folder, **options):
+    """Cells of the report's CSV, the header first."""
+    table, _ = report.report(folder, form="csv", **options)
+    return list(csv.reader(table.splitlines()))
 
 
 def make_run(folder, name, seed, value=None, step=20, **settings):
@@ -27,6 +33,7 @@ def make_run(folder, name, seed, value=None, step=20, **settings):
             "curve": "val/loss",
             "objective": "val/loss",
             "metrics": {"test/loss": value, "val/loss": value},
+            "best_step": 10 * seed,
             "seconds": 10.0,
         }
         (path / "result.json").write_text(json.dumps(result))
@@ -41,14 +48,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_interval_is_students():
-    mean, half = report.mean_interval([1.0, 2.0, 4.5])
-    assert mean == 2.5
-    # t(0.975, 2) = 4.302653, standard deviation of the three 1.8027756
-    assert half == pytest.approx(4.302653 * 1.8027756 / np.sqrt(3), rel=1e-6)
-    assert report.mean_interval([3.0]) == (3.0, None)
-
-
 def test_runs_are_grouped_by_what_varies_but_the_seed(folder):
     groups = report.group_runs(report.load_runs(folder))
     assert [(group.label, len(group.runs)) for group in groups] == [
@@ -57,28 +56,21 @@ def test_runs_are_grouped_by_what_varies_but_the_seed(folder):
     ]
 
 
-def test_runs_are_in_the_order_of_their_numbers(tmp_path):
-    for lag in (100, 20, 3):
+@pytest.mark.parametrize("values", [[3, 20, 100], [1e-05, 0.001, 0.01, 0.1]])
+def test_runs_are_in_the_order_of_their_numbers(tmp_path, values):
+    for lag in reversed(values):
         make_run(tmp_path, f"lag={lag},seed=0", 0, 1.0, lag=lag)
-    assert [run.config["lag"] for run in report.load_runs(tmp_path)] == [3, 20, 100]
+    assert [run.config["lag"] for run in report.load_runs(tmp_path)] == values
 
 
 def test_report_aligns_and_shows_the_unfinished_without_averaging_it(folder):
-    text = report.report(folder)
+    text, aside = report.report(folder)
+    assert aside == ""
     rows = [line for line in text.splitlines() if line.startswith(("rnn", "gru", "cell"))]
-    assert rows[0].split() == [
-        "cell",
-        "test/loss",
-        "95",
-        "%",
-        "interval",
-        "n",
-        "seconds",
-        "a",
-        "run",
-    ]
-    assert rows[1].split() == ["rnn", "2.5000", "+-", "4.4783", "3", "10"]
-    assert rows[2].split() == ["gru", "0.5000", "-", "1", "10"]
+    header = "cell test/loss 95 % interval n best step seconds a run"
+    assert rows[0].split() == header.split()
+    assert rows[1].split() == ["rnn", "2.5000", "+-", "4.4783", "3", "0,", "10,", "20", "10"]
+    assert rows[2].split() == ["gru", "0.5000", "-", "1", "0", "10"]
     assert len({row.rindex("10") for row in rows[1:]}) == 1
     assert f"not finished: {folder / 'b1'}, step 10 of 20" in text
     assert "text of b0" in text
@@ -106,7 +98,7 @@ def test_saved_result_holds_every_figure_and_no_folder(folder, tmp_path):
 
 
 def test_folder_of_a_single_run_is_reported(folder):
-    assert "1.0000" in report.report(folder / "a0")
+    assert "1.0000" in report.report(folder / "a0")[0]
 
 
 def test_nothing_to_report_is_one_line(tmp_path, capsys):
@@ -130,5 +122,91 @@ def test_runs_of_several_experiments_are_refused(folder):
 def test_unknown_time_is_not_averaged(folder):
     result = json.loads((folder / "a0" / "result.json").read_text())
     (folder / "a0" / "result.json").write_text(json.dumps({**result, "seconds": None}))
-    row = next(line for line in report.report(folder).splitlines() if line.startswith("rnn"))
-    assert row.split()[-2:] == ["3", "-"]
+    assert [row[-1] for row in table_of(folder)] == ["seconds a run", "", "10.0"]
+
+
+def test_baseline_is_compared_on_the_seeds_that_both_have_finished(folder):
+    make_run(folder, "c1", 1, 1.5, cell="lstm")
+    make_run(folder, "c2", 2, 5.0, cell="lstm")
+    make_run(folder, "d7", 7, 5.0, cell="mut")
+    header, rnn, gru, lstm, mut = table_of(folder, baseline="cell=rnn")
+    assert header[5:8] == ["minus cell=rnn", "its 95 % interval", "pairs"]
+    assert rnn[5:8] == ["", "", ""]
+    assert gru[5:8] == ["-0.5", "", "1"]
+    # differences -0.5 and 0.5: standard deviation sqrt(0.5), t(0.975, 1) = 12.7062
+    assert [float(lstm[5]), lstm[7]] == [0.0, "2"]
+    assert float(lstm[6]) == pytest.approx(12.7062 * 0.5, rel=1e-5)
+    assert mut[5:8] == ["", "", "0"]
+
+
+def test_baseline_is_found_by_any_settings_that_fit_one_configuration(tmp_path):
+    for rate in (0.001, 0.01):
+        for i, widths in enumerate(([1, 2], [3])):
+            settings = {"rate": rate, "widths": widths, "tied": True, "cell": "a,b"}
+            make_run(tmp_path, f"{rate}-{i}", 0, 1.0, **settings)
+    groups = report.group_runs(report.load_runs(tmp_path))
+    for text in (
+        "rate=1e-3,widths=[1,2]",
+        "rate=0.001, widths=[1, 2]",
+        "widths=[1, 2],tied=true,cell=a,b,rate=0.001,steps=20",
+    ):
+        assert report.find_baseline(text, groups) is groups[0], text
+    for text, count, near in (
+        ("rate=0.001,widths=[4]", 0, "rate=0.001,widths=[3]"),
+        ("rate=1e-2", 2, "rate=0.01,widths="),
+        ("0.01", 0, "rate=0.01,widths=[3]"),
+        ("seed=0", 0, ""),
+    ):
+        with pytest.raises(ValueError, match=f"picks {count} of 4 ") as error:
+            report.find_baseline(text, groups)
+        assert f"(did you mean {near}" in str(error.value)
+    with pytest.raises(ValueError, match="one configuration alone"):
+        report.find_baseline("tied=true", groups[:1])
+
+
+def test_other_metric_has_its_own_table_and_curve(folder):
+    for path in folder.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        result["metrics"]["train/nats"] = 7.0
+        path.write_text(json.dumps(result))
+    assert [row[1] for row in table_of(folder, metric="train/nats")] == ["train/nats", "7.0", "7.0"]
+    results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
+    assert report.find_metric("", results) == "test/loss"
+    near = r"--metric=tst/loss is not measured by these runs \(did you mean test/loss\?\)"
+    with pytest.raises(ValueError, match=near):
+        report.find_metric("tst/loss", results)
+
+
+def test_copy_of_a_run_does_not_count_as_a_second_seed(folder):
+    make_run(folder, "a1 copy", 1, 2.0, cell="rnn")
+    with pytest.raises(ValueError, match=r"a1 and .*a1 copy have the same settings and seed"):
+        report.report(folder)
+
+
+def test_other_forms_print_the_table_alone_and_the_rest_aside(folder, capsys):
+    report.main(["report", f"--workdir={folder}", "--format=markdown", "--baseline=cell=gru"])
+    said = capsys.readouterr()
+    assert [line[0] for line in said.out.splitlines()] == ["|"] * 4
+    assert f"not finished: {folder / 'b1'}, step 10 of 20\n" in said.err
+    assert f"by settings: {folder / 'setting-cell.png'}\n" in said.err
+    assert (folder / "setting-cell.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("--baseline=cell=gruu", "did you mean cell=gru?"),
+        ("--metric=tst/loss", "did you mean test/loss?"),
+        ("--format=tex", "<text|csv|markdown|latex>"),
+        ("hidden=64", "flags begin with --, got 'hidden=64'"),
+    ],
+)
+def test_wrong_word_is_one_line_and_draws_nothing(folder, capsys, word, part):
+    with pytest.raises(SystemExit) as stop:
+        report.main(["report", f"--workdir={folder}", word])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert part in error
+    assert not list(folder.glob("*.png"))

@@ -1,0 +1,172 @@
+"""Run directories read and grouped, and the statistics of a group."""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit  # the inverse of Student's t; scipy.stats loads slowly
+
+from train.metrics import read_metrics
+from train.rundir import read_json
+
+NOT_SETTINGS = ("seed", "data_dir")  # runs that differ in these alone are of one group
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run directory says; `result` is None until the run is finished."""
+
+    path: Path
+    config: dict[str, Any]
+    result: dict[str, Any] | None
+    lines: list[dict[str, float]]
+
+    @property
+    def step(self) -> int:
+        """Last step that metrics.jsonl knows."""
+        return int(self.lines[-1]["step"]) if self.lines else 0
+
+    def curve(self, metric: str) -> dict[int, float]:
+        """Value of the metric at each step that measured it."""
+        return {int(line["step"]): line[metric] for line in self.lines if metric in line}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone, and those of them that are finished."""
+
+    settings: dict[str, Any]
+    runs: list[Run]
+
+    @property
+    def label(self) -> str:
+        """Settings in one line."""
+        return ", ".join(f"{k}={v}" for k, v in self.settings.items()) or "all runs"
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Results of the finished runs."""
+        return [run.result for run in self.runs if run.result]
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """The metric at the end of every finished run that measured it, by the run's seed."""
+        return {
+            run.config["seed"]: run.result["metrics"][metric]
+            for run in self.runs
+            if run.result and metric in run.result["metrics"]
+        }
+
+    def values(self, metric: str) -> list[float]:
+        """The metric at the end of every finished run that measured it."""
+        return [r["metrics"][metric] for r in self.results if metric in r["metrics"]]
+
+
+def load_runs(folder: Path) -> list[Run]:
+    """Runs in a folder or directly below it, in the order of their names, 20 before 100."""
+
+    def by_number(path: Path) -> list[tuple[float, str]]:
+        parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", path.name)  # every second is a number
+        return [(float(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)]
+
+    below = sorted(folder.iterdir(), key=by_number)
+    paths = [path for path in (folder, *below) if (path / "config.json").is_file()]
+    return [
+        Run(p, read_json(p / "config.json"), read_json(p / "result.json"), read_metrics(p))
+        for p in paths
+    ]
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Groups of runs that agree in everything but the seed, named by what varies between groups."""
+    names = list(dict.fromkeys(name for run in runs for name in run.config))
+    varying = [
+        name
+        for name in names
+        if name not in NOT_SETTINGS and len({json.dumps(run.config.get(name)) for run in runs}) > 1
+    ]
+    return group_by(runs, varying)
+
+
+def group_by(runs: Iterable[Run], names: Sequence[str]) -> list[Group]:
+    """Groups of runs that agree in the settings `names`, in the order of their first runs."""
+    groups: dict[str, Group] = {}
+    for run in runs:
+        settings = {name: run.config.get(name) for name in names}
+        groups.setdefault(json.dumps(settings), Group(settings, [])).runs.append(run)
+    return list(groups.values())
+
+
+def check_seeds(groups: Sequence[Group]) -> None:
+    """Raise ValueError when two runs are one and the same, which would count as two seeds."""
+    for group in groups:
+        seen: dict[int, Path] = {}
+        for run in group.runs:
+            other = seen.setdefault(run.config["seed"], run.path)
+            if other is not run.path:
+                raise ValueError(f"{other} and {run.path} have the same settings and seed")
+
+
+def best_groups(groups: Sequence[Group], objective: str, most: int) -> list[Group]:
+    """Return the `most` groups of the lowest mean objective, in the order they came in.
+
+    Of equals the first is taken; a group without a finished run comes last, as one of NaN does.
+    """
+
+    def place(i: int) -> float:
+        mean = float(np.mean(groups[i].values(objective) or [math.inf]))
+        return math.inf if math.isnan(mean) else mean
+
+    kept = sorted(range(len(groups)), key=place)[:most]
+    return [groups[i] for i in sorted(kept)]
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and half its 95 % interval (Student's t), None for fewer than two values."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, None
+    with np.errstate(invalid="ignore"):  # a perplexity may be infinite: its interval is NaN
+        error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return mean, float(stdtrit(len(values) - 1, 0.975)) * error
+
+
+def paired_difference(
+    values: Mapping[int, float], baseline: Mapping[int, float]
+) -> tuple[float | None, float | None, int]:
+    """Mean of values - baseline over the seeds of both, half its 95 % interval, and their number.
+
+    The mean is None without a common seed, the interval (Student's t) with fewer than two.
+    """
+    differences = [values[seed] - baseline[seed] for seed in values if seed in baseline]
+    if not differences:
+        return None, None, 0
+    return *mean_interval(differences), len(differences)
+
+
+def mean_curve(group: Group, metric: str) -> tuple[list[int], list[float], list[float]]:
+    """Steps, mean over the finished runs at each, and half its 95 % interval, NaN for one run."""
+    found: dict[int, list[float]] = {}
+    for run in group.runs:
+        for step, value in run.curve(metric).items() if run.result else ():
+            found.setdefault(step, []).append(value)
+    steps = sorted(found)
+    pairs = [mean_interval(found[step]) for step in steps]
+    halves = [math.nan if half is None else half for _, half in pairs]
+    return steps, [mean for mean, _ in pairs], halves
+
+
+def mean_seconds(results: Sequence[dict[str, Any]]) -> float | None:
+    """Mean time of a run in seconds; None when one was killed, so that its time is not known."""
+    seconds = [result["seconds"] for result in results]
+    return None if None in seconds else float(np.mean(seconds))
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The most similar of `names`."""
+    return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]

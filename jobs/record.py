@@ -1,0 +1,66 @@
+"""Beside the runs: sweep.json says what they are, exits.jsonl how their processes ended."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.run import Run
+from jobs.sweep import UsageError
+
+
+def read_json(path: Path) -> Any:
+    """Contents of a JSON file, None when there is none; UsageError when it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+
+
+def read_sweep(folder: Path) -> dict[str, Any]:
+    """Contents of sweep.json: the experiment, and name, overrides and steps of each run.
+
+    {"experiment": "", "runs": []} when there is none. Raises UsageError when it cannot be read.
+    """
+    return read_json(folder / "sweep.json") or {"experiment": "", "runs": []}
+
+
+def check_experiment(folder: Path, experiment: str) -> None:
+    """Raise UsageError when the sweep in a folder is of another experiment."""
+    there = read_sweep(folder)["experiment"]
+    if there not in ("", experiment):
+        raise UsageError(f"workdir {folder} holds runs of {there}: give another --workdir")
+
+
+def add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequence[int]) -> None:
+    """Add runs to sweep.json, in one move: a reader sees the old file or the new one."""
+    known = {run["name"]: run for run in read_sweep(folder)["runs"]}
+    for run, count in zip(runs, steps, strict=True):
+        known[run.name] = {"name": run.name, "overrides": run.overrides, "steps": count}
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "sweep.json.part"
+    sweep = {"experiment": experiment, "runs": list(known.values())}
+    part.write_text(json.dumps(sweep, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / "sweep.json")
+
+
+def log_exit(folder: Path, name: str, code: int) -> None:
+    """Append to exits.jsonl how a run ended: it says so itself only once its training has begun."""
+    line = {"name": name, "exit": code, "time": round(time.time(), 3)}
+    with open(folder / "exits.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def read_exits(folder: Path) -> dict[str, dict[str, Any]]:
+    """Last line of exits.jsonl about each run."""
+    exits = {}
+    with contextlib.suppress(FileNotFoundError):
+        for text in (folder / "exits.jsonl").read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # a line that a kill cut off
+                line = json.loads(text)
+                exits[line["name"]] = line
+    return exits

@@ -1,0 +1,61 @@
+"""One run of a sweep: its folder, and the command that makes it."""
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.sweep import Overrides, run_names
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the sweep; `command` is what makes it, in `environment()`."""
+
+    name: str
+    overrides: Overrides
+    workdir: Path
+    command: tuple[str, ...]
+
+    @property
+    def log(self) -> Path:
+        """What the run prints."""
+        return self.workdir.with_name(f"{self.name}.log")
+
+    @property
+    def finished(self) -> bool:
+        """True once result.json is there."""
+        return (self.workdir / "result.json").is_file()
+
+
+def make_runs(
+    experiment: str, folder: Path, config: Sequence[str], sets: Sequence[Overrides]
+) -> list[Run]:
+    """Make a run of each set of overrides, below `folder`; `config` are flags that all share."""
+    runs = []
+    for name, overrides in zip(run_names(sets), sets, strict=True):
+        workdir = folder / name
+        command = [sys.executable, "-m", f"experiments.{experiment}", f"--workdir={workdir}"]
+        own = [f"--config.{text}" for text in overrides]
+        runs.append(Run(name, overrides, workdir, (*command, *config, *own)))
+    return runs
+
+
+def python_path() -> str:
+    """PYTHONPATH with which the project is found from any folder, so that relative paths hold."""
+    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def environment() -> dict[str, str]:
+    """Environment of a run."""
+    return {**os.environ, "PYTHONPATH": python_path()}
+
+
+def shell_line(run: Run) -> str:
+    """Line for a shell that makes the run from any folder, as it would be made from this one."""
+    path = shlex.quote(f"PYTHONPATH={python_path()}")
+    return f"cd {shlex.quote(os.getcwd())} && env {path} {shlex.join(run.command)}"

@@ -1,0 +1,125 @@
+"""The state of every run of a sweep, from the files in its folder alone."""
+
+import collections
+import fcntl
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.record import read_exits, read_json, read_sweep
+from jobs.sweep import UsageError
+
+STATES = ("done", "running", "waiting", "preempted", "failed")
+TAIL = 8192  # bytes from the end of a file that are looked at
+PREEMPTED = 75  # exit code of a run that was stopped and saved
+STOPPED = (PREEMPTED, 128 + signal.SIGTERM)  # the second: before it had anything to save
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of a run, the step it reached, the steps it takes; of a failed one, its last words."""
+
+    name: str
+    state: str
+    step: int
+    steps: int
+    words: str = ""
+
+
+def sweep_status(folder: Path) -> list[Status]:
+    """State of each run that sweep.json names, and of each other run in the folder.
+
+    Raises UsageError when there is none.
+    """
+    steps = {run["name"]: run["steps"] for run in read_sweep(folder)["runs"]}
+    for path in sorted(folder.glob("*/config.json")):  # a run that was started by hand
+        if path.parent.name not in steps:
+            steps[path.parent.name] = read_json(path).get("steps", 0)
+    if not steps:
+        raise UsageError(f"there is no run in {folder}")
+    exits = read_exits(folder)
+    return [run_status(folder / name, count, exits.get(name)) for name, count in steps.items()]
+
+
+def run_status(workdir: Path, steps: int, ended: dict[str, Any] | None) -> Status:
+    """State of a run; `ended` is how the process of its last launch ended, where that is known."""
+    name, log = workdir.name, workdir.with_name(f"{workdir.name}.log")
+    if (workdir / "result.json").is_file():
+        return Status(name, "done", steps, steps)
+    step, attempt = last_step(workdir), last_object(workdir / "attempts.jsonl")
+    event = attempt.get("event", "")
+    # the lock of the run is tried only where it is held or its process was killed: a run that is
+    # about to begin must find it free
+    if is_locked(log) or (event == "start" and is_locked(workdir / ".lock")):
+        return Status(name, "running", step, steps)
+    if ended and ended["time"] >= attempt.get("time", 0):
+        state = (
+            "preempted" if ended["exit"] in STOPPED else "failed" if ended["exit"] else "waiting"
+        )
+    elif event == "PreemptedError":
+        state = "preempted"
+    else:
+        state = "failed" if event or log.exists() else "waiting"
+    words = "".join(last_lines(log, 1)) if state == "failed" else ""
+    return Status(name, state, step, steps, words)
+
+
+def last_step(workdir: Path) -> int:
+    """Last step of which a run directory tells; 0 when the run has not begun."""
+    found = [last_object(workdir / name) for name in ("metrics.jsonl", "attempts.jsonl")]
+    return max(line.get("step", 0) for line in found)
+
+
+def last_object(path: Path) -> dict[str, Any]:
+    """Last whole line of a file of JSON objects; empty when there is none."""
+    for line in reversed(_tail(path).split(b"\n")[:-1]):
+        try:
+            return json.loads(line)
+        except ValueError:  # a line that a kill cut off
+            continue
+    return {}
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Last lines of a log that are not empty."""
+    lines = _tail(path).decode(errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-count:]
+
+
+def _tail(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+
+
+def is_locked(path: Path) -> bool:
+    """True while a live process holds the lock of a file."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or no locks in this file system
+        return False
+    return False
+
+
+def status_table(statuses: list[Status]) -> str:
+    """A line a run, then totals."""
+    width = max(len(status.name) for status in statuses)
+    digits = max(len(str(status.steps)) for status in statuses)
+    rows = [
+        f"{s.name:<{width}}  {s.state:<9}  {s.step:>{digits}} of {s.steps:<{digits}}  {s.words}"
+        for s in statuses
+    ]
+    counts = collections.Counter(status.state for status in statuses)
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    step, steps = sum(s.step for s in statuses), sum(s.steps for s in statuses)
+    total = f"{len(statuses)} run{'s'[: len(statuses) > 1]}: {states}; step {step} of {steps}"
+    return "\n".join([*(row.rstrip() for row in rows), total])

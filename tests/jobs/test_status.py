@@ -1,0 +1,125 @@
+"""The state of runs, from folders written by hand; the record of a sweep."""
+
+import fcntl
+import json
+import time
+
+import pytest
+
+from jobs.record import add_runs, check_experiment, log_exit, read_exits, read_sweep
+from jobs.run import make_runs
+from jobs.status import run_status, status_table, sweep_status
+from jobs.sweep import UsageError, expand
+
+
+def write_run(folder, name, events=(), metrics=(), log=None):
+    """Write a run directory: events are (event, step, time), metrics the steps that were logged."""
+    (folder / name).mkdir()
+    for file, lines in (
+        ("attempts", [{"event": e, "step": s, "time": t} for e, s, t in events]),
+        ("metrics", [{"step": step, "train/loss": 1.0} for step in metrics]),
+    ):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / name / f"{file}.jsonl").write_text(text)
+    if log is not None:
+        (folder / f"{name}.log").write_text(log)
+
+
+def test_status_of_a_sweep(tmp_path):
+    runs = make_runs("char_lm", tmp_path, [], expand(["seed=0..4"]))
+    add_runs(tmp_path, "char_lm", runs, [1000] * 5)
+    write_run(tmp_path, "seed=0", [("start", 0, 1.0), ("finished", 1000, 2.0)], [500, 1000], "x\n")
+    (tmp_path / "seed=0" / "result.json").write_text("{}")
+    write_run(tmp_path, "seed=1", [("start", 0, 1.0), ("PreemptedError", 620, 2.0)], [600], "x\n")
+    write_run(tmp_path, "seed=2", [("NonFiniteError", 7, 2.0)], [], "step 5\nerror: no number\n\n")
+    write_run(tmp_path, "seed=3", [("PreemptedError", 10, 1.0), ("start", 10, 2.0)], [5, 40])
+    write_run(tmp_path, "by_hand", [("start", 0, 1.0)], [80])
+    (tmp_path / "by_hand" / "config.json").write_text('{"steps": 90}')
+    with open(tmp_path / "seed=3" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        text = status_table(sweep_status(tmp_path))
+    assert text.splitlines() == [
+        "seed=0   done       1000 of 1000",
+        "seed=1   preempted   620 of 1000",
+        "seed=2   failed        7 of 1000  error: no number",
+        "seed=3   running      40 of 1000",
+        "seed=4   waiting       0 of 1000",
+        "by_hand  failed       80 of 90",
+        "6 runs: 1 done, 1 running, 1 waiting, 1 preempted, 2 failed; step 1747 of 5090",
+    ]
+    assert sweep_status(tmp_path)[3].state == "failed"  # without the lock: it was killed
+
+
+@pytest.mark.parametrize(
+    ("events", "ended", "log", "state"),
+    [
+        ([], None, None, "waiting"),
+        ([], None, "x", "failed"),  # before its training began, and so did the launch
+        ([], (2, 5.0), "x", "failed"),
+        ([], (75, 5.0), "x", "preempted"),
+        ([], (143, 5.0), "x", "preempted"),
+        ([], (0, 5.0), "x", "waiting"),  # it was finished, and its folder deleted
+        ([("PreemptedError", 3, 4.0)], (3, 5.0), "x", "failed"),
+        ([("PreemptedError", 3, 6.0)], (3, 5.0), "x", "preempted"),  # by hand, later
+        ([("ValueError", 3, 6.0)], (75, 5.0), "x", "failed"),
+    ],
+)
+def test_what_came_last_tells_how_a_run_ended(tmp_path, events, ended, log, state):
+    write_run(tmp_path, "r", events, [], log)
+    exit_line = ended and {"exit": ended[0], "time": ended[1]}
+    assert run_status(tmp_path / "r", 9, exit_line).state == state
+
+
+def test_lines_that_are_being_written_are_not_read(tmp_path):
+    write_run(tmp_path, "r", [], [4])
+    with open(tmp_path / "r" / "metrics.jsonl", "a") as file:
+        file.write('{"step": 8, "tr\n{"step": 12')
+    assert run_status(tmp_path / "r", 20, None).step == 4
+
+
+def test_a_thousand_runs_take_less_than_five_seconds(tmp_path):
+    runs = make_runs("char_lm", tmp_path, [], expand(["seed=0..999"]))
+    add_runs(tmp_path, "char_lm", runs, range(1000))
+    for run in runs:
+        write_run(tmp_path, run.name, [("start", 0, 1.0), ("ValueError", 3, 2.0)], [1, 2], "no\n")
+    began = time.perf_counter()
+    statuses = sweep_status(tmp_path)
+    assert time.perf_counter() - began < 5
+    assert [status.steps for status in statuses] == list(range(1000))
+    assert {(status.state, status.step, status.words) for status in statuses} == {
+        ("failed", 3, "no")
+    }
+
+
+def test_larger_sweep_adds_to_the_record(tmp_path):
+    for axis in ("seed=0..1", "seed=1..2"):
+        runs = make_runs("nmt", tmp_path / "s", [], expand([axis, "cell=gru"]))
+        add_runs(tmp_path / "s", "nmt", runs, [len(axis)] * 2)
+    assert read_sweep(tmp_path / "s") == {
+        "experiment": "nmt",
+        "runs": [
+            {"name": f"seed={i},cell=gru", "overrides": [f"seed={i}", "cell=gru"], "steps": 9}
+            for i in range(3)
+        ],
+    }
+    check_experiment(tmp_path / "s", "nmt")
+    with pytest.raises(UsageError, match="s holds runs of nmt: give another --workdir"):
+        check_experiment(tmp_path / "s", "lenet5")
+
+
+def test_last_exit_of_each_run_is_read(tmp_path):
+    assert read_exits(tmp_path) == {}
+    for name, code in (("a", 1), ("b", 75), ("a", 0)):
+        log_exit(tmp_path, name, code)
+    with open(tmp_path / "exits.jsonl", "a") as file:
+        file.write('{"name": "b", "ex')
+    assert {name: line["exit"] for name, line in read_exits(tmp_path).items()} == {"a": 0, "b": 75}
+
+
+def test_folder_without_runs_or_with_a_broken_record_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(UsageError, match=f"there is no run in {folder}"):
+            sweep_status(folder)
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(UsageError, match=r"cannot read .*sweep\.json"):
+        sweep_status(tmp_path)
