@@ -30,7 +30,7 @@ from experiments._runs import Run, group_runs, mean_seconds
 from experiments._translation import in_order
 from nets.exact_search import exact_search
 from train.cli import load_run, parse
-from train.rundir import read_json
+from train.rundir import machine, read_json
 
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less
 
@@ -125,7 +125,8 @@ def main() -> None:
         folders = list(map(str, given.runs))
         words = [f"runs/{Path(word).name}" if word in folders else word for word in sys.argv[1:]]
         command = " ".join(["python -m bench.beam_sizes", *words])
-        text = json.dumps(summary(groups, "test/bleu", command), indent=1)
+        found = summary(groups, "test/bleu", command) | {"machine": machine()}
+        text = json.dumps(found, indent=1)
         given.save.write_text(text + "\n", encoding="utf-8")
 
 
