@@ -123,7 +123,10 @@ def main() -> None:
     print(markdown(lines))
     if given.save:
         folders = list(map(str, given.runs))
-        words = [f"runs/{Path(word).name}" if word in folders else word for word in sys.argv[1:]]
+        words = [  # a run lies in the folder of its sweep
+            "/".join(["runs", *Path(word).parts[-2:]]) if word in folders else word
+            for word in sys.argv[1:]
+        ]
         command = " ".join(["python -m bench.beam_sizes", *words])
         found = summary(groups, "test/bleu", command) | {"machine": machine()}
         text = json.dumps(found, indent=1)
