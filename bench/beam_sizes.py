@@ -27,7 +27,6 @@ from data.subwords import END
 from experiments import nmt
 from experiments._report import summary
 from experiments._runs import Run, group_runs, mean_seconds
-from experiments._translation import in_order
 from nets.exact_search import exact_search
 from train.cli import load_run, parse
 from train.rundir import machine, read_json
@@ -37,13 +36,8 @@ CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ 
 
 def searched(task, variables, batches, count: int, **options) -> tuple[np.ndarray, list[str]]:
     """Best score and translation of each of `count` sentences in batches."""
-
-    def answer(batch):
-        found = task.search(variables, batch, n_best=1, **options)
-        texts = map(task.target.decode, np.asarray(found.tokens[:, 0]))
-        return zip(found.scores[:, 0].tolist(), texts, strict=True)
-
-    scores, texts = zip(*in_order(batches, count, answer), strict=True)
+    found = task.found(variables, batches, count, n_best=1, **options)
+    scores, texts = zip(*(best[0] for best in found), strict=True)
     return np.array(scores), list(texts)
 
 
@@ -124,7 +118,9 @@ def main() -> None:
     if given.save:
         folders = list(map(str, given.runs))
         words = [  # a run lies in the folder of its sweep
-            "/".join(["runs", *Path(word).parts[-2:]]) if word in folders else word
+            "/".join(["runs", *Path(word).parts[-2:]])
+            if word in folders and Path(word).is_absolute()
+            else word
             for word in sys.argv[1:]
         ]
         command = " ".join(["python -m bench.beam_sizes", *words])

@@ -143,13 +143,18 @@ class Translate(Task):
 
     def n_best(self, variables, sentences: Sequence[str]) -> list[list[tuple[float, str]]]:
         """(score, translation) of the n best for each of some sentences, best first."""
+        options = {"n_best": self.config.n_best}
+        return self.found(variables, self.buckets(sentences), len(sentences), **options)
+
+    def found(self, variables, batches, count: int, **options) -> list[list[tuple[float, str]]]:
+        """(score, translation) of what a search finds for each of `count` sentences in batches."""
 
         def answer(batch):
-            best = self.search(variables, batch, n_best=self.config.n_best)
+            best = self.search(variables, batch, **options)
             for scores, tokens in zip(best.scores.tolist(), np.asarray(best.tokens), strict=True):
                 yield list(zip(scores, map(self.target.decode, tokens), strict=True))
 
-        return in_order(self.buckets(sentences), len(sentences), answer)
+        return in_order(batches, count, answer)
 
     def encode(self, variables, sentences: Sequence[str]) -> list[np.ndarray]:
         """All states [D] of the encoder's last layer after each of some sentences."""
@@ -181,12 +186,8 @@ class Translate(Task):
 
     def translate(self, variables, batches: HeldOut) -> list[str]:
         """Best translation of each source, in their order."""
-
-        def answer(batch):
-            best = np.asarray(self.search(variables, batch, n_best=1).tokens[:, 0])
-            return map(self.target.decode, best)
-
-        return in_order(batches, len(batches.sources), answer)
+        found = self.found(variables, batches, len(batches.sources), n_best=1)
+        return [best[0][1] for best in found]
 
     def search(self, variables, batch: Batch, **options) -> BeamResult:
         """Search for the translations of a batch; options as of nets.beam_search."""
