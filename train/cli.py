@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from train.checkpoint import best_first, restore_first
 from train.config import Config, ConfigError, hint
 from train.evaluate import Evaluator, Predictor
-from train.loop import PreemptedError, fit
+from train.loop import STOP_SIGNALS, PreemptedError, fit
 from train.parallel import JitMesh
 from train.rundir import check_config, check_data, read_json
 from train.task import Experiment
@@ -40,7 +40,7 @@ def run(
     Exits 0 when finished. An exception is taken for the user's to mend, shown in one line and
     exited with, when it has an `exit_code`; any other is a defect and keeps its traceback.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, _stop_before_training)
     try:
         _run(config_class, build, modes or {}, sys.argv)

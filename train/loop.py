@@ -24,6 +24,8 @@ from train.state import TrainState
 from train.step import Window
 from train.task import Experiment
 
+# batch systems warn with one of the first three before they kill; Ctrl-C is the last
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 IN_FLIGHT = 2  # steps handed to the device ahead of the one it works on
 
 
@@ -42,8 +44,8 @@ class PreemptedError(Exception):
 def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]:
     """Train in `workdir` to the end, from the latest checkpoint there if there is one.
 
-    Returns the contents of result.json. Raises NonFiniteError; PreemptedError after SIGTERM or
-    SIGINT, with a checkpoint saved; ConfigError before anything is trained.
+    Returns the contents of result.json. Raises NonFiniteError; PreemptedError after one of
+    STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
     """
     devices = MODES[config.parallel](config.batch_size)
     with open_run(workdir, config, experiment.provenance), _stop_signals() as stopped:
@@ -175,13 +177,13 @@ class _Attempt:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT; a second Ctrl-C acts as if this were not here.
+    """Collect STOP_SIGNALS; a second Ctrl-C acts as if this were not here.
 
     A second SIGTERM is as good as the first: batch systems send it to every process of a job, and
     it must not end the saving that the first began.
     """
     stopped: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def stop(number, _frame):
         stopped.append(number)

@@ -216,7 +216,7 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
         cli.run(Config, broken)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_stopped_while_data_is_read_exits_75(command, tmp_path, number):
     script = tmp_path / "slow.py"
     script.write_text(

@@ -14,7 +14,7 @@ from train import loop
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
-from train.loop import NonFiniteError, PreemptedError, fit
+from train.loop import STOP_SIGNALS, NonFiniteError, PreemptedError, fit
 from train.metrics import read_metrics
 from train.parallel import MODES, JitMesh, Pmap
 
@@ -137,7 +137,7 @@ def test_stopped_at_every_step_and_resumed_the_ending_is_the_same(
 
     def stopping(step):
         if step == target[0]:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), STOP_SIGNALS[step % 4])
         return batch_at(step, 8, real=5 + step % 4)
 
     stopped, finished = 0, False
