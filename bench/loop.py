@@ -28,7 +28,7 @@ STEPS, PAIRS = 300, 5
 def bare(config, experiment) -> float:
     """Seconds a step of the compiled program alone."""
     devices = JitMesh(config.batch_size)
-    batch = devices.put_batch(experiment.train(0))
+    batch = devices.put_batch([experiment.train(0)])
     state, window = devices.init(experiment, 0, experiment.train(0))
     step = devices.compile(experiment)
     state, _ = step(state, window, batch)

@@ -9,7 +9,7 @@ import operator
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from train.config import ConfigError
+from train.hosts import meet
 from train.state import TrainState
 from train.step import Window
 
@@ -55,8 +56,9 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=keep, best_fn=objective, best_mode="min"
         )
-        for left in folder.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(left)
+        if jax.process_index() == 0:
+            for left in folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(left)
         self.manager = ocp.CheckpointManager(folder.absolute(), options=options)
         self._checksum = jax.jit(checksum)
 
@@ -100,7 +102,7 @@ def restore(folder: Path, step: int, state: TrainState, window: Window):
     Raises an error of some type, by Orbax or TensorStore, when it is damaged or of another network;
     ValueError when its checksum or its types do not fit.
     """
-    like = {"state": state, "window": window, "checksum": jnp.uint32(0)}
+    like = {"state": state, "window": window, "checksum": window.bad_step.astype(jnp.uint32)}
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     _objective(folder, step)  # raises when it is damaged
     with ocp.StandardCheckpointer() as reader:
@@ -135,22 +137,44 @@ def restore_first(
 
 
 def restore_latest(
-    folder: Path, state: TrainState, window: Window, warn: Callable[[str], None]
-) -> tuple[TrainState, Window] | None:
-    """Restore the latest whole checkpoint, or None when there is no checkpoint at all.
+    folders: Sequence[Path], fresh: Sequence[tuple[TrainState, Window]], warn: Callable[[str], None]
+) -> list[tuple[TrainState, Window]] | None:
+    """Restore the latest checkpoint that is whole in every folder, or None when there is none yet.
 
-    Damaged ones are moved to `damaged-checkpoints` beside the folder, with a warning, once an
-    earlier one has been restored.
+    fresh: state and window of each before the first step. Once all are restored, damaged ones are
+    moved to `damaged-checkpoints` beside their folder, with a warning, and those of a later step,
+    which a kill left in some of the folders, go. Raises ConfigError when there is no common step.
     """
-    steps = sorted(objectives(folder), reverse=True)
-    if not steps:
+    there = [set(objectives(folder)) for folder in folders]
+    steps = sorted(set.intersection(*there), reverse=True)
+    if not steps and not any(set().union(*there)):  # killed before all had that of step 0
+        _clear(folders, 0, [])
         return None
-    state, window, damaged = restore_first(folder, steps, state, window, warn)
-    for step in damaged:
-        aside = folder.parent / "damaged-checkpoints" / f"{step}-{time.time_ns()}"
-        aside.parent.mkdir(exist_ok=True)
-        (folder / str(step)).rename(aside)
-    return state, window
+    if not steps:
+        raise ConfigError(f"no step has a checkpoint in each of {', '.join(map(str, folders))}")
+    damaged: list[Path] = []
+    restored: list[tuple[TrainState, Window]] = []
+    while len(restored) < len(folders):
+        folder, (state, window) = folders[len(restored)], fresh[len(restored)]
+        state, window, bad = restore_first(folder, steps, state, window, warn)
+        damaged += [folder / str(step) for step in bad]
+        steps = steps[len(bad) :]
+        restored = [] if bad and restored else [*restored, (state, window)]
+    _clear(folders, steps[0] + 1, damaged)
+    return restored
+
+
+def _clear(folders: Sequence[Path], first: int, damaged: Sequence[Path]) -> None:
+    """Take away checkpoints from a step on: damaged ones aside, the others are made once more."""
+    paths = [folder / str(step) for folder in folders for step in objectives(folder)]
+    for path in paths if jax.process_index() == 0 else []:
+        aside = path.parent.parent / "damaged-checkpoints" / f"{path.name}-{time.time_ns()}"
+        if path in damaged:
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+        elif int(path.name) >= first:
+            shutil.rmtree(path)
+    meet("checkpoints are cleared")
 
 
 @contextlib.contextmanager

@@ -18,9 +18,13 @@ from ml_collections import config_flags
 from train.checkpoint import best_first, restore_first
 from train.config import Config, ConfigError, hint
 from train.evaluate import Evaluator, Predictor
-from train.loop import STOP_SIGNALS, PreemptedError, fit
+from train.hosts import connect
+from train.loop import STOP_SIGNALS, PreemptedError, fit, fit_all
+from train.member import Run
 from train.parallel import JitMesh
-from train.rundir import check_config, check_data, read_json
+from train.replicas import MODES as REPLICAS
+from train.replicas import replica_configs, replicated, varied_settings
+from train.rundir import check_config, check_data, read_json, write_json
 from train.task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
@@ -67,18 +71,42 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
     config.check()
     check_config(workdir, config)
     logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn of what is no fault here
-    if mode == "train" and (result := read_json(workdir / "result.json")):
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
-        print(f"{workdir} is finished at step {result['step']}: {shown}")
-        return
+    if config.distributed:
+        connect()
     keep_freed_memory()
     _keep_compiled_programs()
-    if mode == "train":
-        fit(build(config), config, workdir)
-        print(f"finished: {workdir}")
+    if mode == "train" and replicated(config):
+        train_replicas(build, config, workdir)
+    elif mode == "train":
+        if not finished(workdir):
+            fit(build(config), config, workdir)
+            print(f"finished: {workdir}")
     else:
         experiment, predict = load_run(build, config, workdir)
         modes[mode](experiment.task, predict)
+
+
+def finished(workdir: Path) -> bool:
+    """Say whether a run is finished, in a line with its metrics when it is."""
+    result = read_json(workdir / "result.json")
+    if result:
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
+        print(f"{workdir} is finished at step {result['step']}: {shown}")
+    return bool(result)
+
+
+def train_replicas(build, config: Config, workdir: Path) -> None:
+    """Train the runs that a config with replicas asks for, each in a folder below `workdir`."""
+    configs = {workdir / name: each for name, each in replica_configs(config).items()}
+    for folder, each in configs.items():
+        each.check()
+        check_config(folder, each)
+    left = {folder: each for folder, each in configs.items() if not finished(folder)}
+    if left:
+        devices = REPLICAS[config.parallel](varied_settings(list(left.values())))
+        fit_all([Run(build(each), each, folder) for folder, each in left.items()], devices)
+        print(f"finished: {len(left)} runs in {workdir}")
+    write_json(workdir / "result.json", {"replicas": [folder.name for folder in configs]})
 
 
 def load_run(build, config: Config, workdir: Path) -> tuple[Experiment, Predictor]:

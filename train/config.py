@@ -63,6 +63,10 @@ class Config:
 
     precision: str = option("float32", "of the products", choices=("float32", "bfloat16"))
     parallel: str = option("jit", "over devices: one program, or pmap", choices=("jit", "pmap"))
+    distributed: bool = option(False, "meet other processes of this run first", volatile=True)
+    replicas: int = option(1, "seeds in one program, each with a folder, from seed on", minimum=1)
+    learning_rates: tuple[float, ...] = option((), "in that program: each with every seed", above=0)
+    weight_decays: tuple[float, ...] = option((), "in that program, as well", minimum=0)
 
     log_every: int = option(50, "steps between lines of training metrics", minimum=1)
     eval_every: int = option(500, "steps between evaluations on the first held-out set", minimum=1)

@@ -1,13 +1,14 @@
 """Evaluation: totals over every real example of a held-out set, fetched once."""
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from train.parallel import JitMesh
+from train.parallel import JitMesh, put
 from train.task import Batch, Task, merge
 
 
@@ -42,8 +43,15 @@ class Evaluator:
             return merge(totals, found) if totals else found, carry
 
         self.task, self.put_rows, self.everywhere = task, devices.put_rows, devices.everywhere
-        self.apply = jax.jit(apply)
-        self.accumulate = jax.jit(accumulate)
+        # on every device, so that each process can look at them
+        self.apply = jax.jit(apply, out_shardings=(devices.everywhere, None))
+        self.accumulate = jax.jit(accumulate, out_shardings=(devices.everywhere, None))
+
+    def of(self, task: Task) -> "Evaluator":
+        """Return the same compiled programs, for a task that differs in its scores alone."""
+        other = copy.copy(self)
+        other.task = task
+        return other
 
     def __call__(self, variables: Any, batches: Iterable[Batch]) -> dict[str, float]:
         """Every mean of the task over all batches, then its scores.
@@ -55,8 +63,8 @@ class Evaluator:
             if totals is None:
                 carry = self.put_rows(self.task.init_carry(batch))
                 shapes, _ = jax.eval_shape(self.accumulate, variables, batch, carry, {})
-                zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-                totals = jax.device_put(zeros, self.everywhere)
+                zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+                totals = put(zeros, self.everywhere)
             totals, carry = self.accumulate(variables, self.put_rows(batch), carry, totals)
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")

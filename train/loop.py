@@ -5,21 +5,22 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grain
 import jax
+from tqdm import tqdm
 
-from train.checkpoint import Checkpoints, best_first, restore_latest
+from train.checkpoint import restore_latest
 from train.config import Config
-from train.evaluate import Evaluator, Predictor
-from train.metrics import Metrics, final_metrics, save_figures
-from train.parallel import MODES, JitMesh
-from train.rundir import log_attempt, open_run, seconds_trained, write_json
+from train.evaluate import Evaluator
+from train.hosts import must_stop, pass_on, writable
+from train.member import Member, NonFiniteError, Run
+from train.parallel import MODES, Canonical, JitMesh
+from train.rundir import check_data, open_run
 from train.state import TrainState
 from train.step import Window
 from train.task import Experiment
@@ -27,12 +28,6 @@ from train.task import Experiment
 # batch systems warn with one of the first three before they kill; Ctrl-C is the last
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 IN_FLIGHT = 2  # steps handed to the device ahead of the one it works on
-
-
-class NonFiniteError(ArithmeticError):
-    """The loss or its gradient is not a finite number any more."""
-
-    exit_code = 3
 
 
 class PreemptedError(Exception):
@@ -47,70 +42,90 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
     Returns the contents of result.json. Raises NonFiniteError; PreemptedError after one of
     STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
     """
-    devices = MODES[config.parallel](config.batch_size)
-    with open_run(workdir, config, experiment.provenance), _stop_signals() as stopped:
+    return fit_all([Run(experiment, config, workdir)], MODES[config.parallel](config.batch_size))[0]
+
+
+def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
+    """`fit` for runs that take each step together: equal in networks, batches' shapes and steps.
+
+    A run that is not finite any more does not stop the others: its error is raised after the end.
+    """
+    experiment = runs[0].experiment
+    with contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(writable(run.workdir)) for run in runs]
+        for run, folder in zip(runs, folders, strict=True):
+            check_data(run.workdir, run.experiment.provenance)
+            stack.enter_context(open_run(folder, run.config, run.experiment.provenance))
+        stopped = stack.enter_context(_stop_signals())
         began, end = time.perf_counter(), "finished"
-        state, empty = devices.init(experiment, config.seed, experiment.train(0))
+        make = devices.initializer(experiment, experiment.train(0))
+        fresh = [make(run.config.seed) for run in runs]
         warn = partial(print, "warning:", flush=True)
-        restored = restore_latest(workdir / "checkpoints", state, empty, warn)
-        state, window = restored or (state, empty)
-        held = int(state.step) if restored else -1
-        metrics = Metrics(workdir, held, config.steps)
+        restored = restore_latest([run.workdir / "checkpoints" for run in runs], fresh, warn)
+        held = int(restored[0][0].step) if restored else -1
         about = ", ".join(f"{name} {value}" for name, value in experiment.provenance.items())
         print(f"data: {about}", flush=True)
-        log_attempt(workdir, "start", max(held, 0))
-        checkpoints = Checkpoints(workdir / "checkpoints")
-        attempt = _Attempt(experiment, config, workdir, devices, checkpoints, metrics, held)
+        evaluator = Evaluator(experiment.task, devices)
+        members = [
+            Member(run, folder, evaluator.of(run.experiment.task), held, names)
+            for run, folder, names in zip(runs, folders, _names(runs), strict=True)
+        ]
+        # disable=None: no bar where there is no terminal
+        shown = {"total": runs[0].config.steps, "initial": max(held, 0), "unit": "step"}
+        bar = stack.enter_context(tqdm(**shown, disable=None, dynamic_ncols=True))
+        loop = _Loop(members, devices, held, bar)
         try:
-            attempt.run(state, window, empty, stopped)
+            loop.run(restored or fresh, fresh[0][1], stopped)
         except BaseException as error:
             end = type(error).__name__
             raise
         finally:
-            checkpoints.close()
-            metrics.close()
             seconds = round(time.perf_counter() - began, 2)
-            log_attempt(workdir, end, attempt.step, seconds=seconds)
-        return _write_result(experiment, config, workdir)
+            for member in members:
+                member.close(end, loop.step, seconds)
+        results = [member.write_result() for member in members if not member.lost]
+        for member in members:
+            if member.lost:
+                raise member.lost
+        return results
 
 
-@dataclass
-class _Attempt:
-    """The loop with what it writes to. held: step of the checkpoint it starts from, -1: none."""
+def _names(runs: Sequence[Run]) -> list[str]:
+    """What tells the lines of several runs apart."""
+    return [run.workdir.name if len(runs) > 1 else "" for run in runs]
 
-    experiment: Experiment
-    config: Config
-    workdir: Path
-    devices: JitMesh
-    checkpoints: Checkpoints
-    metrics: Metrics
-    held: int
 
-    def __post_init__(self):
-        self.step = max(self.held, 0)  # the number of steps taken so far
-        self.evaluator = Evaluator(self.experiment.task, self.devices)
+class _Loop:
+    """The steps of the members, from the one after `held` (-1: the start)."""
+
+    def __init__(self, members: Sequence[Member], devices: JitMesh, held: int, bar: tqdm):
+        self.members, self.devices, self.held, self.bar = members, devices, held, bar
+        self.config: Config = members[0].run.config  # what it has of the steps is the same in all
+        self.step = max(held, 0)  # the number of steps taken so far
         self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
 
-    def run(self, state: TrainState, window: Window, empty: Window, stopped: list[int]) -> None:
-        """Go from `state` to the last step.
+    def run(self, begin: Sequence[Canonical], empty: Window, stopped: list[int]) -> None:
+        """Go from state and window of each member to the last step.
 
-        empty: what the window is after each line of the log. stopped: holds a signal's number once
+        empty: what a window is after each line of the log. stopped: holds a signal's number once
         one has come.
         """
-        config, devices = self.config, self.devices
-        train_step = devices.compile(self.experiment)
+        config, devices, count = self.config, self.devices, len(self.members)
+        train_step = devices.compile(self.members[0].run.experiment)
         # no thread of its own: the loop is ahead of the device, and on a CPU one made it slower
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
-        dataset = grain.MapDataset.range(self.step, config.steps).map(self.experiment.train)
+        dataset = grain.MapDataset.range(self.step, config.steps).map(self._batches)
         batches = iter(dataset.to_iter_dataset(options))
-        state, window, empty = devices.spread(state), devices.copy(window), devices.copy(empty)
+        states, windows = zip(*begin, strict=True)
+        state, window = devices.spread(states), devices.copy(windows)
+        empty = devices.copy([empty] * count)
         in_flight: collections.deque[Window] = collections.deque()
         while True:
-            stopping = bool(stopped)  # looked at once: what is said to be saved is saved
+            stopping = must_stop(stopped, self.step)  # asked once: what is said to be saved is
             if self.step > self.held:  # all this was done before that checkpoint was saved
                 self._hold(state, window, stopping)
             if stopping:
-                name = signal.Signals(stopped[0]).name
+                name = signal.Signals(stopped[0]).name if stopped else "another process"
                 raise PreemptedError(
                     f"stopped by {name}, saved at step {self.step}; the same command goes on"
                 )
@@ -118,13 +133,16 @@ class _Attempt:
                 return
             state, window = train_step(state, window, devices.put_batch(next(batches)))
             self.step += 1
-            self.metrics.bar.update()
+            self.bar.update()
             in_flight.append(window)
             if len(in_flight) > IN_FLIGHT:
                 jax.block_until_ready(in_flight.popleft())
             if self.step % config.log_every == 0 or self.step == config.steps:
-                self._log(devices.one(window))
+                self._log(window)
                 window = empty
+
+    def _batches(self, step: int) -> list:
+        return [member.run.experiment.train(step) for member in self.members]
 
     def _hold(self, state: TrainState, window: Window, stopping: bool) -> None:
         """Evaluate, draw and save, whichever is due."""
@@ -134,45 +152,36 @@ class _Attempt:
         save = evaluate or stopping or self.step % self.config.save_every == 0
         if not (draw or save):
             return
-        state, window = self.devices.gather(state), self.devices.one(window)
-        self._check_finite(window)
-        objective = self._evaluate(state, all_sets=last) if evaluate else math.inf
-        if draw:
-            predict = Predictor(state.variables, self.evaluator)
-            sets = list(self.experiment.evals.values())  # the last is not looked at before the end
-            figures = self.experiment.task.figures(predict, sets[-1] if last else sets[0])
-            save_figures(self.workdir, self.step, figures)
-        if save:
-            self.checkpoints.save(self.step, state, window, objective)
-
-    def _evaluate(self, state: TrainState, all_sets: bool) -> float:
-        """Evaluate the first set, at the end every set; returns the loss of the first."""
-        sets = list(self.experiment.evals.items())
-        losses = []
-        for name, batches in sets if all_sets else sets[:1]:
-            values = self.evaluator(state.variables, batches)
-            if not math.isfinite(values["loss"]):
-                raise NonFiniteError(
-                    f"{name}/loss is {values['loss']} at step {self.step}; "
-                    "the last good checkpoint is kept"
-                )
-            self.metrics.write(self.step, name, values)
-            losses.append(values["loss"])
-        return losses[0]
+        states, windows = self.devices.gather(state), self.devices.one(window)
+        for member, own, seen in zip(self.members, states, windows, strict=True):
+            objective = math.inf
+            if not member.lost:
+                with self._losing(member):
+                    member.check_finite(seen)
+                    objective = member.evaluate(self.step, own) if evaluate else math.inf
+                    if draw:
+                        member.draw(self.step, own)
+            if save and not (member.lost and last):  # the others go on from the same step
+                member.checkpoints.save(self.step, own, seen, objective)
 
     def _log(self, window: Window) -> None:
-        """Fetch the window and write its means."""
-        self._check_finite(window)
-        means = {name: float(m.value) for name, m in jax.device_get(window.means).items()}
-        self.metrics.write(self.step, "train", means)
-        self.metrics.speed(self.step)
+        """Fetch the windows and write their means."""
+        windows = jax.device_get(self.devices.one(window))
+        for member, seen in zip(self.members, windows, strict=True):
+            if not member.lost:
+                with self._losing(member):
+                    member.log(self.step, seen)
 
-    def _check_finite(self, window: Window) -> None:
-        bad = int(window.bad_step)
-        if bad >= 0:
-            raise NonFiniteError(
-                f"loss or gradient is not finite at step {bad}; the last good checkpoint is kept"
-            )
+    @contextlib.contextmanager
+    def _losing(self, member: Member) -> Iterator[None]:
+        """Go on without a member that is not finite any more; raise when it was the last."""
+        try:
+            yield
+        except NonFiniteError as error:
+            member.lost = error
+            if all(other.lost for other in self.members):
+                raise
+            tqdm.write(f"{member.metrics.name}: {error}; the other runs go on")
 
 
 @contextlib.contextmanager
@@ -180,37 +189,22 @@ def _stop_signals() -> Iterator[list[int]]:
     """Collect STOP_SIGNALS; a second Ctrl-C acts as if this were not here.
 
     A second SIGTERM is as good as the first: batch systems send it to every process of a job, and
-    it must not end the saving that the first began.
+    it must not end the saving that the first began. With several processes JAX listens to SIGTERM
+    and tells them all, so the other signals are passed on as that one.
     """
     stopped: list[int] = []
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    several = jax.process_count() > 1
+    heard = [number for number in STOP_SIGNALS if not (several and number == signal.SIGTERM)]
+    before = {number: signal.getsignal(number) for number in heard}
 
     def stop(number, _frame):
         stopped.append(number)
         signal.signal(signal.SIGINT, before[signal.SIGINT])
 
-    for number in before:
-        signal.signal(number, stop)
+    for number in heard:
+        signal.signal(number, pass_on if several else stop)
     try:
         yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _write_result(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]:
-    """Write result.json, the mark of a finished run, from what is on the disk."""
-    seconds, attempts = seconds_trained(workdir)
-    names = list(experiment.evals)
-    result = {
-        "step": config.steps,
-        "headline": f"{names[-1]}/{experiment.task.headline}",
-        "curve": f"{names[0]}/{experiment.task.headline}",
-        "objective": f"{names[0]}/loss",
-        "metrics": final_metrics(workdir, config.steps),
-        "best_step": best_first(workdir / "checkpoints")[0],
-        "seconds": seconds,
-        "attempts": attempts,
-    }
-    write_json(workdir / "result.json", result)
-    return result

@@ -31,18 +31,17 @@ class Metrics:
     """Writer of one attempt at a run, from `step` on (-1: the start); what was written later goes.
 
     Nothing that depends on the clock is in metrics.jsonl, so that an interrupted run ends with the
-    same bytes as one that was never stopped.
+    same bytes as one that was never stopped. name: what tells the lines of several runs apart.
     """
 
-    def __init__(self, workdir: Path, step: int, steps: int):
+    def __init__(self, workdir: Path, step: int, name: str = ""):
         kept = [line for line in read_metrics(workdir) if line["step"] <= step]
         self.path, part = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
         part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         part.replace(self.path)
         self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
-        begin = max(step, 0)  # disable=None: no bar where there is no terminal
-        self.bar = tqdm(total=steps, initial=begin, unit="step", disable=None, dynamic_ncols=True)
-        self.since = (time.perf_counter(), begin)
+        self.name = name
+        self.since = (time.perf_counter(), max(step, 0))
 
     def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
         """Record values under `prefix/`; the line is on the disk when this returns.
@@ -57,7 +56,7 @@ class Metrics:
         for name, value in named.items():
             self.board.add_scalar(name, value, step)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
-        tqdm.write(f"step {step:>6}  {shown}")
+        tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {shown}")
         sys.stdout.flush()
 
     def speed(self, step: int) -> None:
@@ -68,8 +67,7 @@ class Metrics:
         self.board.add_scalar("train/steps_per_second", rate, step)
 
     def close(self) -> None:
-        """Close the bar and TensorBoard's file."""
-        self.bar.close()
+        """Close TensorBoard's file."""
         self.board.close()
 
 

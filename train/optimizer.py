@@ -1,5 +1,6 @@
 """Optimizer and learning-rate schedule from a Config, by Optax."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +26,19 @@ def make_schedule(config: Config) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
 
 
-def make_optimizer(config: Config) -> optax.GradientTransformation:
+def make_optimizer(config: Config) -> optax.GradientTransformationExtraArgs:
+    """Return the config's optimizer; `update` takes other values of its numbers by their names.
+
+    Those may be traced: update(gradient, state, params, learning_rate=rate).
+    """
+
+    def update(gradient, state, params=None, **settings):
+        return make_chain(replace(config, **settings)).update(gradient, state, params)
+
+    return optax.GradientTransformationExtraArgs(make_chain(config).init, update)
+
+
+def make_chain(config: Config) -> optax.GradientTransformation:
     """Clip by global norm, add L2 (before adam's scaling, after adamw's), scale by the schedule."""
     rate = make_schedule(config)
     l2 = optax.add_decayed_weights(

@@ -5,10 +5,12 @@ the carry's rows in order. Checkpoints and evaluation see nothing else, so a run
 another number of devices.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from train.config import ConfigError
@@ -19,18 +21,30 @@ from train.task import Batch, Experiment
 AXIS = "data"
 
 
+Canonical = tuple[TrainState, Window]
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Place arrays that every process has as a whole; each sends to its own devices alone."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, sharding, np.asarray(x).__getitem__), tree
+    )
+
+
 class JitMesh:
     """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided.
 
     Raises ConfigError when the devices do not divide the batch.
     """
 
-    def __init__(self, batch_size: int, devices=None):
+    def __init__(self, batch_size: int, devices=None, divided: str = "batch_size"):
         self.devices = list(devices or jax.devices())
         count = len(self.devices)
         if batch_size % count:
             raise ConfigError(
-                f"config.batch_size {batch_size} must be a multiple of the {count} devices"
+                f"config.{divided} {batch_size} must be a multiple of the {count} devices"
             )
         # make_mesh's default, explicit axes, breaks Linen's Embed and Dropout
         mesh = jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=self.devices)
@@ -39,67 +53,97 @@ class JitMesh:
 
     def put_rows(self, tree: Any) -> Any:
         """Divide the rows of a batch, or of a carry, over the devices."""
-        return jax.device_put(tree, self.rows)
+        return put(tree, self.rows)
 
-    def init(self, experiment: Experiment, seed: int, batch: Batch) -> tuple[TrainState, Window]:
-        """Build canonical state and window before the first step, from the shapes of `batch`."""
+    def initializer(self, experiment: Experiment, batch: Batch) -> Callable[[int], Canonical]:
+        """Return seed -> canonical state and window before the first step, for batches like it."""
 
-        def make(batch):
+        def make(seed, batch):
             state = init_state(experiment, seed, batch)
             return state, Window.empty(experiment.task, state.variables, batch)
 
-        state, _ = jax.eval_shape(make, batch)
+        state, _ = jax.eval_shape(make, 0, batch)
         shardings = jax.tree.map(lambda _: self.everywhere, state).replace(carry=self.rows)
-        return jax.jit(make, out_shardings=(shardings, self.everywhere))(batch)
+        compiled = jax.jit(make, out_shardings=(shardings, self.everywhere))
+        # as an array, the seed is no part of the program: all seeds share the compiled one
+        return lambda seed: compiled(np.uint32(seed), batch)
+
+    def init(self, experiment: Experiment, seed: int, batch: Batch) -> Canonical:
+        """Build canonical state and window of one seed."""
+        return self.initializer(experiment, batch)(seed)
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step; the state is donated."""
         return jax.jit(make_train_step(experiment), donate_argnums=0)
 
-    def copy(self, tree: Any) -> Any:
-        """Turn what is the same on every device into the step's own form; `one` undoes it."""
-        return tree
+    def put_batch(self, batches: Sequence[Batch]) -> Any:
+        """Place the batch of each run that the step makes: of one."""
+        (batch,) = batches
+        return self.put_rows(batch)
 
-    def spread(self, state: TrainState) -> TrainState:
-        """Turn a canonical state into the step's own form; `gather` undoes it."""
+    def spread(self, states: Sequence[Any]) -> Any:
+        """Turn the canonical state of each run into the step's own form; `gather` undoes it."""
+        (state,) = states
         return state
 
-    put_batch = put_rows
-    one = copy
-    gather = spread
+    def gather(self, state: Any) -> list[Any]:
+        """Return the canonical state of each run."""
+        return [state]
+
+    copy, one = spread, gather  # the same for the window of each run, which has no rows
 
 
 class Pmap(JitMesh):
-    """jax.pmap: every leaf of the step's state has a leading axis of devices."""
+    """jax.pmap: every leaf of the step's state has a leading axis of devices.
+
+    Raises ConfigError when there are several processes, too.
+    """
+
+    def __init__(self, batch_size: int, devices=None):
+        super().__init__(batch_size, devices)
+        if jax.process_count() > 1:
+            raise ConfigError("config.parallel=pmap is of one process; use jit with several")
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step with pmap; the state is donated."""
         step = make_train_step(experiment, axis_name=AXIS)
         return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
 
-    def put_batch(self, batch: Batch) -> Any:
+    def put_batch(self, batches: Sequence[Batch]) -> Any:
         """Give the rows a leading axis of devices."""
-        count = len(self.devices)
-        return self.put_rows(jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), batch))
+        (batch,) = batches
+        return self._divide(batch)
 
-    def copy(self, tree: Any) -> Any:
+    def copy(self, states: Sequence[Any]) -> Any:
         """Give every leaf a leading axis of devices."""
+        (window,) = states
+        return self._repeat(window)
+
+    def one(self, state: Any) -> list[Any]:
+        """Take the first device's copy, and put it everywhere."""
+        return [self._first(state)]
+
+    def spread(self, states: Sequence[Any]) -> Any:
+        """Copy the state to every device; divide the rows of the carry."""
+        (state,) = states
+        return self._repeat(state.replace(carry=())).replace(carry=self._divide(state.carry))
+
+    def gather(self, state: Any) -> list[Any]:
+        """Take one copy of the state; join the rows of the carry."""
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
+        return [self._first(state.replace(carry=())).replace(carry=self.put_rows(carry))]
+
+    def _divide(self, rows: Any) -> Any:
+        count = len(self.devices)
+        return self.put_rows(jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), rows))
+
+    def _repeat(self, tree: Any) -> Any:
         count = len(self.devices)
         return self.put_rows(jax.tree.map(lambda x: jnp.stack([x] * count), tree))
 
-    def one(self, tree: Any) -> Any:
-        """Take the first device's copy, and put it everywhere."""
+    def _first(self, tree: Any) -> Any:
         first = jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
         return jax.device_put(first, self.everywhere)
-
-    def spread(self, state: TrainState) -> TrainState:
-        """Copy the state to every device; divide the rows of the carry."""
-        return self.copy(state.replace(carry=())).replace(carry=self.put_batch(state.carry))
-
-    def gather(self, state: TrainState) -> TrainState:
-        """Take one copy of the state; join the rows of the carry."""
-        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
-        return self.one(state.replace(carry=())).replace(carry=self.put_rows(carry))
 
 
 MODES = {"jit": JitMesh, "pmap": Pmap}

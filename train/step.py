@@ -1,6 +1,6 @@
 """One training step and the window of metrics that it fills."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -31,12 +31,13 @@ class Window(struct.PyTreeNode):
         return cls(zeros, jnp.int32(-1))
 
 
-Step = Callable[[TrainState, Window, Batch], tuple[TrainState, Window]]
+Step = Callable[..., tuple[TrainState, Window]]
 
 
 def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Step:
-    """Return step(state, window, batch) -> (state, window).
+    """Return step(state, window, batch, settings=None) -> (state, window).
 
+    settings: numbers of the optimizer by name that take the place of the config's.
     The gradient is that of total over weight of the whole batch. Under jit the batch is whole.
     With `axis_name` (pmap) each device holds a share: totals, weights and gradients are summed over
     devices before they are divided, which is not the mean of the devices' means. The sum is outside
@@ -51,7 +52,9 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         differs = axis_name and jnp.issubdtype(leaf.dtype, jnp.inexact)
         return jax.lax.pmean(leaf, axis_name) if differs else leaf
 
-    def step(state: TrainState, window: Window, batch: Batch) -> tuple[TrainState, Window]:
+    def step(
+        state: TrainState, window: Window, batch: Batch, settings: Mapping[str, Any] | None = None
+    ) -> tuple[TrainState, Window]:
         dropout = stream(state.key, "dropout", state.step)
         if axis_name:
             dropout = jax.random.fold_in(dropout, jax.lax.axis_index(axis_name))
@@ -76,7 +79,9 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         gradient = jax.tree.map(lambda g: g / weight, gradient)
         model_state = jax.tree.map(average, model_state)
 
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(
+            gradient, state.opt_state, state.params, **(settings or {})
+        )
         params = optax.apply_updates(state.params, updates)
         norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(means["loss"].value) & jnp.isfinite(norm)

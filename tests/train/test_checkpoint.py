@@ -75,14 +75,14 @@ def test_two_latest_and_the_best_are_kept(tmp_path, made, values, kept, best):
 def test_latest_is_restored_bit_for_bit(tmp_path, made):
     saved(tmp_path / "c", made, [1.0, 2.0])
     said = []
-    state, window = restore_latest(tmp_path / "c", *made, said.append)
+    ((state, window),) = restore_latest([tmp_path / "c"], [made], said.append)
     assert same(state, at(made[0], 2))
     assert same(window, made[1])
     assert not said
 
 
 def test_no_checkpoint_gives_none(tmp_path, made):
-    assert restore_latest(tmp_path / "c", *made, print) is None
+    assert restore_latest([tmp_path / "c"], [made], print) is None
     assert best_first(tmp_path / "c") == []
 
 
@@ -105,7 +105,7 @@ def test_damaged_latest_falls_back_with_a_warning_and_is_kept_aside(tmp_path, ma
     folder, said = tmp_path / "c", []
     saved(folder, made, [2.0, 1.0])
     damage(largest_file(folder / "2"))
-    state, _ = restore_latest(folder, *made, said.append)
+    ((state, _),) = restore_latest([folder], [made], said.append)
     assert same(state, at(made[0], 1))
     assert len(said) == 1
     assert said[0].startswith("checkpoint 2 is damaged (")
@@ -116,7 +116,7 @@ def test_damaged_latest_falls_back_with_a_warning_and_is_kept_aside(tmp_path, ma
     checkpoints.close()
     assert steps_in(folder) == [1, 2]
     truncate(largest_file(folder / "2"))
-    assert restore_latest(folder, *made, said.append) is not None
+    assert restore_latest([folder], [made], said.append) is not None
     assert len(list((tmp_path / "damaged-checkpoints").glob("2-*"))) == 2
 
 
@@ -138,9 +138,9 @@ def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regressio
     batch = {**batch_at(0), "y": np.zeros((8, 7), np.float32)}
     like = JitMesh(8, jax.devices()[:1]).init(other, 7, batch)
     with pytest.raises(ConfigError, match=r"no checkpoint in .* can be read"):
-        restore_latest(tmp_path / "c", *like, str)
+        restore_latest([tmp_path / "c"], [like], str)
     assert steps_in(tmp_path / "c") == [1, 2]
-    assert restore_latest(tmp_path / "c", *made, print) is not None
+    assert restore_latest([tmp_path / "c"], [made], print) is not None
 
 
 def test_what_a_killed_save_left_is_cleared(tmp_path, made):

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train import loop
+from train import member
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
-from train.loop import STOP_SIGNALS, NonFiniteError, PreemptedError, fit
+from train.loop import STOP_SIGNALS, PreemptedError, fit
+from train.member import NonFiniteError
 from train.metrics import read_metrics
 from train.parallel import MODES, JitMesh, Pmap
+from train.task import Experiment
 
 
 def final_state(workdir, experiment, config):
@@ -223,7 +225,7 @@ def test_other_data_is_refused(tmp_path, regression, small_config):
     config = small_config(steps=2)
     experiment = regression(config)
     fit(experiment, config, tmp_path)
-    changed = loop.Experiment(
+    changed = Experiment(
         experiment.task, experiment.optimizer, experiment.train, experiment.evals, {"rows": "new"}
     )
     with pytest.raises(ConfigError, match=r"other data: .*drawn.*new"):
@@ -256,12 +258,12 @@ def test_a_second_sigterm_does_not_end_the_saving(tmp_path, regression, small_co
             os.kill(os.getpid(), signal.SIGTERM)
         return batch_at(step)
 
-    class Slow(loop.Checkpoints):
+    class Slow(member.Checkpoints):
         def save(self, step, *rest):
             os.kill(os.getpid(), signal.SIGTERM)
             super().save(step, *rest)
 
-    monkeypatch.setattr(loop, "Checkpoints", Slow)
+    monkeypatch.setattr(member, "Checkpoints", Slow)
     with pytest.raises(PreemptedError) as stop:
         fit(regression(config, train=stopping), config, tmp_path)
     step = int(str(stop.value).split("step ")[1].split(";")[0])

@@ -17,10 +17,10 @@ def run(devices, experiment, steps=5):
     """State and window after some steps, in canonical form."""
     state, window = devices.init(experiment, 0, experiment.train(0))
     step = devices.compile(experiment)
-    state, window = devices.spread(state), devices.copy(window)
+    state, window = devices.spread([state]), devices.copy([window])
     for i in range(steps):
-        state, window = step(state, window, devices.put_batch(experiment.train(i)))
-    return devices.gather(state), devices.one(window)
+        state, window = step(state, window, devices.put_batch([experiment.train(i)]))
+    return devices.gather(state)[0], devices.one(window)[0]
 
 
 def leaves(state):
@@ -113,9 +113,9 @@ def test_pmap_drops_out_different_units_on_each_device(regression, small_config)
 
     def kernel(devices):
         state, window = devices.init(experiment, 0, same_rows)
-        state, window = devices.spread(state), devices.copy(window)
+        state, window = devices.spread([state]), devices.copy([window])
         step = devices.compile(experiment)
-        return devices.gather(step(state, window, devices.put_batch(same_rows))[0])
+        return devices.gather(step(state, window, devices.put_batch([same_rows]))[0])[0]
 
     # one row a device: with the same units dropped everywhere, an input that is dropped out would
     # get no gradient at all, and adam would leave its weights where they were

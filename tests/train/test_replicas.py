@@ -1,0 +1,199 @@
+"""Runs in one program against the same runs one by one; what is refused; what a kill leaves."""
+
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train.conftest import batch_at
+from train.checkpoint import restore
+from train.config import Config, ConfigError
+from train.loop import PreemptedError, fit, fit_all
+from train.member import NonFiniteError, Run
+from train.metrics import read_metrics
+from train.parallel import JitMesh
+from train.replicas import PmapReplicas, Replicas, replica_configs, varied_settings
+
+
+def seeded(config, rows=8):
+    """Batches that differ with the seed."""
+    return lambda step: batch_at(1000 * config.seed + step, rows, real=5 + step % 4)
+
+
+def make_runs(regression, config, folder, **options):
+    configs = replica_configs(config)
+    return [
+        Run(regression(each, train=seeded(each), **options), each, folder / name)
+        for name, each in configs.items()
+    ]
+
+
+def together(runs, kind=Replicas, devices=2):
+    """Train the runs in one program, on some of the four devices."""
+    settings = varied_settings([run.config for run in runs])
+    return fit_all(runs, kind(settings, jax.devices()[:devices]))
+
+
+def arrays(run):
+    experiment, config, workdir = run
+    like = JitMesh(8).init(experiment, config.seed, experiment.train(0))
+    state, _ = restore(workdir / "checkpoints", config.steps, *like)
+    return [np.asarray(x) for x in jax.tree.leaves((state.params, state.opt_state, state.carry))]
+
+
+def assert_close(run, other):
+    mine, theirs = read_metrics(run.workdir), read_metrics(other.workdir)
+    assert len(mine) == len(theirs) > 4
+    for a, b in zip(mine, theirs, strict=True):
+        assert a == pytest.approx(b, rel=1e-4, abs=1e-5)
+    for a, b in zip(arrays(run), arrays(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_configs_are_those_of_runs_by_themselves_and_of_a_sweep_s_folders():
+    config = Config(replicas=2, seed=3, learning_rates=(0.1, 1e-3), weight_decays=(0.5,))
+    found = replica_configs(config)
+    assert list(found) == [
+        "learning_rate=0.1,weight_decay=0.5,seed=3",
+        "learning_rate=0.1,weight_decay=0.5,seed=4",
+        "learning_rate=0.001,weight_decay=0.5,seed=3",
+        "learning_rate=0.001,weight_decay=0.5,seed=4",
+    ]
+    assert found["learning_rate=0.001,weight_decay=0.5,seed=4"] == Config(
+        seed=4, learning_rate=1e-3, weight_decay=0.5
+    )
+    assert varied_settings(list(found.values())) == [
+        {"learning_rate": 0.1},
+        {"learning_rate": 0.1},
+        {"learning_rate": 1e-3},
+        {"learning_rate": 1e-3},
+    ]
+
+
+def test_each_run_equals_the_run_by_itself(tmp_path, regression, small_config):
+    varied = {"learning_rates": (0.05, 0.01), "weight_decays": (0.0, 0.1)}
+    config = small_config(seed=5, optimizer="adamw", schedule="cosine", warmup_steps=3, **varied)
+    options = {"dropout": 0.3, "count_calls": True}
+    alone = make_runs(regression, config, tmp_path / "alone", **options)
+    singles = [fit(*run) for run in alone]
+    for kind, devices in ((Replicas, 1), (Replicas, 4), (PmapReplicas, 2)):
+        runs = make_runs(regression, config, tmp_path / f"{kind.__name__}{devices}", **options)
+        results = together(runs, kind, devices)
+        for run, other, result, single in zip(runs, alone, results, singles, strict=True):
+            assert_close(run, other)
+            assert result["metrics"] == pytest.approx(single["metrics"], rel=1e-4)
+            assert result["best_step"] == single["best_step"]
+            kept = [sorted(os.listdir(r.workdir / "checkpoints")) for r in (run, other)]
+            assert kept[0] == kept[1]
+    ends = [read_metrics(run.workdir)[-1]["test/loss"] for run in alone]
+    assert len(set(ends)) == len(alone)
+
+
+def test_stopped_and_resumed_the_bytes_are_the_same(tmp_path, regression, small_config):
+    config = small_config(replicas=2)
+    whole = make_runs(regression, config, tmp_path / "whole", dropout=0.3)
+    together(whole)
+    runs = make_runs(regression, config, tmp_path / "stopped", dropout=0.3)
+    calls = []
+
+    def stopping(step, train):
+        calls.append(step)
+        if len(calls) in (8, 15):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return train(step)
+
+    def once():
+        for run in runs:
+            train = seeded(run.config)
+            wrapped = regression(
+                run.config, train=lambda step, train=train: stopping(step, train), dropout=0.3
+            )
+            yield run._replace(experiment=wrapped)
+
+    for _ in range(2):
+        with pytest.raises(PreemptedError):
+            together(list(once()))
+    # a kill between two saves: the last one is in one folder alone
+    last = max(int(path.name) for path in (runs[1].workdir / "checkpoints").glob("[0-9]*"))
+    shutil.rmtree(runs[1].workdir / "checkpoints" / str(last))
+    together(runs)
+    for run, other in zip(runs, whole, strict=True):
+        for a, b in zip(arrays(run), arrays(other), strict=True):
+            np.testing.assert_array_equal(a, b)
+        lines = [(each.workdir / "metrics.jsonl").read_bytes() for each in (run, other)]
+        assert lines[0] == lines[1]
+        events = (run.workdir / "attempts.jsonl").read_text().splitlines()
+        assert [json.loads(line)["event"] for line in events].count("PreemptedError") == 2
+
+
+def test_a_damaged_checkpoint_of_one_run_takes_all_to_the_one_before(
+    tmp_path, regression, small_config
+):
+    config = small_config(replicas=2)
+    whole = make_runs(regression, config, tmp_path / "whole")
+    together(whole)
+    shutil.copytree(tmp_path / "whole", tmp_path / "damaged")
+    runs = make_runs(regression, config, tmp_path / "damaged")
+    for run in runs:
+        (run.workdir / "result.json").unlink()
+    for path in (runs[1].workdir / "checkpoints" / "12").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    together(runs)
+    for run, other in zip(runs, whole, strict=True):
+        assert (run.workdir / "metrics.jsonl").read_bytes() == (
+            other.workdir / "metrics.jsonl"
+        ).read_bytes()
+    aside = [path.name for path in (runs[1].workdir / "damaged-checkpoints").iterdir()]
+    assert [name.split("-")[0] for name in aside] == ["12"]
+    assert not (runs[0].workdir / "damaged-checkpoints").exists()
+
+
+def test_runs_that_have_no_step_in_common_are_left_alone(tmp_path, regression, small_config):
+    config = small_config(replicas=2)
+    first, second = make_runs(regression, config, tmp_path)
+    fit(first.experiment, first.config, first.workdir)
+    with pytest.raises(ConfigError, match=r"no step has a checkpoint in each of .*seed=0.*seed=1"):
+        together([first, second])
+    assert (first.workdir / "checkpoints" / "12").is_dir()
+
+
+def test_killed_before_all_had_their_first_checkpoint(tmp_path, regression, small_config):
+    config = small_config(replicas=2)
+    runs = make_runs(regression, config, tmp_path)
+    together(runs)
+    before = [(run.workdir / "metrics.jsonl").read_bytes() for run in runs]
+    for path in (runs[0].workdir / "checkpoints").glob("[0-9]*"):
+        path.rename(path.with_name("0")) if path.name == "12" else shutil.rmtree(path)
+    shutil.rmtree(runs[1].workdir / "checkpoints")
+    together(runs)
+    assert [(run.workdir / "metrics.jsonl").read_bytes() for run in runs] == before
+
+
+def test_one_that_is_not_finite_does_not_stop_the_others(tmp_path, regression, small_config):
+    config = small_config(optimizer="sgd", learning_rates=(0.01, 1e30))
+    runs = make_runs(regression, config, tmp_path)
+    with pytest.raises(NonFiniteError, match="not finite at step"):
+        together(runs)
+    good, bad = (run.workdir for run in runs)
+    assert json.loads((good / "result.json").read_text())["step"] == 12
+    assert not (bad / "result.json").exists()
+    ends = [(folder / "attempts.jsonl").read_text().splitlines()[-1] for folder in (good, bad)]
+    assert [json.loads(line)["event"] for line in ends] == ["finished", "NonFiniteError"]
+    assert all(np.isfinite(list(line.values())).all() for line in read_metrics(bad))
+    with pytest.raises(NonFiniteError):
+        together(runs[1:], devices=1)
+
+
+def test_what_cannot_be_one_program_is_refused(tmp_path, regression, small_config):
+    with pytest.raises(ConfigError, match=r"config.replicas 3 must be a multiple of the 4 devices"):
+        Replicas([{}] * 3)
+    config = small_config(replicas=2)
+    short, long = make_runs(regression, config, tmp_path)
+    long = long._replace(experiment=regression(long.config, train=seeded(long.config, rows=16)))
+    with pytest.raises(ConfigError, match=r"batches of one shape, got .*8, 3.* and .*16, 3"):
+        together([short, long])

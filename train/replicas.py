@@ -1,0 +1,121 @@
+"""Several runs in one program: vmap over what differs, a share of the runs on each device."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from train.config import Config, ConfigError
+from train.parallel import JitMesh
+from train.step import Step, make_train_step
+from train.task import Batch, Experiment
+
+VARIED = {"learning_rates": "learning_rate", "weight_decays": "weight_decay"}
+
+
+def replicated(config: Config) -> bool:
+    """True when a config asks for more than one run."""
+    return config.replicas > 1 or any(getattr(config, field) for field in VARIED)
+
+
+def replica_configs(config: Config) -> dict[str, Config]:
+    """Config of each run by the name of its folder, which is the one that a sweep would give it.
+
+    Every seed from config.seed on with each of the learning rates and weight decays. Each config is
+    that of a run by itself.
+    """
+    plain: dict[str, Any] = {"replicas": 1, **dict.fromkeys(VARIED, ())}
+    axes = [
+        [(single, value) for value in getattr(config, several)]
+        for several, single in VARIED.items()
+        if getattr(config, several)
+    ]
+    seeds = [("seed", config.seed + i) for i in range(config.replicas)]
+    return {
+        ",".join(f"{name}={value}" for name, value in chosen): dataclasses.replace(
+            config, **plain, **dict(chosen)
+        )
+        for chosen in itertools.product(*axes, seeds)
+    }
+
+
+def varied_settings(configs: Sequence[Config]) -> list[dict[str, float]]:
+    """Of each config, the optimizer's numbers that are not the same in all."""
+    names = [n for n in VARIED.values() if len({getattr(config, n) for config in configs}) > 1]
+    return [{name: getattr(config, name) for name in names} for config in configs]
+
+
+class Replicas(JitMesh):
+    """jit of a vmapped step: every leaf of its state has a leading axis of runs.
+
+    settings: the optimizer's numbers of each run that are not the same in all. A canonical state is
+    whole on every device. Raises ConfigError when the devices do not divide the runs.
+    """
+
+    def __init__(self, settings: Sequence[Mapping[str, float]], devices=None):
+        super().__init__(len(settings), devices, "replicas")
+        if jax.process_count() > 1:
+            raise ConfigError("config.replicas are of one process, this run has several")
+        self.runs, self.rows = self.rows, self.everywhere
+        self.lead: tuple[int, ...] = (len(settings),)
+        self.settings = {
+            name: np.asarray([each[name] for each in settings], np.float32) for name in settings[0]
+        }
+        self._unstack = jax.jit(self._runs_of, out_shardings=self.everywhere)
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step; the state is donated."""
+        step = jax.vmap(make_train_step(experiment))
+        compiled = jax.jit(step, donate_argnums=0, out_shardings=self.runs)
+        settings = self._place(self.settings)
+        return lambda state, window, batch: compiled(state, window, batch, settings)
+
+    def put_batch(self, batches: Sequence[Batch]) -> Any:
+        """Stack the batches; raises ConfigError when their shapes differ."""
+        shapes = [{name: x.shape for name, x in batch.items()} for batch in batches]
+        if differing := [other for other in shapes if other != shapes[0]]:
+            raise ConfigError(
+                f"config.replicas needs batches of one shape, got {shapes[0]} and {differing[0]}"
+            )
+        return self._place({name: np.stack([b[name] for b in batches]) for name in batches[0]})
+
+    def spread(self, states: Sequence[Any]) -> Any:
+        """Stack what belongs to the runs; `gather` undoes it."""
+        return self._place(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+
+    def gather(self, state: Any) -> list[Any]:
+        """Return what belongs to each run."""
+        return self._unstack(state)
+
+    copy, one = spread, gather
+
+    def _place(self, stacked: Any) -> Any:
+        shaped = jax.tree.map(lambda x: x.reshape(*self.lead, *x.shape[1:]), stacked)
+        return jax.device_put(shaped, self.runs)
+
+    def _runs_of(self, tree: Any) -> list[Any]:
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(self.lead) :]), tree)
+        return [jax.tree.map(lambda x, i=i: x[i], flat) for i in range(math.prod(self.lead))]
+
+
+class PmapReplicas(Replicas):
+    """jax.pmap of a vmapped step: leading axes of devices, and of runs on a device."""
+
+    def __init__(self, settings: Sequence[Mapping[str, float]], devices=None):
+        super().__init__(settings, devices)
+        self.lead = (len(self.devices), len(settings) // len(self.devices))
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step with pmap; the state is donated."""
+        step = jax.vmap(make_train_step(experiment))
+        compiled = jax.pmap(step, devices=self.devices, donate_argnums=0)
+        settings = self._place(self.settings)
+        return lambda state, window, batch: compiled(state, window, batch, settings)
+
+
+MODES = {"jit": Replicas, "pmap": PmapReplicas}
