@@ -22,6 +22,7 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m bench.loop
+	$(BIN)/python -m bench.replicas
 	$(BIN)/python -m bench.recurrent
 	$(BIN)/python -m bench.multidim
 	$(BIN)/python -m bench.decoding

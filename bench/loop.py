@@ -19,7 +19,7 @@ import jax
 from tqdm import tqdm
 
 from experiments import lenet5
-from train import loop
+from train import loop, member
 from train.parallel import JitMesh
 
 STEPS, PAIRS = 300, 5
@@ -44,16 +44,16 @@ def whole(config, experiment) -> float:
     """Seconds a step of `fit`, between the first log line and the last."""
     times = []
 
-    class Timed(loop.Metrics):
+    class Timed(member.Metrics):
         def speed(self, step):
             times.append((step, time.perf_counter()))
 
-    metrics, loop.Metrics = loop.Metrics, Timed
+    metrics, member.Metrics = member.Metrics, Timed
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             loop.fit(experiment, config, Path(folder))
     finally:
-        loop.Metrics = metrics
+        member.Metrics = metrics
     (first, began), (last, ended) = times[0], times[-1]
     return (ended - began) / (last - first)
 

@@ -68,14 +68,17 @@ class Group:
 
 
 def load_runs(folder: Path) -> list[Run]:
-    """Runs in a folder or directly below it, in the order of their names, 20 before 100."""
+    """Runs in a folder, below it and, as replicas are, below those; by name, 20 before 100."""
 
     def by_number(path: Path) -> list[tuple[float, str]]:
-        parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", path.name)  # every second is a number
+        name = str(path.relative_to(folder))
+        parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", name)  # every second is a number
         return [(float(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)]
 
-    below = sorted(folder.iterdir(), key=by_number)
-    paths = [path for path in (folder, *below) if (path / "config.json").is_file()]
+    found = [
+        path.parent for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}config.json")
+    ]
+    paths = sorted(found, key=by_number)
     return [
         Run(p, read_json(p / "config.json"), read_json(p / "result.json"), read_metrics(p))
         for p in paths

@@ -49,11 +49,12 @@ def run_status(workdir: Path, steps: int, ended: dict[str, Any] | None) -> Statu
     name, log = workdir.name, workdir.with_name(f"{workdir.name}.log")
     if (workdir / "result.json").is_file():
         return Status(name, "done", steps, steps)
-    step, attempt = last_step(workdir), last_object(workdir / "attempts.jsonl")
+    step, told = last_step(workdir), spokesman(workdir)
+    attempt = last_object(told / "attempts.jsonl")
     event = attempt.get("event", "")
     # the lock of the run is tried only where it is held or its process was killed: a run that is
     # about to begin must find it free
-    if is_locked(log) or (event == "start" and is_locked(workdir / ".lock")):
+    if is_locked(log) or (event == "start" and is_locked(told / ".lock")):
         return Status(name, "running", step, steps)
     if ended and ended["time"] >= attempt.get("time", 0):
         state = (
@@ -67,9 +68,16 @@ def run_status(workdir: Path, steps: int, ended: dict[str, Any] | None) -> Statu
     return Status(name, state, step, steps, words)
 
 
+def spokesman(workdir: Path) -> Path:
+    """Folder that tells how far a run is: its own, or that of the first of its replicas."""
+    replicas = [] if (workdir / "config.json").is_file() else workdir.glob("*/config.json")
+    return min((path.parent for path in replicas), default=workdir)
+
+
 def last_step(workdir: Path) -> int:
     """Last step of which a run directory tells; 0 when the run has not begun."""
-    found = [last_object(workdir / name) for name in ("metrics.jsonl", "attempts.jsonl")]
+    told = spokesman(workdir)
+    found = [last_object(told / name) for name in ("metrics.jsonl", "attempts.jsonl")]
     return max(line.get("step", 0) for line in found)
 
 

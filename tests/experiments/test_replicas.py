@@ -1,0 +1,38 @@
+"""Four seeds in one program, and two of them by themselves."""
+
+import dataclasses
+import importlib
+
+import pytest
+
+from experiments._runs import group_runs, load_runs
+from tests.experiments.test_experiments import small
+from train.cli import train_replicas
+from train.loop import fit
+from train.metrics import read_metrics
+
+
+@pytest.mark.parametrize("name", ["lenet5", "char_lm"])
+def test_each_seed_equals_the_run_of_that_seed(name, tmp_path, text_file, capsys):
+    module = importlib.import_module(f"experiments.{name}")
+    config = small(module, text_file, steps=3, seed=1, figures_at=(1.0,), dropout=0.2, jitter=0.1)
+    together = dataclasses.replace(config, replicas=4)
+    workdir = tmp_path / "sweep" / "replicas"
+    train_replicas(module.build, together, workdir)
+    assert "finished: 4 runs in" in capsys.readouterr().out
+    for seed in (1, 4):
+        alone = dataclasses.replace(config, seed=seed)
+        folder, other = workdir / f"seed={seed}", tmp_path / f"alone{seed}"
+        fit(module.build(alone), alone, other)
+        found, expected = read_metrics(folder), read_metrics(other)
+        assert len(found) == len(expected) >= 5
+        for a, b in zip(found, expected, strict=True):
+            assert a == pytest.approx(b, rel=1e-4, abs=1e-5)
+        figures = [sorted(p.name for p in (f / "figures").iterdir()) for f in (folder, other)]
+        assert figures[0] == figures[1] != []
+        assert (folder / "config.json").read_bytes() == (other / "config.json").read_bytes()
+
+    (group,) = group_runs(load_runs(tmp_path / "sweep"))
+    assert [run.config["seed"] for run in group.runs] == [1, 2, 3, 4]
+    train_replicas(module.build, together, workdir)
+    assert capsys.readouterr().out.count("is finished at step 3") == 4
