@@ -9,6 +9,11 @@ One run directory per combination below --workdir. The same command again goes o
 are not repeated, interrupted ones continue. Ends with a table (mean, 95 % interval and n over
 seeds) and the learning curves. This file imports no experiment: each run is a process of its own.
 
+--backend=slurm submits the runs as one array job and does not wait; --slurm_partition=NAME,
+--slurm_time=2:00:00 and so on are sbatch's options, --workers=N is how many run at a time (all of
+them when it is not given). --backend=print starts nothing: it prints the commands, and the script
+for sbatch.
+
 --sweep=cell=rnn,gru, --sweep=seed=0..4 and --sweep='widths=[(3,4),(5,6)]' are axes: their product
 is run. --zip=hidden=64,128 --zip=learning_rate=0.01,0.003 are paired value by value, the pairs
 multiplied by the axes. --sweep_file=FILE has a set of settings a line, as in `cell=gru hidden=64`,
@@ -21,7 +26,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from absl import flags
@@ -30,6 +36,8 @@ from jobs.check import check_runs
 from jobs.local import run_all
 from jobs.record import add_runs, check_experiment
 from jobs.run import ROOT, Run, environment, make_runs, shell_line
+from jobs.sbatch import OPTIONS, sbatch_script, write_line
+from jobs.slurm import find_submitit, submit_all
 from jobs.status import PREEMPTED, status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
@@ -48,7 +56,10 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_multi_string("sweep", [], "NAME=VALUES, the product is run", flag_values=values)
     flags.DEFINE_multi_string("zip", [], "NAME=VALUES, paired value by value", flag_values=values)
     text("sweep_file", "file of settings, a run a line")
-    flags.DEFINE_enum("backend", "local", ["local", "print"], "run, or print", flag_values=values)
+    backends = ["local", "slurm", "print"]
+    flags.DEFINE_enum("backend", "local", backends, "run, submit or print", flag_values=values)
+    for name in OPTIONS:
+        text(f"slurm_{name}", f"sbatch's --{name.replace('_', '-')}")
     flags.DEFINE_integer("workers", 1, "runs at a time", lower_bound=1, flag_values=values)
     flags.DEFINE_bool("status", False, "only say how far the runs are", flag_values=values)
     flags.DEFINE_bool("report", False, "only report the finished runs", flag_values=values)
@@ -85,27 +96,50 @@ def main(argv: list[str]) -> int:
     file = Path(values.sweep_file) if values.sweep_file else None
     sets = expand(values.sweep, values.zip, file)
     runs = make_runs(values.experiment, workdir, config, sets)
+    options = slurm_options(values)
+    all_at_once = values.backend != "local" and not values["workers"].present
+    workers = len(runs) if all_at_once else values.workers
     if values.backend == "print":
         print("\n".join(shell_line(run) for run in runs))
+        print(write_line(workdir, sbatch_script(workdir, runs, options, workers)))
         return 0
     if values.result:
         check_result(values.result, runs)
         path = ROOT / "experiments" / "results" / f"{values.result}.json"
         report += ["--save", str(path), "--command", own_command(argv)]
-    code = run_sweep(values.experiment, workdir, runs, values.workers)
-    if code != PREEMPTED and any(run.finished for run in runs):
+    slurm = values.backend == "slurm"
+    if slurm:
+        find_submitit()  # before the settings are checked, which takes a while
+    start = partial(submit_all, workdir, options) if slurm else run_all
+    code = run_sweep(values.experiment, workdir, runs, partial(start, workers=workers))
+    enough = all if slurm else any  # a report of what was just submitted says nothing
+    if code != PREEMPTED and enough(run.finished for run in runs):
         done = subprocess.run(report, check=False, env=environment())
         return code or done.returncode
     return code
 
 
-def run_sweep(experiment: str, workdir: Path, runs: Sequence[Run], workers: int) -> int:
-    """Check all runs, then record and run them; returns the exit code."""
+def slurm_options(values: flags.FlagValues) -> dict[str, str]:
+    """Options of sbatch that were given; UsageError when nothing would read them."""
+    every = {name: values[f"slurm_{name}"].value for name in OPTIONS}
+    given = {name: value for name, value in every.items() if value}
+    if given and values.backend == "local":
+        raise UsageError(f"--slurm_{min(given)} needs --backend=slurm, or print")
+    return given
+
+
+def run_sweep(
+    experiment: str,
+    workdir: Path,
+    runs: Sequence[Run],
+    start: Callable[[Sequence[Run], Sequence[int]], int],
+) -> int:
+    """Check all runs, then record and start them; returns the exit code."""
     check_experiment(workdir, experiment)
     steps = check_runs(experiment, runs)
     try:
         add_runs(workdir, experiment, runs, steps)
-        return run_all(runs, steps, workers)
+        return start(runs, steps)
     except OSError as error:
         raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
 

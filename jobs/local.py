@@ -92,28 +92,34 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def start(run: Run, slot: int, workers: int) -> Worker:
-    """Start a run; with several workers each gets its own share of the cores.
-
-    The process holds a lock on the log as long as it lives: that tells others that it runs.
-    """
+    """Start a run; with several workers each gets its own share of the cores."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     share = cores[slot::workers] if 1 < workers <= len(cores) else []
     if share:  # a child has the affinity of the thread that starts it
         os.sched_setaffinity(0, share)
+    # Ctrl-C reaches this process alone, which passes it on once
+    process = open_process(run, own_session=True)
+    if share:
+        os.sched_setaffinity(0, cores)
+    return Worker(run, slot, process)
+
+
+def open_process(run: Run, own_session: bool) -> subprocess.Popen:
+    """Open the process of a run, its output in the log.
+
+    It holds a lock on the log as long as it lives: that tells others that it runs.
+    """
     with open(run.log, "ab") as log:
         with contextlib.suppress(OSError):  # held already, or no locks in this file system
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        process = subprocess.Popen(
+        return subprocess.Popen(
             run.command,
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
+            start_new_session=own_session,
         )
-    if share:
-        os.sched_setaffinity(0, cores)
-    return Worker(run, slot, process)
 
 
 def tell_end(worker: Worker) -> int:

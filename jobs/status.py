@@ -1,4 +1,4 @@
-"""The state of every run of a sweep, from the files in its folder alone."""
+"""The state of every run of a sweep, from the files in its folder and Slurm's queue."""
 
 import collections
 import fcntl
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.queue import Queued, read_queue
 from jobs.record import read_exits, read_json, read_sweep
 from jobs.sweep import UsageError
 
@@ -20,7 +21,7 @@ STOPPED = (PREEMPTED, 128 + signal.SIGTERM)  # the second: before it had anythin
 
 @dataclass(frozen=True)
 class Status:
-    """State of a run, the step it reached, the steps it takes; of a failed one, its last words."""
+    """State of a run, the step it reached, the steps it takes; why it failed, its job in Slurm."""
 
     name: str
     state: str
@@ -40,12 +41,21 @@ def sweep_status(folder: Path) -> list[Status]:
             steps[path.parent.name] = read_json(path).get("steps", 0)
     if not steps:
         raise UsageError(f"there is no run in {folder}")
-    exits = read_exits(folder)
-    return [run_status(folder / name, count, exits.get(name)) for name, count in steps.items()]
+    exits, queue = read_exits(folder), read_queue(folder)
+    return [
+        run_status(folder / name, count, exits.get(name), queue.get(name))
+        for name, count in steps.items()
+    ]
 
 
-def run_status(workdir: Path, steps: int, ended: dict[str, Any] | None) -> Status:
-    """State of a run; `ended` is how the process of its last launch ended, where that is known."""
+def run_status(
+    workdir: Path, steps: int, ended: dict[str, Any] | None, queued: Queued | None = None
+) -> Status:
+    """State of a run.
+
+    ended: how the process of its last launch ended, where that is known. queued: its place in
+    Slurm, if it has one.
+    """
     name, log = workdir.name, workdir.with_name(f"{workdir.name}.log")
     if (workdir / "result.json").is_file():
         return Status(name, "done", steps, steps)
@@ -55,7 +65,9 @@ def run_status(workdir: Path, steps: int, ended: dict[str, Any] | None) -> Statu
     # the lock of the run is tried only where it is held or its process was killed: a run that is
     # about to begin must find it free
     if is_locked(log) or (event == "start" and is_locked(told / ".lock")):
-        return Status(name, "running", step, steps)
+        return Status(name, "running", step, steps, queued.words if queued else "")
+    if queued:
+        return Status(name, queued.state, step, steps, queued.words)
     if ended and ended["time"] >= attempt.get("time", 0):
         state = (
             "preempted" if ended["exit"] in STOPPED else "failed" if ended["exit"] else "waiting"
