@@ -64,9 +64,9 @@ def requeue(job: str) -> None:
         print(f"job {job} is {state or 'unknown'}: not requeued", flush=True)
         return
     if subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0:
-        print(f"job {job} is requeued", flush=True)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        print(f"job {job} is requeued", flush=True)
         time.sleep(KILL_SECONDS)
 
 

@@ -1,0 +1,239 @@
+"""Sweeps on Slurm, as far as one needs none: its commands are a few words of shell."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import launch
+from jobs.queue import add_job, read_queue
+from jobs.record import add_runs, read_exits
+from jobs.run import make_runs
+from jobs.sbatch import sbatch_script, write_line
+from jobs.status import status_table, sweep_status
+from jobs.sweep import UsageError, expand
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Put a command of Slurm on PATH, as a script."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def put(name, script):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return put
+
+
+def test_script_for_sbatch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "/my own")
+    monkeypatch.setattr(sys, "executable", "/bin/python")
+    runs = make_runs("nmt", Path("/d/s"), ["--config.steps=4"], expand(["a=1", "b=[(3,4),5]"]))
+    options = {"time": "2:00:00", "signal": "USR2@30", "cpus_per_task": "2", "comment": "it's"}
+    assert sbatch_script(Path("/d/s"), runs, options, 1).splitlines() == [
+        "#!/bin/bash",
+        "#SBATCH --array=0-1%1",
+        "#SBATCH --output=/d/s/slurm/%A_%a.log",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --requeue",
+        "#SBATCH --job-name=s",
+        f"#SBATCH --chdir={tmp_path}",
+        "#SBATCH --signal=USR2@30",
+        "#SBATCH --time=2:00:00",
+        "#SBATCH --cpus-per-task=2",
+        """#SBATCH --comment='it'"'"'s'""",
+        f"export PYTHONPATH='{ROOT}:/my own'",
+        "case $SLURM_ARRAY_TASK_ID in",
+        "  0) run=(/d/s/a=1,b=_3,_4_ /bin/python -m experiments.nmt --workdir=/d/s/a=1,b=_3,_4_ "
+        "--config.steps=4 --config.a=1 '--config.b=(3, 4)') ;;",
+        "  1) run=(/d/s/a=1,b=5 /bin/python -m experiments.nmt --workdir=/d/s/a=1,b=5 "
+        "--config.steps=4 --config.a=1 --config.b=5) ;;",
+        "esac",
+        'srun /bin/python -m jobs.task "${run[@]}"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--backend=slurm", "--slurm_partitin=x"], "Did you mean: slurm_partition ?"),
+        (["--slurm_time=10", "--slurm_gpus=1"], "--slurm_gpus needs --backend=slurm, or print"),
+        (["--backend=slurm"], "there is no sbatch on this machine; --backend=print writes"),
+    ],
+)
+def test_bad_command_lines_are_refused_in_one_line(capsys, monkeypatch, tmp_path, words, part):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    words = ["launch.py", "--experiment=lenet5", f"--workdir={tmp_path / 's'}", *words]
+    assert launch.command_line(words) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert part in stderr
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.fixture
+def submit(fake, monkeypatch, tmp_path):
+    """Return a function that launches two seeds on a Slurm whose sbatch is a script."""
+    fake("srun", "exit 1")
+    fake("squeue", f"cat {tmp_path}/queue")
+    monkeypatch.setattr(launch, "check_runs", lambda _, runs: [5] * len(runs))
+    words = ["launch.py", "--experiment=lenet5", f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1"]
+
+    def run(sbatch, *more):
+        fake("sbatch", sbatch)
+        return launch.command_line([*words, "--backend=slurm", *more])
+
+    return run
+
+
+def test_what_is_in_the_queue_is_not_submitted_again(submit, tmp_path, capsys):
+    folder = tmp_path / "s"
+    assert submit("cat $1 >> $0.given; echo Submitted batch job 12", "--slurm_gpus=1") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "job 12: 2 runs submitted, of 10 steps together"
+    assert out[1].startswith(f"go on with launch.py --status --workdir={folder}")
+    given = (tmp_path / "bin" / "sbatch.given").read_text()
+    for line in ("--array=0-1%2", "--gpus=1", "--requeue", "--signal=USR1@90"):
+        assert f"#SBATCH {line}\n" in given
+    for name in ("time", "wckey"):  # submitit has some of its own
+        assert f"--{name}" not in given
+    assert f"export PYTHONPATH={ROOT}" in given
+    (tmp_path / "queue").write_text("12|0|RUNNING|node7\n12|1|PENDING|(Priority)\n")
+    assert submit("exit 1") == 0
+    assert capsys.readouterr().out == "2 of 2 runs are in the queue already\n"
+    (tmp_path / "queue").write_text("12|1|PENDING|(Priority)\n")
+    assert submit("echo Submitted batch job 13", "--workers=1") == 0
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "1 of 2 runs are in the queue already",
+        "job 13: 1 runs submitted, of 5 steps together",
+    ]
+    (tmp_path / "queue").write_text("12|1|PENDING|(Priority)\n13|N/A|RUNNING|node7\n")
+    assert status_table(sweep_status(folder)).splitlines() == [
+        "seed=0  running    0 of 5  job 13_0 node7",
+        "seed=1  waiting    0 of 5  job 12_1 (Priority)",
+        "2 runs: 1 running, 1 waiting; step 0 of 10",
+    ]
+
+
+def test_what_sbatch_says_is_one_line(submit, capsys):
+    said = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job failed"
+    assert submit(f"echo '{said}' >&2; exit 1", "--slurm_partition=x") == 2
+    expected = "error: sbatch: invalid partition specified: x; Batch job failed\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_submitit_is_an_extra(submit, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert submit("exit 1") == 2
+    assert capsys.readouterr().err.endswith("needs submitit: pip install '.[slurm]'\n")
+
+
+def test_queue_of_a_folder(tmp_path, fake, monkeypatch):
+    fake("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert read_queue(tmp_path) == {}  # nothing was submitted, nobody is asked
+    add_job(tmp_path, "5", ["a", "b"])
+    with pytest.raises(UsageError, match="squeue: Unable to contact slurm controller"):
+        read_queue(tmp_path)
+    monkeypatch.setenv("PATH", "/none")
+    assert read_queue(tmp_path) == {}
+
+
+def test_state_of_a_run_in_the_queue_goes_before_that_of_its_last_attempt(tmp_path, fake):
+    runs = make_runs("lenet5", tmp_path, [], expand(["seed=0..2"]))
+    add_runs(tmp_path, "lenet5", runs, [1] * 3)
+    for run in runs:
+        run.log.write_text("no\n")
+    runs[1].workdir.mkdir()
+    (runs[1].workdir / "result.json").write_text("{}")
+    add_job(tmp_path, "5", [run.name for run in runs])
+    fake("squeue", "echo '5|0|PENDING|(BeginTime)'; echo '5|1|COMPLETING|n'")
+    assert [s.state for s in sweep_status(tmp_path)] == ["waiting", "done", "failed"]
+
+
+@pytest.fixture
+def task(fake, tmp_path):
+    """Start a run that is a few words of shell as the task 2 of job 5, which is in some state."""
+    processes = []
+
+    def start(script, state, scontrol="exit 0"):
+        fake("squeue", f'[ "$2" = --jobs=5_2 ] && echo {state}')
+        fake("scontrol", f"echo $* > {tmp_path}/asked; {scontrol}")
+        words = [sys.executable, "-m", "jobs.task", str(tmp_path / "r"), "sh", "-c", script]
+        ids = {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "2"}
+        environment = {**os.environ, **ids, "PYTHONPATH": str(ROOT)}
+        processes.append(
+            subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        )
+        return processes[0]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(text, path, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (path.exists() and text in path.read_text()):
+        assert time.monotonic() < deadline, f"{text} does not come in {path}"
+        time.sleep(0.02)
+
+
+SAVING = "trap 'exit 75' USR1; echo begun; while :; do sleep 0.02; done"
+EARLY = "echo begun; exec sleep 60"  # as a run that has nothing to save yet
+
+
+@pytest.mark.parametrize("script", [SAVING, EARLY])
+def test_task_that_was_stopped_is_requeued_and_waits_for_its_end(task, tmp_path, script):
+    process = task(script, "RUNNING")
+    wait_for("begun", tmp_path / "r.log")
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout.readline() == "r: exit 75\n"
+    assert process.stdout.readline() == "job 5_2 is requeued\n"
+    assert (tmp_path / "asked").read_text() == "requeue 5_2\n"
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait() == -signal.SIGTERM
+    assert read_exits(tmp_path)["r"]["exit"] == 75
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "expected"),
+    [
+        ("exit 75", "COMPLETING", (75, False)),  # it was cancelled
+        ("exit 75", "RUNNING", (75, True)),  # and refused
+        ("exit 3", "RUNNING", (3, False)),
+        ("kill -KILL $$", "RUNNING", (137, False)),
+    ],
+)
+def test_task_ends_as_its_run_does(task, tmp_path, script, state, expected):
+    code = task(script, state, "exit 1").wait(timeout=30)
+    assert (code, (tmp_path / "asked").exists()) == expected
+    assert read_exits(tmp_path)["r"]["exit"] == code
+
+
+def test_pasted_lines_write_the_script_that_makes_the_runs(fake, tmp_path):
+    fake("srun", r'printf "%s\0" "$@"')
+    fake("sbatch", "exit 1")
+    folder = tmp_path / "it's"
+    runs = make_runs("lenet5", folder, [], expand([r"""text=["a 'b'\n", '$c']"""]))
+    script = sbatch_script(folder, runs, {}, 2)
+    subprocess.run(["bash", "-e"], input=write_line(folder, script), text=True, check=True)
+    path = folder / "slurm" / "sweep.sbatch"
+    assert path.read_text() == script
+    for i, run in enumerate(runs):
+        environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(i)}
+        given = subprocess.check_output(["bash", "-e", path], env=environment, text=True)
+        worker = [sys.executable, "-m", "jobs.task"]
+        assert given.split("\0")[:-1] == [*worker, str(run.workdir), *run.command]
