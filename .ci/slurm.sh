@@ -27,8 +27,10 @@ stop() {
 answers() { [ -f "$SLURM_CONF" ] && [ "$(sinfo -h -p low -o %a 2>/dev/null)" = up ]; }
 
 install_packages() {
-  command -v sbatch slurmctld slurmd munged >/dev/null && return
-  command -v apt-get >/dev/null || cannot "Slurm is not installed, and there is no apt-get"
+  local name missing=
+  for name in sbatch slurmctld slurmd munged; do command -v $name >/dev/null || missing=$name; done
+  [ -n "$missing" ] || return 0
+  command -v apt-get >/dev/null || cannot "there is no $missing here, and no apt-get to install it"
   {
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurm-wlm munge
@@ -71,9 +73,9 @@ CONF
 }
 
 start() {
-  rm -rf "$dir"
-  install -d -m 755 "$dir" "$dir/state" "$dir/spool"
   [ "$(id -u)" = 0 ] || cannot "it takes root to start a Slurm"
+  stop
+  install -d -m 755 "$dir" "$dir/state" "$dir/spool"
   install_packages
   getent ahostsv4 "$host" | grep -q '^127\.' || echo "127.0.0.1 $host" >>/etc/hosts
   write_conf

@@ -27,6 +27,14 @@ def all_options(folder: Path, options: Mapping[str, str]) -> dict[str, str | boo
     return {"open-mode": "append", "requeue": True, **ours, **given}
 
 
+def setup_lines(options: Mapping[str, str]) -> list[str]:
+    """Lines of the script before the run: the project is found, and srun has all the CPUs."""
+    variables = {"PYTHONPATH": python_path()}
+    if "cpus_per_task" in options:  # which srun does not take over from sbatch by itself
+        variables["SRUN_CPUS_PER_TASK"] = options["cpus_per_task"]
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+
+
 def sbatch_script(
     folder: Path, runs: Sequence[Run], options: Mapping[str, str], at_once: int
 ) -> str:
@@ -35,7 +43,7 @@ def sbatch_script(
     lines = ["#!/bin/bash"]
     for name, value in {**array, **all_options(folder, options)}.items():
         lines.append(f"#SBATCH --{name}" + ("" if value is True else f"={shlex.quote(str(value))}"))
-    lines += [f"export PYTHONPATH={shlex.quote(python_path())}", "case $SLURM_ARRAY_TASK_ID in"]
+    lines += [*setup_lines(options), "case $SLURM_ARRAY_TASK_ID in"]
     for i, run in enumerate(runs):
         lines.append(f"  {i}) run=({shlex.join([str(run.workdir), *run.command])}) ;;")
     worker = shlex.join([sys.executable, "-m", "jobs.task"])

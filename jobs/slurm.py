@@ -3,15 +3,14 @@
 import contextlib
 import importlib
 import io
-import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from jobs.queue import add_job, read_queue
-from jobs.run import Run, python_path
-from jobs.sbatch import all_options
+from jobs.run import Run
+from jobs.sbatch import all_options, setup_lines
 from jobs.sweep import UsageError
 from jobs.task import work
 
@@ -55,7 +54,7 @@ def submit_all(
     executor.update_parameters(
         **{"job_name": None, "time": None, "wckey": None},  # submitit's own are given to no job
         array_parallelism=workers,
-        setup=[f"export PYTHONPATH={shlex.quote(python_path())}"],
+        setup=setup_lines(options),
         additional_parameters=all_options(folder, options),
     )
     try:

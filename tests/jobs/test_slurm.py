@@ -53,6 +53,7 @@ def test_script_for_sbatch(tmp_path, monkeypatch):
         "#SBATCH --cpus-per-task=2",
         """#SBATCH --comment='it'"'"'s'""",
         f"export PYTHONPATH='{ROOT}:/my own'",
+        "export SRUN_CPUS_PER_TASK=2",
         "case $SLURM_ARRAY_TASK_ID in",
         "  0) run=(/d/s/a=1,b=_3,_4_ /bin/python -m experiments.nmt --workdir=/d/s/a=1,b=_3,_4_ "
         "--config.steps=4 --config.a=1 '--config.b=(3, 4)') ;;",
