@@ -73,10 +73,12 @@ def test_print_backend_starts_nothing(command, tmp_path):
     words = ["--experiment=lenet5", f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1"]
     done = command("launch.py", *words, "--flagfile=a.flags", "--backend=print")
     assert done.returncode == 0
-    assert [line.split()[-2:] for line in done.stdout.splitlines()] == [
+    commands, script = done.stdout.split("# in place of the commands above, on Slurm: ")
+    assert [line.split()[-2:] for line in commands.splitlines()] == [
         ["--flagfile=a.flags", "--config.seed=0"],
         ["--flagfile=a.flags", "--config.seed=1"],
     ]
+    assert "#SBATCH --array=0-1%2\n" in script
     assert not (tmp_path / "s").exists()
 
 

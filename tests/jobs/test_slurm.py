@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,6 +87,7 @@ def test_bad_command_lines_are_refused_in_one_line(capsys, monkeypatch, tmp_path
 @pytest.fixture
 def submit(fake, monkeypatch, tmp_path):
     """Return a function that launches two seeds on a Slurm whose sbatch is a script."""
+    monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # else it closes handlers of this process
     fake("srun", "exit 1")
     fake("squeue", f"cat {tmp_path}/queue")
     monkeypatch.setattr(launch, "check_runs", lambda _, runs: [5] * len(runs))
@@ -125,6 +127,23 @@ def test_what_is_in_the_queue_is_not_submitted_again(submit, tmp_path, capsys):
         "seed=1  waiting    0 of 5  job 12_1 (Priority)",
         "2 runs: 1 running, 1 waiting; step 0 of 10",
     ]
+
+
+def test_same_command_reports_once_all_are_finished(submit, tmp_path, capsys, monkeypatch):
+    reports = []
+
+    def fake_run(words, **_):
+        reports.append(words)
+        return subprocess.CompletedProcess(words, 0)
+
+    (tmp_path / "queue").touch()
+    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(run=fake_run))
+    for seed, count in ((0, 0), (1, 1)):
+        (tmp_path / "s" / f"seed={seed}").mkdir(parents=True)
+        (tmp_path / "s" / f"seed={seed}" / "result.json").write_text("{}")
+        assert submit("echo Submitted batch job 12") == 0
+        assert len(reports) == count
+    assert capsys.readouterr().out.endswith("2 of 2 runs are finished already\n")
 
 
 def test_what_sbatch_says_is_one_line(submit, capsys):
