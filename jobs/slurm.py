@@ -66,6 +66,7 @@ def submit_all(
     job = tasks[0].job_id.partition("_")[0]
     add_job(folder, job, [run.name for run in waiting])
     together = sum(count for run, count in zip(runs, steps, strict=True) if run in waiting)
-    print(f"job {job}: {len(waiting)} runs submitted, of {together} steps together")
+    number = f"{len(waiting)} run{'s'[: len(waiting) > 1]}"
+    print(f"job {job}: {number} submitted, {together} steps together")
     print(f"go on with launch.py --status --workdir={folder}, at the end --report", flush=True)
     return 0

@@ -62,7 +62,7 @@ def launch(*words):
     return say(sys.executable, ROOT / "launch.py", "--experiment=char_lm", *words)
 
 
-def wait_until(holds, seconds=120):
+def wait_until(holds, seconds=240):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

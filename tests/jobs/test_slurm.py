@@ -104,7 +104,7 @@ def test_what_is_in_the_queue_is_not_submitted_again(submit, tmp_path, capsys):
     folder = tmp_path / "s"
     assert submit("cat $1 >> $0.given; echo Submitted batch job 12", "--slurm_gpus=1") == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "job 12: 2 runs submitted, of 10 steps together"
+    assert out[0] == "job 12: 2 runs submitted, 10 steps together"
     assert out[1].startswith(f"go on with launch.py --status --workdir={folder}")
     given = (tmp_path / "bin" / "sbatch.given").read_text()
     for line in ("--array=0-1%2", "--gpus=1", "--requeue", "--signal=USR1@90"):
@@ -119,7 +119,7 @@ def test_what_is_in_the_queue_is_not_submitted_again(submit, tmp_path, capsys):
     assert submit("echo Submitted batch job 13", "--workers=1") == 0
     assert capsys.readouterr().out.splitlines()[:2] == [
         "1 of 2 runs are in the queue already",
-        "job 13: 1 runs submitted, of 5 steps together",
+        "job 13: 1 run submitted, 5 steps together",
     ]
     (tmp_path / "queue").write_text("12|1|PENDING|(Priority)\n13|N/A|RUNNING|node7\n")
     assert status_table(sweep_status(folder)).splitlines() == [
