@@ -36,7 +36,7 @@ from jobs.check import check_runs
 from jobs.local import run_all
 from jobs.record import add_runs, check_experiment
 from jobs.run import ROOT, Run, environment, make_runs, shell_line
-from jobs.sbatch import OPTIONS, sbatch_script, write_line
+from jobs.sbatch import OPTIONS, sbatch_script, write_lines
 from jobs.slurm import find_submitit, submit_all
 from jobs.status import PREEMPTED, status_table, sweep_status
 from jobs.sweep import UsageError, expand
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
     workers = len(runs) if all_at_once else values.workers
     if values.backend == "print":
         print("\n".join(shell_line(run) for run in runs))
-        print(write_line(workdir, sbatch_script(workdir, runs, options, workers)))
+        print(write_lines(workdir, sbatch_script(workdir, runs, options, workers)))
         return 0
     if values.result:
         check_result(values.result, runs)

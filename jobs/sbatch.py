@@ -50,7 +50,7 @@ def sbatch_script(
     return "\n".join([*lines, "esac", f'srun {worker} "${{run[@]}}"', ""])
 
 
-def write_line(folder: Path, script: str) -> str:
+def write_lines(folder: Path, script: str) -> str:
     """Lines for a shell that write the script below `folder`; they submit nothing."""
     path = shlex.quote(str(folder / "slurm" / "sweep.sbatch"))
     parent = shlex.quote(str(folder / "slurm"))

@@ -14,7 +14,7 @@ import launch
 from jobs.queue import add_job, read_queue
 from jobs.record import add_runs, read_exits
 from jobs.run import make_runs
-from jobs.sbatch import sbatch_script, write_line
+from jobs.sbatch import sbatch_script, write_lines
 from jobs.status import status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
@@ -249,7 +249,7 @@ def test_pasted_lines_write_the_script_that_makes_the_runs(fake, tmp_path):
     folder = tmp_path / "it's"
     runs = make_runs("lenet5", folder, [], expand([r"""text=["a 'b'\n", '$c']"""]))
     script = sbatch_script(folder, runs, {}, 2)
-    subprocess.run(["bash", "-e"], input=write_line(folder, script), text=True, check=True)
+    subprocess.run(["bash", "-e"], input=write_lines(folder, script), text=True, check=True)
     path = folder / "slurm" / "sweep.sbatch"
     assert path.read_text() == script
     for i, run in enumerate(runs):
