@@ -125,7 +125,7 @@ class _Loop:
             if self.step > self.held:  # all this was done before that checkpoint was saved
                 self._hold(state, window, stopping)
             if stopping:
-                name = signal.Signals(stopped[0]).name if stopped else "another process"
+                name = signal.Signals(stopped[0]).name if stopped else "a signal to a process"
                 raise PreemptedError(
                     f"stopped by {name}, saved at step {self.step}; the same command goes on"
                 )

@@ -187,3 +187,15 @@ def test_job_that_is_cancelled_saves_and_does_not_come_back(submitted, tmp_path)
     say("scancel", job)
     wait_until(lambda: not states(job))
     assert json.loads((tmp_path / "exits.jsonl").read_text())["exit"] == 75
+
+
+def test_one_run_of_two_tasks(tmp_path):
+    words = ["--config.steps=4", "--config.eval_every=2", "--config.log_every=2", *SMALL[3:]]
+    words += [f"--workdir={tmp_path / 'run'}", "--config.distributed=True"]
+    said = say(
+        "srun", "--partition=low", "--ntasks=2", sys.executable, "-m", "experiments.char_lm", *words
+    )
+    assert said.count("finished: ") == 1
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["step"], result["attempts"]) == (4, 1)
+    assert len(json.loads((tmp_path / "run" / "environment.json").read_text())["devices"]) == 2

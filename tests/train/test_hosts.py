@@ -93,7 +93,7 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
             process.kill()
     logs = [(tmp_path / f"log.{i}").read_text() for i in range(2)]
     assert codes == [75, 75], logs
-    assert "stopped by another process, saved at step" in logs[0]
+    assert "stopped by a signal to a process, saved at step" in logs[0]
     assert "step" not in logs[1].split("error:")[0]  # only the first one tells of the metrics
     attempts = [json.loads(line) for line in (workdir / "attempts.jsonl").read_text().splitlines()]
     assert [attempt["event"] for attempt in attempts] == ["start", "PreemptedError"] * 2
