@@ -31,7 +31,7 @@ results: .venv/ready
 	$(BIN)/python -m experiments
 
 soak: .venv/ready
-	$(BIN)/python -m pytest tests/test_resume.py -s --kills=$(KILLS)
+	$(BIN)/python -m pytest tests/test_resume.py tests/test_sweep_kills.py -s --kills=$(KILLS) --soak
 
 lock: .venv/ready
 	$(BIN)/python -m pip install -q uv

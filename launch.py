@@ -19,9 +19,17 @@ is run. --zip=hidden=64,128 --zip=learning_rate=0.01,0.003 are paired value by v
 multiplied by the axes. --sweep_file=FILE has a set of settings a line, as in `cell=gru hidden=64`,
 multiplied by both. A run's folder is named after its settings: the line's, then --zip's, then
 --sweep's.
+
+    python launch.py --experiment=char_lm --workdir=runs/search --search=tpe --trials=40 \\
+        --objective=validation/loss --space=learning_rate=1e-4..1e-1:log --space=cell=rnn,gru
+
+lets optuna choose the settings: a trial is a run, stopped early when it is worse than the median of
+the others at the same step. A range of whole numbers is hidden=32..512, of others dropout=0.0..0.5.
+--trials is their number in all, over all launches. Ends with the best.
 """
 
 import difflib
+import importlib
 import re
 import shlex
 import subprocess
@@ -35,7 +43,7 @@ from absl import flags
 from jobs.check import check_runs
 from jobs.local import run_all
 from jobs.record import add_runs, check_experiment
-from jobs.run import ROOT, Run, environment, make_runs, shell_line
+from jobs.run import ROOT, Run, environment, exit_code, make_runs, shell_line
 from jobs.sbatch import OPTIONS, sbatch_script, write_lines
 from jobs.slurm import find_submitit, submit_all
 from jobs.status import PREEMPTED, status_table, sweep_status
@@ -60,11 +68,17 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_enum("backend", "local", backends, "run, submit or print", flag_values=values)
     for name in OPTIONS:
         text(f"slurm_{name}", f"sbatch's --{name.replace('_', '-')}")
-    flags.DEFINE_integer("workers", 1, "runs at a time", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("workers", 1, "runs at a time in all", lower_bound=1, flag_values=values)
     flags.DEFINE_bool("status", False, "only say how far the runs are", flag_values=values)
     flags.DEFINE_bool("report", False, "only report the finished runs", flag_values=values)
     for name in REPORT_FLAGS:
         text(name, "of the report; see experiments/_report.py")
+    flags.DEFINE_enum("search", None, ["random", "tpe"], "optuna's sampler", flag_values=values)
+    flags.DEFINE_integer("trials", 20, "of --search, in all", lower_bound=1, flag_values=values)
+    flags.DEFINE_multi_string("space", [], "NAME=LOW..HIGH[:log] or NAME=A,B", flag_values=values)
+    text("objective", "metric that --search makes best")
+    ways = ["minimize", "maximize"]
+    flags.DEFINE_enum("direction", ways[0], ways, "of the objective", flag_values=values)
     text("result", "write experiments/results/NAME.json")
     return values
 
@@ -91,8 +105,21 @@ def main(argv: list[str]) -> int:
         print(status_table(sweep_status(workdir)))
         return 0
     if values.report:
-        return subprocess.run(report, check=False, env=environment()).returncode
+        return exit_code(subprocess.run(report, check=False, env=environment()).returncode)
     check_name(values.experiment)
+    check_search(values)
+    if values.search:
+        return end(run_trials(values, workdir, config), workdir, report)
+    if values.result:
+        path = ROOT / "experiments" / "results" / f"{values.result}.json"
+        report += ["--save", str(path), "--command", own_command(argv)]
+    return sweep(values, workdir, config, report)
+
+
+def sweep(
+    values: flags.FlagValues, workdir: Path, config: Sequence[str], report: Sequence[str]
+) -> int:
+    """Print, submit, or run and report; returns the exit code."""
     file = Path(values.sweep_file) if values.sweep_file else None
     sets = expand(values.sweep, values.zip, file)
     runs = make_runs(values.experiment, workdir, config, sets)
@@ -105,17 +132,21 @@ def main(argv: list[str]) -> int:
         return 0
     if values.result:
         check_result(values.result, runs)
-        path = ROOT / "experiments" / "results" / f"{values.result}.json"
-        report += ["--save", str(path), "--command", own_command(argv)]
     slurm = values.backend == "slurm"
     if slurm:
         find_submitit()  # before the settings are checked, which takes a while
     start = partial(submit_all, workdir, options) if slurm else run_all
     code = run_sweep(values.experiment, workdir, runs, partial(start, workers=workers))
-    enough = all if slurm else any  # a report of what was just submitted says nothing
-    if code != PREEMPTED and enough(run.finished for run in runs):
+    if slurm and not all(run.finished for run in runs):
+        return code  # a report of what was just submitted says nothing
+    return end(code, workdir, report)
+
+
+def end(code: int, workdir: Path, report: Sequence[str]) -> int:
+    """Report, unless the runs were stopped or none is finished; returns the exit code."""
+    if code != PREEMPTED and any(workdir.glob("*/result.json")):
         done = subprocess.run(report, check=False, env=environment())
-        return code or done.returncode
+        return code or exit_code(done.returncode)
     return code
 
 
@@ -140,6 +171,34 @@ def run_sweep(
     try:
         add_runs(workdir, experiment, runs, steps)
         return start(runs, steps)
+    except OSError as error:
+        raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+
+
+def check_search(values: flags.FlagValues) -> None:
+    """Raise UsageError when flags of a search and others are mixed."""
+    if not values.search:
+        if values.space or values.objective:
+            raise UsageError("--space and --objective are of a search: give --search=tpe or random")
+        return
+    others = ("sweep", "zip", "sweep_file", "result")
+    if given := [name for name in others if values[name].value]:
+        raise UsageError(f"--search takes its settings from --space: not with --{given[0]}")
+    if values.backend != "local":
+        raise UsageError(f"--search runs on this machine: not with --backend={values.backend}")
+
+
+def run_trials(values: flags.FlagValues, workdir: Path, config: Sequence[str]) -> int:
+    """Search; returns the exit code."""
+    try:
+        search = importlib.import_module("jobs.search")
+    except ImportError as error:
+        raise UsageError(f"--search needs the extra [search]: {error}") from error
+    names = ("experiment", "space", "trials", "objective", "direction")
+    settings = {name: values[name].value for name in names}
+    wanted = search.Search(folder=workdir, config=config, sampler=values.search, **settings)
+    try:
+        return search.run_search(wanted, values.workers)
     except OSError as error:
         raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
 

@@ -28,6 +28,7 @@ from experiments._runs import (
     mean_interval,
     nearest,
 )
+from experiments._search import draw_search
 from experiments._tables import FORMS, make_table
 from train.rundir import read_json
 
@@ -167,6 +168,7 @@ def report(
     ]
     notes.append(f"curves: {curves}    pictures of the best run: {best.path / 'figures'}")
     notes += [f"by settings: {path}" for path in others]
+    notes += [f"trials of the search: {path}" for path in draw_search(folder)]
     if save:
         text = json.dumps(summary(groups, result["headline"], command), indent=1)
         Path(save).parent.mkdir(parents=True, exist_ok=True)

@@ -1,20 +1,20 @@
 """Runs as processes of this machine, some at a time."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+from jobs.locks import try_lock
 from jobs.record import log_exit
-from jobs.run import Run, environment
-from jobs.status import PREEMPTED, last_lines, last_step
+from jobs.run import Run, environment, exit_code
+from jobs.status import PREEMPTED, is_running, last_lines, last_step
 
 POLL_SECONDS = 0.3
 LINES_SHOWN = 5
@@ -28,10 +28,75 @@ class Worker:
     slot: int
     process: subprocess.Popen = field(repr=False)
 
-    def wait(self) -> int:
-        """Exit code once the run has ended; 128 + N when signal N ended it."""
-        code = self.process.wait()
-        return 128 - code if code < 0 else code
+
+class Pool:
+    """Runs that go on, `workers` at a time; those of another launch are left to it, and counted."""
+
+    def __init__(self, workers: int, elsewhere: Iterable[Run] = ()):
+        self.workers = workers
+        self.free = list(range(workers))
+        self.running: list[Worker] = []
+        self.elsewhere = list(elsewhere)
+        if self.elsewhere:
+            count = len(self.elsewhere)
+            going = "run goes" if count == 1 else "runs go"
+            print(f"{count} {going} on from an earlier launch", flush=True)
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs that go on."""
+        return [*(worker.run for worker in self.running), *self.elsewhere]
+
+    @property
+    def full(self) -> bool:
+        """True when no other run may be started."""
+        return len(self.runs) >= self.workers
+
+    def add(self, run: Run) -> None:
+        """Start a run; or wait for it, where another launch has it in hand or has finished it."""
+        busy = is_running(run.workdir) or run.finished  # in this order: it may be ending
+        worker = None if busy else start(run, self.free[0], self.workers)
+        if worker:
+            self.free.remove(worker.slot)
+            self.running.append(worker)
+        else:
+            self.elsewhere.append(run)
+
+    def ended(self) -> list[tuple[Run, int | None]]:
+        """Runs that have ended since, and their exit codes.
+
+        The code of a run of another launch is 0 when it is finished, else None: it may be added.
+        """
+        found: list[tuple[Run, int | None]] = []
+        for worker in [w for w in self.running if w.process.poll() is not None]:
+            self.running.remove(worker)
+            self.free.append(worker.slot)
+            found.append((worker.run, exit_code(worker.process.returncode)))
+        for run in [run for run in self.elsewhere if not is_running(run.workdir)]:
+            self.elsewhere.remove(run)
+            found.append((run, 0 if run.finished else None))
+        for run, code in found:
+            if code is not None:
+                log_exit(run.workdir.parent, run.name, code)
+        return found
+
+    def terminate(self, run: Run) -> None:
+        """Tell a run to save and stop, if it is one of this launch."""
+        for worker in self.running:
+            if worker.run == run:
+                worker.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Tell every run of this launch to save and stop, and wait for it."""
+        if self.running:
+            print("stopping: every run is saved and goes on with the same command", flush=True)
+        if self.elsewhere:
+            names = ", ".join(run.name for run in self.elsewhere)
+            print(f"left to the launch that started them: {names}", flush=True)
+        for worker in self.running:
+            worker.process.send_signal(signal.SIGTERM)
+        for worker in self.running:
+            log_exit(worker.run.workdir.parent, worker.run.name, exit_code(worker.process.wait()))
 
 
 def run_all(runs: Sequence[Run], steps: Sequence[int], workers: int) -> int:
@@ -43,30 +108,31 @@ def run_all(runs: Sequence[Run], steps: Sequence[int], workers: int) -> int:
     waiting = [run for run in runs if not run.finished]
     if len(waiting) < len(runs):
         print(f"{len(runs) - len(waiting)} of {len(runs)} runs are finished already", flush=True)
+    pool = Pool(workers, [run for run in waiting if is_running(run.workdir)])
+    waiting = [run for run in waiting if run not in pool.elsewhere]
     reached = dict(zip((run.name for run in runs), steps, strict=True))
-    reached |= {run.name: last_step(run.workdir) for run in waiting}
-    running: list[Worker] = []
+    reached |= {run.name: last_step(run.workdir) for run in (*waiting, *pool.runs)}
     codes: set[int] = set()
-    free = list(range(workers))
-    live = bool(waiting) and sys.stderr.isatty()
+    live = bool(waiting or pool.runs) and sys.stderr.isatty()
     bar = tqdm(total=sum(steps), unit="step", dynamic_ncols=True, disable=not live)
-    with _stop_signals() as stopped:
+    with stop_signals() as stopped:
         try:
-            while (waiting or running) and not stopped:
-                while waiting and free:
-                    running.append(start(waiting.pop(0), free.pop(0), workers))
+            while (waiting or pool.runs) and not stopped:
+                while waiting and not pool.full:
+                    pool.add(waiting.pop(0))
                 time.sleep(POLL_SECONDS)
-                for worker in running:
-                    reached[worker.run.name] = last_step(worker.run.workdir)
-                show(bar, reached, running)
-                for worker in [w for w in running if w.process.poll() is not None]:
-                    running.remove(worker)
-                    free.append(worker.slot)
+                reached |= {run.name: last_step(run.workdir) for run in pool.runs}
+                show(bar, reached, pool.runs)
+                for run, code in pool.ended():
                     bar.clear()
-                    codes.add(tell_end(worker))
+                    if code is None:
+                        waiting.append(run)
+                    else:
+                        tell_end(run, code)
+                        codes.add(code)
         finally:
             bar.close()
-            stop(running)
+            pool.stop()
     if stopped:
         return PREEMPTED
     codes -= {0}
@@ -74,7 +140,7 @@ def run_all(runs: Sequence[Run], steps: Sequence[int], workers: int) -> int:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[list[int]]:
+def stop_signals() -> Iterator[list[int]]:
     """Collect SIGTERM and SIGINT; nothing is interrupted, so no process is started and forgotten.
 
     A signal that is ignored, as in the background of a shell, stays so.
@@ -91,8 +157,11 @@ def _stop_signals() -> Iterator[list[int]]:
             signal.signal(number, before[number])
 
 
-def start(run: Run, slot: int, workers: int) -> Worker:
-    """Start a run; with several workers each gets its own share of the cores."""
+def start(run: Run, slot: int, workers: int) -> Worker | None:
+    """Start a run; with several workers each gets its own share of the cores.
+
+    None when another process has it in hand.
+    """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     share = cores[slot::workers] if 1 < workers <= len(cores) else []
     if share:  # a child has the affinity of the thread that starts it
@@ -101,17 +170,17 @@ def start(run: Run, slot: int, workers: int) -> Worker:
     process = open_process(run, own_session=True)
     if share:
         os.sched_setaffinity(0, cores)
-    return Worker(run, slot, process)
+    return Worker(run, slot, process) if process else None
 
 
-def open_process(run: Run, own_session: bool) -> subprocess.Popen:
-    """Open the process of a run, its output in the log.
+def open_process(run: Run, own_session: bool) -> subprocess.Popen | None:
+    """Open the process of a run, its output in the log; None when another process has it in hand.
 
     It holds a lock on the log as long as it lives: that tells others that it runs.
     """
     with open(run.log, "ab") as log:
-        with contextlib.suppress(OSError):  # held already, or no locks in this file system
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not try_lock(log):
+            return None
         return subprocess.Popen(
             run.command,
             env=environment(),
@@ -122,29 +191,16 @@ def open_process(run: Run, own_session: bool) -> subprocess.Popen:
         )
 
 
-def tell_end(worker: Worker) -> int:
-    """Say how a run ended, a failure on stderr with its last lines; returns its exit code."""
-    run, code = worker.run, worker.wait()
-    log_exit(run.workdir.parent, run.name, code)
+def tell_end(run: Run, code: int) -> None:
+    """Say how a run ended, a failure on stderr with its last lines."""
     if code:
         said = "".join(f"\n  {line}" for line in last_lines(run.log, LINES_SHOWN))
         print(f"error: {run.name}: exit {code}, the end of {run.log}:{said}", file=sys.stderr)
     else:
         print(f"{run.name}: finished", flush=True)
-    return code
 
 
-def stop(running: list[Worker]) -> None:
-    """Tell every run that is still going to save and stop, and wait for it."""
-    if running:
-        print("stopping: every run is saved and goes on with the same command", flush=True)
-    for worker in running:
-        worker.process.send_signal(signal.SIGTERM)
-    for worker in running:
-        log_exit(worker.run.workdir.parent, worker.run.name, worker.wait())
-
-
-def show(bar: tqdm, reached: dict[str, int], running: list[Worker]) -> None:
+def show(bar: tqdm, reached: dict[str, int], running: Iterable[Run]) -> None:
     """Bring the progress bar up to date."""
     bar.n = sum(reached.values())
-    bar.set_postfix_str(" | ".join(f"{w.run.name} {reached[w.run.name]}" for w in running))
+    bar.set_postfix_str(" | ".join(f"{run.name} {reached[run.name]}" for run in running))

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.locks import locked
 from jobs.run import Run
 from jobs.sweep import UsageError
 
@@ -19,6 +21,13 @@ def read_json(path: Path) -> Any:
         return None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write in one move: a reader sees the old file or the new one, never a part."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -37,22 +46,30 @@ def check_experiment(folder: Path, experiment: str) -> None:
 
 
 def add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequence[int]) -> None:
-    """Add runs to sweep.json, in one move: a reader sees the old file or the new one."""
+    """Add runs to sweep.json.
+
+    Two launches that do so at a time wait for one another: neither loses what the other adds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / "sweep.lock"):
+        _add_runs(folder, experiment, runs, steps)
+
+
+def _add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequence[int]) -> None:
     known = {run["name"]: run for run in read_sweep(folder)["runs"]}
     for run, count in zip(runs, steps, strict=True):
         known[run.name] = {"name": run.name, "overrides": run.overrides, "steps": count}
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / "sweep.json.part"
-    sweep = {"experiment": experiment, "runs": list(known.values())}
-    part.write_text(json.dumps(sweep, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / "sweep.json")
+    write_json(folder / "sweep.json", {"experiment": experiment, "runs": list(known.values())})
 
 
-def log_exit(folder: Path, name: str, code: int) -> None:
+def log_exit(folder: Path, name: str, code: int, **more: Any) -> None:
     """Append to exits.jsonl how a run ended: it says so itself only once its training has begun."""
-    line = {"name": name, "exit": code, "time": round(time.time(), 3)}
-    with open(folder / "exits.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    line = {"name": name, "exit": code, "time": round(time.time(), 3), **more}
+    with open(folder / "exits.jsonl", "a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        cut = size and file.read() != b"\n"  # the last line, when its writer was killed
+        file.write(b"\n" * bool(cut) + json.dumps(line).encode() + b"\n")
 
 
 def read_exits(folder: Path) -> dict[str, dict[str, Any]]:

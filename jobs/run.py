@@ -55,6 +55,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": python_path()}
 
 
+def exit_code(returncode: int) -> int:
+    """Exit code of a process as a shell gives it: 128 + N when signal N ended it."""
+    return 128 - returncode if returncode < 0 else returncode
+
+
 def shell_line(run: Run) -> str:
     """Line for a shell that makes the run from any folder, as it would be made from this one."""
     path = shlex.quote(f"PYTHONPATH={python_path()}")

@@ -1,7 +1,6 @@
 """The state of every run of a sweep, from the files in its folder and Slurm's queue."""
 
 import collections
-import fcntl
 import json
 import os
 import signal
@@ -9,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.locks import is_locked
 from jobs.queue import Queued, read_queue
 from jobs.record import read_exits, read_json, read_sweep
 from jobs.sweep import UsageError
 
-STATES = ("done", "running", "waiting", "preempted", "failed")
+STATES = ("done", "running", "waiting", "preempted", "pruned", "failed")
 TAIL = 8192  # bytes from the end of a file that are looked at
 PREEMPTED = 75  # exit code of a run that was stopped and saved
 STOPPED = (PREEMPTED, 128 + signal.SIGTERM)  # the second: before it had anything to save
@@ -62,16 +62,13 @@ def run_status(
     step, told = last_step(workdir), spokesman(workdir)
     attempt = last_object(told / "attempts.jsonl")
     event = attempt.get("event", "")
-    # the lock of the run is tried only where it is held or its process was killed: a run that is
-    # about to begin must find it free
-    if is_locked(log) or (event == "start" and is_locked(told / ".lock")):
+    if is_running(workdir):
         return Status(name, "running", step, steps, queued.words if queued else "")
     if queued:
         return Status(name, queued.state, step, steps, queued.words)
     if ended and ended["time"] >= attempt.get("time", 0):
-        state = (
-            "preempted" if ended["exit"] in STOPPED else "failed" if ended["exit"] else "waiting"
-        )
+        stopped = "pruned" if ended.get("pruned") else "preempted"
+        state = stopped if ended["exit"] in STOPPED else "failed" if ended["exit"] else "waiting"
     elif event == "PreemptedError":
         state = "preempted"
     else:
@@ -84,6 +81,17 @@ def spokesman(workdir: Path) -> Path:
     """Folder that tells how far a run is: its own, or that of the first of its replicas."""
     replicas = [] if (workdir / "config.json").is_file() else workdir.glob("*/config.json")
     return min((path.parent for path in replicas), default=workdir)
+
+
+def is_running(workdir: Path) -> bool:
+    """True while a live process works in a run directory, or was started by a launch to do so."""
+    if is_locked(workdir.with_name(f"{workdir.name}.log")):
+        return True
+    told = spokesman(workdir)
+    # the lock of the run is tried only where it is held or its process was killed: a run that is
+    # about to begin must find it free
+    begun = last_object(told / "attempts.jsonl").get("event") == "start"
+    return begun and is_locked(told / ".lock")
 
 
 def last_step(workdir: Path) -> int:
@@ -116,18 +124,6 @@ def _tail(path: Path) -> bytes:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return b""
-
-
-def is_locked(path: Path) -> bool:
-    """True while a live process holds the lock of a file."""
-    try:
-        with open(path, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or no locks in this file system
-        return False
-    return False
 
 
 def status_table(statuses: list[Status]) -> str:

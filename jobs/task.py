@@ -10,9 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from jobs.local import POLL_SECONDS, Worker, open_process
+from jobs.local import POLL_SECONDS, open_process
 from jobs.record import log_exit
-from jobs.run import Run
+from jobs.run import Run, exit_code
 from jobs.status import PREEMPTED
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -28,14 +28,16 @@ def work(run: Run) -> None:
     for number in SIGNALS:
         signal.signal(number, lambda number, _frame: heard.append(number))
     # in the session of this process, or Slurm might not find it when it kills the job
-    worker = Worker(run, 0, open_process(run, own_session=False))
+    process = open_process(run, own_session=False)
+    if process is None:
+        sys.exit(f"error: {run.name}: another process has it in hand")
     told = 0
-    while worker.process.poll() is None:
+    while process.poll() is None:
         while told < len(heard):
-            worker.process.send_signal(heard[told])
+            process.send_signal(heard[told])
             told += 1
         time.sleep(POLL_SECONDS)
-    code = worker.wait()
+    code = exit_code(process.returncode)
     if code - 128 in heard:  # too early to have anything to save
         code = PREEMPTED
     log_exit(run.workdir.parent, run.name, code)

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "jobs": {"jobs"},
     "launch.py": {"jobs"},
 }
-OF_LAUNCH = sys.stdlib_module_names | {"absl", "tqdm", "jobs"}
+OF_LAUNCH = sys.stdlib_module_names | {"absl", "tqdm", "jobs", "optuna"}
 
 
 def sources(folder):

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -93,14 +94,114 @@ def test_signal_stops_every_run_and_leaves_it_resumable(fake, tmp_path, capsys, 
     assert states == ["preempted", "preempted", "waiting"]
 
 
-def test_run_is_known_to_go_on_while_its_process_lives(fake):
-    run = fake("r", "exec sleep 60")
-    worker = local.start(run, 0, 1)
-    second = local.start(fake("r", "exit 2"), 0, 1)  # which finds the lock taken
-    assert second.wait() == 2
+@pytest.fixture
+def earlier(fake):
+    """Start runs as a launch did that has left them behind; ended after the test."""
+    workers = []
+
+    def start(name, script):
+        worker = local.start(fake(name, script), 0, 1)
+        workers.append(worker)
+        wait_for(worker.run.workdir)
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.process.kill()
+        worker.process.wait()
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_run_is_known_to_go_on_while_its_process_lives(earlier):
+    worker = earlier("r", "exec sleep 60")
+    run = worker.run
+    assert local.start(run, 0, 1) is None  # the lock is taken: no second process
     assert run_status(run.workdir, 5, {"exit": 2, "time": time.time()}).state == "running"
-    local.stop([worker])
+    worker.process.terminate()
+    worker.process.wait()
     assert run_status(run.workdir, 5, None).state == "failed"
+
+
+def test_runs_of_an_earlier_launch_are_waited_for_and_count(earlier, fake, tmp_path, capsys):
+    until = f"while ! test -e {tmp_path}/over; do sleep 0.01; done"
+    ends = earlier("ends", f"{until}; echo {{}} > $W/result.json").run
+    dies = earlier("dies", f"{until}; exit 3").run
+    again = fake("dies", "echo {} > $W/result.json")
+    # with two at a time the third may start only once the others have ended
+    third = fake("third", f"test -e {tmp_path}/ends/result.json && echo {{}} > $W/result.json")
+    timer = threading.Timer(0.2, (tmp_path / "over").touch)
+    timer.start()
+    assert local.run_all([third, again, ends], [1, 1, 1], workers=2) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "2 runs go on from an earlier launch"
+    assert sorted(out.splitlines()[1:]) == [
+        "dies: finished",
+        "ends: finished",
+        "third: finished",
+    ]
+    assert not err
+    assert [run.log.read_text().count("begun") for run in (ends, dies, third)] == [1, 2, 1]
+
+
+def test_run_that_another_launch_starts_first_is_no_failure(fake, monkeypatch, tmp_path, capsys):
+    run = fake("r", "sleep 0.1; echo {} > $W/result.json")
+    winner = []
+
+    def late(run, slot, workers):  # the other launch is quicker by the blink of an eye
+        if not winner:
+            winner.append(start(run, slot, workers))
+        return start(run, slot, workers)
+
+    start = local.start
+    monkeypatch.setattr(local, "start", late)
+    assert local.run_all([run], [1], workers=1) == 0
+    assert capsys.readouterr().out == "r: finished\n"
+    assert run.log.read_text() == "begun\n"
+    assert winner[0].process.wait() == 0
+
+
+def test_two_launches_at_a_time_share_the_runs(fake, tmp_path):
+    runs = [fake(f"r{i}", "sleep 0.03; echo {} > $W/result.json") for i in range(8)]
+    script = (
+        "import sys; from pathlib import Path; from jobs import local; from jobs.run import Run\n"
+        "local.POLL_SECONDS = 0.01\n"
+        "runs = [Run(path.split('/')[-1], (), Path(path), tuple(command)) "
+        "for path, command in eval(sys.argv[1])]\n"
+        "sys.exit(local.run_all(runs, [1] * len(runs), workers=2))"
+    )
+    given = repr([(str(run.workdir), run.command) for run in runs])
+    both = [
+        subprocess.Popen([sys.executable, "-c", script, given], cwd=ROOT, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in both] == [0, 0]
+    assert [run.log.read_text() for run in runs] == ["begun\n"] * 8
+
+
+def test_stopped_while_it_waits_for_an_earlier_launch(earlier, tmp_path, capsys):
+    worker = earlier("r", "exec sleep 60")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        assert local.run_all([worker.run], [1], workers=1) == 75
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().out.splitlines() == [
+        "1 run goes on from an earlier launch",
+        "left to the launch that started them: r",
+    ]
+    assert worker.process.poll() is None
+    assert read_exits(tmp_path) == {}
 
 
 def test_printed_line_works_in_any_folder_as_in_this_one(tmp_path, monkeypatch):

@@ -2,12 +2,14 @@
 
 import fcntl
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 
 from jobs.record import add_runs, check_experiment, log_exit, read_exits, read_sweep
-from jobs.run import make_runs
+from jobs.run import ROOT, make_runs
 from jobs.status import run_status, status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
@@ -107,13 +109,28 @@ def test_larger_sweep_adds_to_the_record(tmp_path):
         check_experiment(tmp_path / "s", "lenet5")
 
 
+def test_launches_that_write_the_record_at_a_time_lose_nothing(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from jobs.record import *; from jobs.run import *"
+    )
+    script += "\nfor i in range(30):"
+    script += "\n  runs = make_runs('nmt', Path(sys.argv[1]), [], [(f'seed={sys.argv[2]}{i}',)])"
+    script += "\n  add_runs(Path(sys.argv[1]), 'nmt', runs, [1])"
+    words = [[sys.executable, "-c", script, str(tmp_path), name] for name in "1234"]
+    writers = [subprocess.Popen(line, cwd=ROOT) for line in words]
+    assert [writer.wait() for writer in writers] == [0, 0, 0, 0]
+    assert len(read_sweep(tmp_path)["runs"]) == 120
+
+
 def test_last_exit_of_each_run_is_read(tmp_path):
     assert read_exits(tmp_path) == {}
     for name, code in (("a", 1), ("b", 75), ("a", 0)):
         log_exit(tmp_path, name, code)
     with open(tmp_path / "exits.jsonl", "a") as file:
         file.write('{"name": "b", "ex')
-    assert {name: line["exit"] for name, line in read_exits(tmp_path).items()} == {"a": 0, "b": 75}
+    log_exit(tmp_path, "c", 3)  # not glued to the line that a kill cut off
+    exits = {name: line["exit"] for name, line in read_exits(tmp_path).items()}
+    assert exits == {"a": 0, "b": 75, "c": 3}
 
 
 def test_folder_without_runs_or_with_a_broken_record_is_refused(tmp_path):
@@ -123,3 +140,21 @@ def test_folder_without_runs_or_with_a_broken_record_is_refused(tmp_path):
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UsageError, match=r"cannot read .*sweep\.json"):
         sweep_status(tmp_path)
+
+
+def test_replicas_of_a_run_tell_how_far_it_is(tmp_path):
+    runs = make_runs("lenet5", tmp_path, [], expand(["hidden=1..2"]))
+    add_runs(tmp_path, "lenet5", runs, [1000] * 2)
+    for name, stopped in (("hidden=1", "PreemptedError"), ("hidden=2", "start")):
+        (tmp_path / name).mkdir()
+        for seed in (0, 1):
+            events = [("start", 0, 1.0), (stopped, 620, 2.0)]
+            write_run(tmp_path / name, f"seed={seed}", events, [600])
+            (tmp_path / name / f"seed={seed}" / "config.json").write_text("{}")
+    with open(tmp_path / "hidden=2" / "seed=0" / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = status_table(sweep_status(tmp_path)).splitlines()
+    assert lines[0] == "hidden=1  preempted   620 of 1000"
+    assert lines[1] == "hidden=2  running     620 of 1000"
+    (tmp_path / "hidden=1" / "result.json").write_text("{}")
+    assert sweep_status(tmp_path)[0].state == "done"
