@@ -40,6 +40,7 @@ class Config(SharedConfig):
     bridge: str = option("dense", "from encoder to decoder", choices=("dense", "copy", "zeros"))
     tied: bool = option(False, "the output product is the target embedding's table")
     dropout: float = option(0.0, "of embeddings and layers", minimum=0, maximum=0.95)
+    word_dropout: float = option(0.0, "of whole symbols that are read", minimum=0, maximum=0.95)
     smoothing: float = option(0.0, "of the target distribution", minimum=0, below=1)
     sampling: float = option(0.0, "share of steps that read a drawn token", minimum=0, maximum=1)
 
@@ -65,6 +66,7 @@ def make_network(config: Config, source: int, target: int) -> Seq2Seq:
         "hidden": config.hidden,
         "layers": config.layers,
         "dropout": config.dropout,
+        "word_dropout": config.word_dropout,
         "dtype": jnp.dtype(config.precision),
     }
     encoder = Encoder(

@@ -42,7 +42,8 @@ class Encoder(nn.Module):
     vocabulary: symbols, of which 0 is padding. embedding, hidden: widths; hidden is of each
     direction. backwards: a layer in one direction reads the source from its end (Sutskever, Vinyals
     and Le 2014); the outputs stay beside their symbols. dropout: of the embeddings and of every
-    layer's outputs. embed: an embedding to share, instead of an own one.
+    layer's outputs. word_dropout: of whole symbols. embed: an embedding to share, instead of an own
+    one.
     """
 
     vocabulary: int
@@ -53,6 +54,7 @@ class Encoder(nn.Module):
     bidirectional: bool = True
     backwards: bool = False
     dropout: float = 0.0
+    word_dropout: float = 0.0
     embed: nn.Embed | None = None
     dtype: Any = jnp.float32
 
@@ -68,10 +70,12 @@ class Encoder(nn.Module):
             for _ in range(self.layers)
         ]
         self.drop = nn.Dropout(self.dropout)
+        self.drop_words = nn.Dropout(self.word_dropout, broadcast_dims=(-1,))
 
     def __call__(self, source, lengths, *, train: bool = False) -> Encoded:
         """Read source int32 [B, S], of which lengths int32 [B] symbols are real."""
-        x = self.drop(self.table(source), deterministic=not train)
+        x = self.drop_words(self.table(source), deterministic=not train)
+        x = self.drop(x, deterministic=not train)
         carries = []
         for layer in self.recurrent:
             carry, x = layer(x, lengths)
@@ -96,7 +100,7 @@ class Decoder(nn.Module):
     probability that a step in training reads what the model itself would draw, in place of the
     input (scheduled sampling, Bengio et al. 2015); it then goes step by step.
     tied: V is the embedding's table, through a product to its width. dropout: of the embeddings,
-    between layers and of a_t.
+    between layers and of a_t. word_dropout: of whole symbols that are read.
     """
 
     vocabulary: int
@@ -112,6 +116,7 @@ class Decoder(nn.Module):
     bridge: str = "dense"
     tied: bool = False
     dropout: float = 0.0
+    word_dropout: float = 0.0
     embed: nn.Embed | None = None
     dtype: Any = jnp.float32
 
@@ -139,6 +144,7 @@ class Decoder(nn.Module):
         else:
             self.output = nn.Dense(self.vocabulary, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
+        self.drop_words = nn.Dropout(self.word_dropout, broadcast_dims=(-1,))
 
     def start(self, encoded: Encoded) -> tuple[DecoderCarry, Memory | None]:
         """Return the carry before the first symbol, and the memory, None without attention."""
@@ -211,7 +217,8 @@ class Decoder(nn.Module):
     def _advance(self, inputs, carry, memory, *, train: bool = False):
         """Run over inputs [N, T]: (logits [N, T, V], carry, weights [B, N / B * T, S])."""
         rows, time = inputs.shape
-        x = self.drop(self.table(inputs), deterministic=not train)
+        x = self.drop_words(self.table(inputs), deterministic=not train)
+        x = self.drop(x, deterministic=not train)
         if self.input_feeding:
             x = jnp.concatenate([x, carry.attended[:, None].astype(x.dtype)], axis=-1)
         carries = []

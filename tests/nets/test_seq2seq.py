@@ -175,6 +175,23 @@ def test_dropout_is_off_unless_training():
     assert np.abs(noisy - run[0]).max() > 0.01
 
 
+def test_word_dropout_takes_whole_symbols():
+    net, variables = make("additive", word_dropout=0.5)
+    rngs = {"dropout": jax.random.key(0)}
+
+    def kept(module, _):
+        return module.name == "drop_words"
+
+    words = (variables, SOURCE, LENGTHS, INPUTS)
+    _, seen = net.apply(*words, train=True, rngs=rngs, capture_intermediates=kept)
+    for side, read in (("encoder", SOURCE), ("decoder", INPUTS)):
+        (found,) = seen["intermediates"][side]["drop_words"]["__call__"]
+        table = variables["params"][side]["table"]["embedding"]
+        zero = np.all(np.asarray(found) == 0, axis=-1)
+        assert 0 < zero.mean() < 1
+        assert_close(found, np.where(zero[..., None], 0, 2 * table[read]))
+
+
 def test_embeddings_are_shared_when_given():
     class Shared(nn.Module):
         """One table for both sides."""
