@@ -15,12 +15,12 @@ from train.parallel import JitMesh
 from train.step import Step, make_train_step
 from train.task import Batch, Experiment
 
-VARIED = {"learning_rates": "learning_rate", "weight_decays": "weight_decay"}
+VARIED = ("learning_rate", "weight_decay")
 
 
 def replicated(config: Config) -> bool:
     """True when a config asks for more than one run."""
-    return config.replicas > 1 or any(getattr(config, field) for field in VARIED)
+    return config.replicas > 1 or bool(config.learning_rates or config.weight_decays)
 
 
 def replica_configs(config: Config) -> dict[str, Config]:
@@ -29,24 +29,21 @@ def replica_configs(config: Config) -> dict[str, Config]:
     Every seed from config.seed on with each of the learning rates and weight decays. Each config is
     that of a run by itself.
     """
-    plain: dict[str, Any] = {"replicas": 1, **dict.fromkeys(VARIED, ())}
-    axes = [
-        [(single, value) for value in getattr(config, several)]
-        for several, single in VARIED.items()
-        if getattr(config, several)
-    ]
+    alone = {"replicas": 1, "learning_rates": (), "weight_decays": ()}
+    values = (config.learning_rates, config.weight_decays)
+    axes = [[(name, x) for x in xs] for name, xs in zip(VARIED, values, strict=True) if xs]
     seeds = [("seed", config.seed + i) for i in range(config.replicas)]
-    return {
-        ",".join(f"{name}={value}" for name, value in chosen): dataclasses.replace(
-            config, **plain, **dict(chosen)
-        )
-        for chosen in itertools.product(*axes, seeds)
-    }
+    configs = {}
+    for chosen in itertools.product(*axes, seeds):
+        changes: dict[str, Any] = {**alone, **dict(chosen)}
+        name = ",".join(f"{name}={value}" for name, value in chosen)
+        configs[name] = dataclasses.replace(config, **changes)
+    return configs
 
 
 def varied_settings(configs: Sequence[Config]) -> list[dict[str, float]]:
     """Of each config, the optimizer's numbers that are not the same in all."""
-    names = [n for n in VARIED.values() if len({getattr(config, n) for config in configs}) > 1]
+    names = [n for n in VARIED if len({getattr(config, n) for config in configs}) > 1]
     return [{name: getattr(config, name) for name in names} for config in configs]
 
 
