@@ -156,8 +156,9 @@ def parse(
     if not values.workdir:
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
     config, workdir = holder.value, Path(values.workdir)
+    overrides = config_flags.get_override_values(values["config"])
+    config.take_preset(overrides)
     if values.mode != "train" and (made_with := read_json(workdir / "config.json")):
-        overrides = config_flags.get_override_values(values["config"])
         for name in (set(names) & set(made_with)) - set(overrides):
             value = made_with[name]  # JSON gives tuples back as lists
             setattr(config, name, tuple(value) if isinstance(value, list) else value)
@@ -173,7 +174,7 @@ def usage(config_class: type[Config], modes: Mapping[str, Mode]) -> str:
         f"  --mode={'|'.join(('train', *modes))}",
     ]
     for field in dataclasses.fields(config_class):
-        choices = field.metadata["choices"]
+        choices = config_class.PRESETS if field.name == "preset" else field.metadata["choices"]
         text = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
         lines.append(f"  {f'--config.{field.name}={field.default}':<36} {text.strip()}")
     return "\n".join(lines)

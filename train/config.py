@@ -4,8 +4,8 @@ import dataclasses
 import difflib
 import math
 import operator
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar
 
 BOUNDS = {
     "minimum": ("at least", operator.ge),
@@ -36,8 +36,14 @@ def option(
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Config:
-    """Settings of a run; an experiment adds its own fields in a subclass."""
+    """Settings of a run; an experiment adds its own fields in a subclass.
 
+    PRESETS: other defaults by the name of a preset.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    preset: str = option("", "other defaults, by name")
     seed: int = option(0, "of initialisation, data, dropout, sampling", minimum=0, below=2**32)
     dataset: str = option("", "name of the data; see the experiment's own help")
     data_dir: str = option("", "of prepared data; empty: TFDS_DATA_DIR or TFDS's", volatile=True)
@@ -75,8 +81,20 @@ class Config:
         (0.0, 0.5, 1.0), "fractions of the run at which figures are drawn", minimum=0, maximum=1
     )
 
+    def take_preset(self, given: Collection[str]) -> None:
+        """Set the fields of the preset, but for those that are `given`."""
+        for name, value in self.PRESETS.get(self.preset, {}).items():
+            if name not in given:
+                setattr(self, name, value)
+
     def check(self) -> None:
         """Raise ConfigError naming the first field whose type, range or choice is wrong."""
+        if self.preset and self.preset not in self.PRESETS:
+            listed = ", ".join(self.PRESETS) or "none here"
+            raise ConfigError(
+                f"config.preset must be one of {listed}, got {self.preset!r}"
+                f"{hint(self.preset, self.PRESETS)}"
+            )
         for field in dataclasses.fields(self):
             if fault := _fault(getattr(self, field.name), type(field.default), field.metadata):
                 raise ConfigError(f"config.{field.name} must be {fault}")
