@@ -1,7 +1,6 @@
 """Runs as processes of this machine, some at a time."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from jobs.locks import try_lock
 from jobs.record import log_exit
 from jobs.run import Run, environment, exit_code
+from jobs.share import gpu_variables, own_cores
 from jobs.status import PREEMPTED, is_running, last_lines, last_step
 
 POLL_SECONDS = 0.3
@@ -158,32 +158,28 @@ def stop_signals() -> Iterator[list[int]]:
 
 
 def start(run: Run, slot: int, workers: int) -> Worker | None:
-    """Start a run; with several workers each gets its own share of the cores.
+    """Start a run; with several workers each gets its own share of the cores and of the GPUs.
 
     None when another process has it in hand.
     """
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    share = cores[slot::workers] if 1 < workers <= len(cores) else []
-    if share:  # a child has the affinity of the thread that starts it
-        os.sched_setaffinity(0, share)
-    # Ctrl-C reaches this process alone, which passes it on once
-    process = open_process(run, own_session=True)
-    if share:
-        os.sched_setaffinity(0, cores)
+    with own_cores(slot, workers):
+        # Ctrl-C reaches this process alone, which passes it on once
+        process = open_process(run, own_session=True, **gpu_variables(slot, workers))
     return Worker(run, slot, process) if process else None
 
 
-def open_process(run: Run, own_session: bool) -> subprocess.Popen | None:
+def open_process(run: Run, own_session: bool, **variables: str) -> subprocess.Popen | None:
     """Open the process of a run, its output in the log; None when another process has it in hand.
 
-    It holds a lock on the log as long as it lives: that tells others that it runs.
+    It holds a lock on the log as long as it lives: that tells others that it runs. `variables` are
+    added to its environment.
     """
     with open(run.log, "ab") as log:
         if not try_lock(log):
             return None
         return subprocess.Popen(
             run.command,
-            env=environment(),
+            env={**environment(), **variables},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
