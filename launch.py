@@ -107,7 +107,7 @@ def main(argv: list[str]) -> int:
     if values.report:
         return exit_code(subprocess.run(report, check=False, env=environment()).returncode)
     check_name(values.experiment)
-    check_search(values)
+    check_search(values, config)
     if values.search:
         return end(run_trials(values, workdir, config), workdir, report)
     if values.result:
@@ -175,7 +175,7 @@ def run_sweep(
         raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
 
 
-def check_search(values: flags.FlagValues) -> None:
+def check_search(values: flags.FlagValues, config: Sequence[str]) -> None:
     """Raise UsageError when flags of a search and others are mixed."""
     if not values.search:
         if values.space or values.objective:
@@ -184,6 +184,9 @@ def check_search(values: flags.FlagValues) -> None:
     others = ("sweep", "zip", "sweep_file", "result")
     if given := [name for name in others if values[name].value]:
         raise UsageError(f"--search takes its settings from --space: not with --{given[0]}")
+    several = ("--config.replicas=", "--config.learning_rates=", "--config.weight_decays=")
+    if given := [word for word in config if word.startswith(several)]:
+        raise UsageError(f"--search makes one run of a trial: not with {given[0]}")
     if values.backend != "local":
         raise UsageError(f"--search runs on this machine: not with --backend={values.backend}")
 
@@ -218,8 +221,9 @@ def check_result(name: str, runs: Sequence[Run]) -> None:
     """Raise UsageError when a result could not be this sweep's alone."""
     if not re.fullmatch(r"\w+", name):
         raise UsageError(f"--result={name} must be a name of letters, digits and _")
-    others = {path.parent for path in runs[0].workdir.parent.glob("*/config.json")}
-    if others := others - {run.workdir for run in runs}:
+    own, folder = {run.workdir for run in runs}, runs[0].workdir.parent
+    there = [path.parent for level in ("*", "*/*") for path in folder.glob(f"{level}/config.json")]
+    if others := [path for path in there if not own & {path, path.parent}]:
         raise UsageError(f"--result: {min(others)} is a run of another sweep; give a new --workdir")
 
 

@@ -1,11 +1,11 @@
 """What is in Slurm's queue: jobs.jsonl says what was submitted, squeue what of it is left."""
 
-import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.record import append_line, read_lines
 from jobs.sweep import UsageError
 
 
@@ -19,8 +19,7 @@ class Queued:
 
 def add_job(folder: Path, job: str, names: Sequence[str]) -> None:
     """Append to jobs.jsonl that the tasks 0, 1, ... of a job are the runs of these names."""
-    with open(folder / "jobs.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"job": job, "names": list(names)}) + "\n")
+    append_line(folder / "jobs.jsonl", {"job": job, "names": list(names)})
 
 
 def read_queue(folder: Path) -> dict[str, Queued]:
@@ -28,11 +27,9 @@ def read_queue(folder: Path) -> dict[str, Queued]:
 
     Raises UsageError when Slurm does not answer.
     """
-    try:
-        lines = (folder / "jobs.jsonl").read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
+    names = {line["job"]: line["names"] for line in read_lines(folder / "jobs.jsonl")}
+    if not names:
         return {}
-    names = {line["job"]: line["names"] for line in map(json.loads, lines)}
     asked = ",".join([*names, *names])  # it is an error when the only job asked for has ended
     words = ["squeue", "--noheader", "--array", f"--jobs={asked}", "--format=%F|%K|%T|%R"]
     try:

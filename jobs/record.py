@@ -62,22 +62,31 @@ def _add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequenc
     write_json(folder / "sweep.json", {"experiment": experiment, "runs": list(known.values())})
 
 
+def append_line(path: Path, value: Any) -> None:
+    """Append to a file of JSON objects, a line each, after what a kill may have cut off there."""
+    with open(path, "a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        cut = size and file.read() != b"\n"
+        file.write(b"\n" * bool(cut) + json.dumps(value).encode() + b"\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Objects of such a file without those that were cut off; none where there is no file."""
+    lines = []
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        for text in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(text))
+    return lines
+
+
 def log_exit(folder: Path, name: str, code: int, **more: Any) -> None:
     """Append to exits.jsonl how a run ended: it says so itself only once its training has begun."""
     line = {"name": name, "exit": code, "time": round(time.time(), 3), **more}
-    with open(folder / "exits.jsonl", "a+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        cut = size and file.read() != b"\n"  # the last line, when its writer was killed
-        file.write(b"\n" * bool(cut) + json.dumps(line).encode() + b"\n")
+    append_line(folder / "exits.jsonl", line)
 
 
 def read_exits(folder: Path) -> dict[str, dict[str, Any]]:
     """Last line of exits.jsonl about each run."""
-    exits = {}
-    with contextlib.suppress(FileNotFoundError):
-        for text in (folder / "exits.jsonl").read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):  # a line that a kill cut off
-                line = json.loads(text)
-                exits[line["name"]] = line
-    return exits
+    return {line["name"]: line for line in read_lines(folder / "exits.jsonl")}

@@ -78,9 +78,14 @@ def run_status(
 
 
 def spokesman(workdir: Path) -> Path:
-    """Folder that tells how far a run is: its own, or that of the first of its replicas."""
-    replicas = [] if (workdir / "config.json").is_file() else workdir.glob("*/config.json")
-    return min((path.parent for path in replicas), default=workdir)
+    """Folder that tells how far a run is: its own, or of its replicas that written to last."""
+    replicas = [] if (workdir / "config.json").is_file() else workdir.glob("*/attempts.jsonl")
+    return max((path.parent for path in replicas), key=_written, default=workdir)
+
+
+def _written(folder: Path) -> float:
+    files = (folder / name for name in ("metrics.jsonl", "attempts.jsonl"))
+    return max((path.stat().st_mtime for path in files if path.is_file()), default=0.0)
 
 
 def is_running(workdir: Path) -> bool:

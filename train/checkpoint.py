@@ -70,6 +70,10 @@ class Checkpoints:
         if not self.manager.save(step, args=ocp.args.StandardSave(tree), metrics=metrics):
             raise RuntimeError(f"checkpoint {step} was not written: there is one already")
 
+    def wait(self) -> None:
+        """Wait until what was saved is on disk."""
+        self.manager.wait_until_finished()
+
     def close(self) -> None:
         """Wait until everything is on disk."""
         self.manager.close()
@@ -151,7 +155,10 @@ def restore_latest(
         _clear(folders, 0, [])
         return None
     if not steps:
-        raise ConfigError(f"no step has a checkpoint in each of {', '.join(map(str, folders))}")
+        raise ConfigError(
+            f"the runs of {folders[0].parent.parent} have no checkpoint of the same step; each can "
+            "be finished by itself, in its own folder without replicas"
+        )
     damaged: list[Path] = []
     restored: list[tuple[TrainState, Window]] = []
     while len(restored) < len(folders):

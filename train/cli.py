@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import math
 import os
 import re
 import signal
@@ -23,8 +24,8 @@ from train.loop import STOP_SIGNALS, PreemptedError, fit, fit_all
 from train.member import Run
 from train.parallel import JitMesh
 from train.replicas import MODES as REPLICAS
-from train.replicas import replica_configs, replicated, varied_settings
-from train.rundir import check_config, check_data, read_json, write_json
+from train.replicas import devices_of_replicas, replica_configs, varied_settings
+from train.rundir import check_config, check_data, read_json, write_config, write_json
 from train.task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
@@ -71,11 +72,11 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
     config.check()
     check_config(workdir, config)
     logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn of what is no fault here
-    if config.distributed:
+    if config.distributed and mode == "train":
         connect()
     keep_freed_memory()
     _keep_compiled_programs()
-    if mode == "train" and replicated(config):
+    if mode == "train" and config.replicated:
         train_replicas(build, config, workdir)
     elif mode == "train":
         if not finished(workdir):
@@ -96,14 +97,20 @@ def finished(workdir: Path) -> bool:
 
 
 def train_replicas(build, config: Config, workdir: Path) -> None:
-    """Train the runs that a config with replicas asks for, each in a folder below `workdir`."""
+    """Train the runs that a config with replicas asks for, each in a folder below `workdir`.
+
+    Those that are finished are left out.
+    """
     configs = {workdir / name: each for name, each in replica_configs(config).items()}
     for folder, each in configs.items():
         each.check()
         check_config(folder, each)
+    count = devices_of_replicas(len(configs))
+    write_config(workdir, config)
     left = {folder: each for folder, each in configs.items() if not finished(folder)}
     if left:
-        devices = REPLICAS[config.parallel](varied_settings(list(left.values())))
+        used = jax.devices()[: math.gcd(len(left), count)]
+        devices = REPLICAS[config.parallel](varied_settings(list(left.values())), used)
         fit_all([Run(build(each), each, folder) for folder, each in left.items()], devices)
         print(f"finished: {len(left)} runs in {workdir}")
     write_json(workdir / "result.json", {"replicas": [folder.name for folder in configs]})
@@ -157,7 +164,8 @@ def parse(
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
     config, workdir = holder.value, Path(values.workdir)
     overrides = config_flags.get_override_values(values["config"])
-    config.take_preset(overrides)
+    if config.preset:
+        config.take_preset(overrides)
     if values.mode != "train" and (made_with := read_json(workdir / "config.json")):
         for name in (set(names) & set(made_with)) - set(overrides):
             value = made_with[name]  # JSON gives tuples back as lists

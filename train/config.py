@@ -71,7 +71,7 @@ class Config:
     parallel: str = option("jit", "over devices: one program, or pmap", choices=("jit", "pmap"))
     distributed: bool = option(False, "meet other processes of this run first", volatile=True)
     replicas: int = option(1, "seeds in one program, each with a folder, from seed on", minimum=1)
-    learning_rates: tuple[float, ...] = option((), "in that program: each with every seed", above=0)
+    learning_rates: tuple[float, ...] = option((), "in that program, each with every seed", above=0)
     weight_decays: tuple[float, ...] = option((), "in that program, as well", minimum=0)
 
     log_every: int = option(50, "steps between lines of training metrics", minimum=1)
@@ -87,6 +87,11 @@ class Config:
             if name not in given:
                 setattr(self, name, value)
 
+    @property
+    def replicated(self) -> bool:
+        """True when several runs are asked for, or one beside others."""
+        return self.replicas > 1 or bool(self.learning_rates or self.weight_decays)
+
     def check(self) -> None:
         """Raise ConfigError naming the first field whose type, range or choice is wrong."""
         if self.preset and self.preset not in self.PRESETS:
@@ -98,6 +103,14 @@ class Config:
         for field in dataclasses.fields(self):
             if fault := _fault(getattr(self, field.name), type(field.default), field.metadata):
                 raise ConfigError(f"config.{field.name} must be {fault}")
+        for name, values in (
+            ("learning_rates", self.learning_rates),
+            ("weight_decays", self.weight_decays),
+        ):
+            if len(set(values)) < len(values):
+                raise ConfigError(f"config.{name} names a value twice, {values}")
+        if self.replicated and self.distributed:
+            raise ConfigError("config.replicas is of one process, not with config.distributed")
 
 
 def _fault(value: Any, wanted: type, meta: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ same batches; only what is measured, drawn and said comes from the first alone.
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from train.config import ConfigError
 
 
 def connect() -> None:
-    """Meet the other processes; before JAX is used. All but the first say nothing from here on.
+    """Meet the other processes, before JAX is used; from here on the first alone prints metrics.
 
     Slurm's steps, TPU pods and others are found by JAX itself; plain processes are told by
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Raises ConfigError when the
@@ -65,8 +64,3 @@ def must_stop(stopped: list[int], step: int) -> bool:
 def meet(where: str) -> None:
     """Wait until every process of the run is there."""
     multihost_utils.sync_global_devices(where)
-
-
-def pass_on(number: int, _frame) -> None:
-    """Answer any signal that stops a run by the one that JAX listens to."""
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import math
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,13 @@ from typing import Any
 
 import grain
 import jax
+import jax.numpy as jnp
 from tqdm import tqdm
 
 from train.checkpoint import restore_latest
 from train.config import Config
 from train.evaluate import Evaluator
-from train.hosts import must_stop, pass_on, writable
+from train.hosts import must_stop, writable
 from train.member import Member, NonFiniteError, Run
 from train.parallel import MODES, Canonical, JitMesh
 from train.rundir import check_data, open_run
@@ -46,9 +48,11 @@ def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]
 
 
 def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
-    """`fit` for runs that take each step together: equal in networks, batches' shapes and steps.
+    """`fit` for runs that take each step together: alike but for seed, scores and folder.
 
-    A run that is not finite any more does not stop the others: its error is raised after the end.
+    The numbers of the optimizer that differ are in `devices`, in the order of the runs. The seconds
+    of the program are shared out. A run that is not finite any more does not stop the others: its
+    error is raised after the end.
     """
     experiment = runs[0].experiment
     with contextlib.ExitStack() as stack:
@@ -60,9 +64,12 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
         began, end = time.perf_counter(), "finished"
         make = devices.initializer(experiment, experiment.train(0))
         fresh = [make(run.config.seed) for run in runs]
+        empty = fresh[0][1]
         warn = partial(print, "warning:", flush=True)
         restored = restore_latest([run.workdir / "checkpoints" for run in runs], fresh, warn)
         held = int(restored[0][0].step) if restored else -1
+        begin = restored or fresh
+        del restored, fresh  # they would stay in the memory of the device
         about = ", ".join(f"{name} {value}" for name, value in experiment.provenance.items())
         print(f"data: {about}", flush=True)
         evaluator = Evaluator(experiment.task, devices)
@@ -70,19 +77,21 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
             Member(run, folder, evaluator.of(run.experiment.task), held, names)
             for run, folder, names in zip(runs, folders, _names(runs), strict=True)
         ]
-        # disable=None: no bar where there is no terminal
+        # None: no bar where there is no terminal
+        hidden = True if jax.process_index() else None
         shown = {"total": runs[0].config.steps, "initial": max(held, 0), "unit": "step"}
-        bar = stack.enter_context(tqdm(**shown, disable=None, dynamic_ncols=True))
+        bar = stack.enter_context(tqdm(**shown, disable=hidden, dynamic_ncols=True))
         loop = _Loop(members, devices, held, bar)
         try:
-            loop.run(restored or fresh, fresh[0][1], stopped)
+            loop.run(begin, empty, stopped)
         except BaseException as error:
             end = type(error).__name__
             raise
         finally:
-            seconds = round(time.perf_counter() - began, 2)
-            for member in members:
-                member.close(end, loop.step, seconds)
+            share = round((time.perf_counter() - began) / len(members), 2)
+            with contextlib.ExitStack() as closing:  # all are closed, also when one cannot be
+                for member in members:
+                    closing.callback(member.close, end, loop.step, share)
         results = [member.write_result() for member in members if not member.lost]
         for member in members:
             if member.lost:
@@ -104,8 +113,8 @@ class _Loop:
         self.step = max(held, 0)  # the number of steps taken so far
         self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
 
-    def run(self, begin: Sequence[Canonical], empty: Window, stopped: list[int]) -> None:
-        """Go from state and window of each member to the last step.
+    def run(self, begin: list[Canonical], empty: Window, stopped: list[int]) -> None:
+        """Go from state and window of each member to the last step; `begin` is emptied.
 
         empty: what a window is after each line of the log. stopped: holds a signal's number once
         one has come.
@@ -116,8 +125,9 @@ class _Loop:
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
         dataset = grain.MapDataset.range(self.step, config.steps).map(self._batches)
         batches = iter(dataset.to_iter_dataset(options))
-        states, windows = zip(*begin, strict=True)
-        state, window = devices.spread(states), devices.copy(windows)
+        state = devices.spread([state for state, _ in begin])
+        window = devices.copy([window for _, window in begin])
+        begin.clear()
         empty = devices.copy([empty] * count)
         in_flight: collections.deque[Window] = collections.deque()
         while True:
@@ -153,16 +163,30 @@ class _Loop:
         if not (draw or save):
             return
         states, windows = self.devices.gather(state), self.devices.one(window)
-        for member, own, seen in zip(self.members, states, windows, strict=True):
-            objective = math.inf
+        objectives = [math.inf] * len(self.members)
+        for i, (member, own, seen) in enumerate(zip(self.members, states, windows, strict=True)):
             if not member.lost:
                 with self._losing(member):
                     member.check_finite(seen)
-                    objective = member.evaluate(self.step, own) if evaluate else math.inf
+                    if evaluate:
+                        objectives[i] = member.evaluate(self.step, own)
                     if draw:
                         member.draw(self.step, own)
-            if save and not (member.lost and last):  # the others go on from the same step
+        if save:
+            self._save(states, windows, objectives, last)
+
+    def _save(self, states: Sequence[TrainState], windows: Sequence[Window], objectives, last):
+        """Save every member, so that all go on from the same step; a lost one but at the end."""
+        for member in self.members:  # no step is dropped before all have the next one
+            member.checkpoints.wait()
+        for member, own, seen, objective in zip(
+            self.members, states, windows, objectives, strict=True
+        ):
+            if not member.lost:
                 member.checkpoints.save(self.step, own, seen, objective)
+            elif not last:  # so that it is lost again when it is restored
+                marked = seen.replace(bad_step=jnp.full_like(seen.bad_step, self.step))
+                member.checkpoints.save(self.step, own, marked, objective)
 
     def _log(self, window: Window) -> None:
         """Fetch the windows and write their means."""
@@ -198,11 +222,14 @@ def _stop_signals() -> Iterator[list[int]]:
     before = {number: signal.getsignal(number) for number in heard}
 
     def stop(number, _frame):
-        stopped.append(number)
+        if several:
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            stopped.append(number)
         signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in heard:
-        signal.signal(number, pass_on if several else stop)
+        signal.signal(number, stop)
     try:
         yield stopped
     finally:

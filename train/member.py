@@ -31,7 +31,8 @@ class Run(NamedTuple):
 class Member:
     """A run of the loop, from step `held` on (-1: the start).
 
-    folder: what this process writes to, but for checkpoints. lost: why the run cannot go on.
+    folder: what this process writes to, but for checkpoints; run.workdir, unless there are several
+    processes. lost: why the run cannot go on.
     """
 
     def __init__(self, run: Run, folder: Path, evaluator: Evaluator, held: int, name: str = ""):
@@ -63,8 +64,7 @@ class Member:
             values = self.evaluator(state.variables, batches)
             if not math.isfinite(values["loss"]):
                 raise NonFiniteError(
-                    f"{name}/loss is {values['loss']} at step {step}; "
-                    "the last good checkpoint is kept"
+                    f"{name}/loss is {values['loss']} at step {step}; the best checkpoint is kept"
                 )
             self.metrics.write(step, name, values)
             losses.append(values["loss"])
@@ -83,7 +83,7 @@ class Member:
         bad = int(window.bad_step)
         if bad >= 0:
             raise NonFiniteError(
-                f"loss or gradient is not finite at step {bad}; the last good checkpoint is kept"
+                f"loss or gradient is not finite at step {bad}; the best checkpoint is kept"
             )
 
     def write_result(self) -> dict[str, Any]:

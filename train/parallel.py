@@ -39,12 +39,12 @@ class JitMesh:
     Raises ConfigError when the devices do not divide the batch.
     """
 
-    def __init__(self, batch_size: int, devices=None, divided: str = "batch_size"):
+    def __init__(self, batch_size: int, devices=None):
         self.devices = list(devices or jax.devices())
         count = len(self.devices)
         if batch_size % count:
             raise ConfigError(
-                f"config.{divided} {batch_size} must be a multiple of the {count} devices"
+                f"config.batch_size {batch_size} must be a multiple of the {count} devices"
             )
         # make_mesh's default, explicit axes, breaks Linen's Embed and Dropout
         mesh = jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=self.devices)

@@ -18,11 +18,6 @@ from train.task import Batch, Experiment
 VARIED = ("learning_rate", "weight_decay")
 
 
-def replicated(config: Config) -> bool:
-    """True when a config asks for more than one run."""
-    return config.replicas > 1 or bool(config.learning_rates or config.weight_decays)
-
-
 def replica_configs(config: Config) -> dict[str, Config]:
     """Config of each run by the name of its folder, which is the one that a sweep would give it.
 
@@ -41,6 +36,17 @@ def replica_configs(config: Config) -> dict[str, Config]:
     return configs
 
 
+def devices_of_replicas(runs: int) -> int:
+    """How many devices there are; ConfigError when they do not divide the runs."""
+    count = jax.device_count()
+    if runs % count:
+        raise ConfigError(
+            f"{runs} runs, which is config.replicas times the learning_rates and weight_decays, "
+            f"must be a multiple of the {count} devices"
+        )
+    return count
+
+
 def varied_settings(configs: Sequence[Config]) -> list[dict[str, float]]:
     """Of each config, the optimizer's numbers that are not the same in all."""
     names = [n for n in VARIED if len({getattr(config, n) for config in configs}) > 1]
@@ -50,15 +56,14 @@ def varied_settings(configs: Sequence[Config]) -> list[dict[str, float]]:
 class Replicas(JitMesh):
     """jit of a vmapped step, each device by itself: every leaf has a leading axis of runs.
 
-    settings: the optimizer's numbers of each run that are not the same in all. A canonical state is
-    whole on every device. Raises ConfigError when the devices do not divide the runs.
+    settings: the optimizer's numbers of each run that are not the same in all; the devices must
+    divide the runs. A canonical state and the rows of its batches are whole on every device: all of
+    them evaluate one run after the other.
     """
 
     def __init__(self, settings: Sequence[Mapping[str, float]], devices=None):
-        super().__init__(len(settings), devices, "replicas")
-        if jax.process_count() > 1:
-            raise ConfigError("config.replicas are of one process, this run has several")
-        self.runs, self.rows = self.rows, self.everywhere
+        super().__init__(len(settings), devices)
+        self.by_run, self.rows = self.rows, self.everywhere
         self.lead: tuple[int, ...] = (len(settings),)
         self.settings = {
             name: np.asarray([each[name] for each in settings], np.float32) for name in settings[0]
@@ -70,9 +75,9 @@ class Replicas(JitMesh):
         # shard_map: XLA's partitioner divides vmapped convolutions wrongly, without a word
         step = jax.shard_map(
             jax.vmap(make_train_step(experiment)),
-            mesh=self.runs.mesh,
-            in_specs=self.runs.spec,
-            out_specs=self.runs.spec,
+            mesh=self.by_run.mesh,
+            in_specs=self.by_run.spec,
+            out_specs=self.by_run.spec,
             check_vma=False,
         )
         compiled = jax.jit(step, donate_argnums=0)
@@ -100,7 +105,7 @@ class Replicas(JitMesh):
 
     def _place(self, stacked: Any) -> Any:
         shaped = jax.tree.map(lambda x: x.reshape(*self.lead, *x.shape[1:]), stacked)
-        return jax.device_put(shaped, self.runs)
+        return jax.device_put(shaped, self.by_run)
 
     def _runs_of(self, tree: Any) -> list[Any]:
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(self.lead) :]), tree)

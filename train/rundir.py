@@ -9,9 +9,10 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -39,31 +40,51 @@ def read_json(path: Path) -> Any:
 
 
 def check_config(workdir: Path, config: Config) -> None:
-    """Raise ConfigError when the run in a folder was made with another config; write nothing.
+    """Raise ConfigError when what is in a folder was made with another config; write nothing.
 
-    Fields that cannot change a result (data_dir, save_every, ...) may differ.
+    Fields that cannot change a result (data_dir, save_every, ...) may differ; one that was not
+    known then counts as its default.
     """
-    volatile = {f.name for f in dataclasses.fields(config) if f.metadata["volatile"]}
-    _compare(workdir, "another config", "config.json", dataclasses.asdict(config), volatile)
+    if (workdir / file_of(not config.replicated)).is_file():
+        kind = "a run of its own" if config.replicated else "replicas, each a run in a folder of it"
+        raise ConfigError(f"workdir {workdir} holds {kind}: give another --workdir")
+    fields = dataclasses.fields(config)
+    volatile = {f.name for f in fields if f.metadata["volatile"]}
+    here, defaults = dataclasses.asdict(config), {f.name: f.default for f in fields}
+    path = workdir / file_of(config.replicated)
+    _compare(path, "another config", here, free=volatile, defaults=defaults)
+
+
+def file_of(replicated: bool) -> str:
+    """Name of the file that holds the config, of a run or of the runs below a folder."""
+    return "replicas.json" if replicated else "config.json"
 
 
 def check_data(workdir: Path, provenance: Mapping[str, Any]) -> None:
     """Raise ConfigError when the run in a folder was made with other data; write nothing."""
-    _compare(workdir, "other data", "data.json", dict(provenance), set())
+    _compare(workdir / "data.json", "other data", dict(provenance))
 
 
-def _compare(workdir: Path, other: str, file: str, here: dict[str, Any], free: set[str]) -> None:
-    there, here = read_json(workdir / file), json.loads(json.dumps(here))
+def _compare(
+    path: Path,
+    other: str,
+    here: dict[str, Any],
+    *,
+    free: Collection[str] = (),
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    there = read_json(path)
     if there is None:
         return
+    here, there = json.loads(json.dumps([here, {**defaults, **there}]))
     changed = [
         f"{name} {there.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
-        for name in sorted({*there, *here} - free)
+        for name in sorted({*there, *here} - set(free))
         if there.get(name, "absent") != here.get(name, "absent")
     ]
     if changed:
         raise ConfigError(
-            f"workdir {workdir} was made with {other}: {'; '.join(changed)}. "
+            f"workdir {path.parent} was made with {other}: {'; '.join(changed)}. "
             "Give another --workdir, or delete this one to start afresh"
         )
 
@@ -120,12 +141,24 @@ def open_run(workdir: Path, config: Config, provenance: Mapping[str, Any]) -> It
         check_data(workdir, provenance)
         write_json(workdir / "data.json", dict(provenance))
         write_json(workdir / "environment.json", environment())
-        fields = dataclasses.asdict(config)
-        flags = [f"--config.{name}={value}" for name, value in fields.items()]
-        lines = [f"{flag}\n" for flag in flags if "\n" not in flag]  # as a prompt's may be
-        (workdir / "flags.txt").write_text("".join(lines), encoding="utf-8")
-        write_json(workdir / "config.json", fields)
+        write_config(workdir, config)
         yield
+
+
+def write_config(workdir: Path, config: Config) -> None:
+    """Write a config, and the flags that give it again, into a folder, which may be new.
+
+    Raises ConfigError when it cannot be written.
+    """
+    fields = dataclasses.asdict(config)
+    flags = [f"--config.{name}={value}" for name, value in fields.items()]
+    lines = [f"{flag}\n" for flag in flags if "\n" not in flag]  # as a prompt's may be
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "flags.txt").write_text("".join(lines), encoding="utf-8")
+        write_json(workdir / file_of(config.replicated), fields)
+    except OSError as error:
+        raise ConfigError(f"cannot write to workdir {workdir}: {error.strerror}") from error
 
 
 def log_attempt(workdir: Path, event: str, step: int, **more: Any) -> None:

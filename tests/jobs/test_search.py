@@ -257,6 +257,10 @@ def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
         (["--search=tpe", "--objective=a"], "--search needs --objective=METRIC and --space"),
         (["--search=grid"], "search"),
         (["--search=tpe", "--sweep=a=1"], "from --space: not with --sweep"),
+        (
+            ["--search=tpe", "--config.replicas=2"],
+            "one run of a trial: not with --config.replicas=2",
+        ),
         (["--search=tpe", "--result=a"], "not with --result"),
         (["--search=tpe", "--backend=print"], "not with --backend=print"),
         (["--space=a=1,2"], "give --search=tpe or random"),

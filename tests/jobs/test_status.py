@@ -151,7 +151,7 @@ def test_replicas_of_a_run_tell_how_far_it_is(tmp_path):
             events = [("start", 0, 1.0), (stopped, 620, 2.0)]
             write_run(tmp_path / name, f"seed={seed}", events, [600])
             (tmp_path / name / f"seed={seed}" / "config.json").write_text("{}")
-    with open(tmp_path / "hidden=2" / "seed=0" / ".lock", "w") as lock:
+    with open(tmp_path / "hidden=2" / "seed=1" / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lines = status_table(sweep_status(tmp_path)).splitlines()
     assert lines[0] == "hidden=1  preempted   620 of 1000"

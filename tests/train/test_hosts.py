@@ -17,7 +17,6 @@ from train.config import ConfigError
 from train.loop import PreemptedError, fit
 from train.metrics import read_metrics
 from train.parallel import MODES, JitMesh
-from train.replicas import Replicas
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -124,5 +123,3 @@ def test_pmap_is_of_one_process(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"config.parallel=pmap is of one process"):
         MODES["pmap"](8)
-    with pytest.raises(ConfigError, match=r"config.replicas are of one process"):
-        Replicas([{}] * 4)

@@ -10,13 +10,20 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train.checkpoint import restore
+from train.checkpoint import Checkpoints, restore
 from train.config import Config, ConfigError
 from train.loop import PreemptedError, fit, fit_all
 from train.member import NonFiniteError, Run
 from train.metrics import read_metrics
 from train.parallel import JitMesh
-from train.replicas import PmapReplicas, Replicas, replica_configs, varied_settings
+from train.replicas import (
+    PmapReplicas,
+    Replicas,
+    devices_of_replicas,
+    replica_configs,
+    varied_settings,
+)
+from train.rundir import check_config, write_config
 
 
 def seeded(config, rows=8):
@@ -157,7 +164,9 @@ def test_runs_that_have_no_step_in_common_are_left_alone(tmp_path, regression, s
     config = small_config(replicas=2)
     first, second = make_runs(regression, config, tmp_path)
     fit(first.experiment, first.config, first.workdir)
-    with pytest.raises(ConfigError, match=r"no step has a checkpoint in each of .*seed=0.*seed=1"):
+    with pytest.raises(
+        ConfigError, match=r"have no checkpoint of the same step; each can be finished"
+    ):
         together([first, second])
     assert (first.workdir / "checkpoints" / "12").is_dir()
 
@@ -189,11 +198,81 @@ def test_one_that_is_not_finite_does_not_stop_the_others(tmp_path, regression, s
         together(runs[1:], devices=1)
 
 
+def test_one_bad_batch_is_not_forgotten_by_the_run_that_goes_on(tmp_path, regression, small_config):
+    config = small_config(replicas=2)
+    good, bad = make_runs(regression, config, tmp_path)
+    calls = []
+
+    def overflowing(step):
+        batch = seeded(bad.config)(step)
+        calls.append(step)
+        if step == 4:
+            batch["y"][0] = 1e20  # the loss is infinite, with adam the parameters are not
+        if calls.count(8) == len(calls) == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch
+
+    bad = bad._replace(experiment=regression(bad.config, train=overflowing))
+    for _ in range(3):
+        with pytest.raises(NonFiniteError, match="not finite at step"):
+            together(
+                [run for run in (good, bad) if not (run.workdir / "result.json").exists()],
+                devices=1,
+            )
+        assert (good.workdir / "result.json").is_file()
+        assert not (bad.workdir / "result.json").exists()
+
+
+def test_no_step_goes_before_all_have_the_next(tmp_path, regression, small_config, monkeypatch):
+    saved = []
+    for name in ("wait", "save"):
+        plain = getattr(Checkpoints, name)
+
+        def noted(self, *args, name=name, plain=plain):
+            saved.append(name)
+            return plain(self, *args)
+
+        monkeypatch.setattr(Checkpoints, name, noted)
+    together(make_runs(regression, small_config(replicas=2), tmp_path))
+    assert saved == ["wait", "wait", "save", "save"] * 5  # steps 0, 4, 6, 8, 12
+
+
 def test_what_cannot_be_one_program_is_refused(tmp_path, regression, small_config):
-    with pytest.raises(ConfigError, match=r"config.replicas 3 must be a multiple of the 4 devices"):
-        Replicas([{}] * 3)
+    with pytest.raises(ConfigError, match=r"3 runs, which is .* must be a multiple of the 4 dev"):
+        devices_of_replicas(3)
+    assert devices_of_replicas(8) == 4
     config = small_config(replicas=2)
     short, long = make_runs(regression, config, tmp_path)
     long = long._replace(experiment=regression(long.config, train=seeded(long.config, rows=16)))
     with pytest.raises(ConfigError, match=r"batches of one shape, got .*8, 3.* and .*16, 3"):
         together([short, long])
+
+
+def test_settings_of_replicas_that_make_no_sense():
+    with pytest.raises(ConfigError, match=r"config.learning_rates names a value twice, \(1, 1.0\)"):
+        Config(learning_rates=(1, 1.0)).check()
+    with pytest.raises(ConfigError, match=r"config.replicas is of one process"):
+        Config(replicas=2, distributed=True).check()
+
+
+def test_folder_of_replicas_is_no_run_and_a_run_is_no_folder_of_replicas(tmp_path):
+    one, several = Config(), Config(replicas=2)
+    write_config(tmp_path / "several", several)
+    check_config(tmp_path / "several", several)
+    with pytest.raises(ConfigError, match="replicas 2 there, 3 here"):
+        check_config(tmp_path / "several", Config(replicas=3))
+    with pytest.raises(ConfigError, match="holds replicas, each a run in a folder of it"):
+        check_config(tmp_path / "several", one)
+    write_config(tmp_path / "one", one)
+    with pytest.raises(ConfigError, match="holds a run of its own: give another"):
+        check_config(tmp_path / "one", several)
+
+
+def test_setting_that_was_not_known_then_counts_as_its_default(tmp_path):
+    write_config(tmp_path, Config())
+    fields = json.loads((tmp_path / "config.json").read_text())
+    del fields["weight_decays"], fields["averaging"]
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    check_config(tmp_path, Config())
+    with pytest.raises(ConfigError, match=r"averaging 0.0 there, 0.5 here"):
+        check_config(tmp_path, Config(averaging=0.5))
