@@ -45,7 +45,7 @@ def check_config(workdir: Path, config: Config) -> None:
     Fields that cannot change a result (data_dir, save_every, ...) may differ; one that was not
     known then counts as its default.
     """
-    if (workdir / file_of(not config.replicated)).is_file():
+    if read_json(workdir / file_of(not config.replicated)) is not None:
         kind = "a run of its own" if config.replicated else "replicas, each a run in a folder of it"
         raise ConfigError(f"workdir {workdir} holds {kind}: give another --workdir")
     fields = dataclasses.fields(config)

@@ -20,7 +20,7 @@ from train.parallel import MODES, JitMesh
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
-import os, signal, jax
+import os, signal, time, jax
 from tests.train.conftest import Regression, batch_at
 from train import cli
 from train.config import Config
@@ -31,6 +31,7 @@ def build(config):
     def train(step):
         if step == 9 and jax.process_index() == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.5 * (step > 9))  # the others hear of it within a second or two
         return batch_at(step, 8, real=5 + step % 4)
 
     evals = {"validation": [batch_at(900), batch_at(901, real=3)], "test": [batch_at(902)]}
