@@ -16,9 +16,9 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
 from data.digits import Digits
-from data.python_source import PythonSource
+from data.python_source import PythonDocs, PythonSource
 
-OWN: dict[str, Any] = {"digits": Digits, "python_source": PythonSource}
+OWN: dict[str, Any] = {"digits": Digits, "python_source": PythonSource, "python_docs": PythonDocs}
 
 
 class DataError(ValueError):
@@ -35,7 +35,7 @@ def data_folder(data_dir: str) -> str:
 def load_splits(name: str, data_dir: str = "") -> dict[str, Any]:
     """Every split of a dataset as a random-access source: len(source), source[i], element dicts.
 
-    name: one of the project's own ("digits", "python_source"), or a prepared TFDS name, with its
+    name: one of the project's own (OWN), or a prepared TFDS name, with its
     config after a slash. Raises DataError when there is no such dataset, when it is not prepared,
     or when it is prepared in a format that only TensorFlow reads.
     """

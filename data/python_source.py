@@ -1,7 +1,10 @@
-"""`python_source`: the running Python's own standard library as a text corpus."""
+"""`python_source`, `python_docs`: the running Python's own standard library as text corpora."""
 
+import ast
+import io
 import platform
 import sysconfig
+import tokenize
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -58,7 +61,52 @@ class PythonSource(tfds.core.GeneratorBasedBuilder):
         for index, path in enumerate(standard_library()):
             text = path.read_bytes()
             if split_of(index) == split and _is_utf8(text):
-                yield index, {"path": path.relative_to(root).as_posix(), "text": text}
+                name = path.relative_to(root).as_posix()
+                yield index, {"path": name, "text": self.text_of(text.decode())}
+
+    def text_of(self, source: str) -> str:
+        """What of a file is in the corpus: all."""
+        return source
+
+
+class PythonDocs(PythonSource):
+    """Comments and docstrings of Python's standard library, one example a file, split as its code.
+
+    Comments on lines that follow one another are one paragraph; an empty line ends each.
+    """
+
+    name = "python_docs"
+
+    def text_of(self, source: str) -> str:
+        """Prose of a file, in order."""
+        return documentation(source)
+
+
+def documentation(source: str) -> str:
+    """Comments and docstrings of a file of Python, in order, each with an empty line after it.
+
+    A docstring here is a statement that is nothing but a string. A file that Python cannot read
+    has none.
+    """
+    begins = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    paragraphs: list[str] = []
+    before, comment_line = tokenize.NEWLINE, -1
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                text = token.string.lstrip("#!: ")
+                if comment_line == token.start[0] - 1:
+                    paragraphs[-1] += "\n" + text
+                else:
+                    paragraphs.append(text)
+                comment_line = token.start[0]
+            elif token.type != tokenize.NL:
+                if token.type == tokenize.STRING and before in begins:
+                    paragraphs.append(str(ast.literal_eval(token.string)))
+                before = token.type
+    except (SyntaxError, ValueError, tokenize.TokenError):
+        return ""
+    return "".join(paragraph.strip() + "\n\n" for paragraph in paragraphs)
 
 
 def _is_utf8(text: bytes) -> bool:

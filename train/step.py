@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from train import rows
 from train.state import TrainState, stream
 from train.task import Batch, Experiment, Mean, Task, merge
 
@@ -39,6 +40,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
 
     settings: numbers of the optimizer by name that take the place of the config's.
     The gradient is that of total over weight of the whole batch. Under jit the batch is whole.
+    Of the tables that `task.rows` names it is the gradient of the rows that the batch reads.
     With `axis_name` (pmap) each device holds a share: totals, weights and gradients are summed over
     devices before they are divided, which is not the mean of the devices' means. The sum is outside
     of the gradient, since what differentiating through psum gives depends on JAX's version.
@@ -59,9 +61,11 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         if axis_name:
             dropout = jax.random.fold_in(dropout, jax.lax.axis_index(axis_name))
 
-        def objective(params):
+        ids = task.rows(batch)
+
+        def objective(read):
             out, model_state = task.model.apply(
-                {"params": params, **state.model_state},
+                {**rows.with_tables(read, state.params, ids), **state.model_state},
                 *task.inputs(batch, state.carry),
                 train=True,
                 rngs={"dropout": dropout},
@@ -71,18 +75,18 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
             means = task.means(outputs, batch)
             return means["loss"].total, (means, model_state, carry)
 
+        read = rows.gather(state.params, ids)
         (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(
-            state.params
+            read
         )
-        means, gradient = total((means, gradient))
+        means = total(means)
+        gradient, touched = rows.total(gradient, ids, axis_name) if axis_name else (gradient, ids)
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
         gradient = jax.tree.map(lambda g: g / weight, gradient)
         model_state = jax.tree.map(average, model_state)
 
-        updates, opt_state = optimizer.update(
-            gradient, state.opt_state, state.params, **(settings or {})
-        )
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, read, **(settings or {}))
+        params = rows.scatter_add(state.params, touched, updates)
         norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(means["loss"].value) & jnp.isfinite(norm)
         bad_step = jnp.where((window.bad_step < 0) & ~finite, state.step + 1, window.bad_step)

@@ -69,6 +69,15 @@ class Task:
         """Split what the model returns into (outputs, carry)."""
         return out, ()
 
+    def rows(self, batch: Batch) -> dict[str, Any]:
+        """Ids int32 [B, ...] of the rows that a batch reads, by the name of a table in params.
+
+        In training the model finds those rows [B, ..., D] in its collection "rows", and only they
+        have a gradient: train/rows.py. Every other parameter has a dense one. The optimizer must
+        be plain sgd, without averaging.
+        """
+        return {}
+
     def means(self, outputs, batch: Batch) -> dict[str, Mean]:
         """Metrics of a batch, "loss" among them; runs under jit, in training and evaluation."""
         raise NotImplementedError

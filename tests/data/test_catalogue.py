@@ -80,8 +80,8 @@ def test_an_unknown_name_lists_what_there_is_and_the_nearest(prepared):
     message = str(caught.value)
     assert "no dataset 'digitz'" in message
     assert "did you mean digits?" in message
-    config = f"python_source/{platform.python_version()}"
-    assert f"there are digits, python_source, {config}, squares (in {prepared})" in message
+    own = f"digits, python_docs, python_source, python_source/{platform.python_version()}"
+    assert f"there are {own}, squares (in {prepared})" in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
 

@@ -1,0 +1,143 @@
+"""Corpora of words: sentences, and the words of a vocabulary by their frequency.
+
+A sentence is a line of a prepared text (the form of the Penn Treebank, words between spaces), or in
+prose what ends with . ! ? or an empty line. There is no word for the end of a sentence, for no
+window crosses it. A word that is too rare is dropped before windows are cut, as in word2vec, or
+counted as <unk> with all other such words; an <unk> that stands in a text is a word like any other.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.catalogue import DataError
+from data.text import SPLITS, load_text, read_path
+
+UNKNOWN = "<unk>"
+RARE = ("drop", UNKNOWN)
+NAMES = {
+    "train": {"train"},
+    "validation": {"valid", "validation", "val", "dev"},
+    "test": {"test"},
+}
+
+Sentence = list[str]
+
+
+@dataclass(frozen=True)
+class WordCorpus:
+    """Sentences of each split."""
+
+    train: list[Sentence]
+    validation: list[Sentence]
+    test: list[Sentence]
+
+    @property
+    def held_out(self) -> dict[str, list[Sentence]]:
+        """The splits that are not trained on, by name."""
+        return {"validation": self.validation, "test": self.test}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the three splits, a line a sentence, with an empty line after each."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update("".join(" ".join(words) + "\n" for words in split).encode() + b"\n")
+        return digest.hexdigest()
+
+
+def load_words(name: str, data_dir: str = "") -> WordCorpus:
+    """Corpus of a name: `words:FOLDER` with prepared train, valid and test files, or prose.
+
+    Prose is any name that `load_text` knows; its words are put into lower case. Raises DataError
+    when there is no such corpus or a split has no words.
+    """
+    if name.startswith("words:"):
+        folder = Path(name.removeprefix("words:")).expanduser()
+        parts = [[line.split() for line in _file(folder, s).split("\n")] for s in SPLITS]
+    else:
+        text = load_text(name, data_dir)
+        parts = [sentences_of(part) for part in (text.train, text.validation, text.test)]
+    parts = [[words for words in part if words] for part in parts]
+    for split, part in zip(SPLITS, parts, strict=True):
+        if not part:
+            raise DataError(f"the {split} split of {name} has no words")
+    return WordCorpus(*parts)
+
+
+def sentences_of(text: str) -> list[Sentence]:
+    """Words of each sentence of prose in lower case; marks between words are left out."""
+    pieces = re.split(r"(?<=[.!?])\s+|\n\s*\n", text.lower())
+    return [re.findall(r"\w+(?:['’]\w+)*", piece) for piece in pieces]
+
+
+def _file(folder: Path, split: str) -> str:
+    """Text of the one file of a folder whose name says that it is a split."""
+    if not folder.is_dir():
+        raise DataError(f"words: needs a folder after it, {str(folder)!r} is none")
+    there = sorted(path for path in folder.iterdir() if path.is_file())
+    found = [p for p in there if NAMES[split] & set(re.split(r"[^a-z]", p.name.lower()))]
+    if len(found) != 1:
+        listed = ", ".join(path.name for path in found or there) or "nothing"
+        wanted = " or ".join(sorted(NAMES[split]))
+        raise DataError(f"{folder} needs one file with {wanted} in its name, found {listed}")
+    return read_path(found[0])
+
+
+class Tokens(NamedTuple):
+    """Ids int32 [N] of the words of a text, and the number of each one's sentence, int32 [N]."""
+
+    ids: np.ndarray
+    sentence: np.ndarray
+
+
+@dataclass(frozen=True)
+class WordVocabulary:
+    """Words, the most frequent first, and how often each occurs, int64 [V]."""
+
+    words: tuple[str, ...]
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, sentences: Iterable[Sentence], minimum: int, rare: str) -> "WordVocabulary":
+        """Vocabulary of the words that occur `minimum` times or more; rare: one of RARE.
+
+        Raises DataError when there are fewer than two.
+        """
+        counts = Counter(word for words in sentences for word in words)
+        known = {word: count for word, count in counts.items() if count >= minimum}
+        if rare == UNKNOWN and (other := counts.total() - sum(known.values())):
+            known[UNKNOWN] = known.get(UNKNOWN, 0) + other
+        if len(known) < 2:
+            raise DataError(
+                f"of {len(counts)} words, {len(known)} occur {minimum} times or more; 2 are needed"
+            )
+        ranked = sorted(known.items(), key=lambda pair: (-pair[1], pair[0]))
+        words, numbers = zip(*ranked, strict=True)
+        return cls(words, np.array(numbers, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Id of each word."""
+        return {word: i for i, word in enumerate(self.words)}
+
+    def encode(self, sentences: Iterable[Sentence], rare: str) -> Tokens:
+        """Ids of a text; words outside the vocabulary are dropped, or <unk> where that is one."""
+        other = self.index.get(UNKNOWN, -1) if rare == UNKNOWN else -1
+        ids, numbers = [], []
+        for number, words in enumerate(sentences):
+            found = [self.index.get(word, other) for word in words]
+            kept = [i for i in found if i >= 0]
+            ids += kept
+            numbers += [number] * len(kept)
+        return Tokens(np.array(ids, np.int32), np.array(numbers, np.int32))
