@@ -42,32 +42,48 @@ class Blocks:
     """What blocks are made of.
 
     size: words C of a block. window: W, the widest reach; that of each word is drawn from 1 to W.
-    noise: words drawn for a block, shared by its windows, each from `cdf`; 0: none.
+    noise: words N drawn for a block, shared by its windows, each from `cdf`; 0: none. paths: int32
+    [V, L], what is looked up for a word that is predicted, -1 at padding; None: the word itself.
+    limit: occurrences of a row in a batch whose gradients add up; of more of them, the sum is
+    scaled down to so many, since all of them start from the same row.
     """
 
     size: int
     window: int
     noise: int
     cdf: np.ndarray
+    limit: int
+    paths: np.ndarray | None = None
 
     def cut(self, text: Tokens, numbers, rng: np.random.Generator) -> Batch:
         """Blocks with these numbers int [B]; behind the end of the text nothing has a window.
 
-        Returns "words" and "sentence" int32 [B, C + 2 W], "reach" int32 [B, C], "noise" [B, N].
+        Returns "words" and "sentence" int32 [B, C + 2 W], "reach" int32 [B, C], "noise" [B, N],
+        "outputs" int32 [B, C + N], or [B, C * L] with paths; "word_share" and "output_share"
+        float32, the factor that `limit` gives for the gradient of each of "words" and "outputs".
         """
         places = numbers[:, None] * self.size + np.arange(-self.window, self.size + self.window)
         inside = (places >= 0) & (places < len(text.ids))
         places = np.where(inside, places, 0)
-        middle = slice(self.window, self.window + self.size)
+        words, middle = text.ids[places], slice(self.window, self.window + self.size)
         reach = rng.integers(1, self.window + 1, (len(numbers), self.size), dtype=np.int32)
-        batch = {
-            "words": text.ids[places],
+        noise = draw(self.cdf, (len(numbers), self.noise), rng)
+        targets = words[:, middle] if self.paths is None else self.paths[words[:, middle]]
+        looked_up = np.concatenate([targets.reshape(len(numbers), -1), noise], axis=1)
+        return {
+            "words": words,
             "sentence": np.where(inside, text.sentence[places], NOBODY).astype(np.int32),
             "reach": np.where(inside[:, middle], reach, 0).astype(np.int32),
+            "noise": noise,
+            "outputs": np.maximum(looked_up, 0),
+            "word_share": self._share(words),
+            "output_share": self._share(looked_up),
         }
-        if self.noise:
-            batch["noise"] = draw(self.cdf, (len(numbers), self.noise), rng)
-        return batch
+
+    def _share(self, ids: np.ndarray) -> np.ndarray:
+        """Factor float32, as ids, of what occurs more often than the limit."""
+        often = np.bincount(ids.ravel() + 1)  # padding has place 0
+        return (self.limit / np.maximum(often, self.limit)).astype(np.float32)[ids + 1]
 
 
 def draw(cdf: np.ndarray, shape, rng: np.random.Generator) -> np.ndarray:
@@ -104,7 +120,7 @@ class TrainingBlocks:
 
     @cached_property
     def pairs_per_step(self) -> float:
-        """Pairs of a word and its context in a step, the mean of a pass; the same for every seed."""
+        """Pairs of a word and its context in a step, on average; the same for every seed."""
         rng = np.random.default_rng((0, 0))
         sentence, pairs = subsample(self.text, self.keep, rng).sentence, 0.0
         window = self.blocks.window

@@ -1,9 +1,8 @@
 """Word vectors by skip-gram: from the vector of a word, the words around it are predicted.
 
 Reproduces: Mikolov et al. 2013, "Distributed representations of words and phrases", in three forms:
-softmax over all words, hierarchical softmax (a Huffman tree), negative sampling; frequent words are
-subsampled, windows are of 1 to config.window words. Published: 40.4 % of text8's analogies (gensim,
-100 dimensions).
+softmax over all words, hierarchical softmax (a Huffman tree), negative sampling. Frequent words are
+subsampled. Published: 40.4 % of text8's analogies (gensim, 100 dimensions).
 
     python -m experiments.word2vec --workdir=runs/words
     python -m experiments.word2vec --workdir=runs/ptb --config.dataset=words:FOLDER
@@ -53,6 +52,7 @@ class Config(SharedConfig):
     minimum: int = option(5, "occurrences of a word of the vocabulary", minimum=1)
     rare: str = option("drop", "what becomes of rarer words", choices=RARE)
     block: int = option(32, "words of a block", minimum=1)
+    limit: int = option(16, "occurrences of a row in a step whose updates add up", minimum=1)
     wordsim: str = option("", "file of pairs with a similarity, scored by rank correlation")
     analogies: str = option("", "file of analogies, scored by the share that is right")
     vectors: str = option("", "file that --mode=save writes, .bin: binary", volatile=True)
@@ -70,39 +70,32 @@ class Config(SharedConfig):
 class PredictContext(Task):
     """Mean over pairs of -log P(word | a word in whose window it is), or what stands for it."""
 
-    def __init__(self, vocabulary: WordVocabulary, config: Config, tests: WordTests):
-        self.vocabulary, self.config, self.tests = vocabulary, config, tests
+    def __init__(self, vocabulary: WordVocabulary, config: Config, tests: WordTests, turns):
+        self.vocabulary, self.config, self.tests, self.turns = vocabulary, config, tests, turns
         self.headline = "wordsim" if config.wordsim else "loss"
-        self.tree = huffman_tree(vocabulary.counts.tolist())
         outputs = len(vocabulary) - (config.objective == "hierarchical")  # words or inner nodes
         size = (len(vocabulary), outputs, config.features)
         self.model = SkipGram(*size, jnp.dtype(config.precision))
 
-    def targets(self, batch):
-        """Ids [B, C] of the words of the blocks, without those at the sides."""
-        return batch["words"][:, self.config.window : -self.config.window]
-
     def rows(self, batch):
         """All that is read, but for the softmax over the whole table."""
-        words, outputs = self.inputs(batch, ())
-        return {"words": words} if outputs is None else {"words": words, "outputs": outputs}
+        softmax = self.config.objective == "softmax"
+        return {name: batch[name] for name in ("words", "outputs")[: 1 if softmax else 2]}
 
     def inputs(self, batch, carry):
-        """Words, and the output vectors that they are multiplied with."""
-        targets = self.targets(batch)
+        """Words, the output vectors that they are multiplied with, shares of their gradients."""
         if self.config.objective == "softmax":
-            return batch["words"], None
-        if self.config.objective == "hierarchical":
-            return batch["words"], jnp.asarray(self.tree.nodes)[targets].reshape(len(targets), -1)
-        return batch["words"], jnp.concatenate([targets, batch["noise"]], axis=1)
+            return batch["words"], None, batch["word_share"]
+        return tuple(batch[name] for name in ("words", "outputs", "word_share", "output_share"))
 
     def means(self, outputs, batch):
         """Nats of a pair."""
-        pairs, targets = band(batch["reach"], batch["sentence"]), self.targets(batch)
+        pairs = band(batch["reach"], batch["sentence"])
+        targets = batch["words"][:, self.config.window : -self.config.window]
         if self.config.objective == "softmax":
             nats = softmax_nats(outputs, pairs, targets)
         elif self.config.objective == "hierarchical":
-            nats = hierarchical_nats(outputs, pairs, jnp.asarray(self.tree.turns)[targets])
+            nats = hierarchical_nats(outputs, pairs, jnp.asarray(self.turns)[targets])
         else:
             nats = noise_nats(outputs, pairs, targets, batch["noise"], self.config.negatives)
         return {"loss": Mean(nats, pairs.sum())}
@@ -124,7 +117,10 @@ def build(config: Config) -> Experiment:
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = WordVocabulary.of(corpus.train, config.minimum, config.rare)
     noise = config.noise if config.objective == "negative_sampling" else 0
-    blocks = Blocks(config.block, config.window, noise, noise_cdf(vocabulary.counts))
+    tree = huffman_tree(vocabulary.counts.tolist())
+    paths = np.where(tree.turns, tree.nodes, -1) if config.objective == "hierarchical" else None
+    size, cdf = (config.block, config.window, noise), noise_cdf(vocabulary.counts)
+    blocks = Blocks(*size, cdf, config.limit, paths)
     keep = keep_probability(vocabulary.counts, config.subsample)
     encode = partial(vocabulary.encode, rare=config.rare)
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
@@ -132,7 +128,7 @@ def build(config: Config) -> Experiment:
     tests = WordTests.of(config.wordsim, config.analogies, vocabulary)
     summed = optax.scale(train.pairs_per_step)  # the step's gradient is a mean over pairs
     return Experiment(
-        task=PredictContext(vocabulary, config, tests),
+        task=PredictContext(vocabulary, config, tests, tree.turns),
         optimizer=optax.chain(make_optimizer(config), summed),
         train=train,
         evals={name: held_out(encode(text), name=name) for name, text in corpus.held_out.items()},

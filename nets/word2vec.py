@@ -22,27 +22,35 @@ class SkipGram(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, words, outputs=None, *, train: bool = False):
+    def __call__(
+        self, words, outputs=None, word_share=None, output_share=None, *, train: bool = False
+    ):
         """Scores float32 [B, I, S] of words int32 [B, I] against outputs int32 [B, S].
 
-        Without `outputs`: against the whole table. Where the collection "rows" holds what a table
-        has at these ids, it is taken from there.
+        Without `outputs`: against the whole table. word_share float32 [B, I], output_share [B, S]:
+        factor of the gradient of each row, 1 when not given. Where the collection "rows" holds what
+        a table has at these ids, it is taken from there.
         """
         size = self.features
 
         def start(key, shape):
             return jax.random.uniform(key, shape, minval=-0.5 / size, maxval=0.5 / size)
 
-        vectors = self._looked_up("words", start, self.vocabulary, words)
+        zeros = nn.initializers.zeros
+        vectors = self._looked_up("words", start, self.vocabulary, words, word_share)
         if outputs is None:
-            table = self.param("outputs", nn.initializers.zeros, (self.outputs, size))
+            table = self.param("outputs", zeros, (self.outputs, size))
             return _products("bid,sd->bis", vectors, table, self.dtype)
-        rows = self._looked_up("outputs", nn.initializers.zeros, self.outputs, outputs)
+        rows = self._looked_up("outputs", zeros, self.outputs, outputs, output_share)
         return _products("bid,bsd->bis", vectors, rows, self.dtype)
 
-    def _looked_up(self, name: str, start, size: int, ids):
+    def _looked_up(self, name: str, start, size: int, ids, share):
         table = self.param(name, start, (size, self.features))
-        return self.get_variable("rows", name) if self.has_variable("rows", name) else table[ids]
+        rows = self.get_variable("rows", name) if self.has_variable("rows", name) else table[ids]
+        if share is None:
+            return rows
+        share = share[..., None]
+        return share * rows + jax.lax.stop_gradient((1 - share) * rows)
 
 
 def _products(spec: str, a, b, dtype):

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from data import catalogue
 from data.catalogue import DataError, data_folder, load_splits
 from data.digits import Digits
-from data.python_source import PythonSource, split_of, standard_library
+from data.python_source import PythonSource, documentation, split_of, standard_library
 
 SPLITS = ("train", "validation", "test")
 
@@ -171,6 +171,41 @@ def test_python_source_leaves_out_tests_and_files_that_are_not_utf8(tmp_path, mo
     assert texts["test"] == ["# m19.py\n", "# m39.py\n"]
     out = {"m03.py", "m18.py", "m38.py", "m19.py", "m39.py"}
     assert texts["train"] == [f"# {name}\n" for name in kept if name not in out]
+
+
+def test_documentation_is_comments_and_statements_that_are_strings():
+    source = """#!/usr/bin/python
+# one
+#: two
+
+import os  # three
+X = "no prose"
+def f(a="neither"):
+    r'''First \\d.
+
+    Second.'''
+    return (
+        "nor this"
+    )
+class A:
+    "A class."
+    'Said twice.'
+"""
+    paragraphs = ["/usr/bin/python\none\ntwo", "three", "First \\d.\n\n    Second."]
+    paragraphs += ["A class.", "Said twice."]
+    assert documentation(source) == "".join(text + "\n\n" for text in paragraphs)
+    assert documentation("# fine\nx = (") == documentation("b'bytes \\xf'\n") == ""
+
+
+def test_python_docs_is_the_documentation_of_the_same_files(tmp_path, monkeypatch):
+    library = tmp_path / "lib"
+    library.mkdir()
+    for i in range(20):
+        (library / f"m{i:02}.py").write_text(f"x = {i}  # number {i}\n")
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(library))
+    splits = load_splits("python_docs", str(tmp_path / "prepared"))
+    assert [e["text"] for e in elements(splits["test"])] == [b"number 19\n\n"]
+    assert len(splits["train"]) == 18
 
 
 def test_python_source_is_kept_by_python_version(prepared):
