@@ -58,23 +58,25 @@ class Blocks:
     def cut(self, text: Tokens, numbers, rng: np.random.Generator) -> Batch:
         """Blocks with these numbers int [B]; behind the end of the text nothing has a window.
 
-        Returns "words" and "sentence" int32 [B, C + 2 W], "reach" int32 [B, C], "noise" [B, N],
-        "outputs" int32 [B, C + N], or [B, C * L] with paths; "word_share" and "output_share"
-        float32, the factor that `limit` gives for the gradient of each of "words" and "outputs".
+        Returns int32 "words" and "sentence" [B, C + 2 W], "reach" [B, C], "noise" [B, N] where some
+        is drawn, "outputs" [B, C + N], with paths [B, C * L + N]; float32 "word_share" and
+        "output_share", the factor that `limit` gives for the gradient of each word and output.
         """
         places = numbers[:, None] * self.size + np.arange(-self.window, self.size + self.window)
         inside = (places >= 0) & (places < len(text.ids))
         places = np.where(inside, places, 0)
         words, middle = text.ids[places], slice(self.window, self.window + self.size)
         reach = rng.integers(1, self.window + 1, (len(numbers), self.size), dtype=np.int32)
-        noise = draw(self.cdf, (len(numbers), self.noise), rng)
-        targets = words[:, middle] if self.paths is None else self.paths[words[:, middle]]
-        looked_up = np.concatenate([targets.reshape(len(numbers), -1), noise], axis=1)
+        looked_up = words[:, middle] if self.paths is None else self.paths[words[:, middle]]
+        looked_up, drawn = looked_up.reshape(len(numbers), -1), {}
+        if self.noise:
+            drawn["noise"] = draw(self.cdf, (len(numbers), self.noise), rng)
+            looked_up = np.concatenate([looked_up, drawn["noise"]], axis=1)
         return {
+            **drawn,
             "words": words,
             "sentence": np.where(inside, text.sentence[places], NOBODY).astype(np.int32),
             "reach": np.where(inside[:, middle], reach, 0).astype(np.int32),
-            "noise": noise,
             "outputs": np.maximum(looked_up, 0),
             "word_share": self._share(words),
             "output_share": self._share(looked_up),
@@ -95,9 +97,9 @@ def draw(cdf: np.ndarray, shape, rng: np.random.Generator) -> np.ndarray:
 class TrainingBlocks:
     """step -> batch of blocks, in an order drawn anew in each pass over the text.
 
-    keep: `keep_probability`; what a pass keeps is
-    drawn from (seed, pass), its neighbours move together. A pass has room for four deviations more
-    than the words that are kept on average. Raises DataError when the text is too short.
+    keep: `keep_probability`; what a pass keeps is drawn from (seed, pass), and neighbours of what
+    it leaves out meet. A pass has room for four deviations more than the words that are kept on
+    average. Raises DataError when the text is too short.
     """
 
     text: Tokens
