@@ -63,13 +63,17 @@ class EvaluationLanes:
     """Every character but the first as a target exactly once: adds "mask" [B, T], 1 = counts.
 
     Each lane begins with one window of the text before it that only warms the state up, so that no
-    character is predicted from less than a window of context where there is one. Raises DataError
-    when there are fewer than two characters.
+    character is predicted from less than a window of context where there is one. With one lane the
+    state goes through the whole text, and nothing depends on the length of the window. Raises
+    DataError when there are fewer than two characters.
+
+    lanes: how many of the batch_size rows are used; 0: all.
     """
 
     ids: np.ndarray
     batch_size: int
     length: int
+    lanes: int = 0
 
     def __post_init__(self):
         """Check the length of the text."""
@@ -79,7 +83,7 @@ class EvaluationLanes:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order; the carry is to go from one to the next."""
         targets = len(self.ids) - 1
-        share = -(-targets // self.batch_size)
+        share = -(-targets // (self.lanes or self.batch_size))
         first = np.arange(self.batch_size)[:, None] * share
         for start in range(-self.length, share, self.length):
             within = start + np.arange(self.length)

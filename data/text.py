@@ -108,6 +108,10 @@ class Vocabulary:
         known = self._codes[places] == codes
         return np.where(known, places + 2, UNKNOWN).astype(np.int32)
 
+    def unknown(self, text: str) -> list[str]:
+        """Characters of a text that are not in the vocabulary."""
+        return sorted(set(text) - set(self.characters))
+
     def decode(self, ids) -> str:
         """Text of ids; padding and the unknown character give the replacement character."""
         return "".join(self.characters[i - 2] if i > UNKNOWN else "\ufffd" for i in ids)

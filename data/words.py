@@ -9,7 +9,7 @@ counted as <unk> with all other such words; an <unk> that stands in a text is a 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from data.catalogue import DataError
 from data.text import SPLITS, load_text, read_path
 
-UNKNOWN = "<unk>"
+UNKNOWN, END = "<unk>", "<eos>"
 RARE = ("drop", UNKNOWN)
 NAMES = {
     "train": {"train"},
@@ -49,7 +49,7 @@ class WordCorpus:
         """Hex digest of the three splits, a line a sentence, with an empty line after each."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
-            digest.update("".join(" ".join(words) + "\n" for words in split).encode() + b"\n")
+            digest.update(as_text(split).encode() + b"\n")
         return digest.hexdigest()
 
 
@@ -141,3 +141,49 @@ class WordVocabulary:
             ids += kept
             numbers += [number] * len(kept)
         return Tokens(np.array(ids, np.int32), np.array(numbers, np.int32))
+
+
+@dataclass(frozen=True)
+class RunningWords:
+    """A text of words as one sequence, with END for the end of each line.
+
+    Words outside the vocabulary count as <unk>; DataError where that is no word of it.
+    """
+
+    vocabulary: WordVocabulary
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sentence], minimum: int) -> "RunningWords":
+        """Vocabulary of the words that occur `minimum` times or more, and END."""
+        ended = [[*words, END] for words in sentences]
+        return cls(WordVocabulary.of(ended, minimum, UNKNOWN))
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids int32 [N] of words between spaces, lines ended by END."""
+        words = text.replace("\n", f" {END} ").split()
+        index = self.vocabulary.index
+        try:
+            return np.array([index[w] if w in index else index[UNKNOWN] for w in words], np.int32)
+        except KeyError:
+            lost = next(word for word in words if word not in index)
+            raise DataError(
+                f"there is no {UNKNOWN} in the vocabulary for {lost!r}: a higher config.minimum "
+                "makes one of the rare words"
+            ) from None
+
+    def unknown(self, text: str) -> list[str]:
+        """Words of a text that are not in the vocabulary."""
+        return sorted(set(text.split()) - set(self.vocabulary.index))
+
+    def decode(self, ids) -> str:
+        """Text of ids."""
+        words = [self.vocabulary.words[i] for i in ids]
+        return re.sub(f" ?{END} ?", "\n", " ".join(words))
+
+
+def as_text(sentences: Iterable[Sentence]) -> str:
+    """A line a sentence, each ended."""
+    return "".join(" ".join(words) + "\n" for words in sentences)

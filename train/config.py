@@ -58,6 +58,7 @@ class Config:
     clip_norm: float = option(0.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
     warmup_steps: int = option(0, "steps of linear growth of the learning rate", minimum=0)
     schedule: str = option("constant", "after warm-up", choices=("constant", "cosine", "step"))
+    decay_start: int = option(0, "steps of schedule=step before it begins to fall", minimum=0)
     decay_every: int = option(1000, "steps between falls, schedule=step", minimum=1)
     decay_factor: float = option(
         0.1, "step: of each fall; cosine: the last rate over the first", minimum=0, maximum=1

@@ -70,4 +70,5 @@ class Evaluator:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)
         found = {name: float(mean.total / mean.weight) for name, mean in fetched.items()}
-        return {**found, **self.task.scores(Predictor(variables, self), batches)}
+        scores = self.task.scores(Predictor(variables, self), batches)
+        return {**found, **self.task.summaries(found), **scores}

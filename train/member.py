@@ -53,7 +53,7 @@ class Member:
         """Write the means of a window that is on the host."""
         self.check_finite(window)
         means = {name: float(mean.value) for name, mean in window.means.items()}
-        self.metrics.write(step, "train", means)
+        self.metrics.write(step, "train", means | self.run.experiment.task.summaries(means))
         self.metrics.speed(step)
 
     def evaluate(self, step: int, state: TrainState) -> float:

@@ -19,7 +19,8 @@ def make_schedule(config: Config) -> optax.Schedule:
     elif config.schedule == "step":
 
         def main(step):  # optax.exponential_decay takes a factor of 0 for no decay at all
-            return peak * config.decay_factor ** (step // config.decay_every)
+            falls = jnp.maximum(step - config.decay_start, 0) // config.decay_every
+            return peak * config.decay_factor**falls
 
     else:
         main = optax.constant_schedule(peak)

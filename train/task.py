@@ -82,6 +82,10 @@ class Task:
         """Metrics of a batch, "loss" among them; runs under jit, in training and evaluation."""
         raise NotImplementedError
 
+    def summaries(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return metrics that follow from the means of many batches, such as a perplexity."""
+        return {}
+
     def scores(self, predict, batches: Iterable[Batch]) -> dict[str, float]:
         """Return metrics that are no means (corpus scores), computed on the host in evaluation.
 

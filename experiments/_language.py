@@ -1,0 +1,129 @@
+"""What language models share: settings, the task, and the text that they write."""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nets.decoding import sample
+from nets.language_model import CELLS, LanguageModel
+from train.config import Config as SharedConfig
+from train.config import option
+from train.evaluate import Predictor
+from train.state import stream
+from train.task import Mean, Task
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(SharedConfig):
+    """Settings that language models share."""
+
+    cell: str = option("gru", "", choices=CELLS)
+    hidden: int = option(192, "units of a layer", minimum=1)
+    layers: int = option(1, "recurrent layers", minimum=1)
+    embedding: int = option(0, "width of the embedding; 0: one-hot", minimum=0)
+    dropout: float = option(0.0, "share dropped after each layer", minimum=0, maximum=0.95)
+    window: int = option(64, "symbols of backpropagation through time", minimum=1)
+    prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
+    sample_length: int = option(400, "symbols of a sample", minimum=1, volatile=True)
+    temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
+
+    batch_size: int = option(32, "lanes of text read side by side", minimum=1)
+    learning_rate: float = option(4e-3, "its highest value", above=0)
+    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
+    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
+
+
+class Symbols(Protocol):
+    """A vocabulary: text to ids int32 [N] and back."""
+
+    def unknown(self, text: str) -> Sequence[str]:
+        """What of a text the vocabulary does not have."""
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of a text."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids."""
+
+
+class NextSymbol(Task):
+    """Mean of -log P(next symbol given all before it).
+
+    unit: what a symbol is, for the metric bits_per_{unit}. never: ids that are not drawn.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        vocabulary: Symbols,
+        config: Config,
+        unit: str,
+        never: Sequence[int],
+    ):
+        self.model, self.vocabulary, self.config = model, vocabulary, config
+        self.unit, self.never = unit, tuple(never)
+
+    def inputs(self, batch, carry):
+        """Tokens, the state before them, and where it is to be forgotten."""
+        return batch["tokens"], carry, batch["resets"]
+
+    def init_carry(self, batch):
+        """Zeros for every lane."""
+        return self.model.initialize_carry(batch["tokens"].shape[0])
+
+    def split_outputs(self, out):
+        """Return logits and the carry, as the model does."""
+        return out
+
+    def means(self, outputs, batch):
+        """Loss in nats and accuracy, over all symbols that count."""
+        nats = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["targets"])
+        right = jnp.argmax(outputs, axis=-1) == batch["targets"]
+        values = {"loss": nats, "accuracy": right}
+        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
+
+    def summaries(self, values):
+        """Return the loss in bits, and as a perplexity, e to the nats."""
+        nats = values["loss"]
+        perplexity = math.exp(nats) if nats < 700 else math.inf
+        return {f"bits_per_{self.unit}": nats / math.log(2), "perplexity": perplexity}
+
+    def figures(self, predict, batches):
+        """Return a text drawn from the model as it is."""
+        return {"sample": self.generate(predict.variables)}
+
+    def generate(self, variables) -> str:
+        """Prompt and what the model makes of it; the same for the same seed and settings."""
+        config = self.config
+        start = config.prompt or "\n"
+        prompt = self.vocabulary.encode(start)[None]
+        carry = self.model.initialize_carry(1)
+        if prompt.shape[1] > 1:
+            _, carry = self.model.apply(variables, prompt[:, :-1], carry)
+        key = stream(jax.random.key(config.seed), "sample", 0)
+        options = {"length": config.sample_length, "temperature": config.temperature}
+        ids = sample(self.next_logits, variables, carry, prompt[:, -1], key, **options)
+        return start + self.vocabulary.decode(ids[0].tolist()) + "\n"
+
+    def next_logits(self, variables, tokens, carry):
+        """One step of generation; what stands for other symbols is never drawn."""
+        logits, carry = self.model.apply(variables, tokens[:, None], carry)
+        return logits[:, 0].at[:, jnp.array(self.never)].set(-jnp.inf), carry
+
+
+def generate(task: NextSymbol, predict: Predictor) -> None:
+    """--mode=generate: print the prompt and its continuation by the run's best checkpoint."""
+    if unknown := task.vocabulary.unknown(task.config.prompt):
+        print(f"warning: the network has never seen {' '.join(unknown)!r}", file=sys.stderr)
+    print(task.generate(predict.variables), end="")
+
+
+MODES = {"generate": generate}
