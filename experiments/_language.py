@@ -116,7 +116,7 @@ class NextSymbol(Task):
     def next_logits(self, variables, tokens, carry):
         """One step of generation; what stands for other symbols is never drawn."""
         logits, carry = self.model.apply(variables, tokens[:, None], carry)
-        return logits[:, 0].at[:, jnp.array(self.never)].set(-jnp.inf), carry
+        return logits[:, 0].at[:, jnp.array(self.never, jnp.int32)].set(-jnp.inf), carry
 
 
 def generate(task: NextSymbol, predict: Predictor) -> None:

@@ -139,3 +139,18 @@ def test_evaluation_can_be_repeated():
 def test_a_text_without_anything_to_predict_is_refused(count):
     with pytest.raises(DataError, match=f"has {count} characters"):
         EvaluationLanes(numbered(count), 2, 3)
+
+
+@pytest.mark.parametrize("length", [3, 7, 50])
+def test_one_lane_goes_through_the_whole_text_whatever_the_rows(length):
+    ids = numbered(40)
+    tokens, targets = [], []
+    for batch in EvaluationLanes(ids, batch_size=4, length=length, lanes=1):
+        assert batch["tokens"].shape == (4, length)
+        real = batch["mask"][0] > 0
+        tokens += batch["tokens"][0][real].tolist()
+        targets += batch["targets"][0][real].tolist()
+        assert (batch["resets"][0] == (batch["tokens"][0] == ids[0]) * real)[real].all()
+        assert batch["mask"][1:].sum() == 0
+    assert tokens == ids[:-1].tolist()
+    assert targets == ids[1:].tolist()

@@ -169,3 +169,52 @@ def test_input_scale_is_the_deviation_of_the_first_input_kernel_alone():
 
     np.testing.assert_allclose(deviations(), [1 / 20, 50**-0.5], rtol=0.03)
     np.testing.assert_allclose(deviations(input_scale=0.3), [0.3, 50**-0.5], rtol=0.03)
+
+
+@pytest.mark.parametrize("embedding", [E, H])
+def test_tied_output_is_the_embedding(embedding):
+    options = {"cell": "gru", "embedding": embedding}
+    model, variables, tokens, carry = setting(**options, tied=True)
+    logits, _ = apply(model, variables, tokens, carry)
+    params = variables["params"]
+    kernel = params["embed"]["embedding"].T
+    if embedding != H:
+        kernel = params["narrow"]["kernel"] @ kernel
+    output = {"kernel": kernel, "bias": params["bias"]}
+    kept = {name: params[name] for name in params if name not in ("narrow", "bias")}
+    plain = LanguageModel(vocabulary=V, hidden=H, **options)
+    expected, _ = apply(plain, {"params": {**kept, "output": output}}, tokens, carry)
+    assert_close(logits, expected)
+    with pytest.raises(ValueError, match="tied needs an embedding"):
+        setting(tied=True)
+
+
+def test_init_range_holds_kernels_and_embedding():
+    model = LanguageModel(vocabulary=300, hidden=40, layers=2, embedding=30, init_range=0.05)
+    tokens, carry = jnp.zeros((1, 1), jnp.int32), model.initialize_carry(1)
+    params = jax.jit(model.init)(jax.random.key(0), tokens, carry)["params"]
+    leaves = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+    assert len(leaves) == 6
+    for leaf in leaves:
+        assert np.abs(leaf).max() <= 0.05
+        assert np.std(leaf) == pytest.approx(0.05 / 3**0.5, rel=0.05)
+
+
+def test_embedding_dropout_takes_features_of_the_input():
+    model, variables, tokens, carry = setting(embedding=E, embedding_dropout=0.5)
+    plain = LanguageModel(vocabulary=V, hidden=H, embedding=E)
+    assert_close(apply(model, variables, tokens, carry), apply(plain, variables, tokens, carry))
+    rngs = {"dropout": jax.random.key(0)}
+    _, seen = model.apply(
+        variables,
+        tokens,
+        carry,
+        train=True,
+        rngs=rngs,
+        capture_intermediates=lambda module, _: module.name == "drop_embeddings",
+    )
+    (found,) = seen["intermediates"]["drop_embeddings"]["__call__"]
+    whole = 2 * variables["params"]["embed"]["embedding"][tokens]
+    zero = np.asarray(found) == 0
+    assert 0 < zero.mean() < 1
+    assert_close(found, np.where(zero, 0, whole))

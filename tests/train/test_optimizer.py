@@ -104,6 +104,10 @@ def test_evaluation_sees_the_running_mean_of_the_weights():
         ({"schedule": "step", "decay_every": 20, "decay_factor": 0.5}, {19: 2.0, 20: 1.0, 45: 0.5}),
         ({"schedule": "step", "decay_every": 20, "decay_factor": 0.0}, {19: 2.0, 20: 0.0, 45: 0.0}),
         (
+            {"schedule": "step", "decay_start": 30, "decay_every": 20, "decay_factor": 0.5},
+            {49: 2.0, 50: 1.0, 69: 1.0, 70: 0.5},
+        ),
+        (
             {"schedule": "cosine", "decay_factor": 0.1, "warmup_steps": 20},
             {10: 1.0, 20: 2.0, 60: 2.0 * 0.55, 100: 0.2},
         ),
