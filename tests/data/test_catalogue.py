@@ -87,7 +87,7 @@ def test_an_unknown_name_lists_what_there_is_and_the_nearest(prepared):
 
 
 def test_a_name_like_no_other_has_no_nearest(tmp_path):
-    with pytest.raises(DataError, match="there is no dataset 'qqqq'; there are digits, python_so"):
+    with pytest.raises(DataError, match="there is no dataset 'qqqq'; there are digits, python_do"):
         load_splits("qqqq", str(tmp_path))
 
 
