@@ -106,7 +106,7 @@ def plane(vocabulary: WordVocabulary, vectors, count: int = 150) -> Figure:
     points, shares = principal_components(normalized(vectors[:count]))
     figure = Figure(figsize=(11, 8), layout="constrained")
     axis = figure.subplots()
-    axis.plot(*points.T, ".", color="lightgrey")
+    axis.plot(*points.T, ".", alpha=0)  # texts alone set no limits
     for (x, y), word in zip(points, vocabulary.words, strict=False):
         shown = word.replace("$", r"\$")  # else what stands between two of them is a formula
         axis.annotate(shown, (x, y), fontsize=7, ha="center", va="center")

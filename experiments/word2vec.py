@@ -16,6 +16,7 @@ Data: python_docs (prose of Python's library), words:FOLDER with train, valid an
 text:PATH, or a prepared dataset with text. Not measured yet.
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,6 +37,7 @@ from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
 OBJECTIVES = ("negative_sampling", "hierarchical", "softmax")
+SOFTMAX_PAIRS = 500  # whose gradients add up, as those of `limit` occurrences of a row do
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,10 +128,11 @@ def build(config: Config) -> Experiment:
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
     held_out = partial(EvaluationBlocks, keep=keep, blocks=blocks, batch_size=config.batch_size)
     tests = WordTests.of(config.wordsim, config.analogies, vocabulary)
-    summed = optax.scale(train.pairs_per_step)  # the step's gradient is a mean over pairs
+    # the step's gradient is a mean over pairs; of a softmax, more of them at once overshoot
+    pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
     return Experiment(
         task=PredictContext(vocabulary, config, tests, tree.turns),
-        optimizer=optax.chain(make_optimizer(config), summed),
+        optimizer=optax.chain(make_optimizer(config), optax.scale(pairs)),
         train=train,
         evals={name: held_out(encode(text), name=name) for name, text in corpus.held_out.items()},
         provenance={
