@@ -140,6 +140,16 @@ def test_every_field_of_every_config_is_read(module):
         assert field.metadata["help"] or field.metadata["choices"], field.name
 
 
+def test_presets_are_of_fields_and_can_be_used(module):
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    for preset, values in module.Config.PRESETS.items():
+        assert set(values) <= names
+        config = module.Config(preset=preset)
+        config.take_preset(())
+        config.check()
+        assert all(getattr(config, name) == value for name, value in values.items())
+
+
 def test_module_says_what_it_reproduces_and_is_short(module):
     assert "python -m experiments." in module.__doc__
     assert 60 <= len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) <= 150
