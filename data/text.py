@@ -108,9 +108,9 @@ class Vocabulary:
         known = self._codes[places] == codes
         return np.where(known, places + 2, UNKNOWN).astype(np.int32)
 
-    def unknown(self, text: str) -> list[str]:
+    def unknown(self, text: str) -> str:
         """Characters of a text that are not in the vocabulary."""
-        return sorted(set(text) - set(self.characters))
+        return "".join(sorted(set(text) - set(self.characters)))
 
     def decode(self, ids) -> str:
         """Text of ids; padding and the unknown character give the replacement character."""

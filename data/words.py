@@ -174,9 +174,9 @@ class RunningWords:
                 "makes one of the rare words"
             ) from None
 
-    def unknown(self, text: str) -> list[str]:
+    def unknown(self, text: str) -> str:
         """Words of a text that are not in the vocabulary."""
-        return sorted(set(text.split()) - set(self.vocabulary.index))
+        return " ".join(sorted(set(text.split()) - set(self.vocabulary.index)))
 
     def decode(self, ids) -> str:
         """Text of ids."""

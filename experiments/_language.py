@@ -44,7 +44,7 @@ class Config(SharedConfig):
 class Symbols(Protocol):
     """A vocabulary: text to ids int32 [N] and back."""
 
-    def unknown(self, text: str) -> Sequence[str]:
+    def unknown(self, text: str) -> str:
         """What of a text the vocabulary does not have."""
 
     def encode(self, text: str) -> np.ndarray:
@@ -122,7 +122,7 @@ class NextSymbol(Task):
 def generate(task: NextSymbol, predict: Predictor) -> None:
     """--mode=generate: print the prompt and its continuation by the run's best checkpoint."""
     if unknown := task.vocabulary.unknown(task.config.prompt):
-        print(f"warning: the network has never seen {' '.join(unknown)!r}", file=sys.stderr)
+        print(f"warning: the network has never seen {unknown!r}", file=sys.stderr)
     print(task.generate(predict.variables), end="")
 
 

@@ -14,6 +14,7 @@ os.environ["XLA_FLAGS"] = (
     "--xla_force_host_platform_device_count=4 "
     "--xla_cpu_collective_call_terminate_timeout_seconds=600 "
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_multi_thread_eigen=false "  # devices that wait may hold all of its threads
     "--xla_cpu_parallel_codegen_split_count=1"  # quick to compile
 )
 os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "0"
