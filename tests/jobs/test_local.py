@@ -133,8 +133,8 @@ def test_runs_of_an_earlier_launch_are_waited_for_and_count(earlier, fake, tmp_p
     ends = earlier("ends", f"{until}; echo {{}} > $W/result.json").run
     dies = earlier("dies", f"{until}; exit 3").run
     again = fake("dies", "echo {} > $W/result.json")
-    # with two at a time the third may start only once the others have ended
-    third = fake("third", f"test -e {tmp_path}/ends/result.json && echo {{}} > $W/result.json")
+    # with two at a time the third may start only once one of the others has ended
+    third = fake("third", f"test -e {tmp_path}/over && echo {{}} > $W/result.json")
     timer = threading.Timer(0.2, (tmp_path / "over").touch)
     timer.start()
     assert local.run_all([third, again, ends], [1, 1, 1], workers=2) == 0
