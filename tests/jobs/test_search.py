@@ -224,7 +224,16 @@ def test_largest_is_found(tmp_path, capsys):
 def test_ctrl_c_leaves_the_trials_to_the_next_launch(tmp_path, capsys):
     (tmp_path / "stick").touch()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+
+    def interrupt():  # once it is heard, and both trials have begun
+        deadline = time.monotonic() + 30
+        while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
     timer.start()
     try:
         assert begin(tmp_path, "x=8,9", trials=2, workers=2) == 75
