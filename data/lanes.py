@@ -1,7 +1,8 @@
 """A long text as batches of windows for truncated backpropagation through time.
 
-The text is cut into B contiguous lanes, one a row. Batch after batch shows the next window of every
-lane, so the recurrent state of a row is carried on; where it must not be, `resets` is 1.
+To train, it is cut into B contiguous lanes, one a row; a held-out text is one lane. Batch after
+batch shows the next window of every lane, so the recurrent state of a row is carried on; where it
+must not be, `resets` is 1.
 """
 
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ class TrainingLanes:
         """Check the length of the text."""
         if self.windows < 1:
             raise DataError(
-                f"the training text has {len(self.ids)} characters; {self.batch_size} lanes "
+                f"the training text has {len(self.ids)} symbols; {self.batch_size} lanes "
                 f"(config.batch_size) of one window of {self.length} (config.window) need "
                 f"{self.batch_size * self.length + 1}"
             )
@@ -59,39 +60,35 @@ class TrainingLanes:
 
 
 @dataclass(frozen=True)
-class EvaluationLanes:
-    """Every character but the first as a target exactly once: adds "mask" [B, T], 1 = counts.
+class EvaluationWindows:
+    """A text from its first symbol to its last, in row 0; adds "mask" [B, T]: 1 = counts.
 
-    Each lane begins with one window of the text before it that only warms the state up, so that no
-    character is predicted from less than a window of context where there is one. With one lane the
-    state goes through the whole text, and nothing depends on the length of the window. Raises
-    DataError when there are fewer than two characters.
-
-    lanes: how many of the batch_size rows are used; 0: all.
+    Every symbol but the first is a target exactly once, predicted from all that stand before it
+    when the state goes from one window to the next: nothing depends on the length of the windows.
+    The other rows count for nothing: they are there for devices that divide a batch by its rows.
+    Raises DataError when there are fewer than two symbols.
     """
 
     ids: np.ndarray
-    batch_size: int
+    rows: int
     length: int
-    lanes: int = 0
 
     def __post_init__(self):
         """Check the length of the text."""
         if len(self.ids) < 2:
-            raise DataError(f"a held-out text has {len(self.ids)} characters, 2 are needed")
+            raise DataError(f"a held-out text has {len(self.ids)} symbols, 2 are needed")
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order; the carry is to go from one to the next."""
         targets = len(self.ids) - 1
-        share = -(-targets // (self.lanes or self.batch_size))
-        first = np.arange(self.batch_size)[:, None] * share
-        for start in range(-self.length, share, self.length):
-            within = start + np.arange(self.length)
-            places = first + within
-            inside = np.clip(places, 0, targets - 1)
+        shape = (self.rows, self.length)
+        first_row = np.arange(self.rows)[:, None] == 0
+        for start in range(0, targets, self.length):
+            places = np.broadcast_to(start + np.arange(self.length), shape)
+            inside = np.minimum(places, targets - 1)
             yield {
                 "tokens": self.ids[inside],
                 "targets": self.ids[inside + 1],
                 "resets": (places == 0).astype(np.int32),
-                "mask": ((within >= 0) & (within < share) & (places < targets)).astype(np.float32),
+                "mask": (first_row & (places < targets)).astype(np.float32),
             }

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,13 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from data.lanes import EvaluationWindows, TrainingLanes
 from nets.decoding import sample
 from nets.language_model import CELLS, LanguageModel
 from train.config import Config as SharedConfig
 from train.config import option
 from train.evaluate import Predictor
+from train.optimizer import make_optimizer
 from train.state import stream
-from train.task import Mean, Task
+from train.task import Experiment, Mean, Task
+
+EVALUATION_WINDOW = 256  # of no effect on what is found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class Config(SharedConfig):
     layers: int = option(1, "recurrent layers", minimum=1)
     embedding: int = option(0, "width of the embedding; 0: one-hot", minimum=0)
     dropout: float = option(0.0, "share dropped after each layer", minimum=0, maximum=0.95)
+    variational: bool = option(False, "dropout with one mask for all steps of a window")
+    weight_drop: float = option(0.0, "of recurrent kernels", minimum=0, maximum=0.95)
     window: int = option(64, "symbols of backpropagation through time", minimum=1)
     prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
     sample_length: int = option(400, "symbols of a sample", minimum=1, volatile=True)
@@ -46,6 +52,9 @@ class Symbols(Protocol):
 
     def unknown(self, text: str) -> str:
         """What of a text the vocabulary does not have."""
+
+    def __len__(self) -> int:
+        """Symbols."""
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of a text."""
@@ -117,6 +126,30 @@ class NextSymbol(Task):
         """One step of generation; what stands for other symbols is never drawn."""
         logits, carry = self.model.apply(variables, tokens[:, None], carry)
         return logits[:, 0].at[:, jnp.array(self.never, jnp.int32)].set(-jnp.inf), carry
+
+
+def make_experiment(
+    task: NextSymbol, train: str, heldout: Mapping[str, str], sha256: str
+) -> Experiment:
+    """Experiment that trains the task on a text and scores it on others, read in one pass each."""
+    config, vocabulary = task.config, task.vocabulary
+    ids = vocabulary.encode(train)
+    rows = jax.device_count()
+    return Experiment(
+        task=task,
+        optimizer=make_optimizer(config),
+        train=TrainingLanes(ids, config.batch_size, config.window, config.seed),
+        evals={
+            name: EvaluationWindows(vocabulary.encode(text), rows, EVALUATION_WINDOW)
+            for name, text in heldout.items()
+        },
+        provenance={
+            "dataset": config.dataset.split(":")[0],
+            "sha256": sha256,
+            f"{task.unit}s": len(ids),
+            "vocabulary": len(vocabulary),
+        },
+    )
 
 
 def generate(task: NextSymbol, predict: Predictor) -> None:

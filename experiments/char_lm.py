@@ -16,19 +16,16 @@ count as one symbol. Measured: the rows of C3 in experiments/README.md.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import jax.numpy as jnp
 
-from data.lanes import EvaluationLanes, TrainingLanes
 from data.text import PADDING, UNKNOWN, Vocabulary, load_text
-from experiments._language import MODES, NextSymbol
+from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._language import Config as LanguageConfig
 from nets.language_model import LanguageModel
 from train import cli
 from train.config import option
-from train.optimizer import make_optimizer
 from train.task import Experiment
 
 
@@ -69,25 +66,19 @@ def build(config: Config) -> Experiment:
     corpus = load_text(config.dataset, config.data_dir)
     vocabulary = Vocabulary.of(corpus.train, config.vocabulary)
     size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
-    dtype = jnp.dtype(config.precision)
-    model = LanguageModel(*size, config.dropout, config.input_scale, dtype)
-    train = vocabulary.encode(corpus.train)
+    model = LanguageModel(
+        *size,
+        dropout=config.dropout,
+        input_scale=config.input_scale,
+        dtype=jnp.dtype(config.precision),
+        variational=config.variational,
+        weight_drop=config.weight_drop,
+    )
     limit = config.heldout_characters or None
     validation, test = corpus.validation[:limit], corpus.test[:limit]
     texts = {"validation": validation, "heldout": validation + test}
-    lanes = partial(EvaluationLanes, batch_size=config.batch_size, length=config.window)
-    return Experiment(
-        task=NextCharacter(model, vocabulary, config, "character", (PADDING, UNKNOWN)),
-        optimizer=make_optimizer(config),
-        train=TrainingLanes(train, config.batch_size, config.window, config.seed),
-        evals={name: lanes(vocabulary.encode(text)) for name, text in texts.items()},
-        provenance={
-            "dataset": config.dataset.split(":")[0],
-            "sha256": corpus.sha256,
-            "characters": len(train),
-            "vocabulary": len(vocabulary),
-        },
-    )
+    task = NextCharacter(model, vocabulary, config, "character", (PADDING, UNKNOWN))
+    return make_experiment(task, corpus.train, texts, corpus.sha256)
 
 
 if __name__ == "__main__":

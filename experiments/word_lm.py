@@ -17,20 +17,16 @@ pass from its first word to its last. Not measured yet.
 """
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 
-from data.lanes import EvaluationLanes, TrainingLanes
 from data.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments._language import MODES, NextSymbol
+from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._language import Config as LanguageConfig
 from nets.language_model import LanguageModel
 from train import cli
-from train.config import option
-from train.optimizer import make_optimizer
+from train.config import ConfigError, option
 from train.task import Experiment
 
 PASS, SHORT_PASS = 2323, 1327  # over the Penn Treebank in 20 lanes, windows of 20 and 35 words
@@ -76,6 +72,9 @@ class Config(LanguageConfig):
     hidden: int = option(200, "units of a layer", minimum=1)
     embedding: int = option(200, "width of the embedding", minimum=1)
     embedding_dropout: float = option(0.0, "of the embeddings", minimum=0, maximum=0.95)
+    word_dropout: float = option(0.0, "of words, each everywhere", minimum=0, maximum=0.95)
+    activation_penalty: float = option(0.0, "AR: times the mean of squared outputs", minimum=0)
+    change_penalty: float = option(0.0, "TAR: times that of their squared changes", minimum=0)
     tied: bool = option(True, "the output product is the embedding's table")
     init_range: float = option(0.0, "kernels start within +- this; 0: own rules", minimum=0)
     window: int = option(35, "words of backpropagation through time", minimum=1)
@@ -90,6 +89,8 @@ class NextWord(NextSymbol):
 
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the lanes and the task."""
+    if config.tied and config.layers == 1 and config.embedding != config.hidden:
+        raise ConfigError("config.tied with one layer needs config.embedding = config.hidden")
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = RunningWords.of(corpus.train, config.minimum)
     size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
@@ -100,28 +101,16 @@ def build(config: Config) -> Experiment:
         embedding_dropout=config.embedding_dropout,
         tied=config.tied,
         init_range=config.init_range,
+        variational=config.variational,
+        word_dropout=config.word_dropout,
+        weight_drop=config.weight_drop,
+        activation_penalty=config.activation_penalty,
+        change_penalty=config.change_penalty,
     )
-    train, *held_out = (
-        vocabulary.encode(as_text(split))
-        for split in (corpus.train, corpus.validation, corpus.test)
-    )
-    # one lane: the state goes through the whole text; a row a device, for rows are divided
-    lanes = partial(EvaluationLanes, batch_size=jax.device_count(), length=config.window, lanes=1)
     never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    return Experiment(
-        task=NextWord(model, vocabulary, config, "word", never),
-        optimizer=make_optimizer(config),
-        train=TrainingLanes(train, config.batch_size, config.window, config.seed),
-        evals={
-            name: lanes(ids) for name, ids in zip(("validation", "test"), held_out, strict=True)
-        },
-        provenance={
-            "dataset": config.dataset.split(":")[0],
-            "sha256": corpus.sha256,
-            "words": len(train),
-            "vocabulary": len(vocabulary),
-        },
-    )
+    task = NextWord(model, vocabulary, config, "word", never)
+    heldout = {name: as_text(split) for name, split in corpus.held_out.items()}
+    return make_experiment(task, as_text(corpus.train), heldout, corpus.sha256)
 
 
 if __name__ == "__main__":

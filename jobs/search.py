@@ -1,9 +1,7 @@
 """A search over settings: each trial is a run, proposed and stopped early by optuna."""
 
 import collections
-import contextlib
 import difflib
-import json
 import math
 import shlex
 import time
@@ -16,7 +14,15 @@ from optuna.trial import TrialState
 
 from jobs import local
 from jobs.check import check_runs
-from jobs.record import add_runs, check_experiment, log_exit, read_json, read_sweep, write_json
+from jobs.record import (
+    add_runs,
+    check_experiment,
+    log_exit,
+    read_json,
+    read_lines,
+    read_sweep,
+    write_json,
+)
 from jobs.run import Run, make_runs
 from jobs.space import Dimension, parse_space, samples
 from jobs.status import PREEMPTED, STOPPED
@@ -209,14 +215,8 @@ class _Loop:
 
 def read_curve(workdir: Path, metric: str) -> dict[int, float]:
     """Value of a metric at each step of metrics.jsonl that has it."""
-    curve: dict[int, float] = {}
-    with contextlib.suppress(FileNotFoundError):
-        for text in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-            if metric in text:
-                with contextlib.suppress(ValueError):  # a line that is being written
-                    line = json.loads(text)
-                    curve |= {line["step"]: line[metric]} if metric in line else {}
-    return curve
+    lines = read_lines(workdir / "metrics.jsonl")
+    return {line["step"]: line[metric] for line in lines if metric in line}
 
 
 def write_record(search: Search, study: Study) -> None:

@@ -27,13 +27,19 @@ class LanguageModel(nn.Module):
     The lectures' network of 100 tanh units is `cell="rnn", hidden=100, layers=1, embedding=0`.
 
     vocabulary: symbols. cell: "rnn", "gru" or "lstm". embedding: width of the learned embedding;
-    0 feeds one-hot vectors. dropout: on the inputs of every layer but the first, and on the last
-    layer's output. embedding_dropout: on the embeddings. tied: V is the embedding's table, through
-    a product to its width where h_t is of another one (Inan et al. 2017, Press and Wolf 2017).
+    0 feeds one-hot vectors. tied: V is the embedding's table, and the last of
+    several layers has its width (Inan et al. 2017, Press and Wolf 2017).
     input_scale: standard deviation of the kernel that one-hot vectors meet, which picks a row of it
     for each symbol; 0 for LeCun's rule, which makes it smaller for more symbols. init_range: where
     kernels and embedding start, uniform in +- init_range (Zaremba et al. 2014); 0: by their rules.
     dtype: that of the products.
+
+    Regularisers of training. dropout: of the inputs of every layer but the first, and of the last
+    layer's output. embedding_dropout: of the embeddings. variational: both with one mask for all
+    steps of a window. word_dropout: of symbols, each everywhere in the batch (Gal and Ghahramani
+    2016). weight_drop: of the recurrent kernels. activation_penalty, change_penalty: factors of
+    the mean of x^2 and of (h_t - h_{t-1})^2, h the last layer's output and x what dropout leaves
+    of it, in the collection "penalties" (AR and TAR of Merity et al. 2018).
     """
 
     vocabulary: int
@@ -47,41 +53,65 @@ class LanguageModel(nn.Module):
     embedding_dropout: float = 0.0
     tied: bool = False
     init_range: float = 0.0
+    variational: bool = False
+    word_dropout: float = 0.0
+    weight_drop: float = 0.0
+    activation_penalty: float = 0.0
+    change_penalty: float = 0.0
+
+    @property
+    def widths(self) -> list[int]:
+        """Units of each layer."""
+        last = self.embedding if self.tied and self.layers > 1 else self.hidden
+        return [self.hidden] * (self.layers - 1) + [last]
 
     def setup(self):
         """Declare the embedding, the layers and the output product."""
         if self.tied and not self.embedding:
             raise ValueError("tied needs an embedding, got embedding 0")
-        lecun, inits = nn.initializers.lecun_normal(), {}
-        if self.init_range:
-            lecun = plus_minus(self.init_range)
-            inits = {"recurrent_init": lecun}
+        if self.tied and self.widths[-1] != self.embedding:
+            raise ValueError(
+                "tied with one layer needs embedding and hidden to be equal, got "
+                f"{self.embedding} and {self.hidden}"
+            )
+        within = plus_minus(self.init_range) if self.init_range else None
+        kernel = within or nn.initializers.lecun_normal()
+        recurrent = within or nn.initializers.orthogonal()
+        first = nn.initializers.normal(self.input_scale) if self.input_scale else kernel
         if self.embedding:
-            size, own = (self.vocabulary, self.embedding), nn.Embed.embedding_init
-            start = lecun if self.init_range else own
-            self.embed = nn.Embed(*size, dtype=self.dtype, embedding_init=start)
-        first = nn.initializers.normal(self.input_scale) if self.input_scale else lecun
+            self.embed = nn.Embed(
+                self.vocabulary,
+                self.embedding,
+                dtype=self.dtype,
+                embedding_init=within or nn.Embed.embedding_init,
+            )
         self.recurrent = [
-            RNN(CELLS[self.cell](self.hidden, dtype=self.dtype, kernel_init=init, **inits))
-            for init in [first, *[lecun] * (self.layers - 1)]
+            RNN(
+                CELLS[self.cell](
+                    width,
+                    dtype=self.dtype,
+                    kernel_init=kernel if number else first,
+                    recurrent_init=recurrent,
+                ),
+                weight_drop=self.weight_drop,
+            )
+            for number, width in enumerate(self.widths)
         ]
         if self.tied:
             self.bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,))
-            if self.embedding != self.hidden:
-                self.narrow = nn.Dense(
-                    self.embedding, use_bias=False, kernel_init=lecun, dtype=self.dtype
-                )
         else:
-            self.output = nn.Dense(self.vocabulary, kernel_init=lecun, dtype=self.dtype)
-        self.drop = nn.Dropout(self.dropout)
-        self.drop_embeddings = nn.Dropout(self.embedding_dropout)
+            self.output = nn.Dense(self.vocabulary, kernel_init=kernel, dtype=self.dtype)
+        shared = (1,) if self.variational else ()  # the axis of time
+        self.drop = nn.Dropout(self.dropout, broadcast_dims=shared)
+        self.drop_embeddings = nn.Dropout(self.embedding_dropout, broadcast_dims=shared)
+        self.drop_words = nn.Dropout(self.word_dropout)
 
     @nn.nowrap
     def initialize_carry(self, batch: int):
         """Zero carry of every layer, for `batch` rows."""
-        cell = CELLS[self.cell](self.hidden, parent=None)
-        zeros = cell.initialize_carry(jax.random.key(0), (batch, self.hidden))
-        return tuple(zeros for _ in range(self.layers))
+        cells = [CELLS[self.cell](width, parent=None) for width in self.widths]
+        key = jax.random.key(0)
+        return tuple(cell.initialize_carry(key, (batch, cell.features)) for cell in cells)
 
     def __call__(self, tokens, carry, resets=None, *, train: bool = False):
         """Return (logits float32 [B, T, V], carry).
@@ -93,15 +123,18 @@ class LanguageModel(nn.Module):
             x = self.drop_embeddings(self.embed(tokens), deterministic=not train)
         else:
             x = jax.nn.one_hot(tokens, self.vocabulary, dtype=self.dtype)
+        if self.word_dropout:
+            kept = self.drop_words(jnp.ones(self.vocabulary, x.dtype), deterministic=not train)
+            x = x * kept[tokens][..., None]
         carries = []
         for layer, initial in zip(self.recurrent, carry, strict=True):
-            final, x = layer(x, resets=resets, initial_carry=initial)
-            x = self.drop(x, deterministic=not train)
+            final, h = layer(x, resets=resets, initial_carry=initial, deterministic=not train)
+            x = self.drop(h, deterministic=not train)
             carries.append(final)
-        return self._logits(x).astype(jnp.float32), tuple(carries)
-
-    def _logits(self, x):
-        if not self.tied:
-            return self.output(x)
-        narrowed = x if self.embedding == self.hidden else self.narrow(x)
-        return self.embed.attend(narrowed) + self.bias
+        if train and self.activation_penalty:
+            self.sow("penalties", "activation", self.activation_penalty * jnp.mean(x**2))
+        if train and self.change_penalty:
+            change = jnp.diff(h, axis=1)
+            self.sow("penalties", "change", self.change_penalty * jnp.mean(change**2))
+        logits = self.embed.attend(x) + self.bias if self.tied else self.output(x)
+        return logits.astype(jnp.float32), tuple(carries)

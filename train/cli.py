@@ -164,8 +164,9 @@ def parse(
         raise ConfigError("--workdir=DIR is needed: the folder of the run")
     config, workdir = holder.value, Path(values.workdir)
     overrides = config_flags.get_override_values(values["config"])
-    if config.preset:
-        config.take_preset(overrides)
+    preset = config.PRESETS.get(config.preset, {})
+    for name in set(preset) - set(overrides):
+        setattr(config, name, preset[name])
     if values.mode != "train" and (made_with := read_json(workdir / "config.json")):
         for name in (set(names) & set(made_with)) - set(overrides):
             value = made_with[name]  # JSON gives tuples back as lists

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 import operator
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 BOUNDS = {
@@ -81,12 +81,6 @@ class Config:
     figures_at: tuple[float, ...] = option(
         (0.0, 0.5, 1.0), "fractions of the run at which figures are drawn", minimum=0, maximum=1
     )
-
-    def take_preset(self, given: Collection[str]) -> None:
-        """Set the fields of the preset, but for those that are `given`."""
-        for name, value in self.PRESETS.get(self.preset, {}).items():
-            if name not in given:
-                setattr(self, name, value)
 
     @property
     def replicated(self) -> bool:

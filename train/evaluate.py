@@ -64,10 +64,8 @@ class Evaluator:
                 carry = self.put_rows(self.task.init_carry(batch))
                 shapes, _ = jax.eval_shape(self.accumulate, variables, batch, carry, {})
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-                totals = jax.block_until_ready(put(zeros, self.everywhere))
-            # on a CPU, devices that wait for one another hold the threads that would copy the rest
-            placed = jax.block_until_ready((self.put_rows(batch), carry))
-            totals, carry = self.accumulate(variables, *placed, totals)
+                totals = put(zeros, self.everywhere)
+            totals, carry = self.accumulate(variables, self.put_rows(batch), carry, totals)
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)

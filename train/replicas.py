@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from train.config import Config, ConfigError
-from train.parallel import JitMesh
+from train.parallel import JitMesh, put
 from train.step import Step, make_train_step
 from train.task import Batch, Experiment
 
@@ -72,17 +72,15 @@ class Replicas(JitMesh):
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step; the state is donated."""
-        # shard_map: XLA's partitioner divides vmapped convolutions wrongly, without a word
-        step = jax.shard_map(
-            jax.vmap(make_train_step(experiment)),
-            mesh=self.by_run.mesh,
-            in_specs=self.by_run.spec,
-            out_specs=self.by_run.spec,
-            check_vma=False,
-        )
-        compiled = jax.jit(step, donate_argnums=0)
+        compiled = self._over_devices(jax.vmap(make_train_step(experiment)))
         settings = self._place(self.settings)
         return lambda state, window, batch: compiled(state, window, batch, settings)
+
+    def _over_devices(self, step: Step) -> Step:
+        # shard_map: XLA's partitioner divides vmapped convolutions wrongly, without a word
+        mesh, spec = self.by_run.mesh, self.by_run.spec
+        divided = jax.shard_map(step, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        return jax.jit(divided, donate_argnums=0)
 
     def put_batch(self, batches: Sequence[Batch]) -> Any:
         """Stack the batches; raises ConfigError when their shapes differ."""
@@ -105,7 +103,7 @@ class Replicas(JitMesh):
 
     def _place(self, stacked: Any) -> Any:
         shaped = jax.tree.map(lambda x: x.reshape(*self.lead, *x.shape[1:]), stacked)
-        return jax.device_put(shaped, self.by_run)
+        return put(shaped, self.by_run)
 
     def _runs_of(self, tree: Any) -> list[Any]:
         flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(self.lead) :]), tree)
@@ -119,12 +117,8 @@ class PmapReplicas(Replicas):
         super().__init__(settings, devices)
         self.lead = (len(self.devices), len(settings) // len(self.devices))
 
-    def compile(self, experiment: Experiment) -> Step:
-        """Compile the step with pmap; the state is donated."""
-        step = jax.vmap(make_train_step(experiment))
-        compiled = jax.pmap(step, devices=self.devices, donate_argnums=0)
-        settings = self._place(self.settings)
-        return lambda state, window, batch: compiled(state, window, batch, settings)
+    def _over_devices(self, step: Step) -> Step:
+        return jax.pmap(step, devices=self.devices, donate_argnums=0)
 
 
 MODES = {"jit": Replicas, "pmap": PmapReplicas}

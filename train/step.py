@@ -40,6 +40,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
 
     settings: numbers of the optimizer by name that take the place of the config's.
     The gradient is that of total over weight of the whole batch. Under jit the batch is whole.
+    Scalars that a model sows into the collection "penalties" are added to that mean.
     Of the tables that `task.rows` names it is the gradient of the rows that the batch reads.
     With `axis_name` (pmap) each device holds a share: totals, weights and gradients are summed over
     devices before they are divided, which is not the mean of the devices' means. The sum is outside
@@ -69,11 +70,14 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
                 *task.inputs(batch, state.carry),
                 train=True,
                 rngs={"dropout": dropout},
-                mutable=list(state.model_state),
+                mutable=[*state.model_state, "penalties"],
             )
+            penalty = sum(jax.tree.leaves(model_state.get("penalties", {})))
+            model_state = {name: model_state[name] for name in state.model_state}
             outputs, carry = task.split_outputs(out)
             means = task.means(outputs, batch)
-            return means["loss"].total, (means, model_state, carry)
+            loss = means["loss"]
+            return loss.total + loss.weight * penalty, (means, model_state, carry)
 
         read = rows.gather(state.params, ids)
         (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.catalogue import DataError
-from data.lanes import EvaluationLanes, TrainingLanes
+from data.lanes import EvaluationWindows, TrainingLanes
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
 FIRST = 100  # the id of the first character; the others follow, so that an id tells its place
@@ -100,57 +100,33 @@ def test_a_text_shorter_than_a_window_for_each_lane_is_refused(batch_size, lengt
 
 
 @settings(quick, max_examples=100)
-@given(count=st.integers(2, 60), batch_size=st.integers(1, 7), length=st.integers(1, 9))
-def test_evaluation_counts_every_character_but_the_first_once(count, batch_size, length):
-    lanes = EvaluationLanes(numbered(count), batch_size, length)
-    shown = list(lanes)
-    for batch in shown:
+@given(count=st.integers(2, 60), rows=st.integers(1, 4), length=st.integers(1, 70))
+def test_evaluation_is_one_pass_of_the_first_row(count, rows, length):
+    tokens, targets = [], []
+    for batch in EvaluationWindows(numbered(count), rows, length):
         assert set(batch) == {"tokens", "targets", "resets", "mask"}
         for key, array in batch.items():
-            assert array.shape == (batch_size, length)
+            assert array.shape == (rows, length)
             assert array.dtype == (np.float32 if key == "mask" else np.int32)
         assert batch["tokens"].min() >= FIRST
         assert batch["targets"].max() < FIRST + count
-    joined = {key: np.concatenate([batch[key] for batch in shown], axis=1) for key in shown[0]}
-    assert set(np.unique(joined["mask"])) <= {0.0, 1.0}
-    counts = joined["mask"] == 1
-    assert sorted(joined["targets"][counts]) == list(range(FIRST + 1, FIRST + count))
-    np.testing.assert_array_equal(joined["tokens"][counts] + 1, joined["targets"][counts])
-
-    # before each counted target a row has read the text that stands there, a window of it at least
-    # or back to the reset at the beginning, and nothing was forgotten on the way
-    for tokens, resets, counted in zip(joined["tokens"], joined["resets"], counts, strict=True):
-        for k in np.flatnonzero(counted):
-            place = tokens[k] - FIRST
-            back = min(place, length)
-            assert k >= back
-            expected = np.arange(tokens[k] - back, tokens[k] + 1)
-            np.testing.assert_array_equal(tokens[k - back : k + 1], expected)
-            np.testing.assert_array_equal(resets[k - back : k + 1], expected == FIRST)
+        counted = batch["mask"] == 1
+        assert (batch["mask"][~counted] == 0).all()
+        assert not counted[1:].any()
+        assert (batch["resets"] == (batch["tokens"] == FIRST))[counted].all()
+        tokens += batch["tokens"][counted].tolist()
+        targets += batch["targets"][counted].tolist()
+    assert tokens == list(range(FIRST, FIRST + count - 1))
+    assert targets == list(range(FIRST + 1, FIRST + count))
 
 
 def test_evaluation_can_be_repeated():
-    lanes = EvaluationLanes(numbered(23), 2, 4)
+    lanes = EvaluationWindows(numbered(23), 2, 4)
     first, second = (np.stack([batch["tokens"] for batch in lanes]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_text_without_anything_to_predict_is_refused(count):
-    with pytest.raises(DataError, match=f"has {count} characters"):
-        EvaluationLanes(numbered(count), 2, 3)
-
-
-@pytest.mark.parametrize("length", [3, 7, 50])
-def test_one_lane_goes_through_the_whole_text_whatever_the_rows(length):
-    ids = numbered(40)
-    tokens, targets = [], []
-    for batch in EvaluationLanes(ids, batch_size=4, length=length, lanes=1):
-        assert batch["tokens"].shape == (4, length)
-        real = batch["mask"][0] > 0
-        tokens += batch["tokens"][0][real].tolist()
-        targets += batch["targets"][0][real].tolist()
-        assert (batch["resets"][0] == (batch["tokens"][0] == ids[0]) * real)[real].all()
-        assert batch["mask"][1:].sum() == 0
-    assert tokens == ids[:-1].tolist()
-    assert targets == ids[1:].tolist()
+    with pytest.raises(DataError, match=f"has {count} symbols"):
+        EvaluationWindows(numbered(count), 2, 3)

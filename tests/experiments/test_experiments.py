@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import char_lm
+from train.cli import parse
 from train.config import Config as SharedConfig
 from train.loop import fit
 from train.metrics import read_metrics
@@ -28,7 +29,7 @@ SMALL = {
     "lag": 12,
     "heldout_characters": 200,
     "sample_length": 20,
-    "embedding": 6,
+    "embedding": 8,
     "beam_size": 2,
     "block": 16,
     "pairs": "en-fr",
@@ -144,8 +145,8 @@ def test_presets_are_of_fields_and_can_be_used(module):
     names = {field.name for field in dataclasses.fields(module.Config)}
     for preset, values in module.Config.PRESETS.items():
         assert set(values) <= names
-        config = module.Config(preset=preset)
-        config.take_preset(())
+        words = ["x", "--workdir=x", f"--config.preset={preset}"]
+        config, *_ = parse(module.Config, ("train",), words)
         config.check()
         assert all(getattr(config, name) == value for name, value in values.items())
 

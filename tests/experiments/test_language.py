@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data.lanes import EvaluationLanes
+from data.lanes import EvaluationWindows
 from experiments import word_lm
+from train.config import ConfigError
 from train.evaluate import Evaluator
 from train.parallel import JitMesh
 
@@ -26,6 +27,7 @@ def model(tmp_path_factory):
         dataset=f"words:{folder}",
         cell="lstm",
         hidden=6,
+        layers=2,
         embedding=5,
         window=4,
         batch_size=4,
@@ -55,7 +57,7 @@ def test_evaluation_is_one_long_pass_whatever_window_and_rows(model):
     assert expected == pytest.approx(math.log(4), rel=0.9)
     for rows, length in ((4, 4), (4, 25), (8, 7), (4, 500)):
         evaluate = Evaluator(experiment.task, JitMesh(rows))
-        found = evaluate(variables, EvaluationLanes(ids, rows, length, lanes=1))
+        found = evaluate(variables, EvaluationWindows(ids, rows, length))
         assert found["loss"] == pytest.approx(expected, abs=1e-5)
         assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
         assert found["bits_per_word"] == pytest.approx(found["loss"] / math.log(2))
@@ -67,6 +69,11 @@ def test_unknown_words_are_never_written(model):
     text = experiment.task.generate(variables)
     assert set(text.split()) <= {"a", "b", "c"}
     assert len(text.split()) + text.count("\n") >= experiment.task.config.sample_length
+
+
+def test_one_tied_layer_of_another_width_is_refused():
+    with pytest.raises(ConfigError, match=r"config\.tied with one layer needs"):
+        word_lm.build(word_lm.Config(hidden=6, embedding=5))
 
 
 def test_perplexity_too_large_for_a_float(model):

@@ -13,6 +13,7 @@ from jobs import local
 from jobs.record import read_exits
 from jobs.run import ROOT, Run, shell_line
 from jobs.status import run_status
+from tests.jobs.conftest import interrupt_once_heard
 
 
 @pytest.fixture(autouse=True)
@@ -111,16 +112,6 @@ def earlier(fake):
         worker.process.wait()
 
 
-def interrupt_once_heard():
-    """Send SIGINT to this process, once it is prepared."""
-    deadline = time.monotonic() + 30
-    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.05)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def wait_for(path):
     deadline = time.monotonic() + 30
     while not path.exists():
@@ -199,7 +190,7 @@ def test_two_launches_at_a_time_share_the_runs(fake, tmp_path):
 def test_stopped_while_it_waits_for_an_earlier_launch(earlier, tmp_path, capsys):
     worker = earlier("r", "exec sleep 60")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=interrupt_once_heard)
+    thread = threading.Thread(target=interrupt_once_heard, args=(0.05,))
     thread.start()
     try:
         assert local.run_all([worker.run], [1], workers=1) == 75

@@ -20,6 +20,7 @@ from jobs.run import ROOT, Run
 from jobs.space import Choice, Range, parse_space, samples
 from jobs.status import sweep_status
 from jobs.sweep import UsageError, run_names
+from tests.jobs.conftest import interrupt_once_heard
 
 # loss at step s of 4: (x - 0.3)^2 + 1 / s, and 1 more for c=b; at step 0 it says nothing. Files
 # beside the folder: "stick" makes bad runs wait for a signal, "on" lets those of c=stopped go on
@@ -224,16 +225,7 @@ def test_largest_is_found(tmp_path, capsys):
 def test_ctrl_c_leaves_the_trials_to_the_next_launch(tmp_path, capsys):
     (tmp_path / "stick").touch()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt():  # once it is heard, and both trials have begun
-        deadline = time.monotonic() + 30
-        while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Thread(target=interrupt)
+    timer = threading.Thread(target=interrupt_once_heard, args=(1.0,))  # both trials have begun
     timer.start()
     try:
         assert begin(tmp_path, "x=8,9", trials=2, workers=2) == 75

@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from nets.cells import LSTMCell
 from nets.language_model import CELLS, LanguageModel
+from nets.recurrent import RNN
 
 V, H, E = 5, 4, 3
 all_cells = pytest.mark.parametrize("cell", sorted(CELLS))
@@ -171,22 +174,31 @@ def test_input_scale_is_the_deviation_of_the_first_input_kernel_alone():
     np.testing.assert_allclose(deviations(input_scale=0.3), [0.3, 50**-0.5], rtol=0.03)
 
 
-@pytest.mark.parametrize("embedding", [E, H])
-def test_tied_output_is_the_embedding(embedding):
-    options = {"cell": "gru", "embedding": embedding}
-    model, variables, tokens, carry = setting(**options, tied=True)
-    logits, _ = apply(model, variables, tokens, carry)
+@pytest.mark.parametrize(("layers", "embedding"), [(1, H), (2, H), (2, E), (3, E)])
+def test_tied_output_is_the_embedding(layers, embedding):
+    model, variables, tokens, carry = setting(layers=layers, embedding=embedding, tied=True)
+    assert model.widths == [H] * (layers - 1) + [embedding]
+    assert [c.h.shape[1] for c in carry] == model.widths
+    logits, after = apply(model, variables, tokens, carry)
     params = variables["params"]
-    kernel = params["embed"]["embedding"].T
-    if embedding != H:
-        kernel = params["narrow"]["kernel"] @ kernel
-    output = {"kernel": kernel, "bias": params["bias"]}
-    kept = {name: params[name] for name in params if name not in ("narrow", "bias")}
-    plain = LanguageModel(vocabulary=V, hidden=H, **options)
-    expected, _ = apply(plain, {"params": {**kept, "output": output}}, tokens, carry)
-    assert_close(logits, expected)
-    with pytest.raises(ValueError, match="tied needs an embedding"):
-        setting(tied=True)
+    x = params["embed"]["embedding"][tokens]
+    for i, width in enumerate(model.widths):
+        layer, cell = RNN(LSTMCell(width)), params[f"recurrent_{i}"]
+        final, x = layer.apply({"params": cell}, x, initial_carry=carry[i])
+        assert_close(after[i], final)
+    assert_close(logits, x @ params["embed"]["embedding"].T + params["bias"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "tied needs an embedding, got embedding 0"),
+        ({"embedding": E}, f"one layer needs embedding and hidden to be equal, got {E} and {H}"),
+    ],
+)
+def test_what_cannot_be_tied_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        setting(tied=True, **options)
 
 
 def test_init_range_holds_kernels_and_embedding():
@@ -218,3 +230,78 @@ def test_embedding_dropout_takes_features_of_the_input():
     zero = np.asarray(found) == 0
     assert 0 < zero.mean() < 1
     assert_close(found, np.where(zero, 0, whole))
+
+
+def trained(model, variables, tokens, carry, **options):
+    """Outputs in training, and all that was sown."""
+    rngs = {"dropout": jax.random.key(0)}
+    return model.apply(variables, tokens, carry, train=True, rngs=rngs, **options)
+
+
+def seen(*setting, name):
+    """What the module of this name returns in training."""
+    show = {"capture_intermediates": lambda module, _: module.name == name}
+    _, found = trained(*setting, **show)
+    return [np.asarray(x) for x in found["intermediates"][name]["__call__"]]
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_variational_dropout_has_one_mask_for_all_steps(variational):
+    options = {"dropout": 0.5, "embedding_dropout": 0.5, "variational": variational}
+    setup = setting(layers=2, time=9, embedding=E, **options)
+    for name in ("drop_embeddings", "drop"):
+        for found in seen(*setup, name=name):
+            zero = found == 0
+            assert 0 < zero.mean() < 1
+            assert (zero == zero[:, :1]).all() == variational
+
+
+def test_word_dropout_takes_a_symbol_everywhere():
+    setup = setting(batch=4, time=30, embedding=E, word_dropout=0.5)
+    _, variables, tokens, _ = setup
+    plain = LanguageModel(vocabulary=V, hidden=H, embedding=E)
+    assert_close(apply(*setup), apply(plain, *setup[1:]))
+    inputs = []
+
+    def note(next_fun, args, kwargs, context):
+        if context.module.name == "recurrent_0" and context.method_name == "__call__":
+            inputs.append(np.asarray(args[0]))
+        return next_fun(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        trained(*setup)
+    dropped = (inputs[0] == 0).all(axis=-1)
+    gone = set(np.asarray(tokens)[dropped])
+    assert 0 < len(gone) < V
+    assert set(np.asarray(tokens)[~dropped]).isdisjoint(gone)
+    whole = 2 * variables["params"]["embed"]["embedding"][tokens]
+    assert_close(inputs[0], np.where(dropped[..., None], 0, whole))
+
+
+def test_weight_drop_is_of_the_recurrent_kernels_in_training():
+    setup = setting(layers=2, weight_drop=0.5)
+    model, variables, tokens, carry = setup
+    plain = LanguageModel(vocabulary=V, hidden=H, layers=2)
+    expected = apply(plain, variables, tokens, carry)
+    assert_close(apply(*setup), expected)
+    logits, _ = trained(*setup)
+    assert np.abs(logits - expected[0]).max() > 0.01
+    # from a state of zeros the first step does not meet the recurrent kernels
+    zeros = jax.tree.map(jnp.zeros_like, carry)
+    first, _ = trained(model, variables, tokens[:, :1], zeros)
+    assert_close(first, apply(plain, variables, tokens[:, :1], zeros)[0])
+
+
+def test_penalties_are_those_of_the_formula():
+    options = {"activation_penalty": 2.0, "change_penalty": 3.0}
+    setup = setting(layers=2, dropout=0.5, **options)
+    _, sown = trained(*setup, mutable=["penalties"])
+    last = seen(*setup, name="drop")[-1]
+    (found,) = sown["penalties"]["activation"]
+    np.testing.assert_allclose(found, 2 * np.mean(last**2), rtol=1e-5)
+    (found,) = sown["penalties"]["change"]
+    _, outputs = trained(*setup, capture_intermediates=lambda m, _: m.name == "recurrent_1")
+    ((_, h),) = outputs["intermediates"]["recurrent_1"]["__call__"]
+    np.testing.assert_allclose(found, 3 * np.mean(np.diff(h, axis=1) ** 2), rtol=1e-5)
+    _, sown = setup[0].apply(*setup[1:], mutable=["penalties"])
+    assert not sown

@@ -11,11 +11,12 @@ from train.task import Experiment, Mean, Task
 
 
 class Running(nn.Module):
-    """Linear map of x and of a running sum of x, with dropout and batch statistics as options."""
+    """Linear map of x and of a running sum of x; dropout, statistics, a penalty as options."""
 
     features: int = 2
     dropout: float = 0.0
     count_calls: bool = False
+    penalty: float = 0.0
 
     @nn.compact
     def __call__(self, x, carry, *, train: bool = False):
@@ -25,7 +26,10 @@ class Running(nn.Module):
                 calls.value = calls.value + 1
         carry = carry + x
         x = nn.Dropout(self.dropout, deterministic=not train)(jnp.concatenate([x, carry], -1))
-        return nn.Dense(self.features, name="dense")(x), carry
+        y = nn.Dense(self.features, name="dense")(x)
+        if train and self.penalty:
+            self.sow("penalties", "outputs", self.penalty * jnp.mean(y**2))
+        return y, carry
 
 
 class Regression(Task):

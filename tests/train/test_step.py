@@ -71,6 +71,22 @@ def test_four_devices_by_jit_and_by_pmap_equal_one(regression, small_config):
         assert float(state.model_state["stats"]["calls"]) == 5.0
 
 
+@pytest.mark.parametrize("devices", [JitMesh(8), Pmap(8)])
+def test_penalties_are_added_to_the_mean_loss(regression, small_config, devices):
+    config = small_config(optimizer="sgd", learning_rate=0.1)
+    batch = batch_at(0)  # no row is masked, or devices would weigh their shares of the penalty
+    (plain, shown), (state, window) = (
+        run(devices, regression(config, train=lambda _: batch, penalty=penalty), steps=1)
+        for penalty in (0.0, 0.3)
+    )
+    start, _ = JitMesh(8, jax.devices()[:1]).init(regression(config), 0, batch)
+    x = np.concatenate([batch["x"], batch["x"]], axis=1)
+    y = x @ start.params["dense"]["kernel"] + start.params["dense"]["bias"]
+    moved = np.asarray(plain.params["dense"]["kernel"]) - state.params["dense"]["kernel"]
+    np.testing.assert_allclose(moved, 0.1 * 0.3 * 2 * x.T @ y / y.size, atol=1e-5)
+    assert float(window.means["loss"].value) == pytest.approx(float(shown.means["loss"].value))
+
+
 def test_mean_of_device_means_would_give_another_gradient(regression, small_config):
     experiment = regression(small_config(optimizer="sgd"), train=rows)
     batch = rows(0)
