@@ -95,7 +95,8 @@ class NextSymbol(Task):
     def means(self, outputs, batch):
         """Loss in nats and accuracy, over all symbols that count."""
         nats = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["targets"])
-        right = jnp.argmax(outputs, axis=-1) == batch["targets"]
+        best = jnp.max(outputs, axis=-1)  # an argmax takes a tenth of a step of 10,000 words
+        right = jnp.take_along_axis(outputs, batch["targets"][..., None], -1)[..., 0] == best
         values = {"loss": nats, "accuracy": right}
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
