@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from data.lanes import EvaluationWindows, TrainingLanes
-from nets.decoding import sample
+from nets.decoding import sample_steps
 from nets.language_model import CELLS, LanguageModel
 from train.config import Config as SharedConfig
 from train.config import option
@@ -112,16 +112,28 @@ class NextSymbol(Task):
 
     def generate(self, variables) -> str:
         """Prompt and what the model makes of it; the same for the same seed and settings."""
-        config = self.config
-        start = config.prompt or "\n"
-        prompt = self.vocabulary.encode(start)[None]
+        return "".join(self.write(variables))
+
+    def write(self, variables) -> Iterator[str]:
+        """Yield the text of `generate` piece by piece: the prompt as it is read, then each symbol.
+
+        An empty prompt is a new line.
+        """
+        config, vocabulary = self.config, self.vocabulary
+        prompt = vocabulary.encode(config.prompt)
+        prompt = prompt if len(prompt) else vocabulary.encode("\n")
+        yield vocabulary.decode(prompt.tolist())
         carry = self.model.initialize_carry(1)
-        if prompt.shape[1] > 1:
-            _, carry = self.model.apply(variables, prompt[:, :-1], carry)
+        if len(prompt) > 1:
+            _, carry = self.model.apply(variables, prompt[None, :-1], carry)
         key = stream(jax.random.key(config.seed), "sample", 0)
         options = {"length": config.sample_length, "temperature": config.temperature}
-        ids = sample(self.next_logits, variables, carry, prompt[:, -1], key, **options)
-        return start + self.vocabulary.decode(ids[0].tolist()) + "\n"
+        last = int(prompt[-1])
+        for drawn in sample_steps(self.next_logits, variables, carry, prompt[-1:], key, **options):
+            pair = [last, int(drawn[0])]
+            yield vocabulary.decode(pair).removeprefix(vocabulary.decode(pair[:1]))
+            last = pair[1]
+        yield "\n"
 
     def next_logits(self, variables, tokens, carry):
         """One step of generation; what stands for other symbols is never drawn."""
@@ -154,10 +166,20 @@ def make_experiment(
 
 
 def generate(task: NextSymbol, predict: Predictor) -> None:
-    """--mode=generate: print the prompt and its continuation by the run's best checkpoint."""
-    if unknown := task.vocabulary.unknown(task.config.prompt):
-        print(f"warning: the network has never seen {unknown!r}", file=sys.stderr)
-    print(task.generate(predict.variables), end="")
+    """--mode=generate: write the prompt and its continuation by the run's best checkpoint.
+
+    A symbol is on the terminal as soon as it is drawn.
+    """
+    vocabulary = task.vocabulary
+    if unknown := vocabulary.unknown(task.config.prompt):
+        instead = vocabulary.decode(vocabulary.encode(unknown)[:1].tolist())
+        print(
+            f"warning: the network has never seen {unknown!r}: each such {task.unit} of the prompt "
+            f"is read as {instead}, which stands for all that it does not know",
+            file=sys.stderr,
+        )
+    for piece in task.write(predict.variables):
+        print(piece, end="", flush=True)
 
 
 MODES = {"generate": generate}

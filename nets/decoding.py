@@ -6,7 +6,7 @@ leaves have the leading axis N. memory: a pytree that stays the same from step t
 outputs of an encoder; where it is given, step_fn gets it as its fourth argument.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -75,14 +75,44 @@ def _greedy(step_fn, parameters, carry, tokens, memory, *, eos_id, max_length):
     return lax.while_loop(unfinished, draw, state)[-1]
 
 
-def sample(
+def sample(step_fn, parameters, carry, tokens, key, *, length: int, **options):
+    """Draw `length` tokens one after the other, each fed back as the next input.
+
+    tokens: int32 [N], the first inputs. Options:
+
+        temperature           1.0: logits are divided by it; 0 takes the most probable token
+        top_k, top_p, min_p   None: see keep_top_k, keep_top_p and keep_min_p, which filter in this
+                              order after the division
+        eos_id                None: a row that has drawn it goes on with 0
+        memory                None: see the module's text
+
+    Returns int32 [N, length]. ValueError: top_k below 1; top_p or min_p outside (0, 1].
+    """
+    state, draw = _sampler(step_fn, parameters, carry, tokens, **options)
+    _, drawn = draw(state, jax.random.split(key, length))
+    return jnp.swapaxes(drawn, 0, 1)
+
+
+def sample_steps(
+    step_fn, parameters, carry, tokens, key, *, length: int, **options
+) -> Iterator[jax.Array]:
+    """Yield the tokens of `sample` as they are drawn: int32 [N], `length` times.
+
+    Arguments and tokens are those of `sample`. It is a program of one step, so its rounding may
+    differ, which tells only where two tokens are all but equal.
+    """
+    state, draw = _sampler(step_fn, parameters, carry, tokens, **options)
+    for each in jax.random.split(key, length)[:, None]:
+        state, drawn = draw(state, each)
+        yield drawn[0]
+
+
+def _sampler(
     step_fn,
     parameters,
     carry,
     tokens,
-    key,
     *,
-    length,
     temperature=1.0,
     top_k=None,
     top_p=None,
@@ -90,28 +120,21 @@ def sample(
     eos_id=None,
     memory=None,
 ):
-    """Draw `length` tokens one after the other, each fed back as the next input.
-
-    tokens: int32 [N], the first inputs. temperature: logits are divided by it; 0 takes the most
-    probable token. top_k, top_p, min_p: see keep_top_k, keep_top_p and keep_min_p, which filter in
-    this order after the division. eos_id: a row that has drawn it goes on with 0. Returns int32
-    [N, length]. ValueError: top_k below 1; top_p or min_p outside (0, 1].
-    """
+    """Return the state before the first draw, and draw(state, keys [T]) -> (state, [T, N])."""
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; at least 1 token is kept")
     for name, share in (("top_p", top_p), ("min_p", min_p)):
         if share is not None and not 0 < share <= 1:
             raise ValueError(f"{name} is {share}; it must be above 0 and at most 1")
+    tokens = jnp.asarray(tokens, jnp.int32)
+    state = tokens, carry, None if eos_id is None else jnp.zeros(tokens.shape, bool)
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
-    options = {"length": length, "temperature": temperature, "eos_id": eos_id}
-    inputs = (parameters, carry, tokens, memory)
-    return _sample(step_fn, inputs, key, **options, **filters)
+    fixed = {"temperature": temperature, "eos_id": eos_id, "memory": memory}
+    return state, partial(_draw, step_fn, parameters, **filters, **fixed)
 
 
-@partial(jax.jit, static_argnums=0, static_argnames=("length", "top_k"))
-def _sample(step_fn, inputs, key, *, length, temperature, eos_id, top_k, top_p, min_p):
-    parameters, carry, tokens, memory = inputs
-
+@partial(jax.jit, static_argnums=0, static_argnames="top_k")
+def _draw(step_fn, parameters, state, keys, *, top_k, top_p, min_p, temperature, eos_id, memory):
     def draw(state, key):
         tokens, carry, ended = state
         logits, carry, _ = take_step(step_fn, parameters, tokens, carry, memory)
@@ -130,10 +153,7 @@ def _sample(step_fn, inputs, key, *, length, temperature, eos_id, top_k, top_p, 
             ended = ended | (tokens == eos_id)
         return (tokens, carry, ended), tokens
 
-    ended = None if eos_id is None else jnp.zeros(tokens.shape, bool)
-    start = (tokens.astype(jnp.int32), carry, ended)
-    _, drawn = lax.scan(draw, start, jax.random.split(key, length))
-    return jnp.swapaxes(drawn, 0, 1)
+    return lax.scan(draw, state, keys)
 
 
 def keep_top_k(logits, k: int):

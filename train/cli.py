@@ -42,13 +42,20 @@ def run(
     modes: what else --mode= can do with a trained network: mode(task, predict), where the config is
     that of the run in workdir, in which only volatile fields may be overridden.
 
-    Exits 0 when finished. An exception is taken for the user's to mend, shown in one line and
-    exited with, when it has an `exit_code`; any other is a defect and keeps its traceback.
+    Exits 0 when finished, 130 when a mode is interrupted, 141 when nobody reads the output any
+    more. An exception is taken for the user's to mend, shown in one line and exited with, when it
+    has an `exit_code`; any other is a defect and keeps its traceback.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, _stop_before_training)
     try:
         _run(config_class, build, modes or {}, sys.argv)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # ends the line of what was being written
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still held
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         code = getattr(error, "exit_code", None)
         if code is None:
@@ -83,6 +90,7 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
             fit(build(config), config, workdir)
             print(f"finished: {workdir}")
     else:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
         experiment, predict = load_run(build, config, workdir)
         modes[mode](experiment.task, predict)
 

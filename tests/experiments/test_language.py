@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,12 @@ import pytest
 
 from data.lanes import EvaluationWindows
 from experiments import word_lm
+from experiments._language import generate
+from nets.decoding import sample
 from train.config import ConfigError
 from train.evaluate import Evaluator
 from train.parallel import JitMesh
+from train.state import stream
 
 WORDS = ["a b c", "b a", "c c a b", "a"]
 
@@ -69,6 +73,34 @@ def test_unknown_words_are_never_written(model):
     text = experiment.task.generate(variables)
     assert set(text.split()) <= {"a", "b", "c"}
     assert len(text.split()) + text.count("\n") >= experiment.task.config.sample_length
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "b a", "a\n", "what c "])
+def test_what_is_written_piece_by_piece_is_what_is_drawn_at_once(model, monkeypatch, prompt):
+    experiment, variables = model
+    task = experiment.task
+    monkeypatch.setattr(task.config, "prompt", prompt)
+    ids = task.vocabulary.encode(prompt if prompt.strip() else "\n")
+    apply = jax.jit(task.model.apply)
+    carry = task.model.initialize_carry(1)
+    for token in ids[:-1]:
+        _, carry = apply(variables, token[None, None], carry)
+    key = stream(jax.random.key(task.config.seed), "sample", 0)
+    options = {"length": task.config.sample_length, "temperature": task.config.temperature}
+    drawn = sample(task.next_logits, variables, carry, ids[-1:], key, **options)
+    pieces = list(task.write(variables))
+    assert "".join(pieces) == task.vocabulary.decode([*ids, *drawn[0].tolist()]) + "\n"
+    assert len(pieces) == 1 + task.config.sample_length + 1
+    assert all(len(piece.split()) <= 1 for piece in pieces[1:])
+
+
+def test_unknown_words_of_a_prompt_are_named_and_replaced(model, monkeypatch, capsys):
+    experiment, variables = model
+    monkeypatch.setattr(experiment.task.config, "prompt", "what c is")
+    generate(experiment.task, SimpleNamespace(variables=variables))
+    out, err = capsys.readouterr()
+    assert out.startswith("<unk> c <unk>")
+    assert "never seen 'is what': each such word of the prompt is read as <unk>" in err
 
 
 def test_one_tied_layer_of_another_width_is_refused():

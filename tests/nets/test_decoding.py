@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nets.decoding import ensemble, greedy, keep_min_p, keep_top_k, keep_top_p, sample
+from nets.decoding import (
+    ensemble,
+    greedy,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    sample,
+    sample_steps,
+)
 from tests.nets import automata
 
 V = 4
@@ -233,6 +241,19 @@ def test_a_row_that_has_ended_goes_on_with_padding():
         assert not row[length:].any()
         ends += length < 12
     assert ends > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"eos_id": 2, "top_k": 3, "top_p": 0.9, "min_p": 0.01}])
+def test_tokens_drawn_step_by_step_are_those_drawn_at_once(options):
+    table, first = random_table(3, V, V), jnp.arange(8, dtype=jnp.int32) % V
+    start = jnp.arange(8, dtype=jnp.int32) % 3
+    inputs = (counting, table, (start, start * 0), first, jax.random.key(9))
+    options = {"length": 10, "temperature": 1.5, **options}
+    steps = list(sample_steps(*inputs, **options))
+    assert len(steps) == 10
+    np.testing.assert_array_equal(np.stack(steps, axis=1), sample(*inputs, **options))
+    with pytest.raises(ValueError, match="top_k is 0"):
+        next(sample_steps(*inputs, **options | {"top_k": 0}))
 
 
 def test_sampling_reads_the_memory():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -158,7 +159,9 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     again = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=def ")[1]
     assert again == out
     odd = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=日本")
-    assert (odd[0], odd[2]) == (0, "warning: the network has never seen '日本'\n")
+    assert (odd[0], odd[1][:2], odd[2].count("\n")) == (0, "\ufffd\ufffd", 1)
+    assert odd[2].startswith("warning: the network has never seen '日本': each such character")
+    assert "is read as \ufffd" in odd[2]
     hot = ["--config.prompt=def ", "--config.temperature=3.0", "--config.sample_length=50"]
     assert run(char_lm, f"--workdir={workdir}", "--mode=generate", *hot)[1] != out
     refused(
@@ -167,6 +170,28 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     )
     after = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
     assert after == before
+
+
+def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_not_read(
+    run, tmp_path, monkeypatch
+):
+    def interrupted(task, predict):
+        print("so far", end="")
+        signal.raise_signal(signal.SIGINT)
+
+    def written(task, predict):
+        print("to nobody", flush=True)
+
+    module = SimpleNamespace(__name__="x", Config=Config, build=None)
+    module.MODES = {"interrupted": interrupted, "written": written}
+    monkeypatch.setattr(cli, "load_run", lambda *given: (SimpleNamespace(task=None), None))
+    assert run(module, f"--workdir={tmp_path}", "--mode=interrupted") == (130, "so far", "\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert run(module, f"--workdir={tmp_path}", "--mode=written")[0] == 141
+        print("what is still held", flush=True)  # goes nowhere, quietly
 
 
 def test_flags_of_a_run_make_it_again(run, tmp_path, text_file):
