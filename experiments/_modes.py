@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError
+from experiments._pictures import save
 from experiments._translation import Translate
 from train.evaluate import Predictor
 
@@ -42,7 +43,7 @@ def states(task: Translate, predict: Predictor) -> None:
     number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     near = nearest_neighbours(vectors)
     path = task.config.picture
-    draw(points, shares, number, phrases).savefig(path, dpi=120)
+    save(draw(points, shares, number, phrases), path)
     print(f"{shares.sum():.0%} of the variance lies in the plane: {path}")
     print(
         f"{(number[near] == number).sum()} of {len(phrases)} phrases have their nearest neighbour "

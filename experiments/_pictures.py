@@ -6,6 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from data.catalogue import DataError
+
+
+def save(figure: Figure, path: str) -> None:
+    """Write a picture to the file that a user named; DataError when it cannot be written."""
+    try:
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:  # the second is of an ending that names no format
+        raise DataError(f"cannot write picture {path!r}: {error}") from None
+
 
 def sheet(images: np.ndarray, titles: Sequence[str], title: str) -> Figure:
     """Draw images [N, H, W, 1 or 3] side by side in rows, each under its title."""

@@ -8,6 +8,7 @@ tiny Shakespeare the loss of nanoGPT's small transformer, 1.4697 nats a characte
     python -m experiments.char_lm --workdir=runs/lecture --config.preset=lecture \\
         --config.dataset=text:FILE
     python -m experiments.char_lm --workdir=runs/char_lm --mode=generate --config.prompt='def '
+    python -m experiments.char_lm --workdir=runs/char_lm --mode=units --config.text=FILE
 
 Data: python_source (the standard library of the running Python, the default), tiny_shakespeare or
 another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint;
@@ -23,6 +24,7 @@ import jax.numpy as jnp
 from data.text import PADDING, UNKNOWN, Vocabulary, load_text
 from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._language import Config as LanguageConfig
+from experiments._units import units
 from nets.language_model import LanguageModel
 from train import cli
 from train.config import option
@@ -42,9 +44,9 @@ class Config(LanguageConfig):
             "steps": 200_000,
             "learning_rate": 2e-3,
             "input_scale": 0.3,
-            "eval_every": 20_000,
+            "eval_every": 2_000,
             "save_every": 5_000,
-            "log_every": 500,
+            "log_every": 100,
             "figures_at": (0.0, 0.01, 1.0),
         },
     }
@@ -53,6 +55,8 @@ class Config(LanguageConfig):
     input_scale: float = option(0.0, "deviation of the one-hot kernel; 0: LeCun's", minimum=0)
     vocabulary: int = option(128, "symbols at most; the rarest characters become one", minimum=3)
     heldout_characters: int = option(0, "of each held-out split; 0: all", minimum=0)
+    text: str = option("", "what --mode=units reads; empty: validation text", volatile=True)
+    picture: str = option("units.png", "file that --mode=units draws", volatile=True)
 
 
 class NextCharacter(NextSymbol):
@@ -82,4 +86,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, {**MODES, "units": units})
