@@ -36,14 +36,22 @@ def draw(run: Run, shown: Mapping[int, str]) -> Figure:
     parts = [wrapped(text)[:LINES] for text in shown.values()]
     height = 0.4 + 0.14 * max(map(len, parts))
     figure = Figure(figsize=(3.7 * max(2, len(shown)), 4 + height), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(4, height))
-    loss(above.subplots(), run, list(shown))
-    axes = below.subplots(1, len(shown), squeeze=False)[0]
-    for number, (axis, step, lines) in enumerate(zip(axes, shown, parts, strict=True)):
+    grid = figure.add_gridspec(2, len(shown), height_ratios=(4, height))
+    loss(figure.add_subplot(grid[0, :]), run, list(shown))
+    for number, (step, lines) in enumerate(zip(shown, parts, strict=True)):
+        axis = figure.add_subplot(grid[1, number])
         axis.axis("off")
         axis.set_title(f"step {step:,}", color=f"C{number}", loc="left", fontweight="bold")
-        options = {"family": "monospace", "fontsize": 7.5, "parse_math": False}
-        axis.text(0, 1, "\n".join(lines), va="top", transform=axis.transAxes, **options)
+        axis.text(
+            0,
+            1,
+            "\n".join(lines),
+            va="top",
+            transform=axis.transAxes,
+            family="monospace",
+            fontsize=7.5,
+            parse_math=False,
+        )
     return figure
 
 

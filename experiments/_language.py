@@ -127,9 +127,16 @@ class NextSymbol(Task):
         if len(prompt) > 1:
             _, carry = self.model.apply(variables, prompt[None, :-1], carry)
         key = stream(jax.random.key(config.seed), "sample", 0)
-        options = {"length": config.sample_length, "temperature": config.temperature}
         last = int(prompt[-1])
-        for drawn in sample_steps(self.next_logits, variables, carry, prompt[-1:], key, **options):
+        for drawn in sample_steps(
+            self.next_logits,
+            variables,
+            carry,
+            prompt[-1:],
+            key,
+            length=config.sample_length,
+            temperature=config.temperature,
+        ):
             pair = [last, int(drawn[0])]
             yield vocabulary.decode(pair).removeprefix(vocabulary.decode(pair[:1]))
             last = pair[1]

@@ -6,8 +6,9 @@ Source: Karpathy, Johnson and Fei-Fei, "Visualizing and Understanding Recurrent 
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -18,11 +19,14 @@ from matplotlib.figure import Figure
 
 from data.catalogue import DataError
 from data.text import load_text, read_path
-from experiments._language import NextSymbol
+from experiments._language import Config as LanguageConfig
+from experiments._language import Symbols
 from experiments._pictures import save
+from nets.language_model import LanguageModel
+from train.config import option
 from train.evaluate import Predictor
 
-LONGEST = 50_000  # characters that are read
+LONGEST = 100_000  # characters that are read
 WIDTH, ROWS = 84, 4  # cells of a passage
 SHOWN = {"\n": "↵", "\t": "→"}
 # a string ends with its line, but for one in three quotes; an apostrophe after a letter begins none
@@ -33,6 +37,22 @@ SPANS = re.compile(
     ) | (?P<comment>\#[^\n]*)""",
     re.DOTALL | re.VERBOSE,
 )
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(LanguageConfig):
+    """Settings of a language model whose units can be drawn."""
+
+    text: str = option("", "file that --mode=units reads; empty: validation text", volatile=True)
+    picture: str = option("units.png", "file that --mode=units draws", volatile=True)
+
+
+class Characters(Protocol):
+    """What is drawn: a task of characters."""
+
+    model: LanguageModel
+    vocabulary: Symbols
+    config: Config
 
 
 class Found(NamedTuple):
@@ -90,7 +110,7 @@ def depths(text: str, inside: Mapping[str, np.ndarray]) -> Iterator[int]:
         before = character
 
 
-def states_of(model, variables, ids: np.ndarray) -> list[np.ndarray]:
+def states_of(model: LanguageModel, variables, ids: np.ndarray) -> list[np.ndarray]:
     """State after each symbol of ids [N], float32 [N, H] for each layer: an LSTM's c, others' h."""
 
     @jax.jit
@@ -198,7 +218,7 @@ def fill(axis: Axes, text: str, shown: Sequence[range], unit: np.ndarray, featur
     axis.axis("off")
 
 
-def units(task: NextSymbol, predict: Predictor) -> None:
+def units(task: Characters, predict: Predictor) -> None:
     """--mode=units: find the units that follow features of a text, and draw them."""
     config = task.config
     if config.text:

@@ -8,7 +8,10 @@ tiny Shakespeare the loss of nanoGPT's small transformer, 1.4697 nats a characte
     python -m experiments.char_lm --workdir=runs/lecture --config.preset=lecture \\
         --config.dataset=text:FILE
     python -m experiments.char_lm --workdir=runs/char_lm --mode=generate --config.prompt='def '
-    python -m experiments.char_lm --workdir=runs/char_lm --mode=units --config.text=FILE
+    python -m experiments.char_lm --workdir=runs/char_lm --mode=units
+
+--mode=generate writes each character as it is drawn; --mode=units draws a text in the colours of
+those hidden units that follow its strings, brackets, words, columns.
 
 Data: python_source (the standard library of the running Python, the default), tiny_shakespeare or
 another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint;
@@ -23,7 +26,7 @@ import jax.numpy as jnp
 
 from data.text import PADDING, UNKNOWN, Vocabulary, load_text
 from experiments._language import MODES, NextSymbol, make_experiment
-from experiments._language import Config as LanguageConfig
+from experiments._units import Config as UnitsConfig
 from experiments._units import units
 from nets.language_model import LanguageModel
 from train import cli
@@ -32,7 +35,7 @@ from train.task import Experiment
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(LanguageConfig):
+class Config(UnitsConfig):
     """Settings of a character language model."""
 
     PRESETS: ClassVar = {
@@ -55,8 +58,6 @@ class Config(LanguageConfig):
     input_scale: float = option(0.0, "deviation of the one-hot kernel; 0: LeCun's", minimum=0)
     vocabulary: int = option(128, "symbols at most; the rarest characters become one", minimum=3)
     heldout_characters: int = option(0, "of each held-out split; 0: all", minimum=0)
-    text: str = option("", "what --mode=units reads; empty: validation text", volatile=True)
-    picture: str = option("units.png", "file that --mode=units draws", volatile=True)
 
 
 class NextCharacter(NextSymbol):

@@ -27,7 +27,7 @@ def test_curves_and_samples_are_those_of_the_run(run, capsys):
     loaded = load_runs(run)[0]
     shown = _history.texts(loaded)
     assert list(shown) == [0, 20, 60, 100]
-    axes = [axis for part in _history.draw(loaded, shown).subfigs for axis in part.axes]
+    axes = _history.draw(loaded, shown).axes
     train, validation, *marks = axes[0].lines
     assert train.get_xydata().tolist() == [[step, 4 - step / 50] for step in range(10, 101, 10)]
     assert validation.get_xydata().tolist() == [[0, 3], [50, 2], [100, 1]]
