@@ -3,11 +3,12 @@
 python -m experiments._history --workdir=runs/lecture
 
 writes history.png and history.txt into the folder of a run of char_lm, word_lm or alike, from its
-metrics and its samples alone, also while it is trained. The samples are those of config.figures_at.
+metrics and the samples of config.figures_at alone, also while it is trained.
 """
 
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,16 +43,8 @@ def draw(run: Run, shown: Mapping[int, str]) -> Figure:
         axis = figure.add_subplot(grid[1, number])
         axis.axis("off")
         axis.set_title(f"step {step:,}", color=f"C{number}", loc="left", fontweight="bold")
-        axis.text(
-            0,
-            1,
-            "\n".join(lines),
-            va="top",
-            transform=axis.transAxes,
-            family="monospace",
-            fontsize=7.5,
-            parse_math=False,
-        )
+        text = axis.text(0, 1, "\n".join(lines), va="top", transform=axis.transAxes, fontsize=7.5)
+        text.set(family="monospace", parse_math=False)
     return figure
 
 
@@ -69,34 +62,30 @@ def loss(axis: Axes, run: Run, steps: list[int]) -> None:
     unit = re.search(r"bits_per_(\w+)", " ".join(name for line in run.lines for name in line))
     axis.set_xlabel("steps; dashed: the samples below")
     axis.set_ylabel(f"loss, nats a {unit[1] if unit else 'symbol'}")
-    axis.legend(frameon=False)
+    axis.legend(framealpha=1, edgecolor="none")
     axis.grid(alpha=0.3)
 
 
 def wrapped(text: str) -> list[str]:
-    """Lines of a text, in pieces of at most WIDTH."""
-    return [
-        line[i : i + WIDTH]
-        for line in text.strip("\n").split("\n")
-        for i in range(0, max(len(line), 1), WIDTH)
-    ]
+    """Lines of a text, long ones broken."""
+    lines = text.strip("\n").split("\n")
+    return [p for line in lines for p in textwrap.wrap(line, WIDTH, drop_whitespace=False) or [""]]
 
 
-def history(folder: Path) -> list[Path]:
-    """Write the picture and the samples of the run in a folder; return their paths.
+def history(folder: Path) -> Path:
+    """Write the picture and the samples of the run in a folder; return the picture's path.
 
     Raises ValueError when there is no run in it, or one without samples.
     """
-    runs = [run for run in load_runs(folder) if run.path == folder]
-    if not runs:
+    run = next((run for run in load_runs(folder) if run.path == folder), None)
+    if run is None:
         raise ValueError(f"there is no run in {folder}")
-    shown = texts(runs[0])
+    shown = texts(run)
     if not shown:
         raise ValueError(f"{folder / 'figures'} has no samples of text")
-    picture, text = folder / "history.png", folder / "history.txt"
-    draw(runs[0], shown).savefig(picture, dpi=120)
-    text.write_text(samples(runs[0]) + "\n", encoding="utf-8")
-    return [picture, text]
+    (folder / "history.txt").write_text(samples(run) + "\n", encoding="utf-8")
+    draw(run, shown).savefig(folder / "history.png", dpi=120)
+    return folder / "history.png"
 
 
 def main(argv: list[str]) -> None:
@@ -106,7 +95,7 @@ def main(argv: list[str]) -> None:
     try:
         if rest := values(argv)[1:]:
             raise ValueError(f"flags begin with --, got {rest[0]!r}")
-        print(*history(Path(values.workdir)), sep="\n")
+        print(history(Path(values.workdir)))
     except (flags.Error, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
