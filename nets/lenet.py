@@ -5,6 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.convolution import Conv
+
 
 class LeNet5(nn.Module):
     """LeNet-5 with a softmax output: convolve, subsample, convolve, subsample, three dense layers.
@@ -31,9 +33,7 @@ class LeNet5(nn.Module):
             raise ValueError(f"images must be [batch, 32, 32, channels], got shape {images.shape}")
 
         def convolve(x, features, name):
-            return jnp.tanh(
-                nn.Conv(features, (5, 5), padding="VALID", dtype=self.dtype, name=name)(x)
-            )
+            return jnp.tanh(Conv(features, (5, 5), padding="VALID", dtype=self.dtype, name=name)(x))
 
         x = images.astype(self.dtype)
         x = nn.avg_pool(convolve(x, 6, "C1"), (2, 2), strides=(2, 2))
