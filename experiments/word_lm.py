@@ -8,6 +8,9 @@ perplexity 124.7 on the Penn Treebank), and LSTMs of two layers (Zaremba, Sutske
     python -m experiments.word_lm --workdir=runs/small --config.preset=zaremba_small \\
         --config.dataset=words:FOLDER
     python -m experiments.word_lm --workdir=runs/words --mode=generate --config.prompt='the name'
+    python -m experiments.word_lm --workdir=runs/words --mode=cache
+
+For large vocabularies and the neural cache: docs/language_models.md.
 
 Data: python_docs (prose of Python's library, the default), words:FOLDER with train, valid and test
 files in the form of the Penn Treebank, text:PATH, or a prepared dataset with text. The end of a
@@ -22,12 +25,13 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments._language import MODES, NextSymbol, make_experiment
+from experiments._cache import CACHE_MODES, SHARES, THETAS
 from experiments._language import Config as LanguageConfig
-from nets.language_model import LanguageModel
+from experiments._language import NextSymbol, make_experiment
+from nets.language_model import SOFTMAXES, LanguageModel
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment
+from train.task import Experiment, Mean
 
 PASS, SHORT_PASS = 2323, 1327  # over the Penn Treebank in 20 lanes, windows of 20 and 35 words
 ZAREMBA = {
@@ -56,12 +60,8 @@ class Config(LanguageConfig):
         "zaremba_medium": {
             **ZAREMBA,
             **{"hidden": 650, "embedding": 650, "window": 35, "init_range": 0.05},
-            **{
-                "dropout": 0.5,
-                "embedding_dropout": 0.5,
-                "learning_rate": 35.0,
-                "clip_norm": 5 / 35,
-            },
+            **{"dropout": 0.5, "embedding_dropout": 0.5},
+            **{"learning_rate": 35.0, "clip_norm": 5 / 35},
             **{"steps": 39 * SHORT_PASS, "eval_every": SHORT_PASS, "decay_start": 5 * SHORT_PASS},
             **{"decay_every": SHORT_PASS, "decay_factor": 1 / 1.2},
         },
@@ -76,6 +76,12 @@ class Config(LanguageConfig):
     activation_penalty: float = option(0.0, "AR: times the mean of squared outputs", minimum=0)
     change_penalty: float = option(0.0, "TAR: times that of their squared changes", minimum=0)
     tied: bool = option(True, "the output product is the embedding's table")
+    softmax: str = option("full", "how it is trained", choices=SOFTMAXES)
+    samples: int = option(1000, "words drawn at a step, softmax=sampled", minimum=1)
+    cutoffs: tuple[int, ...] = option((2000, 20000), "where clusters begin, adaptive", minimum=1)
+    cache_size: int = option(500, "words that mode=cache remembers", minimum=1, volatile=True)
+    cache_thetas: tuple[float, ...] = option(THETAS, "that it tries", minimum=0, volatile=True)
+    cache_shares: tuple[float, ...] = option(SHARES, "too", above=0, below=1, volatile=True)
     init_range: float = option(0.0, "kernels start within +- this; 0: own rules", minimum=0)
     window: int = option(35, "words of backpropagation through time", minimum=1)
     sample_length: int = option(60, "words of a sample", minimum=1, volatile=True)
@@ -86,16 +92,26 @@ class NextWord(NextSymbol):
 
     headline = "perplexity"
 
+    def __init__(self, *settings, held_out):
+        super().__init__(*settings)
+        self.held_out = held_out
 
-def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the lanes and the task."""
-    if config.tied and config.layers == 1 and config.embedding != config.hidden:
-        raise ConfigError("config.tied with one layer needs config.embedding = config.hidden")
-    corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.of(corpus.train, config.minimum)
-    size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
-    model = LanguageModel(
-        *size,
+    def inputs(self, batch, carry):
+        """Add the targets, which a softmax that is not full looks at in training."""
+        return *super().inputs(batch, carry), batch["targets"]
+
+    def means(self, outputs, batch):
+        """Loss in nats; the accuracy only where training has logits as well."""
+        if outputs.shape == batch["targets"].shape:
+            return {"loss": Mean.of(-outputs, batch.get("mask"))}
+        found = super().means(outputs, batch)
+        return found if self.model.softmax == "full" else {"loss": found["loss"]}
+
+
+def network(config: Config, vocabulary: int) -> LanguageModel:
+    """Make the network for this many words."""
+    return LanguageModel(
+        *(vocabulary, config.cell, config.hidden, config.layers, config.embedding),
         dropout=config.dropout,
         dtype=jnp.dtype(config.precision),
         embedding_dropout=config.embedding_dropout,
@@ -106,12 +122,28 @@ def build(config: Config) -> Experiment:
         weight_drop=config.weight_drop,
         activation_penalty=config.activation_penalty,
         change_penalty=config.change_penalty,
+        softmax=config.softmax,
+        samples=config.samples,
+        cutoffs=tuple(int(first) for first in config.cutoffs if first < vocabulary),
     )
+
+
+def build(config: Config) -> Experiment:
+    """Read the corpus; make the network, the lanes and the task."""
+    if config.tied and config.layers == 1 and config.embedding != config.hidden:
+        raise ConfigError("config.tied with one layer needs config.embedding = config.hidden")
+    if config.tied and config.softmax == "adaptive":
+        raise ConfigError("config.softmax=adaptive needs config.tied=False")
+    if list(config.cutoffs) != sorted({int(first) for first in config.cutoffs}):
+        raise ConfigError(f"config.cutoffs must be increasing whole numbers, got {config.cutoffs}")
+    corpus = load_words(config.dataset, config.data_dir)
+    vocabulary = RunningWords.of(corpus.train, config.minimum)
+    model = network(config, len(vocabulary))
     never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    task = NextWord(model, vocabulary, config, "word", never)
-    heldout = {name: as_text(split) for name, split in corpus.held_out.items()}
-    return make_experiment(task, as_text(corpus.train), heldout, corpus.sha256)
+    held_out = {name: as_text(split) for name, split in corpus.held_out.items()}
+    task = NextWord(model, vocabulary, config, "word", never, held_out=held_out)
+    return make_experiment(task, as_text(corpus.train), held_out, corpus.sha256)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, CACHE_MODES)

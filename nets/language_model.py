@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from nets.adaptive_softmax import AdaptiveSoftmax
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent import RNN
+from nets.sampled_softmax import log_uniform_log_prob, log_uniform_samples, sampled_log_prob
 
 CELLS = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}
+SOFTMAXES = ("full", "sampled", "adaptive")
 
 
 def plus_minus(limit: float):
@@ -33,6 +36,10 @@ class LanguageModel(nn.Module):
     for each symbol; 0 for LeCun's rule, which makes it smaller for more symbols. init_range: where
     kernels and embedding start, uniform in +- init_range (Zaremba et al. 2014); 0: by their rules.
     dtype: that of the products.
+
+    softmax: one of SOFTMAXES, for large vocabularies whose ids are ranks by frequency. "sampled":
+    in training from `samples` words drawn log-uniformly at each step, else full. "adaptive": by
+    clusters that begin at `cutoffs`; not with tied.
 
     Regularisers of training. dropout: of the inputs of every layer but the first, and of the last
     layer's output. embedding_dropout: of the embeddings. variational: both with one mask for all
@@ -58,6 +65,9 @@ class LanguageModel(nn.Module):
     weight_drop: float = 0.0
     activation_penalty: float = 0.0
     change_penalty: float = 0.0
+    softmax: str = "full"
+    samples: int = 1000
+    cutoffs: tuple[int, ...] = ()
 
     @property
     def widths(self) -> list[int]:
@@ -74,6 +84,8 @@ class LanguageModel(nn.Module):
                 "tied with one layer needs embedding and hidden to be equal, got "
                 f"{self.embedding} and {self.hidden}"
             )
+        if self.tied and self.softmax == "adaptive":
+            raise ValueError("tied needs softmax full or sampled, got adaptive")
         within = plus_minus(self.init_range) if self.init_range else None
         kernel = within or nn.initializers.lecun_normal()
         recurrent = within or nn.initializers.orthogonal()
@@ -99,6 +111,10 @@ class LanguageModel(nn.Module):
         ]
         if self.tied:
             self.bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,))
+        elif self.softmax == "adaptive":
+            self.output: Any = AdaptiveSoftmax(
+                self.vocabulary, self.cutoffs, kernel_init=kernel, dtype=self.dtype
+            )
         else:
             self.output = nn.Dense(self.vocabulary, kernel_init=kernel, dtype=self.dtype)
         shared = (1,) if self.variational else ()  # the axis of time
@@ -113,12 +129,23 @@ class LanguageModel(nn.Module):
         key = jax.random.key(0)
         return tuple(cell.initialize_carry(key, (batch, cell.features)) for cell in cells)
 
-    def __call__(self, tokens, carry, resets=None, *, train: bool = False):
+    def __call__(self, tokens, carry, resets=None, targets=None, *, train: bool = False):
         """Return (logits float32 [B, T, V], carry).
 
         tokens: int32 [B, T]. carry: as `initialize_carry`, or what an earlier call returned.
-        resets: [B, T], non-zero where a row starts afresh, or None.
+        resets: [B, T], non-zero where a row starts afresh, or None. targets: int32 [B, T]; with
+        them, in training by a softmax that is not full, log P of them float32 [B, T] stands in the
+        place of the logits: estimated where it is sampled.
         """
+        x, carry = self.states(tokens, carry, resets, train=train)
+        if not train or targets is None or self.softmax == "full":
+            return self.logits(x), carry
+        if self.softmax == "adaptive":
+            return self.output(x, targets), carry
+        return self.sampled_log_prob(x, targets), carry
+
+    def states(self, tokens, carry, resets=None, *, train: bool = False):
+        """Return (outputs of the last layer, dropped out in training [B, T, H], carry)."""
         if self.embedding:
             x = self.drop_embeddings(self.embed(tokens), deterministic=not train)
         else:
@@ -136,5 +163,25 @@ class LanguageModel(nn.Module):
         if train and self.change_penalty:
             change = jnp.diff(h, axis=1)
             self.sow("penalties", "change", self.change_penalty * jnp.mean(change**2))
+        return x, tuple(carries)
+
+    def logits(self, x):
+        """Logits float32 [..., V] of what `states` returned; an adaptive softmax's are log P."""
         logits = self.embed.attend(x) + self.bias if self.tied else self.output(x)
-        return logits.astype(jnp.float32), tuple(carries)
+        return logits.astype(jnp.float32)
+
+    def sampled_log_prob(self, x, targets):
+        """Estimate of log P(target) float32 [B, T], from words drawn by the stream "dropout"."""
+        samples = log_uniform_samples(self.make_rng("dropout"), self.samples, self.vocabulary)
+        ids = jnp.concatenate([targets.ravel(), samples])
+        if self.tied:
+            columns, bias = self.embed.embedding[ids].T, self.bias[ids]
+        else:
+            whole = self.output.variables["params"]
+            columns, bias = jnp.take(whole["kernel"], ids, axis=1), whole["bias"][ids]
+        x, columns, bias = (a.astype(self.dtype) for a in (x, columns, bias))
+        own = jnp.einsum("nd,dn->n", x.reshape(-1, x.shape[-1]), columns[:, : targets.size])
+        own = (own + bias[: targets.size]).astype(jnp.float32).reshape(targets.shape)
+        scores = (x @ columns[:, targets.size :] + bias[targets.size :]).astype(jnp.float32)
+        log_q = log_uniform_log_prob(samples, self.vocabulary)
+        return sampled_log_prob(own, scores, targets, samples, log_q)
