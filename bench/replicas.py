@@ -21,7 +21,9 @@ from train.replicas import Replicas
 COUNTS, STEPS, ROUNDS = (2, 4, 8), 20, 5
 
 
-def stepper(experiment, devices: JitMesh, seeds: int) -> Callable[[], float]:
+def stepper(
+    experiment, devices: JitMesh, seeds: int, steps: int = STEPS, clock=time.perf_counter
+) -> Callable[[], float]:
     """Compile the step; return a function that takes some and gives the seconds of one."""
     first = experiment.train(0)
     make = devices.initializer(experiment, first)
@@ -31,11 +33,11 @@ def stepper(experiment, devices: JitMesh, seeds: int) -> Callable[[], float]:
 
     def seconds() -> float:
         nonlocal state, window
-        began = time.perf_counter()
-        for _ in range(STEPS):
+        began = clock()
+        for _ in range(steps):
             state, window = step(state, window, batch)
         jax.block_until_ready(state)
-        return (time.perf_counter() - began) / STEPS
+        return (clock() - began) / steps
 
     seconds()  # compiles
     return seconds

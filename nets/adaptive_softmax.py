@@ -144,4 +144,4 @@ def _parts(chosen):
 
 
 def _rows(x, rows):
-    return x.at[rows].get(mode="fill", fill_value=0)
+    return jnp.asarray(x).at[rows].get(mode="fill", fill_value=0)

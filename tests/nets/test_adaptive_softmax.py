@@ -46,7 +46,7 @@ def softmax(x):
 
 def test_probabilities_are_those_of_the_paper_and_sum_to_one(setting):
     module, variables, x = setting
-    found = np.exp(module.apply(variables, x))
+    found = np.exp(jax.jit(module.apply)(variables, x))
     p = {name: np.asarray(leaf, np.float64) for name, leaf in variables["params"].items()}
     widths = [p["projection_0"].shape, p["projection_1"].shape]
     assert widths == [(D, D // 4), (D, D // 16)]

@@ -1,0 +1,64 @@
+"""A training step of word_lm by softmax and vocabulary: full, sampled, adaptive.
+
+    taskset -c 0 python -m bench.softmax            the table on the screen, on one core
+    taskset -c 0 python -m bench.softmax --save=bench/softmax.md
+
+The whole step of the preset zaremba_small: an LSTM of 2 x 200 units, batch 20, clipping, plain sgd,
+both tables updated as a whole. The words are drawn by Zipf's law, P(word of rank r) ~ 1 / r, which
+says how much work the adaptive softmax's clusters have. Timed in turn, in one process, by the
+processor's time: on one core that is a step's time on a machine that does nothing else. Medians.
+"""
+
+import os
+import statistics
+import sys
+import time
+
+import jax
+import numpy as np
+
+from bench.replicas import stepper
+from bench.tables import arguments, publish
+from data.lanes import TrainingLanes
+from experiments import word_lm
+from train.optimizer import make_optimizer
+from train.parallel import JitMesh
+from train.task import Experiment
+
+VOCABULARIES, WINDOWS = (10_000, 100_000), (20, 35)
+SOFTMAXES = ("full", "full, tied", "sampled", "sampled, tied", "adaptive")
+
+
+def experiment(vocabulary: int, window: int, softmax: str) -> Experiment:
+    """Training on words drawn by Zipf's law."""
+    kind, *tied = softmax.split(", ")
+    settings = {**word_lm.Config.PRESETS["zaremba_small"], "window": window, "tied": bool(tied)}
+    config = word_lm.Config(**settings, softmax=kind)
+    share = 1 / np.arange(1, vocabulary + 1)
+    draw = np.random.default_rng(0).choice(vocabulary, 20 * window + 1, p=share / share.sum())
+    lanes = TrainingLanes(draw.astype(np.int32), config.batch_size, window, config.seed)
+    model = word_lm.network(config, vocabulary)
+    task = word_lm.NextWord(model, None, config, "word", (), held_out={})
+    return Experiment(task, make_optimizer(config), lanes, {})
+
+
+def main() -> None:
+    """Print the table, and write it where --save says."""
+    given = arguments(__doc__).parse_args()
+    devices, lines = JitMesh(20, jax.devices()[:1]), []
+    for vocabulary in VOCABULARIES:
+        for window in WINDOWS:
+            tried = [experiment(vocabulary, window, softmax) for softmax in SOFTMAXES]
+            runs = [stepper(e, devices, 1, 1, time.process_time) for e in tried]
+            times = [[seconds() for seconds in runs] for _ in range(given.rounds)]
+            medians = [statistics.median(t) * 1e3 for t in zip(*times, strict=True)]
+            line = {"V": f"{vocabulary:,}", "T": str(window)}
+            line |= {f"{s}, ms": f"{t:.0f}" for s, t in zip(SOFTMAXES, medians, strict=True)}
+            lines.append(line)
+            print("  ".join(line.values()), file=sys.stderr, flush=True)
+    cores = len(os.sched_getaffinity(0))
+    publish("softmax", f"A training step of word_lm, {cores} core(s)", [lines], given.save)
+
+
+if __name__ == "__main__":
+    main()

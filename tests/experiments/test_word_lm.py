@@ -1,0 +1,170 @@
+"""word_lm: what softmaxes for large vocabularies report, and the mode that adds a cache."""
+
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import _cache, word_lm
+from train.config import ConfigError
+from train.state import init_state
+from train.step import Window, make_train_step
+
+OTHER = "d e c a a a\nf h g c\n" * 5
+TEXT = "a b c d\nb a e\nc c f a b\na g h\nb h a c\n" * 3
+SIZE = 6
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Return a function that makes the experiment of a small text with other settings."""
+    folder = tmp_path_factory.mktemp("words")
+    for split in ("train", "valid", "test"):
+        (folder / f"{split}.txt").write_text(OTHER if split == "test" else TEXT)
+
+    def make(**settings):
+        config = word_lm.Config(
+            dataset=f"words:{folder}",
+            cell="rnn",
+            hidden=SIZE,
+            layers=1,
+            embedding=SIZE,
+            window=4,
+            batch_size=4,
+            minimum=1,
+            **settings,
+        )
+        config.check()
+        return word_lm.build(config)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"softmax": "adaptive", "tied": False, "cutoffs": (3, 5, 1000)},
+        {"softmax": "sampled", "tied": False, "samples": 20_000},
+        {"softmax": "sampled", "tied": True, "samples": 20_000},
+    ],
+    ids=["adaptive", "sampled", "sampled and tied"],
+)
+def test_training_and_evaluation_report_the_same_nats(build, settings):
+    experiment = build(**settings)
+    task, batch = experiment.task, experiment.train(0)
+    shapes = jax.eval_shape(partial(init_state, experiment, 0), batch)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes.variables
+    )
+    inputs = task.inputs(batch, task.init_carry(batch))
+
+    @jax.jit
+    def nats(variables):
+        rngs = {"dropout": jax.random.key(0)}
+        outputs = (task.model.apply(variables, *inputs, train=t, rngs=rngs)[0] for t in (0, 1))
+        return [task.means(out, batch) for out in outputs]
+
+    evaluated, trained = nats(variables)
+    assert set(evaluated) == set(trained) == {"loss"}
+    # 20,000 samples of nine words: about one part in a hundred; clusters: exact
+    tolerance = 1e-5 if settings["softmax"] == "adaptive" else 0.02
+    found, expected = trained["loss"].value, evaluated["loss"].value
+    assert float(found) == pytest.approx(float(expected), rel=tolerance)
+    assert trained["loss"].weight == evaluated["loss"].weight == 16
+
+    def step(state):
+        window = Window.empty(task, state.variables, batch)
+        return make_train_step(experiment)(state, window, batch)
+
+    after, window = jax.eval_shape(step, shapes)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, shapes)
+    assert set(window.means) == {"loss", "grad_norm"}
+
+
+def test_samples_follow_the_stream_of_the_step_and_are_of_training_alone(build):
+    task = build(softmax="sampled", samples=3).task
+    tokens = jnp.zeros((2, 3), jnp.int32)
+    carry = task.model.initialize_carry(2)
+    variables = jax.jit(task.model.init)(jax.random.key(0), tokens, carry)
+
+    @jax.jit
+    def trained(key):
+        rngs = {"dropout": key}
+        return task.model.apply(variables, tokens, carry, None, tokens, train=True, rngs=rngs)[0]
+
+    one, again, other = map(trained, map(jax.random.key, (0, 0, 1)))
+    assert one.shape == (2, 3)
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-3
+    full = build(softmax="full").task.model
+    found, expected = (
+        jax.jit(model.apply)(variables, tokens, carry) for model in (task.model, full)
+    )
+    np.testing.assert_array_equal(found[0], expected[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"softmax": "adaptive"}, "config.softmax=adaptive needs config.tied=False"),
+        ({"cutoffs": (5, 3)}, "config.cutoffs must be increasing whole numbers"),
+        ({"cutoffs": (2.5,)}, "config.cutoffs must be increasing whole numbers"),
+    ],
+)
+def test_what_no_softmax_can_be_is_refused(build, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        build(**settings)
+
+
+def nats_with_cache(task, variables, text, size, grid):
+    """Mean nats of a text without a cache, and [L, K] with one, by the sum over the last words."""
+    (thetas, shares), ids = grid, task.vocabulary.encode(text)
+    tokens, carry = ids[None, :-1], task.model.initialize_carry(1)
+    states, _ = jax.jit(partial(task.model.apply, method="states"))(variables, tokens, carry)
+    logits = jax.jit(partial(task.model.apply, method="logits"))(variables, states)
+    log_p = jax.nn.log_softmax(logits)[0]
+    h, p = np.asarray(states[0], np.float64), np.exp(np.asarray(log_p, np.float64))
+    targets = ids[1:]
+    alone, nats = 0.0, np.zeros((len(shares), len(thetas)))
+    for t, target in enumerate(targets):
+        alone -= math.log(p[t, target])
+        before = range(max(0, t - size), t)
+        for row, column in np.ndindex(nats.shape):
+            weight = [math.exp(thetas[column] * h[t] @ h[i]) for i in before]
+            same = [w for w, i in zip(weight, before, strict=True) if targets[i] == target]
+            share = shares[row] if weight else 0.0
+            cached = sum(same) / sum(weight) if weight else 0.0
+            nats[row, column] -= math.log((1 - share) * p[t, target] + share * cached)
+    return alone / len(targets), nats / len(targets)
+
+
+def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeypatch, capsys):
+    grid, size = ((0.0, 0.5, 1.5), (0.1, 0.4)), 7
+    task = build(cache_size=size, cache_thetas=grid[0], cache_shares=grid[1]).task
+    tokens, carry = jnp.zeros((1, 2), jnp.int32), task.model.initialize_carry(1)
+    variables = jax.jit(task.model.init)(jax.random.key(0), tokens, carry)
+    monkeypatch.setattr(_cache, "EVALUATION_WINDOW", 16)  # several, the last of them cut off
+    expected = [nats_with_cache(task, variables, text, size, grid) for text in (TEXT, OTHER)]
+    ids = task.vocabulary.encode(TEXT)
+    found = _cache.cached_nats(task.model, variables, ids, size, grid)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected[0])
+
+    _cache.cache(task, SimpleNamespace(variables=variables))
+    place = np.unravel_index(expected[0][1].argmin(), (2, 3))
+    assert expected[1][1].argmin() != expected[0][1].argmin()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["without", "with"]
+    for name, line, (alone, nats) in zip(("validation", "test"), lines[1:], expected, strict=False):
+        assert line.split() == [name, f"{math.exp(alone):.2f}", f"{math.exp(nats[place]):.2f}"]
+    theta, share = grid[0][place[1]], grid[1][place[0]]
+    assert lines[3] == f"the cache: 7 words, theta {theta:g}, share {share:g}"
+
+
+def test_cache_mode_needs_a_grid(build):
+    with pytest.raises(ConfigError, match=r"cache_thetas and config\.cache_shares need a value"):
+        _cache.cache(build(cache_thetas=()).task, None)
