@@ -27,6 +27,7 @@ bench: .venv/ready
 	$(BIN)/python -m bench.multidim
 	$(BIN)/python -m bench.decoding
 	$(BIN)/python -m bench.word2vec
+	$(BIN)/python -m bench.softmax
 
 results: .venv/ready
 	$(BIN)/python -m experiments
