@@ -58,7 +58,7 @@ def ours(module) -> Run:
 
 def with_flax(module) -> Run:
     """Make the same with XLA's convolution everywhere."""
-    with mock.patch.object(convolution, "worth", return_value=False):
+    with mock.patch.object(convolution, "few", return_value=False):
         return ours(module)
 
 
