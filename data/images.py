@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 from data.augment import Augmentation, resample
 from data.catalogue import DataError, data_folder, load_splits
+from data.epochs import check_batch_size, epoch_examples
 
 Batch = dict[str, np.ndarray]
 
@@ -73,12 +73,6 @@ def fit_to(images: np.ndarray, size: int) -> np.ndarray:
     return resample(images, size)
 
 
-@lru_cache(maxsize=4)
-def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Order of `count` examples in an epoch: a pure function of (seed, epoch)."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
-
-
 @dataclass(frozen=True)
 class TrainingBatches:
     """step -> {"image" [B, H, W, C], "label" [B]}: every example once in each epoch.
@@ -94,20 +88,12 @@ class TrainingBatches:
 
     def __post_init__(self):
         """Check the sizes."""
-        if self.batch_size > len(self.source.labels):
-            raise DataError(
-                f"config.batch_size {self.batch_size} is more than the "
-                f"{len(self.source.labels)} training examples"
-            )
+        check_batch_size(self.batch_size, len(self.source.labels))
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
         count = len(self.source.labels)
-        places = step * self.batch_size + np.arange(self.batch_size)
-        epochs, places = np.divmod(places, count)
-        first = epoch_order(self.seed, int(epochs[0]), count)
-        last = epoch_order(self.seed, int(epochs[-1]), count)
-        chosen = np.where(epochs == epochs[0], first[places], last[places])
+        chosen = epoch_examples(self.seed, step, self.batch_size, count)
         images = self.augmentation(self.source.images[chosen], (self.seed, step))
         return {"image": images, "label": self.source.labels[chosen]}
 

@@ -58,7 +58,7 @@ def cache(task, predict) -> None:
     if not (config.cache_thetas and config.cache_shares):
         raise ConfigError("config.cache_thetas and config.cache_shares need a value or more")
     texts: Mapping[str, np.ndarray] = {
-        name: task.vocabulary.encode(text) for name, text in task.held_out.items()
+        name: task.vocabulary.encode(text) for name, text in task.texts.items()
     }
     grid = (config.cache_thetas, config.cache_shares)
     print(f"{'':<12}{'without':>9}{'with':>9}")

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 from data.lanes import EvaluationWindows, TrainingLanes
 from nets.decoding import sample_steps
@@ -19,32 +20,38 @@ from train.config import option
 from train.evaluate import Predictor
 from train.optimizer import make_optimizer
 from train.state import stream
-from train.task import Experiment, Mean, Task
+from train.task import Batch, Experiment, Mean, Task
 
 EVALUATION_WINDOW = 256  # of no effect on what is found
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings that language models share."""
+class SymbolConfig(SharedConfig):
+    """Settings that all language models share."""
+
+    dropout: float = option(0.0, "share dropped after each layer", minimum=0, maximum=0.95)
+    prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
+    sample_length: int = option(400, "symbols of a sample", minimum=1, volatile=True)
+    temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
+
+    learning_rate: float = option(4e-3, "its highest value", above=0)
+    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
+    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(SymbolConfig):
+    """Settings that recurrent language models share."""
 
     cell: str = option("gru", "", choices=CELLS)
     hidden: int = option(192, "units of a layer", minimum=1)
     layers: int = option(1, "recurrent layers", minimum=1)
     embedding: int = option(0, "width of the embedding; 0: one-hot", minimum=0)
-    dropout: float = option(0.0, "share dropped after each layer", minimum=0, maximum=0.95)
     variational: bool = option(False, "dropout with one mask for all steps of a window")
     weight_drop: float = option(0.0, "of recurrent kernels", minimum=0, maximum=0.95)
     window: int = option(64, "symbols of backpropagation through time", minimum=1)
-    prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
-    sample_length: int = option(400, "symbols of a sample", minimum=1, volatile=True)
-    temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
-
     batch_size: int = option(32, "lanes of text read side by side", minimum=1)
-    learning_rate: float = option(4e-3, "its highest value", above=0)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
-    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
 
 
 class Symbols(Protocol):
@@ -63,40 +70,46 @@ class Symbols(Protocol):
         """Text of ids."""
 
 
-class NextSymbol(Task):
-    """Mean of -log P(next symbol given all before it).
+class SymbolTask(Task):
+    """Mean of -log P(next symbol given those before it), by any network.
 
     unit: what a symbol is, for the metric bits_per_{unit}. never: ids that are not drawn.
     """
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: nn.Module,
         vocabulary: Symbols,
-        config: Config,
+        config: SymbolConfig,
         unit: str,
         never: Sequence[int],
     ):
         self.model, self.vocabulary, self.config = model, vocabulary, config
         self.unit, self.never = unit, tuple(never)
 
-    def inputs(self, batch, carry):
-        """Tokens, the state before them, and where it is to be forgotten."""
-        return batch["tokens"], carry, batch["resets"]
+    def training(self, ids: np.ndarray) -> Callable[[int], Batch]:
+        """Batches of a text to train on, by the step."""
+        raise NotImplementedError
 
-    def init_carry(self, batch):
-        """Zeros for every lane."""
-        return self.model.initialize_carry(batch["tokens"].shape[0])
+    def held_out(self, ids: np.ndarray) -> Iterable[Batch]:
+        """Batches in which every symbol of a text but the first is a target once."""
+        raise NotImplementedError
 
-    def split_outputs(self, out):
-        """Return logits and the carry, as the model does."""
-        return out
+    def read(self, variables, tokens: np.ndarray):
+        """State after tokens int32 [1, T] at the start of a text; T may be 0."""
+        raise NotImplementedError
+
+    def step(self, variables, tokens, carry):
+        """Logits [N, V] of what follows tokens int32 [N], and the state after them."""
+        raise NotImplementedError
 
     def means(self, outputs, batch):
-        """Loss in nats and accuracy, over all symbols that count."""
-        nats = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["targets"])
-        best = jnp.max(outputs, axis=-1)  # an argmax takes a tenth of a step of 10,000 words
-        right = jnp.take_along_axis(outputs, batch["targets"][..., None], -1)[..., 0] == best
+        """Loss in nats and accuracy, over all symbols that count; right is what none exceeds."""
+        targets = batch["targets"]
+        nats = optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
+        # on a CPU argmax over many words takes half as long as all the network's products
+        chosen = jnp.take_along_axis(outputs, targets[..., None], axis=-1)[..., 0]
+        right = chosen >= outputs.max(axis=-1)
         values = {"loss": nats, "accuracy": right}
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
@@ -123,9 +136,7 @@ class NextSymbol(Task):
         prompt = vocabulary.encode(config.prompt)
         prompt = prompt if len(prompt) else vocabulary.encode("\n")
         yield vocabulary.decode(prompt.tolist())
-        carry = self.model.initialize_carry(1)
-        if len(prompt) > 1:
-            _, carry = self.model.apply(variables, prompt[None, :-1], carry)
+        carry = self.read(variables, prompt[None, :-1])
         key = stream(jax.random.key(config.seed), "sample", 0)
         last = int(prompt[-1])
         for drawn in sample_steps(
@@ -144,25 +155,61 @@ class NextSymbol(Task):
 
     def next_logits(self, variables, tokens, carry):
         """One step of generation; what stands for other symbols is never drawn."""
+        logits, carry = self.step(variables, tokens, carry)
+        return logits.at[:, jnp.array(self.never, jnp.int32)].set(-jnp.inf), carry
+
+
+class NextSymbol(SymbolTask):
+    """Mean of -log P(next symbol given all before it), by a recurrent network."""
+
+    model: LanguageModel
+    config: Config
+
+    def training(self, ids):
+        """Windows of lanes."""
+        config = self.config
+        return TrainingLanes(ids, config.batch_size, config.window, config.seed)
+
+    def held_out(self, ids):
+        """Windows of one lane."""
+        return EvaluationWindows(ids, jax.device_count(), EVALUATION_WINDOW)
+
+    def inputs(self, batch, carry):
+        """Tokens, the state before them, and where it is to be forgotten."""
+        return batch["tokens"], carry, batch["resets"]
+
+    def init_carry(self, batch):
+        """Zeros for every lane."""
+        return self.model.initialize_carry(batch["tokens"].shape[0])
+
+    def split_outputs(self, out):
+        """Return logits and the carry, as the model does."""
+        return out
+
+    def read(self, variables, tokens):
+        """Return the recurrent state after the tokens."""
+        carry = self.model.initialize_carry(1)
+        if tokens.shape[1]:
+            _, carry = self.model.apply(variables, tokens, carry)
+        return carry
+
+    def step(self, variables, tokens, carry):
+        """Feed the network one symbol."""
         logits, carry = self.model.apply(variables, tokens[:, None], carry)
-        return logits[:, 0].at[:, jnp.array(self.never, jnp.int32)].set(-jnp.inf), carry
+        return logits[:, 0], carry
 
 
 def make_experiment(
-    task: NextSymbol, train: str, heldout: Mapping[str, str], sha256: str
+    task: SymbolTask, train: str, heldout: Mapping[str, str], sha256: str
 ) -> Experiment:
-    """Experiment that trains the task on a text and scores it on others, read in one pass each."""
+    """Experiment that trains the task on a text and scores it on others."""
     config, vocabulary = task.config, task.vocabulary
     ids = vocabulary.encode(train)
-    rows = jax.device_count()
     return Experiment(
         task=task,
         optimizer=make_optimizer(config),
-        train=TrainingLanes(ids, config.batch_size, config.window, config.seed),
-        evals={
-            name: EvaluationWindows(vocabulary.encode(text), rows, EVALUATION_WINDOW)
-            for name, text in heldout.items()
-        },
+        train=task.training(ids),
+        evals={name: task.held_out(vocabulary.encode(text)) for name, text in heldout.items()},
         provenance={
             "dataset": config.dataset.split(":")[0],
             "sha256": sha256,
@@ -172,7 +219,7 @@ def make_experiment(
     )
 
 
-def generate(task: NextSymbol, predict: Predictor) -> None:
+def generate(task: SymbolTask, predict: Predictor) -> None:
     """--mode=generate: write the prompt and its continuation by the run's best checkpoint.
 
     A symbol is on the terminal as soon as it is drawn.

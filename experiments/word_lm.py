@@ -1,8 +1,9 @@
 """Word language model: a recurrent network reads a text and predicts each next word.
 
 Reproduces: the recurrent network language model (Mikolov et al. 2010; in his thesis, 2012, test
-perplexity 124.7 on the Penn Treebank), and LSTMs of two layers (Zaremba, Sutskever and Vinyals
-2014: small about 115, medium 82.7), with carried state and truncated backpropagation through time.
+perplexity 124.7 on the Penn Treebank), LSTMs of two layers (Zaremba, Sutskever and Vinyals 2014:
+small about 115, medium 82.7) and AWD-LSTM (Merity, Keskar and Socher 2018: 57.3), with carried
+state and truncated backpropagation through time. Their settings: experiments/_word_presets.py.
 
     python -m experiments.word_lm --workdir=runs/words
     python -m experiments.word_lm --workdir=runs/small --config.preset=zaremba_small \\
@@ -28,44 +29,18 @@ from data.words import UNKNOWN, RunningWords, as_text, load_words
 from experiments._cache import CACHE_MODES, SHARES, THETAS
 from experiments._language import Config as LanguageConfig
 from experiments._language import NextSymbol, make_experiment
+from experiments._word_presets import PRESETS
 from nets.language_model import SOFTMAXES, LanguageModel
 from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment, Mean
-
-PASS, SHORT_PASS = 2323, 1327  # over the Penn Treebank in 20 lanes, windows of 20 and 35 words
-ZAREMBA = {
-    **{"cell": "lstm", "layers": 2, "tied": False, "minimum": 1, "batch_size": 20},
-    **{"optimizer": "sgd", "schedule": "step", "save_every": 500},
-}
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(LanguageConfig):
     """Settings of a word language model."""
 
-    # the loss is a mean over words here, a sum over the window there: so rates times the window,
-    # limits of the gradient over it
-    PRESETS: ClassVar = {
-        "mikolov": {
-            **{"cell": "rnn", "hidden": 300, "embedding": 300, "minimum": 1, "dropout": 0.3},
-            **{"steps": 12 * PASS, "eval_every": PASS, "batch_size": 20, "window": 20},
-        },
-        "zaremba_small": {
-            **ZAREMBA,
-            **{"hidden": 200, "embedding": 200, "window": 20, "init_range": 0.1},
-            **{"learning_rate": 20.0, "clip_norm": 5 / 20, "steps": 13 * PASS, "eval_every": PASS},
-            **{"decay_start": 3 * PASS, "decay_every": PASS, "decay_factor": 0.5},
-        },
-        "zaremba_medium": {
-            **ZAREMBA,
-            **{"hidden": 650, "embedding": 650, "window": 35, "init_range": 0.05},
-            **{"dropout": 0.5, "embedding_dropout": 0.5},
-            **{"learning_rate": 35.0, "clip_norm": 5 / 35},
-            **{"steps": 39 * SHORT_PASS, "eval_every": SHORT_PASS, "decay_start": 5 * SHORT_PASS},
-            **{"decay_every": SHORT_PASS, "decay_factor": 1 / 1.2},
-        },
-    }
+    PRESETS: ClassVar = PRESETS
 
     dataset: str = option("python_docs", "words:FOLDER, text:PATH, a prepared dataset with text")
     minimum: int = option(3, "occurrences of a word of the vocabulary", minimum=1)
@@ -92,9 +67,9 @@ class NextWord(NextSymbol):
 
     headline = "perplexity"
 
-    def __init__(self, *settings, held_out):
+    def __init__(self, *settings, texts):
         super().__init__(*settings)
-        self.held_out = held_out
+        self.texts = texts
 
     def inputs(self, batch, carry):
         """Add the targets, which a softmax that is not full looks at in training."""
@@ -140,9 +115,9 @@ def build(config: Config) -> Experiment:
     vocabulary = RunningWords.of(corpus.train, config.minimum)
     model = network(config, len(vocabulary))
     never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    held_out = {name: as_text(split) for name, split in corpus.held_out.items()}
-    task = NextWord(model, vocabulary, config, "word", never, held_out=held_out)
-    return make_experiment(task, as_text(corpus.train), held_out, corpus.sha256)
+    texts = {name: as_text(split) for name, split in corpus.held_out.items()}
+    task = NextWord(model, vocabulary, config, "word", never, texts=texts)
+    return make_experiment(task, as_text(corpus.train), texts, corpus.sha256)
 
 
 if __name__ == "__main__":

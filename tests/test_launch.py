@@ -42,7 +42,7 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=charlm", "--workdir=x"], "did you mean char_lm?"),
         (
             ["--experiment=zzz", "--workdir=x"],
-            "there are char_lm, gradient_health, lenet5, mdrnn, multiway_nmt, nmt, word2vec, word",
+            "there are char_lm, gradient_health, lenet5, mdrnn, multiway_nmt, ngram_lm, nmt, word",
         ),
         (["--experiment=lenet5"], "--workdir=DIR is needed"),
         (["--experiment=lenet5", "--workdir=x", "--worker=2"], "workers"),

@@ -91,7 +91,7 @@ def test_documented_experiment_learns(command, tmp_path):
     assert accuracy > 0.9
 
 
-@pytest.mark.parametrize("page", ["recurrent", "decoding"])
+@pytest.mark.parametrize("page", ["recurrent", "decoding", "language_models"])
 def test_documented_parts_print_what_the_page_says(page, command, tmp_path):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     code, printed = re.search(r"```python\n(.*?)```.*?```\n(.*?)```", text, re.S).groups()

@@ -1,0 +1,87 @@
+"""Perplexity of modified Kneser-Ney smoothing, by the order of the n-grams.
+
+    python -m bench.kneser_ney --dataset words:FOLDER --minimum 1 \\
+        --save=experiments/results/ngram_kneser_ney.json
+
+Words and scores are those of `ngram_lm` and `word_lm`: every held-out word but the first counts.
+It is counted and not trained, so there is no run to continue, and a seed changes nothing. Seconds
+are those of one core that counts, and scores both held-out texts.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bench.tables import markdown
+from data.catalogue import DataError
+from data.ngrams import ngrams
+from data.words import RunningWords, as_text, load_words
+from experiments._report import summary
+from experiments._runs import Run, group_runs
+from nets import kneser_ney
+from train.rundir import environment, write_json
+
+
+def measure(dataset: str, minimum: int, orders: list[int], folder: Path) -> list[Run]:
+    """Count the n-grams of a corpus and score its held-out texts, for each of the orders.
+
+    `folder` gets the descriptions that a run has. Raises DataError when the corpus cannot be read
+    or an order is below 1.
+    """
+    corpus = load_words(dataset)
+    vocabulary = RunningWords.of(corpus.train, minimum)
+    train = vocabulary.encode(as_text(corpus.train))
+    held_out = {name: vocabulary.encode(as_text(s)) for name, s in corpus.held_out.items()}
+    sizes = {"sha256": corpus.sha256, "words": len(train), "vocabulary": len(vocabulary)}
+    write_json(folder / "data.json", {"dataset": dataset.split(":", maxsplit=1)[0], **sizes})
+    write_json(folder / "environment.json", environment())
+    start = vocabulary.encode("\n")[0]
+    runs = []
+    for order in orders:
+        began = time.process_time()
+        model = kneser_ney.fit(ngrams(train, order, start), len(vocabulary))
+        metrics = {}
+        for name, ids in held_out.items():
+            nats = -kneser_ney.log_probs(model, ngrams(ids, order, start)).mean()
+            metrics |= {f"{name}/loss": float(nats), f"{name}/perplexity": float(np.exp(nats))}
+        result = {"metrics": metrics, "seconds": time.process_time() - began}
+        config = {"dataset": dataset, "minimum": minimum, "order": order, "seed": 0}
+        runs.append(Run(folder, config, result, []))
+    return runs
+
+
+def main() -> None:
+    """Print the table, and write the result where --save says."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--dataset", default="python_docs", help="as ngram_lm's config.dataset")
+    parser.add_argument("--minimum", type=int, default=3, help="as its config.minimum")
+    parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--save", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            runs = measure(given.dataset, given.minimum, given.orders, Path(folder))
+        except DataError as error:
+            parser.error(str(error))
+        lines = [
+            {
+                "order": str(run.config["order"]),
+                **{name: f"{value:.3f}" for name, value in run.result["metrics"].items()},
+                "seconds": f"{run.result['seconds']:.1f}",
+            }
+            for run in runs
+        ]
+        print(markdown(lines))
+        if given.save:
+            command = " ".join(["python -m bench.kneser_ney", *sys.argv[1:]])
+            found = summary(group_runs(runs), "test/perplexity", command)
+            given.save.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

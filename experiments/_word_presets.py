@@ -1,0 +1,50 @@
+"""Published word language models of the Penn Treebank as presets of `word_lm`.
+
+Rates and limits are those of the papers: where a loss is a sum over the window there (Zaremba et
+al.), the rate is times the window here and the limit of the gradient over it, for here it is a mean
+over words.
+"""
+
+PASS, SHORT_PASS, LONG_PASS = 2323, 1327, 663  # steps, 20 lanes of 20, 35 and 70 words
+PENN = {"minimum": 1, "batch_size": 20}
+ZAREMBA = {
+    **PENN,
+    **{"cell": "lstm", "layers": 2, "tied": False, "save_every": 500},
+    **{"optimizer": "sgd", "schedule": "step"},
+}
+
+MIKOLOV = {
+    **PENN,
+    **{"cell": "rnn", "hidden": 300, "embedding": 300, "dropout": 0.3, "window": 20},
+    **{"steps": 12 * PASS, "eval_every": PASS},
+}
+ZAREMBA_SMALL = {
+    **ZAREMBA,
+    **{"hidden": 200, "embedding": 200, "window": 20, "init_range": 0.1},
+    **{"learning_rate": 20.0, "clip_norm": 5 / 20, "steps": 13 * PASS, "eval_every": PASS},
+    **{"decay_start": 3 * PASS, "decay_every": PASS, "decay_factor": 0.5},
+}
+ZAREMBA_MEDIUM = {
+    **ZAREMBA,
+    **{"hidden": 650, "embedding": 650, "window": 35, "init_range": 0.05},
+    **{"dropout": 0.5, "embedding_dropout": 0.5, "learning_rate": 35.0, "clip_norm": 5 / 35},
+    **{"steps": 39 * SHORT_PASS, "eval_every": SHORT_PASS, "decay_start": 5 * SHORT_PASS},
+    **{"decay_every": SHORT_PASS, "decay_factor": 1 / 1.2},
+}
+# Merity et al. 2018. There dropout is 0.25 between layers, windows vary in length, and averaging
+# begins when the validation loss stands still; here its memory grows with the steps up to 10,000
+AWD = {
+    **PENN,
+    **{"cell": "lstm", "layers": 3, "hidden": 1150, "embedding": 400, "tied": True, "window": 70},
+    **{"variational": True, "dropout": 0.4, "embedding_dropout": 0.4, "word_dropout": 0.1},
+    **{"weight_drop": 0.5, "activation_penalty": 2.0, "change_penalty": 1.0, "init_range": 0.05},
+    **{"optimizer": "sgd", "schedule": "constant", "learning_rate": 30.0, "clip_norm": 0.25},
+    **{"weight_decay": 1.2e-6, "averaging": 0.9999},
+    **{"steps": 500 * LONG_PASS, "eval_every": 2 * LONG_PASS},
+}
+PRESETS = {
+    "mikolov": MIKOLOV,
+    "zaremba_small": ZAREMBA_SMALL,
+    "zaremba_medium": ZAREMBA_MEDIUM,
+    "awd": AWD,
+}

@@ -1,0 +1,114 @@
+"""Feed-forward word language model: each word is predicted from a few words before it.
+
+Reproduces: the neural probabilistic language model (Bengio, Ducharme, Vincent and Jauvin 2003). On
+the Penn Treebank: test perplexity 140.2 (Mikolov's thesis, 2012), where modified Kneser-Ney
+smoothing of 5-grams has 141.2 (`python -m bench.kneser_ney` counts it).
+
+    python -m experiments.ngram_lm --workdir=runs/ngrams
+    python -m experiments.ngram_lm --workdir=runs/ptb --config.preset=ptb \\
+        --config.dataset=words:FOLDER
+    python -m experiments.ngram_lm --workdir=runs/ngrams --mode=generate --config.prompt='the name'
+
+Data, words and scores are those of `word_lm`, so that perplexities compare: <eos> is predicted like
+any word, the words before one may be of the line before, and every held-out word but the first
+counts. Before the first word of a text stands <eos>. Not measured yet.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
+from data.words import UNKNOWN, RunningWords, as_text, load_words
+from experiments._language import MODES, SymbolConfig, SymbolTask, make_experiment
+from nets.ngram import NeuralNGram
+from train import cli
+from train.config import option
+from train.task import Experiment
+
+EPOCH = 1815  # steps over the Penn Treebank, 512 words each
+EVALUATION_ROWS = 256  # of a device, of no effect on what is found
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(SymbolConfig):
+    """Settings of a feed-forward language model."""
+
+    PRESETS: ClassVar = {
+        "ptb": {
+            **{"minimum": 1, "hidden": 200, "embedding": 100, "dropout": 0.25},
+            **{"embedding_dropout": 0.25, "batch_size": 512, "learning_rate": 2e-3},
+            **{"steps": 7 * EPOCH, "eval_every": EPOCH, "save_every": EPOCH, "log_every": 100},
+        },
+    }
+
+    dataset: str = option("python_docs", "words:FOLDER, text:PATH, a prepared dataset with text")
+    minimum: int = option(3, "occurrences of a word of the vocabulary", minimum=1)
+    window: int = option(5, "words that the next one is predicted from", minimum=1)
+    hidden: int = option(200, "tanh units", minimum=1)
+    embedding: int = option(100, "width of the embedding", minimum=1)
+    embedding_dropout: float = option(0.0, "of the embeddings", minimum=0, maximum=0.95)
+    direct: bool = option(False, "connections from the embeddings to the output")
+    sample_length: int = option(60, "words of a sample", minimum=1, volatile=True)
+    learning_rate: float = option(1e-3, "its highest value", above=0)
+    batch_size: int = option(256, "words predicted in a step", minimum=1)
+
+
+class NextWord(SymbolTask):
+    """Mean of -log P(next word given a few words before it)."""
+
+    headline = "perplexity"
+    config: Config
+
+    def grams(self, ids: np.ndarray) -> np.ndarray:
+        """Words of a text int32 [N - 1, window + 1], each after those before it."""
+        return ngrams(ids, self.config.window + 1, self.vocabulary.encode("\n")[0])
+
+    def training(self, ids):
+        """Every n-gram once in an epoch, in an order drawn for it."""
+        return TrainingNgrams(self.grams(ids), self.config.batch_size, self.config.seed)
+
+    def held_out(self, ids):
+        """Every n-gram once."""
+        return EvaluationNgrams(self.grams(ids), EVALUATION_ROWS * jax.device_count())
+
+    def inputs(self, batch, carry):
+        """Words before."""
+        return (batch["contexts"],)
+
+    def read(self, variables, tokens):
+        """Return the words before the next one, int32 [1, window]."""
+        window = self.config.window
+        ends = np.repeat(self.vocabulary.encode("\n")[None], window, axis=1)
+        return np.concatenate([ends, tokens], axis=1)[:, -window:]
+
+    def step(self, variables, tokens, carry):
+        """Predict from the words before, to which a word is added."""
+        contexts = jnp.concatenate([carry[:, 1:], tokens[:, None]], axis=1)
+        return self.model.apply(variables, contexts), contexts
+
+
+def build(config: Config) -> Experiment:
+    """Read the corpus; make the network, the n-grams and the task."""
+    corpus = load_words(config.dataset, config.data_dir)
+    vocabulary = RunningWords.of(corpus.train, config.minimum)
+    model = NeuralNGram(
+        len(vocabulary),
+        config.hidden,
+        config.embedding,
+        direct=config.direct,
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
+        dtype=jnp.dtype(config.precision),
+    )
+    never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
+    task = NextWord(model, vocabulary, config, "word", never)
+    heldout = {name: as_text(split) for name, split in corpus.held_out.items()}
+    return make_experiment(task, as_text(corpus.train), heldout, corpus.sha256)
+
+
+if __name__ == "__main__":
+    cli.run(Config, build, MODES)

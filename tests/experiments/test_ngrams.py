@@ -1,0 +1,114 @@
+"""The n-gram models: the words that recurrent ones are scored on, text, the result of counting."""
+
+import json
+import math
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bench import kneser_ney
+from data.lanes import EvaluationWindows
+from experiments import ngram_lm
+from nets.kneser_ney import fit, log_probs
+from train.evaluate import Evaluator
+from train.parallel import JitMesh
+
+WORDS = ["a b c", "b a", "c c a b", "a"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("words")
+    for split in ("train", "valid", "test"):
+        (path / f"{split}.txt").write_text("\n".join(WORDS * 9) + "\nrare a\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    """Experiment and random variables of a small model."""
+    sizes = {"hidden": 6, "embedding": 5, "window": 3, "minimum": 2, "batch_size": 4}
+    config = ngram_lm.Config(
+        dataset=f"words:{folder}", prompt="a b c a b", temperature=0.0, sample_length=8, **sizes
+    )
+    experiment = ngram_lm.build(config)
+    state, _ = JitMesh(4).init(experiment, 3, experiment.train(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.9, leaf.shape)), state.params)
+    return experiment, {"params": params}
+
+
+def test_every_held_out_word_but_the_first_is_scored_once(model):
+    experiment, variables = model
+    task, held_out = experiment.task, experiment.evals["test"]
+    ids = task.vocabulary.encode("\n".join(WORDS * 9) + "\nrare a\n")
+    lane = [b["targets"][b["mask"] > 0] for b in EvaluationWindows(ids, 1, 7)]
+    ours = [b["targets"][b["mask"] > 0] for b in held_out]
+    np.testing.assert_array_equal(np.concatenate(ours), np.concatenate(lane))
+    end = task.vocabulary.encode("\n").tolist()
+    padded = np.array(3 * end + ids.tolist())
+    contexts = np.array([padded[i : i + 3] for i in range(1, len(ids))])
+    logits = jax.jit(task.model.apply)(variables, contexts)
+    nats = -np.asarray(jax.nn.log_softmax(logits))[np.arange(len(ids) - 1), ids[1:]]
+    found = Evaluator(task, JitMesh(4))(variables, held_out)
+    assert found["loss"] == pytest.approx(nats.mean(), abs=1e-5)
+    assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
+    right = np.asarray(logits).argmax(axis=1) == ids[1:]
+    assert 0 < found["accuracy"] == pytest.approx(right.mean())
+
+
+@pytest.mark.parametrize("prompt", ["", "b", "a b c a b"])
+def test_text_goes_on_with_what_is_most_probable_after_the_words_before(model, prompt):
+    experiment, variables = model
+    task = experiment.task
+    task.config.prompt = prompt
+    start = prompt or "\n"
+    ids = task.vocabulary.encode("\n" * 3 + start).tolist()
+    before = len(ids)
+    (unknown,) = task.never
+    apply = jax.jit(task.model.apply)
+    for _ in range(8):
+        logits = np.array(apply(variables, np.array([ids[-3:]]))[0])
+        logits[unknown] = -np.inf
+        ids.append(int(logits.argmax()))
+    text = task.generate(variables)
+    assert text == start + task.vocabulary.decode(ids[before:]) + "\n"
+    assert "<unk>" not in text
+
+
+def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "counted.json"
+    words = ["--dataset", f"words:{folder}", "--minimum", "2", "--orders", "1", "3"]
+    monkeypatch.setattr(sys, "argv", ["kneser_ney", *words, f"--save={path}"])
+    kneser_ney.main()
+    saved = json.loads(path.read_text())
+    assert [row["settings"] for row in saved["rows"]] == [{"order": 1}, {"order": 3}]
+    config = ngram_lm.Config(dataset=f"words:{folder}", window=2, minimum=2, batch_size=4)
+    experiment = ngram_lm.build(config)
+    grams = {name: held_out.grams for name, held_out in experiment.evals.items()}
+    model = fit(experiment.train.grams, experiment.provenance["vocabulary"])
+    for name, found in grams.items():
+        expected = math.exp(-log_probs(model, found).mean())
+        assert saved["rows"][1]["metrics"][f"{name}/perplexity"] == [pytest.approx(expected)]
+    assert f"{expected:.3f}" in capsys.readouterr().out
+    assert saved["data"]["sha256"] == experiment.provenance["sha256"]
+    assert str(folder) not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--dataset=words:nowhere"], "words: needs a folder after it"),
+        (["--orders", "2", "0"], "the order of n-grams is at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_counted_is_one_line(folder, monkeypatch, capsys, words, line):
+    given = ["--dataset", f"words:{folder}", "--minimum=2", *words]
+    monkeypatch.setattr(sys, "argv", ["kneser_ney", *given])
+    with pytest.raises(SystemExit) as stopped:
+        kneser_ney.main()
+    assert stopped.value.code == 2
+    assert line in capsys.readouterr().err.splitlines()[-1]
