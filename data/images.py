@@ -31,7 +31,7 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
 
     Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
     32, as LeCun et al. 1998 do), and resampled bilinearly otherwise. Raises DataError when there is
-    no such dataset or it holds no labelled images of one size.
+    no such dataset or it holds no labelled images of one size, or a label that is no class.
     """
     splits = {}
     for split, source in load_splits(name, data_dir).items():
@@ -46,6 +46,12 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
         feature = source.dataset_info.features["label"]
         if not hasattr(feature, "names"):
             raise DataError(f"labels of dataset {name} are no classes but {feature}")
+        count = len(feature.names)
+        if labels.min() < 0 or labels.max() >= count:
+            raise DataError(
+                f"dataset {name} has labels from {labels.min()} to {labels.max()} in {split}, "
+                f"for {count} classes"
+            )
         splits[split] = Images(images, labels, tuple(feature.names))
     brightest = np.float32(max(part.images.max() for part in splits.values()))
     return {

@@ -18,6 +18,8 @@ from train.config import option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
+DISTORTIONS = {"squeeze": 0.2, "shear": 0.25}  # of config.distort: see data/augment.py
+
 
 @dataclass(slots=True, kw_only=True)
 class Config(SharedConfig):
@@ -32,6 +34,11 @@ class Config(SharedConfig):
         0.1, "augmentation: largest relative change of size", minimum=0, maximum=0.5
     )
     jitter: float = option(0.0, "augmentation: standard deviation of noise", minimum=0)
+    distort: bool = option(
+        False, "augmentation: squeeze and shear as well, after LeCun et al. 1998"
+    )
+
+    picture: str = option("robustness.png", "file that --mode=robustness draws", volatile=True)
 
     schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
     decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
@@ -44,6 +51,8 @@ class Classify(Task):
     """Mean of -log P(label given image)."""
 
     headline = "accuracy"
+    config: Config  # both are given by make_experiment
+    test: EvaluationBatches
 
     def __init__(self, model: nn.Module, classes: tuple[str, ...]):
         self.model, self.classes = model, classes
@@ -52,11 +61,14 @@ class Classify(Task):
         """Return the images."""
         return (batch["image"],)
 
+    def losses(self, outputs, labels):
+        """Loss [B] of outputs [B, classes]: in nats."""
+        return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
+
     def means(self, outputs, batch):
-        """Loss in nats and accuracy."""
-        nats = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["label"])
+        """Loss and accuracy."""
         right = jnp.argmax(outputs, axis=-1) == batch["label"]
-        values = {"loss": nats, "accuracy": right}
+        values = {"loss": self.losses(outputs, batch["label"]), "accuracy": right}
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
     def figures(self, predict, batches) -> dict[str, Figure]:
@@ -93,14 +105,17 @@ def make_experiment(config: Config, make_task: Callable[[tuple[str, ...]], Class
     full, test = splits["train"], splits["test"]
     held_out = max(1, round(len(full.labels) * config.held_out))
     train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))
-    augmentation = Augmentation(config.shift, config.scale, config.jitter)
+    distortions = DISTORTIONS if config.distort else {}
+    augmentation = Augmentation(config.shift, config.scale, config.jitter, **distortions)
+    task = make_task(full.classes)
+    task.config, task.test = config, EvaluationBatches(test, config.batch_size)
     return Experiment(
-        task=make_task(full.classes),
+        task=task,
         optimizer=make_optimizer(config),
         train=TrainingBatches(train, config.batch_size, config.seed, augmentation),
         evals={
             "validation": EvaluationBatches(validation, config.batch_size),
-            "test": EvaluationBatches(test, config.batch_size),
+            "test": task.test,
         },
         provenance={
             "dataset": config.dataset,

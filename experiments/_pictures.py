@@ -17,9 +17,9 @@ def save(figure: Figure, path: str) -> None:
         raise DataError(f"cannot write picture {path!r}: {error}") from None
 
 
-def sheet(images: np.ndarray, titles: Sequence[str], title: str) -> Figure:
-    """Draw images [N, H, W, 1 or 3] side by side in rows, each under its title."""
-    columns = min(6, max(1, len(images)))
+def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 6) -> Figure:
+    """Draw images [N, H, W, 1 or 3] side by side in rows of `columns`, each under its title."""
+    columns = min(columns, max(1, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
     figure = Figure(figsize=(1.6 * columns + 0.4, 1.7 * rows + 0.6), layout="constrained")
     figure.suptitle(title)

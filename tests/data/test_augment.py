@@ -10,6 +10,7 @@ from data.augment import Augmentation, resample, separable, weights
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
 seeds = st.integers(0, 2**16)
+OPTIONS = [{name: 0.2} for name in ("scale", "jitter", "squeeze", "shear")] + [{"shift": 2.0}]
 
 
 def random_images(seed, *shape):
@@ -147,7 +148,7 @@ def test_without_options_nothing_changes():
     np.testing.assert_array_equal(Augmentation()(images, (1, 2)), images)
 
 
-@pytest.mark.parametrize("options", [{"shift": 2.0}, {"scale": 0.2}, {"jitter": 0.1}])
+@pytest.mark.parametrize("options", OPTIONS)
 def test_each_option_alone_depends_on_the_key_alone(options):
     augmentation = Augmentation(**options)
     images = random_images(0, 4, 8, 8, 1)
@@ -174,3 +175,42 @@ def test_jitter_is_the_standard_deviation_of_each_pixel():
     assert abs(noise.std() / 0.25 - 1) < 0.012
     assert abs(noise.mean()) < 0.004
     assert abs(np.mean(noise[:, 1:] * noise[:, :-1])) < 0.001
+
+
+@quick
+@given(
+    seed=seeds,
+    shift=st.sampled_from([0.0, 1.5]),
+    scale=st.sampled_from([0.0, 0.2]),
+    squeeze=st.sampled_from([0.0, 0.3]),
+    shear=st.sampled_from([0.1, 0.4]),
+)
+def test_distortions_are_an_affine_map_within_their_bounds(seed, shift, scale, squeeze, shear):
+    augmentation = Augmentation(shift, scale, squeeze=squeeze, shear=shear)
+    # the two channels hold each pixel's own row and column, so that a pixel tells where it is from
+    place = np.stack(np.indices((25, 25)), axis=-1).astype(np.float32)
+    found = augmentation(np.broadcast_to(place, (2, *place.shape)), (seed, 0)).astype(np.float64)
+    images = random_images(seed, 2, 25, 25, 1)
+    actual = augmentation(images, (seed, 0))
+    assert actual.dtype == np.float32
+    for n in range(2):
+        centre = found[n, 12, 12]
+        matrix = np.stack(
+            [(found[n, 14, 12] - found[n, 10, 12]) / 4, (found[n, 12, 14] - found[n, 12, 10]) / 4],
+            axis=1,
+        )
+        tall, wide = 1 / matrix[0, 0], 1 / matrix[1, 1]
+        assert abs(matrix[0, 1]) < 1e-5  # rows stay rows
+        assert abs(matrix[1, 0] * tall) <= shear + 1e-5
+        limit = (1 + scale) * (1 + squeeze) + 1e-4
+        assert max(tall, wide) <= limit
+        assert (1 - scale) ** 2 - 1e-4 <= tall * wide <= (1 + scale) ** 2 + 1e-4
+        assert abs(12 - centre[0]) * tall <= shift + 1e-4
+        expected = ndimage.affine_transform(
+            images[n, ..., 0].astype(np.float64),
+            matrix,
+            centre - matrix @ [12, 12],
+            order=1,
+            mode="grid-constant",
+        )
+        np.testing.assert_allclose(actual[n, ..., 0], expected, atol=2e-4)

@@ -32,6 +32,15 @@ class Source(list):
         return [self[place] for place in places]
 
 
+class TwoClasses(Source):
+    """A source whose labels are of two classes."""
+
+    @property
+    def dataset_info(self):
+        features = {"label": tfds.features.ClassLabel(num_classes=2)}
+        return type("Info", (), {"features": features})
+
+
 def test_28_pixels_are_centred_in_32():
     images = np.random.default_rng(0).random((2, 28, 28, 3), dtype=np.float32) + 1
     fitted = fit_to(images, 32)
@@ -199,18 +208,19 @@ def test_evaluation_shows_every_example_once_in_order(count, batch_size):
     np.testing.assert_array_equal([b["label"] for b in again], [b["label"] for b in shown])
 
 
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_is_refused(monkeypatch, label):
+    image = np.ones((4, 4, 1), np.uint8)
+    elements = [{"image": image, "label": 1}, {"image": image, "label": label}]
+    monkeypatch.setattr("data.images.load_splits", lambda *_: {"train": TwoClasses(elements)})
+    message = f"labels from {min(1, label)} to {max(1, label)} in train, for 2 classes"
+    with pytest.raises(DataError, match=message):
+        load_images("made", "", size=4)
+
+
 def test_all_splits_are_scaled_alike(monkeypatch):
-    class Source(list):
-        def __getitems__(self, which):
-            return [self[i] for i in which]
-
-        @property
-        def dataset_info(self):
-            features = {"label": tfds.features.ClassLabel(num_classes=2)}
-            return type("Info", (), {"features": features})
-
     def source(brightest):
-        return Source([{"image": np.full((4, 4, 1), brightest, np.uint8), "label": 0}])
+        return TwoClasses([{"image": np.full((4, 4, 1), brightest, np.uint8), "label": 0}])
 
     monkeypatch.setattr(
         "data.images.load_splits", lambda *_: {"train": source(200), "test": source(100)}

@@ -1,11 +1,13 @@
-"""LeNet-5: its published size, and a naive forward pass."""
+"""LeNet-5, both variants: the published sizes, and a naive forward pass."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.signal import correlate2d
 
-from nets.lenet import LeNet5
+from nets.digit_codes import digit_codes
+from nets.lenet import LeNet5, PublishedLeNet5, squash
 
 
 def randomised(channels, batch, seed=0):
@@ -37,12 +39,123 @@ def halve(image):
     return sum(corners) / 4
 
 
-def test_parameters_of_each_layer_for_one_channel():
+def sizes(network):
+    """Parameters of each layer for one channel."""
     images = jnp.zeros((1, 32, 32, 1))
-    params = jax.eval_shape(LeNet5().init, jax.random.key(0), images)["params"]
-    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(params[name])) for name in params}
+    params = jax.eval_shape(network.init, jax.random.key(0), images)["params"]
+    return {name: sum(leaf.size for leaf in jax.tree.leaves(params[name])) for name in params}
+
+
+def test_parameters_of_each_layer_for_one_channel():
+    counts = sizes(LeNet5())
     assert counts == {"C1": 156, "C3": 2416, "C5": 48120, "F6": 10164, "output": 850}
     assert sum(counts.values()) == 61706
+
+
+def test_published_parameters_of_each_layer():
+    counts = sizes(PublishedLeNet5())
+    assert counts == {"C1": 156, "S2": 12, "C3": 1516, "S4": 32, "C5": 48120, "F6": 10164}
+    assert sum(counts.values()) == 60000
+
+
+# Table I by its text: each contiguous three, each contiguous four, three broken fours, all six
+CONNECTED = (
+    *({i % 6 for i in range(first, first + 3)} for first in range(6)),
+    *({i % 6 for i in range(first, first + 4)} for first in range(6)),
+    *({0, 1, 3, 4}, {1, 2, 4, 5}, {0, 2, 3, 5}),
+    set(range(6)),
+)
+
+
+def naive_published(image, p):
+    """Negative penalties [10] of an image [32, 32], map by map."""
+
+    def f(a):
+        return 1.7159 * np.tanh(2 / 3 * a)
+
+    def subsample(maps, layer):
+        pairs = zip(maps, layer["coefficient"], layer["bias"], strict=True)
+        return [f(4 * w * halve(x) + b) for x, w, b in pairs]
+
+    image = 1.275 * image - 0.1
+    kernel = p["C1"]["kernel"]
+    maps = [
+        f(correlate2d(image, kernel[..., 0, k], "valid") + p["C1"]["bias"][k]) for k in range(6)
+    ]
+    maps = subsample(maps, p["S2"])
+    # the kernels of C3 stand in the order of the maps that they read, then of those they make
+    pairs = sorted((i, o) for o, read in enumerate(CONNECTED) for i in read)
+    sums = [np.full((10, 10), b) for b in p["C3"]["bias"]]
+    for number, (i, o) in enumerate(pairs):
+        sums[o] = sums[o] + correlate2d(maps[i], p["C3"]["kernel"][..., number], "valid")
+    maps = np.stack(subsample([f(a) for a in sums], p["S4"]), axis=-1)
+    x = f((maps[..., None] * p["C5"]["kernel"]).sum((0, 1, 2)) + p["C5"]["bias"])
+    x = f(x @ p["F6"]["kernel"] + p["F6"]["bias"])
+    return [-sum((x - code) ** 2) for code in digit_codes()]
+
+
+@pytest.fixture(scope="module")
+def published():
+    """Two images, first parameters, outputs and the gradient of their sum, by one program."""
+    network = PublishedLeNet5()
+    images = jnp.asarray(np.random.default_rng(0).random((2, 32, 32, 1)), jnp.float32)
+
+    def total(variables):
+        outputs = network.apply(variables, images)
+        return outputs.sum(), outputs
+
+    def everything(key):
+        variables = network.init(key, images)
+        (_, outputs), gradient = jax.value_and_grad(total, has_aux=True)(variables)
+        return variables["params"], outputs, gradient
+
+    return images, *jax.jit(everything)(jax.random.key(0))
+
+
+def test_published_forward_is_the_naive_one_and_every_parameter_has_a_gradient(published):
+    images, params, outputs, gradient = published
+    p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
+    assert sum(len(read) for read in CONNECTED) == p["C3"]["kernel"].shape[-1] == 60
+    expected = [naive_published(np.asarray(image[..., 0], np.float64), p) for image in images]
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+    for leaf in jax.tree.leaves(gradient):
+        assert np.isfinite(leaf).all()
+        assert (np.asarray(leaf) != 0).all()
+
+
+def test_published_start_is_uniform_within_the_fan_in(published):
+    params = published[1]
+    fan_in = {"C1": 25, "S2": 4, "S4": 4, "C5": 400, "F6": 120}
+    for name, inputs in fan_in.items():
+        for leaf in params[name].values():
+            assert np.abs(leaf).max() <= 2.4 / inputs
+    for name in ("C1", "C5", "F6"):  # the standard deviation of a uniform one is bound / sqrt(3)
+        spread = np.std(params[name]["kernel"]) * np.sqrt(3) * fan_in[name] / 2.4
+        assert abs(spread - 1) < 0.15
+    pairs = sorted((i, o) for o, read in enumerate(CONNECTED) for i in read)
+    bounds = np.array([2.4 / (25 * len(CONNECTED[o])) for _, o in pairs])
+    largest = np.abs(params["C3"]["kernel"]).max(axis=(0, 1)) / bounds
+    assert (largest <= 1).all()
+    assert (largest > 0.6).all()
+
+
+def test_squashing_is_one_at_one_and_codes_are_different_drawings():
+    assert [float(squash(a)) for a in (-1, 0, 1)] == pytest.approx([-1, 0, 1], abs=1e-4)
+    codes = digit_codes()
+    assert codes.shape == (10, 84)
+    assert set(codes.ravel()) == {-1.0, 1.0}
+    distance = (codes[:, None] != codes).sum(axis=-1)
+    assert distance[~np.eye(10, dtype=bool)].min() >= 12
+    one = codes[1].reshape(12, 7) > 0  # a 1 is a line down the middle
+    assert one[:, 3].all()
+    assert one.sum() < 36
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28, 1), (1, 32, 32, 3), (32, 32, 1)])
+def test_published_refuses_another_shape(shape):
+    with pytest.raises(ValueError, match=r"must be \[batch, 32, 32, 1\]") as caught:
+        jax.eval_shape(PublishedLeNet5().init, jax.random.key(0), jnp.zeros(shape))
+    assert str(shape) in str(caught.value)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

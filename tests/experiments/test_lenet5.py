@@ -1,0 +1,148 @@
+"""LeNet-5 as published: its losses, what it refuses; and what --mode=robustness measures."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from data.images import EvaluationBatches, Images
+from experiments import lenet5
+from experiments._robustness import CHANGES, change_stroke, measure, robustness, rotate, stretch
+from train import cli
+from train.config import ConfigError
+from train.loop import fit
+from train.metrics import read_metrics
+
+
+def settings(tmp_path, **changes):
+    values = {"variant": "published", "steps": 2, "batch_size": 8, "log_every": 1, "figures_at": ()}
+    return lenet5.Config(**{**values, "picture": str(tmp_path / "robust.png"), **changes})
+
+
+def test_losses_are_equations_8_and_9(tmp_path):
+    rng = np.random.default_rng(0)
+    penalties, labels = rng.uniform(0, 40, (6, 10)), rng.integers(0, 10, 6)
+    own = penalties[np.arange(6), labels]
+    cases = [("mle", 0.0), ("map", 0.0), ("map", 3.0), ("map", 1000.0)]
+
+    @jax.jit
+    def losses(outputs):
+        found, task = [], object.__new__(lenet5.ClassifyByPenalties)
+        for criterion, rubbish in cases:
+            task.config = settings(tmp_path, criterion=criterion, rubbish=rubbish)
+            found.append(task.losses(outputs, labels))
+        return found
+
+    for (criterion, rubbish), found in zip(cases, losses(-penalties.astype("f4")), strict=True):
+        competing = np.log(np.exp(-rubbish) + np.exp(-penalties).sum(axis=1))
+        expected = own + competing * (criterion == "map")
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_as_published_and_its_robustness(monkeypatch, tmp_path, capsys):
+    few = [dataclasses.replace(each, levels=(each.same, each.levels[-1])) for each in CHANGES]
+    monkeypatch.setattr("experiments._robustness.CHANGES", few)
+    config = settings(tmp_path, distort=True)
+    fit(lenet5.build(config), config, tmp_path / "run")
+    assert all(np.isfinite(v) for line in read_metrics(tmp_path / "run") for v in line.values())
+    experiment, predict = cli.load_run(lenet5.build, config, tmp_path / "run")
+    task = experiment.task
+    assert experiment.evals["test"] is task.test
+    task.test = EvaluationBatches(task.test.source.part(slice(0, 6)), 8)
+    robustness(task, predict)
+    numbers = json.loads((tmp_path / "robust.json").read_text())
+    assert list(numbers) == ["scale", "stroke width", "squeeze", "rotation", "noise"]
+    batch = next(iter(task.test))
+    plain = (np.argmax(predict(batch)[0], axis=1) == batch["label"])[:6].mean()
+    for change in few:
+        accuracy = dict(zip(*numbers[change.name].values(), strict=True))
+        assert list(accuracy) == list(change.levels)
+        assert accuracy[change.same] == pytest.approx(plain)
+    for name in ("robust.png", "robust_images.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+    assert "scale" in capsys.readouterr().out
+
+
+def test_distortions_are_of_the_training_images_alone(tmp_path):
+    plain, distorted = (
+        lenet5.build(settings(tmp_path, variant="softmax", distort=distort))
+        for distort in (False, True)
+    )
+    first, second = plain.train(1), distorted.train(1)
+    np.testing.assert_array_equal(first["label"], second["label"])
+    assert not np.array_equal(first["image"], second["image"])
+    assert second["image"].shape == (8, 32, 32, 1)
+    assert second["image"].dtype == np.float32
+    assert second["image"].min() >= 0
+    assert second["image"].max() <= 1 + 1e-6
+    np.testing.assert_array_equal(second["image"], distorted.train(1)["image"])
+    for name in ("validation", "test"):
+        pairs = zip(plain.evals[name], distorted.evals[name], strict=True)
+        assert all(np.array_equal(a["image"], b["image"]) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "message"),
+    [
+        ((32, 32, 3), 10, r"grey images \(32, 32, 1\), those of dataset digits are \(32, 32, 3\)"),
+        ((32, 32, 1), 12, "10 classes, dataset digits has 12"),
+    ],
+)
+def test_what_the_published_network_cannot_read_is_refused(
+    monkeypatch, tmp_path, shape, classes, message
+):
+    images = Images(np.zeros((20, *shape), np.float32), np.zeros(20, np.int32), ("",) * classes)
+    splits = {"train": images, "test": images}
+    monkeypatch.setattr("experiments._images.load_images", lambda *_, **__: splits)
+    with pytest.raises(ConfigError, match=message):
+        lenet5.build(settings(tmp_path))
+    lenet5.build(settings(tmp_path, variant="softmax"))
+
+
+def bar(rows, columns):
+    """An image of 16 x 16 with a bright rectangle in the middle."""
+    image = np.zeros((1, 16, 16, 1), np.float32)
+    image[:, 8 - rows // 2 : 8 + rows // 2, 8 - columns // 2 : 8 + columns // 2] = 1
+    return image
+
+
+def test_changes_do_what_they_say():
+    images = np.random.default_rng(0).random((3, 16, 16, 1), dtype=np.float32)
+    for change in CHANGES:
+        np.testing.assert_allclose(change.apply(images, change.same), images, atol=1e-6)
+        changed = change.apply(images, change.levels[-1])
+        assert changed.shape == images.shape
+        assert np.abs(changed - images).max() > 0.1
+    np.testing.assert_allclose(rotate(bar(8, 4), 90), bar(4, 8), atol=1e-5)
+    turned = rotate(images, 90)[..., 0]
+    np.testing.assert_allclose(turned, np.rot90(images[..., 0], axes=(1, 2)), atol=1e-5)
+    for pixels in (-2, 1, 3):
+        wider = change_stroke(bar(8, 4), pixels)
+        assert set(np.unique(wider)) == {0, 1}
+        assert wider[0, 8].sum() == 4 + pixels
+    assert stretch(bar(8, 4), 0.5, 2)[0].sum() == pytest.approx(32, abs=0.1)
+    assert stretch(bar(8, 4), 0.5, 2)[0, 8].sum() == pytest.approx(8, abs=0.6)
+    noise = next(change for change in CHANGES if change.name == "noise")
+    grid = np.zeros((50, 32, 32, 1), np.float32)
+    for level in (2, 4):  # 51,200 pixels: one standard error is 0.0013 and 0.0018
+        assert abs(noise.apply(grid, level).mean() - level / 20) < 0.008
+
+
+def test_accuracy_is_over_the_real_examples():
+    """A stand-in that sees how bright an image is; the last image is padding."""
+
+    def predict(batch):
+        bright = batch["image"].mean(axis=(1, 2, 3)) > 0.3
+        return np.stack([~bright, bright], axis=1).astype(float), ()
+
+    images = np.full((3, 4, 4, 1), 0.0, np.float32)
+    images[1:, 1:3, 1:3] = 1.0  # a quarter: wide strokes cross 0.3
+    source = Images(images, np.array([0, 1, 0], np.int32), ("dark", "bright"))
+    change = dataclasses.replace(CHANGES[1], levels=(0, 1))
+    levels, accuracy = measure(predict, EvaluationBatches(source, 2), change)
+    assert levels == [0, 1]
+    np.testing.assert_allclose(accuracy, [2 / 3, 2 / 3])
+    two = EvaluationBatches(source.part(slice(0, 2)), 4)
+    np.testing.assert_allclose(measure(predict, two, change)[1], [0.5, 1])
