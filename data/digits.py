@@ -1,8 +1,9 @@
 """`digits`: scikit-learn's 1,797 real handwritten digits as a TFDS dataset."""
 
+import importlib
+
 import numpy as np
 import tensorflow_datasets as tfds
-from sklearn.datasets import load_digits
 
 TEST_SIZE = 360
 
@@ -37,7 +38,9 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, which: np.ndarray):
-        images, labels = load_digits(return_X_y=True)
+        # here, since it loads slowly and this file is imported by every experiment
+        datasets = importlib.import_module("sklearn.datasets")
+        images, labels = datasets.load_digits(return_X_y=True)
         for i in which.tolist():
             image = images[i].reshape(8, 8, 1).astype(np.uint8)
             yield i, {"image": image, "label": int(labels[i])}

@@ -23,12 +23,11 @@ def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 
     rows = max(1, math.ceil(len(images) / columns))
     figure = Figure(figsize=(1.6 * columns + 0.4, 1.7 * rows + 0.6), layout="constrained")
     figure.suptitle(title)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
+    no_ticks = {"frame_on": False, "xticks": (), "yticks": ()}  # else each is measured and drawn
+    axes = figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks).ravel()
     for axis, image, text in zip(axes, images, titles, strict=False):
         axis.imshow(image.squeeze(), cmap="gray")
-        axis.set_title(text, fontsize=8)
+        axis.set_title(text, fontsize=8, y=1)
     return figure
 
 

@@ -224,10 +224,11 @@ class Translate(Task):
         """Return translations as a text, and where the attention lay in the first of them."""
         batch = next(iter(batches))
         attends = self.config.attention != "none"
-        found = self.search(predict.variables, batch, return_attention=attends)
+        # fetched once: on the device, each slice of another length is a program to compile
+        found = jax.device_get(self.search(predict.variables, batch, return_attention=attends))
         rows = [row for row in range(min(6, len(batch["index"]))) if batch["index"][row] >= 0]
         places = [int(batch["index"][row]) for row in rows]
-        best = [self.target.decode(np.asarray(found.tokens[row, 0])) for row in rows]
+        best = [self.target.decode(found.tokens[row, 0]) for row in rows]
         shown = {
             "translations": "".join(
                 f"source     {batches.sources[place]}\ntarget     {batches.references[place]}\n"
@@ -249,7 +250,7 @@ class Translate(Task):
             source = batch["source"][row, : batch["source_lengths"][row]]
             length = int(found.lengths[row, 0])
             axis.imshow(found.attention[row, 0, :length, : len(source)], cmap="Blues", vmin=0)
-            target = np.asarray(found.tokens[row, 0, :length])
+            target = found.tokens[row, 0, :length]
             for set_ticks, ids, words, turn in (
                 (axis.set_xticks, source, self.source, 90),
                 (axis.set_yticks, target, self.target, 0),

@@ -38,10 +38,15 @@ def text_file(tmp_path_factory):
 
 
 @pytest.fixture
-def command():
-    """Run `python -m MODULE ...` or `python FILE ...` in the project, on one device."""
+def one_device():
+    """Environment of a process with one device."""
     flags = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=1")
-    one_device = {**os.environ, "XLA_FLAGS": flags}
+    return {**os.environ, "XLA_FLAGS": flags}
+
+
+@pytest.fixture
+def command(one_device):
+    """Run `python -m MODULE ...` or `python FILE ...` in the project, on one device."""
 
     def run(*words, environment=None):
         return subprocess.run(

@@ -1,7 +1,6 @@
 """launch.py: what it refuses, resuming, failures, stopping, the report."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -201,14 +200,13 @@ def test_result_of_a_folder_with_other_runs_is_refused(tmp_path):
     launch.check_result("name", all_runs)
 
 
-def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file, one_device):
     words = [sys.executable, "launch.py", "--experiment=char_lm", f"--workdir={tmp_path / 's'}"]
     words += ["--workers=2", "--sweep=seed=0..1", f"--config.dataset=text:{text_file}", *SMALL]
     words += ["--config.steps=100000"]
     # a shell starts what is in its background with SIGINT ignored, and children inherit that
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, cwd=ROOT, env=one_device, stdout=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
     try:
         lines = [tmp_path / "s" / f"seed={seed}" / "metrics.jsonl" for seed in (0, 1)]

@@ -40,9 +40,8 @@ SETTINGS = [
 
 
 @pytest.fixture
-def launch(tmp_path, text_file):
+def launch(text_file, one_device):
     """Start a sweep in a folder, stdout and stderr to FOLDER.out; no process outlives the test."""
-    flags = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=1")
     folders = set()
 
     def start(folder, words):
@@ -53,7 +52,7 @@ def launch(tmp_path, text_file):
             return subprocess.Popen(
                 [*command, *SETTINGS, *words],
                 cwd=ROOT,
-                env={**os.environ, "XLA_FLAGS": flags, MARK: str(folder)},
+                env={**one_device, MARK: str(folder)},
                 stdout=out,
                 stderr=out,
             )

@@ -56,7 +56,7 @@ def one_step(name, lead=(2,), dtype="float32"):
     """Cell, its random weights, carry and input x [*lead, D]."""
     variables, x, carry = setting(name, "forward", dtype, lead=lead, time=1)
     cell = make_cell(name, dtype)
-    return cell, *jax.tree.map(jnp.asarray, (variables["params"]["cell"], carry, x[..., 0, :]))
+    return cell, variables["params"]["cell"], carry, x[..., 0, :]
 
 
 def initial(cell, size=D):

@@ -242,25 +242,36 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
         cli.run(Config, broken)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_stopped_while_data_is_read_exits_75(command, tmp_path, number):
+def test_stopped_while_data_is_read_exits_75(command, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(
         "import os\nfrom train import cli\nfrom train.config import Config\n"
-        f"cli.run(Config, lambda config: os.kill(os.getpid(), {int(number)}))\n"
+        f"cli.run(Config, lambda config: os.kill(os.getpid(), {int(signal.SIGTERM)}))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = command(script, f"--workdir={tmp_path / 'run'}", environment=environment)
     assert done.returncode == 75
-    assert done.stderr == f"error: stopped by {number.name}; the same command goes on\n"
+    assert done.stderr == "error: stopped by SIGTERM; the same command goes on\n"
     assert not (tmp_path / "run").exists()
 
 
-def test_git_is_not_needed(command, tmp_path, text_file):
-    words = ["-m", "experiments.char_lm", f"--config.dataset=text:{text_file}", *SHORT]
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"PATH": "/nowhere"}
-    done = command(*words, f"--workdir={tmp_path / 'run'}", environment=environment)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+def test_other_signals_stop_while_data_is_read_as_well(monkeypatch, tmp_path, capfd, number):
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path / 'run'}"])
+    with pytest.raises(SystemExit) as stop:
+        cli.run(Config, lambda config: signal.raise_signal(number))
+    assert stop.value.code == 75
+    said = capfd.readouterr().err
+    assert said == f"error: stopped by {number.name}; the same command goes on\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_git_is_not_needed(run, monkeypatch, tmp_path, text_file):
+    monkeypatch.setenv("PATH", "/nowhere")
+    words = [f"--workdir={tmp_path / 'run'}", f"--config.dataset=text:{text_file}", *SHORT]
+    code, _, err = run(char_lm, *words)
+    assert code == 0, err
     assert json.loads((tmp_path / "run" / "environment.json").read_text())["commit"] == ""
 
 
