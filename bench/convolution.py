@@ -10,25 +10,19 @@ rounds of (the other's time / ours): above 1 we are faster.
 
 import importlib
 import importlib.util
-import statistics
-import sys
-import time
-from collections.abc import Callable
+from dataclasses import replace
 from unittest import mock
 
-import jax
 import numpy as np
-from tqdm import tqdm
 
 from bench.tables import arguments, publish
+from bench.timing import Run, compared, in_turn, training
 from experiments import lenet5
 from nets import convolution
 from train.cli import keep_freed_memory
 from train.parallel import JitMesh
 
-BATCH, STEPS, PAUSE = 128, 10, 0.02  # images, steps in a round, seconds between rounds
-
-Run = Callable[[], object]
+BATCH, STEPS = 128, 10
 
 
 def drawn(number: int) -> dict[str, np.ndarray]:
@@ -40,20 +34,8 @@ def drawn(number: int) -> dict[str, np.ndarray]:
 
 def ours(module) -> Run:
     """Make a function that takes some steps of an experiment, compiled now."""
-    experiment = module.build(module.Config(batch_size=BATCH))
-    devices = JitMesh(BATCH)
-    state, window = devices.init(experiment, 0, drawn(0))
-    step = devices.compile(experiment)
-    state, window = step(state, window, devices.put_batch([drawn(0)]))
-    batches = [drawn(number) for number in range(STEPS)]
-
-    def run():
-        nonlocal state, window
-        for batch in batches:
-            state, window = step(state, window, devices.put_batch([batch]))
-        return state
-
-    return run
+    experiment = replace(module.build(module.Config(batch_size=BATCH)), train=drawn)
+    return training(experiment, JitMesh(BATCH), 1, STEPS)
 
 
 def with_flax(module) -> Run:
@@ -92,27 +74,6 @@ def pytorch(network) -> Run:
     return run
 
 
-def measure(runs: dict[str, Run], rounds: int) -> list[dict[str, str]]:
-    """Milliseconds of a step of each, in turn, after a round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for count in tqdm(range(rounds + 1), disable=not sys.stderr.isatty(), leave=False):
-        for name, run in runs.items():
-            time.sleep(PAUSE)  # threads of the last run spin for a while
-            began = time.perf_counter()
-            jax.block_until_ready(run())
-            if count:
-                seconds[name].append((time.perf_counter() - began) / STEPS)
-    own = seconds["ours"]
-    return [
-        {
-            "": name,
-            "ms a step": f"{1e3 * statistics.median(times):.2f}",
-            "time / ours": f"{statistics.median(map(np.divide, times, own)):.2f}",
-        }
-        for name, times in seconds.items()
-    ]
-
-
 def main() -> None:
     """Print the table."""
     options = arguments(__doc__).parse_args()
@@ -122,7 +83,7 @@ def main() -> None:
         runs = {"ours": ours(module), "Flax": with_flax(module)}
         if importlib.util.find_spec("torch"):
             runs["PyTorch"] = pytorch(network())
-        tables.append(measure(runs, options.rounds))
+        tables.append(compared(in_turn(runs, options.rounds), STEPS))
     publish("convolution", "Training step of convolutional networks", tables, options.save)
 
 

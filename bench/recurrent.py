@@ -25,6 +25,7 @@ from jax import lax
 from tqdm import tqdm
 
 from bench.tables import arguments, publish
+from bench.timing import in_turn, ratio
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent import RNN
 
@@ -36,7 +37,6 @@ OURS = {
 }
 FLAX = {"rnn": nn.SimpleCell, "gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-PAUSE = 0.02  # seconds
 
 Timed = dict[str, Callable[[], object]]
 
@@ -124,27 +124,6 @@ def pytorch(cell: str, x, hidden: int) -> Timed:
     return {"forward": forward, "gradient": gradient}
 
 
-def measure(runs: dict[str, Timed], what: str, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each, in turn, after two runs that do not count.
-
-    Threads of a run spin for a while after it, PyTorch's above all: each starts after a pause.
-    """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for count in range(rounds + 2):
-        for name, run in runs.items():
-            time.sleep(PAUSE)
-            began = time.perf_counter()
-            jax.block_until_ready(run[what]())
-            if count >= 2:
-                times[name].append((time.perf_counter() - began) * 1e3)
-    return times
-
-
-def ratio(numerator: list[float], denominator: list[float]) -> float:
-    """Median of the ratios of each round."""
-    return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
-
-
 def row(cell: str, shape, rounds: int) -> list[dict]:
     """Compare all of one cell and shape: a line for the forward pass and one for the gradient."""
     batch, time_, size, hidden = shape
@@ -157,7 +136,8 @@ def row(cell: str, shape, rounds: int) -> list[dict]:
         runs["torch"] = found
     lines = []
     for what in ("forward", "gradient"):
-        times = measure(runs, what, rounds)
+        seconds = in_turn({name: run[what] for name, run in runs.items()}, rounds)
+        times = {name: [1e3 * t for t in found] for name, found in seconds.items()}
         ours_ms = times["ours"]
         line = {
             "cell": cell,

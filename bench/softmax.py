@@ -17,10 +17,11 @@ import time
 import jax
 import numpy as np
 
-from bench.replicas import stepper
 from bench.tables import arguments, publish
+from bench.timing import in_turn, training
 from data.lanes import TrainingLanes
 from experiments import word_lm
+from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.parallel import JitMesh
 from train.task import Experiment
@@ -38,22 +39,24 @@ def experiment(vocabulary: int, window: int, softmax: str) -> Experiment:
     draw = np.random.default_rng(0).choice(vocabulary, 20 * window + 1, p=share / share.sum())
     lanes = TrainingLanes(draw.astype(np.int32), config.batch_size, window, config.seed)
     model = word_lm.network(config, vocabulary)
-    task = word_lm.NextWord(model, None, config, "word", (), held_out={})
+    task = word_lm.NextWord(model, None, config, "word", (), texts={})
     return Experiment(task, make_optimizer(config), lanes, {})
 
 
 def main() -> None:
     """Print the table, and write it where --save says."""
     given = arguments(__doc__).parse_args()
+    keep_freed_memory()  # as every command of an experiment does
     devices, lines = JitMesh(20, jax.devices()[:1]), []
     for vocabulary in VOCABULARIES:
         for window in WINDOWS:
-            tried = [experiment(vocabulary, window, softmax) for softmax in SOFTMAXES]
-            runs = [stepper(e, devices, 1, 1, time.process_time) for e in tried]
-            times = [[seconds() for seconds in runs] for _ in range(given.rounds)]
-            medians = [statistics.median(t) * 1e3 for t in zip(*times, strict=True)]
+            runs = {
+                softmax: training(experiment(vocabulary, window, softmax), devices, 1, 1)
+                for softmax in SOFTMAXES
+            }
+            seconds = in_turn(runs, given.rounds, time.process_time)
             line = {"V": f"{vocabulary:,}", "T": str(window)}
-            line |= {f"{s}, ms": f"{t:.0f}" for s, t in zip(SOFTMAXES, medians, strict=True)}
+            line |= {f"{s}, ms": f"{statistics.median(t) * 1e3:.0f}" for s, t in seconds.items()}
             lines.append(line)
             print("  ".join(line.values()), file=sys.stderr, flush=True)
     cores = len(os.sched_getaffinity(0))

@@ -11,49 +11,31 @@ process; the ratio is the median over rounds of (PyTorch's time / ours): above 1
 import importlib
 import importlib.util
 import statistics
-import sys
-import time
-from collections.abc import Callable
 
-import jax
 import numpy as np
-from tqdm import tqdm
 
 from bench.tables import arguments, publish
+from bench.timing import Run, compared, in_turn, training
 from data.lanes import TrainingLanes
-from experiments._language import NextSymbol
-from experiments.word_lm import Config
-from nets.language_model import LanguageModel
+from experiments.word_lm import Config, NextWord, network
 from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.parallel import JitMesh
 from train.task import Experiment
 
-VOCABULARY, STEPS, PAUSE = 10_000, 20, 0.02  # words, steps in a round, seconds between rounds
+VOCABULARY, STEPS = 10_000, 20
 PRESET = Config.PRESETS["zaremba_small"]
 BATCH, WINDOW, HIDDEN, LAYERS = (PRESET[n] for n in ("batch_size", "window", "hidden", "layers"))
 
 
-def ours(batches: TrainingLanes) -> Callable[[], object]:
+def ours(batches: TrainingLanes) -> Run:
     """Make a function that takes some steps of `train.step`."""
     config = Config(preset="zaremba_small", **PRESET)
-    model = LanguageModel(VOCABULARY, "lstm", HIDDEN, LAYERS, HIDDEN, init_range=0.1)
-    task = NextSymbol(model, None, config, "word", ())
-    experiment = Experiment(task, make_optimizer(config), batches, {})
-    devices = JitMesh(BATCH)
-    state, window = devices.init(experiment, 0, batches(0))
-    step = devices.compile(experiment)
-
-    def run():
-        nonlocal state, window
-        for number in range(STEPS):
-            state, window = step(state, window, devices.put_batch([batches(number)]))
-        return state
-
-    return run
+    task = NextWord(network(config, VOCABULARY), None, config, "word", (), texts={})
+    return training(Experiment(task, make_optimizer(config), batches, {}), JitMesh(BATCH), 1, STEPS)
 
 
-def pytorch(batches: TrainingLanes) -> Callable[[], object]:
+def pytorch(batches: TrainingLanes) -> Run:
     """Make the same of PyTorch's own layers."""
     torch = importlib.import_module("torch")
     embedding = torch.nn.Embedding(VOCABULARY, HIDDEN)
@@ -80,28 +62,6 @@ def pytorch(batches: TrainingLanes) -> Callable[[], object]:
     return run
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int) -> list[dict[str, str]]:
-    """Words a second of each, in turn, after a round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for count in tqdm(range(rounds + 1), disable=not sys.stderr.isatty(), leave=False):
-        for name, run in runs.items():
-            time.sleep(PAUSE)  # threads of the last run spin for a while
-            began = time.perf_counter()
-            jax.block_until_ready(run())
-            if count:
-                seconds[name].append(time.perf_counter() - began)
-    own = seconds["ours"]
-    words = BATCH * WINDOW * STEPS
-    return [
-        {
-            "": name,
-            "words a second": f"{words / statistics.median(times):,.0f}",
-            "time / ours": f"{statistics.median(map(np.divide, times, own)):.2f}",
-        }
-        for name, times in seconds.items()
-    ]
-
-
 def main() -> None:
     """Print the table."""
     options = arguments(__doc__).parse_args()
@@ -111,8 +71,11 @@ def main() -> None:
     runs = {"ours": ours(batches)}
     if importlib.util.find_spec("torch"):
         runs["PyTorch"] = pytorch(batches)
-    table = measure(runs, options.rounds)
-    publish("word_lm", "Training speed of a word language model", [table], options.save)
+    seconds = in_turn(runs, options.rounds)
+    lines = compared(seconds, STEPS)
+    for line, times in zip(lines, seconds.values(), strict=True):
+        line["words a second"] = f"{BATCH * WINDOW * STEPS / statistics.median(times):,.0f}"
+    publish("word_lm", "Training speed of a word language model", [lines], options.save)
 
 
 if __name__ == "__main__":
