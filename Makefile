@@ -28,6 +28,9 @@ bench: .venv/ready
 	$(BIN)/python -m bench.decoding
 	$(BIN)/python -m bench.word2vec
 	$(BIN)/python -m bench.softmax
+	$(BIN)/python -m bench.word_lm
+	$(BIN)/python -m bench.convolution
+	$(BIN)/python -m bench.kneser_ney
 
 results: .venv/ready
 	$(BIN)/python -m experiments
