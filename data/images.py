@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from data.augment import Augmentation, resample
 from data.catalogue import DataError, data_folder, load_splits
+from data.decoded import Arrays, fingerprint, kept
 from data.epochs import check_batch_size, epoch_examples
 
 Batch = dict[str, np.ndarray]
@@ -35,14 +38,11 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
     """
     splits = {}
     for split, source in load_splits(name, data_dir).items():
-        elements = source.__getitems__(list(range(len(source))))
-        if not elements or not {"image", "label"} <= set(elements[0]):
+        if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
             raise DataError(f"dataset {name} holds no labelled images (in {data_folder(data_dir)})")
-        shapes = {element["image"].shape for element in elements}
-        if len(shapes) > 1:
-            raise DataError(f"dataset {name} holds images of several shapes: {sorted(shapes)[:3]}")
-        images = np.stack([element["image"] for element in elements])
-        labels = np.array([element["label"] for element in elements], np.int32)
+        key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
+        arrays = kept(key, partial(decode, name, source))
+        images, labels = arrays["images"], arrays["labels"]
         feature = source.dataset_info.features["label"]
         if not hasattr(feature, "names"):
             raise DataError(f"labels of dataset {name} are no classes but {feature}")
@@ -58,6 +58,17 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
         split: replace(part, images=fit_to(part.images / brightest, size))
         for split, part in splits.items()
     }
+
+
+def decode(name: str, source) -> Arrays:
+    """Images as they are stored, [N, H, W, C], and labels int32 [N] of a data source."""
+    elements = source.__getitems__(list(range(len(source))))
+    shapes = {element["image"].shape for element in elements}
+    if len(shapes) > 1:
+        raise DataError(f"dataset {name} holds images of several shapes: {sorted(shapes)[:3]}")
+    images = np.stack([element["image"] for element in elements])
+    labels = np.array([element["label"] for element in elements], np.int32)
+    return {"images": images, "labels": labels}
 
 
 def checksum(*sets: Images) -> str:

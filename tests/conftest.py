@@ -21,6 +21,7 @@ os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "0"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["XDG_CACHE_HOME"] = str(ROOT / ".cache")
 os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
 
 

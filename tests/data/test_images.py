@@ -26,19 +26,30 @@ def training(count, batch_size, seed=0, augmentation=None):
 
 
 class Source(list):
-    """Elements in a list, read as a data source is."""
+    """Elements in a list, read as a data source is; their labels are of two classes."""
 
     def __getitems__(self, places):
         return [self[place] for place in places]
 
-
-class TwoClasses(Source):
-    """A source whose labels are of two classes."""
-
     @property
     def dataset_info(self):
-        features = {"label": tfds.features.ClassLabel(num_classes=2)}
-        return type("Info", (), {"features": features})
+        features = {
+            "image": tfds.features.Image(),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return type("Info", (), {"features": features, "data_dir": "/nowhere"})
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """Make a dataset of lists of elements, which is not kept."""
+
+    def make(**elements):
+        sources = {split: Source(listed) for split, listed in elements.items()}
+        monkeypatch.setattr("data.images.load_splits", lambda *_: sources)
+        monkeypatch.setattr("data.images.kept", lambda key, make: make())
+
+    return make
 
 
 def test_28_pixels_are_centred_in_32():
@@ -112,10 +123,10 @@ def test_a_dataset_without_labelled_images_is_refused(prepared):
         load_images("python_source", prepared, size=32)
 
 
-def test_images_of_several_shapes_are_refused(monkeypatch):
+def test_images_of_several_shapes_are_refused(splits):
     sides = (4, 5, 4)
     elements = [{"image": np.zeros((side, 4, 1), np.uint8), "label": 0} for side in sides]
-    monkeypatch.setattr("data.images.load_splits", lambda *_: {"train": Source(elements)})
+    splits(train=elements)
     with pytest.raises(DataError, match=r"several shapes: \[\(4, 4, 1\), \(5, 4, 1\)\]"):
         load_images("mixed", "", size=32)
 
@@ -209,22 +220,20 @@ def test_evaluation_shows_every_example_once_in_order(count, batch_size):
 
 
 @pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_that_is_no_class_is_refused(monkeypatch, label):
+def test_a_label_that_is_no_class_is_refused(splits, label):
     image = np.ones((4, 4, 1), np.uint8)
     elements = [{"image": image, "label": 1}, {"image": image, "label": label}]
-    monkeypatch.setattr("data.images.load_splits", lambda *_: {"train": TwoClasses(elements)})
+    splits(train=elements)
     message = f"labels from {min(1, label)} to {max(1, label)} in train, for 2 classes"
     with pytest.raises(DataError, match=message):
         load_images("made", "", size=4)
 
 
-def test_all_splits_are_scaled_alike(monkeypatch):
-    def source(brightest):
-        return TwoClasses([{"image": np.full((4, 4, 1), brightest, np.uint8), "label": 0}])
+def test_all_splits_are_scaled_alike(splits):
+    def elements(brightest):
+        return [{"image": np.full((4, 4, 1), brightest, np.uint8), "label": 0}]
 
-    monkeypatch.setattr(
-        "data.images.load_splits", lambda *_: {"train": source(200), "test": source(100)}
-    )
-    splits = load_images("made", "", size=4)
-    assert splits["train"].images.max() == 1.0
-    assert splits["test"].images.max() == 0.5
+    splits(train=elements(200), test=elements(100))
+    loaded = load_images("made", "", size=4)
+    assert loaded["train"].images.max() == 1.0
+    assert loaded["test"].images.max() == 0.5
