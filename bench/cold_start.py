@@ -1,0 +1,84 @@
+"""Seconds from a cold start to 99 % on MNIST: process, imports, data, compilation, training.
+
+    python -m bench.cold_start
+    python -m bench.cold_start --save=bench/cold_start.md
+
+Each round trains LeNet-5 anew in a process of its own that ends by evaluating the test set, ours
+with an empty compile cache, in turn with the same network, batches and schedule in PyTorch. The
+decoded images are in the user's cache, or are put there by a run that does not count.
+"""
+
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bench.tables import arguments, publish
+
+STEPS, RATE, SHIFT, BATCH = 2600, 6e-3, 1.0, 128
+SETTINGS = {
+    "dataset": "mnist",
+    "steps": STEPS,
+    "learning_rate": RATE,
+    "shift": SHIFT,
+    "scale": 0.0,
+    "held_out": 0.01,
+    "eval_every": STEPS,
+    "save_every": STEPS,
+    "figures_at": (),
+}
+
+
+def ours(folder: Path) -> float:
+    """Train by the experiment's own command; return the accuracy on the test set."""
+    words = [f"--config.{name}={value}" for name, value in SETTINGS.items()]
+    command = [sys.executable, "-m", "experiments.lenet5", f"--workdir={folder}", *words]
+    cold = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    subprocess.run(command, check=True, env=cold, stdout=subprocess.DEVNULL)
+    return json.loads((folder / "result.json").read_text())["metrics"]["test/accuracy"]
+
+
+def pytorch(_: Path) -> float:
+    """Train by PyTorch in a process; return the accuracy on the test set."""
+    command = [sys.executable, "-m", "bench.cold_start_pytorch", json.dumps(SETTINGS), str(BATCH)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = arguments(__doc__)
+    parser.set_defaults(rounds=3)
+    given = parser.parse_args()
+    runs = {"ours": ours}
+    if importlib.util.find_spec("torch"):
+        runs["PyTorch"] = pytorch
+    seconds, accuracy = {name: [] for name in runs}, {name: [] for name in runs}
+    for count in tqdm(range(given.rounds + 1), disable=not sys.stderr.isatty()):
+        for name, run in runs.items():
+            with tempfile.TemporaryDirectory() as folder:
+                began = time.perf_counter()
+                found = run(Path(folder))
+            if count:
+                seconds[name].append(time.perf_counter() - began)
+                accuracy[name].append(found)
+    lines = [
+        {
+            "": name,
+            "seconds": f"{statistics.median(seconds[name]):.1f}",
+            "accuracy, each run": ", ".join(f"{a:.4f}" for a in accuracy[name]),
+        }
+        for name in runs
+    ]
+    publish("cold_start", "From a cold start to 99 % on MNIST", [lines], given.save)
+
+
+if __name__ == "__main__":
+    main()

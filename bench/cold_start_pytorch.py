@@ -1,0 +1,52 @@
+"""The training of bench.cold_start by PyTorch: `python -m bench.cold_start_pytorch SETTINGS BATCH`.
+
+Prints the accuracy on the test set.
+"""
+
+import importlib
+import json
+import math
+import sys
+
+from bench.convolution import pytorch_lenet
+from data.augment import Augmentation
+from data.images import EvaluationBatches, TrainingBatches, load_images
+
+
+def main() -> None:
+    """Train and evaluate."""
+    settings, batch_size = json.loads(sys.argv[1]), int(sys.argv[2])
+    torch = importlib.import_module("torch")
+    torch.manual_seed(0)
+    splits = load_images(settings["dataset"], "", size=32)
+    batches = TrainingBatches(
+        splits["train"], batch_size, 0, Augmentation(settings["shift"], settings["scale"])
+    )
+    network = pytorch_lenet()
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings["learning_rate"])
+    steps = settings["steps"]
+    schedule = torch.optim.lr_scheduler.LambdaLR(  # ours: to a hundredth along a cosine
+        optimizer, lambda t: 0.01 + 0.99 * (1 + math.cos(math.pi * t / steps)) / 2
+    )
+
+    def logits(batch):
+        return network(torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).contiguous())
+
+    for step in range(steps):
+        batch = batches(step)
+        labels = torch.from_numpy(batch["label"]).long()
+        loss = torch.nn.functional.cross_entropy(logits(batch), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    right = 0.0
+    with torch.no_grad():
+        for batch in EvaluationBatches(splits["test"], batch_size):
+            found = logits(batch).argmax(dim=1).numpy()
+            right += float((batch["mask"] * (found == batch["label"])).sum())
+    print(right / len(splits["test"].labels))
+
+
+if __name__ == "__main__":
+    main()
