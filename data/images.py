@@ -94,8 +94,7 @@ def fit_to(images: np.ndarray, size: int) -> np.ndarray:
 class TrainingBatches:
     """step -> {"image" [B, H, W, C], "label" [B]}: every example once in each epoch.
 
-    Batches go on over the end of an epoch, so that none is short. Raises DataError when a batch is
-    larger than the set.
+    Raises DataError when a batch is larger than the set.
     """
 
     source: Images

@@ -71,12 +71,16 @@ class Classify(Task):
         values = {"loss": self.losses(outputs, batch["label"]), "accuracy": right}
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
+    def pictures(self, batch) -> np.ndarray:
+        """Return what is drawn of each example, images [B, H, W, C]."""
+        return batch["image"]
+
     def figures(self, predict, batches) -> dict[str, Figure]:
         """Return the confusion matrix, and the mistakes made with most confidence."""
         seen = [
             [
                 part[batch["mask"] > 0]
-                for part in (batch["image"], batch["label"], predict(batch)[0])
+                for part in (self.pictures(batch), batch["label"], predict(batch)[0])
             ]
             for batch in batches
         ]

@@ -15,6 +15,7 @@ from jobs.run import make_runs
 from jobs.sweep import expand
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
 SMALL = [
     "--config.steps=4",
     "--config.eval_every=2",
@@ -41,7 +42,7 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=charlm", "--workdir=x"], "did you mean char_lm?"),
         (
             ["--experiment=zzz", "--workdir=x"],
-            "there are char_lm, gradient_health, lenet5, mdrnn, multiway_nmt, ngram_lm, nmt, word",
+            "there are " + ", ".join(EXPERIMENTS),
         ),
         (["--experiment=lenet5"], "--workdir=DIR is needed"),
         (["--experiment=lenet5", "--workdir=x", "--worker=2"], "workers"),

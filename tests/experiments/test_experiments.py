@@ -33,6 +33,7 @@ SMALL = {
     "beam_size": 2,
     "block": 16,
     "pairs": "en-fr",
+    "filters": 8,
 }
 
 

@@ -1,0 +1,142 @@
+"""Recordings become an experiment; what is held out stays out; shifts are measured as they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from data.catalogue import DataError
+from data.time_series import TimeSeries
+from experiments import _series
+from experiments._series import accuracy_by_offset, load_series, pictures
+from experiments.spoken_digits import Config, build, shift
+from train.rundir import write_config
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Two speakers whose digits are tones of two pitches."""
+    folder = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    for digit, hertz in enumerate((400, 1500)):
+        for speaker in ("ann", "bob"):
+            for index in range(12):
+                time = np.arange(rng.integers(1600, 3200)) / 8000
+                tone = np.sin(2 * np.pi * hertz * time) + rng.normal(0, 0.1, len(time))
+                path = folder / f"{digit}_{speaker}_{index}.wav"
+                wavfile.write(path, 8000, (8000 * tone).astype(np.int16))
+    return folder
+
+
+def config_of(folder, **changes):
+    sizes = {"bands": 8, "frames": 60, "filters": 4, "layers": 2, "batch_size": 16}
+    return Config(dataset=f"waves:{folder}", figures_at=(), eval_every=99, **sizes, **changes)
+
+
+def test_every_recording_is_in_one_part_and_the_test_is_the_published_one(recordings):
+    experiment = build(config_of(recordings))
+    counts = {name: experiment.provenance[name] for name in ("train", "validation", "test")}
+    assert counts == {"train": 25, "validation": 3, "test": 20}
+    rows = [experiment.train.source.x, *(part.source.x for part in experiment.evals.values())]
+    assert len(np.unique(np.concatenate(rows).reshape(48, -1), axis=0)) == 48
+    other = build(config_of(recordings, seed=1))
+    assert other.provenance["sha256"] == experiment.provenance["sha256"]
+    first, second = (e.evals["validation"].source.x for e in (experiment, other))
+    assert not np.array_equal(first, second)
+
+
+def test_a_speaker_can_be_held_out(recordings):
+    series, test = load_series(f"waves:{recordings}", "speaker:bob", 8, 60)
+    names = [path.stem.split("_")[1] for path in sorted(Path(recordings).iterdir())]
+    assert test.tolist() == [name == "bob" for name in names]
+    real = np.arange(60) < series.lengths[~test][:, None]
+    np.testing.assert_allclose(series.x[~test][real].mean(axis=0), 0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "held_out", "message"),
+    [
+        ("strokse", "standard", r"no dataset 'strokse' \(did you mean strokes\?\); there are"),
+        ("strokes", "speaker:ann", "held_out=speaker:ann needs recordings"),
+        ("strokes:x", "standard", "there is no dataset 'strokes:x'"),
+        ("waves:", "standard", "needs a folder with"),
+    ],
+)
+def test_what_there_is_not_is_one_line(dataset, held_out, message):
+    with pytest.raises(DataError, match=message) as caught:
+        load_series(dataset, held_out, 8, 60)
+    assert "\n" not in str(caught.value)
+
+
+def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch, capsys):
+    own = config_of(recordings, shift=5, picture=str(tmp_path / "shift.png"), against="b")
+    other = config_of(recordings, readout="flatten", shift=0)
+    loaded = []
+
+    def load(make, config, workdir):
+        loaded.append(str(workdir))
+        return make(config), never_late
+
+    def always(batch):
+        return np.eye(2)[batch["label"]], ()
+
+    def never_late(batch):
+        """Right for those that do not begin with two equal steps, of rest."""
+        late = (batch["x"][:, 0] == batch["x"][:, 1]).all(axis=1)
+        return np.eye(2)[np.where(late, 1 - batch["label"], batch["label"])], ()
+
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path / "b", other)
+    monkeypatch.setattr("train.cli.load_run", load)
+    shift(build(own).task, always)
+    assert loaded == ["b"]
+    first, second, *lines = capsys.readouterr().out.splitlines()
+    assert first == second == "18 of 20 series of the test fit after 24 steps of rest"
+    offsets = ["0", "3", "6", "9", "12", "15", "18", "21", "24"]
+    assert lines[0] == "this run: max, trained with shifts to 5"
+    assert [line.split() for line in lines[1:10]] == [[offset, "1.0000"] for offset in offsets]
+    assert lines[10] == "b: flatten, trained with shifts to 0"
+    assert lines[11].split() == ["0", "1.0000"]
+    assert [line.split() for line in lines[12:]] == [[offset, "0.0000"] for offset in offsets[1:]]
+    assert (tmp_path / "shift.png").stat().st_size > 1000
+
+
+def test_accuracy_by_offset_moves_and_counts_only_what_fits(capsys):
+    """A prediction of where the series begins: right where that is its label."""
+    x = np.zeros((4, 20, 2), np.float32)
+    lengths = np.array([12, 5, 8, 13], np.int32)  # the last one has no room for 8
+    x[np.arange(20) < lengths[:, None]] = 1
+    nothing = np.zeros(2, np.float32)
+    labels = np.array([0, 2, 2, 0], np.int32)
+    test = TimeSeries(x, lengths, labels, ("a", "b", "c"), nothing, nothing)
+
+    def predict(batch):
+        begins = batch["x"][..., 0].argmax(axis=1)
+        return np.eye(9)[begins], ()
+
+    found = accuracy_by_offset(predict, test)
+    assert found == {0: 1 / 3, 1: 0, 2: 2 / 3, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0}
+    assert capsys.readouterr().out.startswith("3 of 4 series of the test fit after 8 steps")
+    with pytest.raises(DataError, match="leaves 8 of 20 steps free"):
+        accuracy_by_offset(predict, test.part(np.array([3])))
+
+
+def test_a_pen_is_drawn_where_it_is_down():
+    side = _series.SIDE - 1
+    places = np.array([[[-1, -1], [1, 1], [9, 9]]], np.float32)  # the last is padding
+    image = pictures(places, np.array([2]))[0, ..., 0]
+    np.testing.assert_array_equal(image, np.eye(side + 1)[::-1])
+    steps = np.array([[[0, 0, 1], [3, 0, 1], [0, 3, 0], [-3, 0, 1]]], np.float32)
+    image = pictures(steps, np.array([4]))[0, ..., 0]
+    assert image[[0, -1]].all()  # along the ground, up in the air, and back
+    assert not image[1:-1].any()
+    assert not pictures(steps, np.array([0])).any()
+
+
+def test_a_spectrogram_is_drawn_with_low_bands_below_and_dark_padding():
+    x = np.arange(24, dtype=np.float32).reshape(1, 6, 4) + 1
+    image = pictures(x, np.array([5]))[0, ..., 0]
+    assert image.shape == (8, 6)
+    assert image[-1].tolist() == image[-2].tolist() == [1, 5, 9, 13, 17, 1]
+    assert image[0].tolist() == [4, 8, 12, 16, 20, 1]
