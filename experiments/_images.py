@@ -12,12 +12,15 @@ from matplotlib.figure import Figure
 from data.augment import Augmentation
 from data.catalogue import DataError
 from data.images import EvaluationBatches, TrainingBatches, checksum, load_images
+from experiments._inside import look_inside
 from experiments._pictures import confusion_picture, sheet
+from experiments._robustness import robustness
 from train.config import Config as SharedConfig
 from train.config import option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
+MODES = {"robustness": robustness, "inside": look_inside}
 DISTORTIONS = {"squeeze": 0.2, "shear": 0.25}  # of config.distort: see data/augment.py
 
 
@@ -38,7 +41,11 @@ class Config(SharedConfig):
         False, "augmentation: squeeze and shear as well, after LeCun et al. 1998"
     )
 
-    picture: str = option("robustness.png", "file that --mode=robustness draws", volatile=True)
+    picture: str = option(
+        "", "file that a mode draws; empty: robustness.png, inside.png", volatile=True
+    )
+    layer: str = option("", "that --mode=inside looks into; empty: each convolution", volatile=True)
+    units: int = option(12, "of a layer that --mode=inside draws", minimum=1, volatile=True)
 
     schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
     decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)

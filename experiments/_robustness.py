@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from data.augment import separable, weights
-from experiments._pictures import sheet
+from experiments._pictures import save, sheet
 
 
 def stretch(images: np.ndarray, tall: float, wide: float) -> np.ndarray:
@@ -83,16 +83,16 @@ def robustness(task, predict) -> None:
     Writes the curves to config.picture, the numbers beside it with the ending .json, and one
     image under every change, with the answers, with _images before the ending.
     """
-    path = Path(task.config.picture)
+    path = Path(task.config.picture or "robustness.png")
     results = {change.name: measure(predict, task.test, change) for change in CHANGES}
     numbers = {
         name: {"levels": levels, "accuracy": accuracy}
         for name, (levels, accuracy) in results.items()
     }
-    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    draw_curves(results).savefig(path, dpi=120)
+    save(draw_curves(results), str(path))
     samples = path.with_stem(f"{path.stem}_images")
-    draw_samples(predict, next(iter(task.test)), task.classes).savefig(samples, dpi=120)
+    save(draw_samples(predict, next(iter(task.test)), task.classes), str(samples))
+    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     for name, (levels, accuracy) in results.items():
         shown = "  ".join(f"{a:g}: {b:.4f}" for a, b in zip(levels, accuracy, strict=True))
         print(f"{name:<13} {shown}")

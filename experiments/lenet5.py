@@ -15,8 +15,8 @@ The last one trains on the images as they are; by default each is shifted and sc
     python -m experiments.lenet5 --workdir=runs/distorted --mode=robustness
 
 train the published network on MNIST, without and with distortions, and look at what it recognises
-of test images that are scaled, squeezed, turned, drawn thinner or thicker, or noisy:
-docs/convolution.md.
+of test images that are scaled, squeezed, turned, drawn thinner or thicker, or noisy. --mode=inside
+draws what its units look for: docs/convolution.md.
 
 Data: digits (scikit-learn's, the default), mnist, fashion_mnist, or any other prepared dataset with
 labelled images. A share of the training images is held out as "validation" and chooses the best
@@ -30,10 +30,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments._images import Classify, make_experiment
+from experiments._images import MODES, Classify, make_experiment
 from experiments._images import Config as ImageConfig
 from experiments._pictures import sheet
-from experiments._robustness import robustness
 from nets.lenet import LeNet5, PublishedLeNet5
 from train import cli
 from train.config import ConfigError, option
@@ -124,4 +123,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"robustness": robustness})
+    cli.run(Config, build, MODES)

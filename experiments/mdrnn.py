@@ -17,9 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from experiments._images import Classify, make_experiment
+from experiments._images import MODES, Classify, make_experiment
 from experiments._images import Config as ImageConfig
-from experiments._robustness import robustness
 from nets.multidim import MDRNN
 from train import cli
 from train.config import ConfigError, option
@@ -79,4 +78,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"robustness": robustness})
+    cli.run(Config, build, MODES)

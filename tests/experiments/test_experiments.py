@@ -129,12 +129,18 @@ def read_fields(paths):
     return found
 
 
+def with_imports(path):
+    """A file of experiments, and those there that it imports, or that these import."""
+    found = {path}
+    for name in re.findall(r"from experiments\.(\w+)", path.read_text(encoding="utf-8")):
+        found |= with_imports(FOLDER / f"{name}.py")
+    return found
+
+
 def test_every_field_of_every_config_is_read(module):
     shared = read_fields((ROOT / "train").glob("*.py"))
     shared |= {"data_dir"}  # sequences that are drawn lie in no folder
-    text = Path(module.__file__).read_text(encoding="utf-8")
-    imported = re.findall(r"from experiments\.(\w+)", text)
-    own = read_fields([Path(module.__file__), *(FOLDER / f"{name}.py" for name in imported)])
+    own = read_fields(with_imports(Path(module.__file__)))
     common = {field.name for field in dataclasses.fields(SharedConfig)}
     for field in dataclasses.fields(module.Config):
         readers = own | shared if field.name in common else own
