@@ -57,13 +57,15 @@ def resample(images: np.ndarray, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random planar distortions and jitter, drawn anew for each image.
+    """Random planar distortions, jitter, flips and erasing, drawn anew for each image.
 
     shift: largest move along each axis, pixels. scale: largest relative change of size, each axis
     by itself. squeeze: one axis grows by up to this factor less 1 and the other shrinks by the same
     factor. shear: largest move of a row to the side, pixels for each pixel of height from the
-    centre. jitter: standard deviation of noise added to each pixel. Zero turns each off. Outside of
-    an image is zero; pixels between pixels are bilinear.
+    centre. jitter: standard deviation of noise added to each pixel. flip: left and right change
+    places in half of the images. erase: side of a square of zeros, pixels, around a place anywhere
+    in the image, so that a part of it may lie outside (Cutout: DeVries and Taylor 2017). Zero turns
+    each off. Outside of an image is zero; pixels between pixels are bilinear.
     """
 
     shift: float = 0.0
@@ -71,6 +73,8 @@ class Augmentation:
     jitter: float = 0.0
     squeeze: float = 0.0
     shear: float = 0.0
+    flip: bool = False
+    erase: int = 0
 
     def __call__(self, images: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
         """Images [N, H, W, C] changed by draws that depend on `key` alone."""
@@ -99,4 +103,14 @@ class Augmentation:
         if self.jitter:
             noise = rng.standard_normal(images.shape, dtype=np.float32)
             images = images + np.float32(self.jitter) * noise
+        if self.flip:
+            chosen = rng.random((count, 1, 1, 1)) < 0.5
+            images = np.where(chosen, images[:, :, ::-1], images)
+        if self.erase:
+            low = rng.integers(1 - self.erase, (height, width), (count, 2))
+            hit = [
+                np.isin(np.arange(length) - low[:, axis, None], np.arange(self.erase))
+                for axis, length in enumerate((height, width))
+            ]
+            images = np.where((hit[0][:, :, None] & hit[1][:, None])[..., None], 0, images)
         return images

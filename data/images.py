@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,9 @@ class Images:
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def part(self, which) -> "Images":
         """Return the examples that an index, a slice or an array of indices picks."""
@@ -104,26 +108,28 @@ class TrainingBatches:
 
     def __post_init__(self):
         """Check the sizes."""
-        check_batch_size(self.batch_size, len(self.source.labels))
+        check_batch_size(self.batch_size, len(self.source))
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
-        count = len(self.source.labels)
-        chosen = epoch_examples(self.seed, step, self.batch_size, count)
+        chosen = epoch_examples(self.seed, step, self.batch_size, len(self.source))
         images = self.augmentation(self.source.images[chosen], (self.seed, step))
         return {"image": images, "label": self.source.labels[chosen]}
 
 
 @dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order: {"image", "label", "mask" [B]}; the tail is padded, mask 0."""
+    """Every example once, in order: {"image", "label", "mask" [B]}; the tail is padded, mask 0.
 
-    source: Images
+    source: has a length, and its `part` of a slice is Images.
+    """
+
+    source: Any
     batch_size: int
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
-        count = len(self.source.labels)
+        count = len(self.source)
         for start in range(0, count, self.batch_size):
             part = self.source.part(slice(start, start + self.batch_size))
             rows = len(part.labels)

@@ -46,6 +46,8 @@ class Config(SharedConfig):
     )
     layer: str = option("", "that --mode=inside looks into; empty: each convolution", volatile=True)
     units: int = option(12, "of a layer that --mode=inside draws", minimum=1, volatile=True)
+    flip: bool = option(False, "augmentation: left and right change places, by chance")
+    erase: int = option(0, "augmentation: side of a square that is blanked, pixels", minimum=0)
 
     schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
     decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
@@ -106,9 +108,22 @@ class Classify(Task):
         }
 
 
-def make_experiment(config: Config, make_task: Callable[[tuple[str, ...]], Classify]) -> Experiment:
-    """Load the images, 32 x 32; make the batches, and the task for the names of the classes."""
-    splits = load_images(config.dataset, config.data_dir, size=32)
+def augmentation_of(config: Config) -> Augmentation:
+    """What a config asks to be done to training images."""
+    distortions = DISTORTIONS if config.distort else {}
+    return Augmentation(
+        *(config.shift, config.scale, config.jitter),
+        flip=config.flip,
+        erase=config.erase,
+        **distortions,
+    )
+
+
+def make_experiment(
+    config: Config, make_task: Callable[[tuple[str, ...]], Classify], size: int = 32
+) -> Experiment:
+    """Load the images, size x size; make the batches, and the task for the names of the classes."""
+    splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
         raise DataError(
             f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
@@ -116,14 +131,12 @@ def make_experiment(config: Config, make_task: Callable[[tuple[str, ...]], Class
     full, test = splits["train"], splits["test"]
     held_out = max(1, round(len(full.labels) * config.held_out))
     train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))
-    distortions = DISTORTIONS if config.distort else {}
-    augmentation = Augmentation(config.shift, config.scale, config.jitter, **distortions)
     task = make_task(full.classes)
     task.config, task.test = config, EvaluationBatches(test, config.batch_size)
     return Experiment(
         task=task,
         optimizer=make_optimizer(config),
-        train=TrainingBatches(train, config.batch_size, config.seed, augmentation),
+        train=TrainingBatches(train, config.batch_size, config.seed, augmentation_of(config)),
         evals={
             "validation": EvaluationBatches(validation, config.batch_size),
             "test": task.test,

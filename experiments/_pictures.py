@@ -31,6 +31,14 @@ def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 
     return figure
 
 
+def filters_picture(kernel: np.ndarray) -> Figure:
+    """Draw a first layer's kernels [h, w, 1 or 3, N], from the lowest weight to the highest."""
+    filters = np.moveaxis(np.asarray(kernel), -1, 0)
+    low, high = filters.min(), filters.max()
+    titles = [str(i) for i in range(len(filters))]
+    return sheet((filters - low) / (high - low), titles, "kernels of the first layer", 8)
+
+
 def confusion_picture(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw counts of (label, guess), mistakes alone setting the colour scale."""
     size = len(names)

@@ -44,9 +44,13 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
     Of the tables that `task.rows` names it is the gradient of the rows that the batch reads.
     With `axis_name` (pmap) each device holds a share: totals, weights and gradients are summed over
     devices before they are divided, which is not the mean of the devices' means. The sum is outside
-    of the gradient, since what differentiating through psum gives depends on JAX's version.
+    of the gradient, since what differentiating through psum gives depends on JAX's version. A model
+    with a field `axis_name` gets it, and takes its batch statistics over the whole batch.
     """
     task, optimizer = experiment.task, experiment.optimizer
+    model = task.model
+    if axis_name and hasattr(model, "axis_name"):
+        model = model.clone(axis_name=axis_name)
 
     def total(tree):
         return jax.lax.psum(tree, axis_name) if axis_name else tree
@@ -65,7 +69,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         ids = task.rows(batch)
 
         def objective(read):
-            out, model_state = task.model.apply(
+            out, model_state = model.apply(
                 {**rows.with_tables(read, state.params, ids), **state.model_state},
                 *task.inputs(batch, state.carry),
                 train=True,

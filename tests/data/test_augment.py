@@ -214,3 +214,31 @@ def test_distortions_are_an_affine_map_within_their_bounds(seed, shift, scale, s
             mode="grid-constant",
         )
         np.testing.assert_allclose(actual[n, ..., 0], expected, atol=2e-4)
+
+
+def test_half_of_the_images_are_mirrored():
+    images = random_images(0, 256, 2, 3, 1)
+    found = Augmentation(flip=True)(images, (0, 3))
+    mirrored = np.array([not np.array_equal(a, b) for a, b in zip(found, images, strict=True)])
+    np.testing.assert_array_equal(found[mirrored], images[mirrored][:, :, ::-1])
+    assert 100 < mirrored.sum() < 156
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("side", [1, 3, 5])
+def test_a_square_that_may_lie_partly_outside_is_erased(side):
+    images = random_images(0, 400, 7, 9, 2) + 1
+    found = Augmentation(erase=side)(images, (0, 3))
+    assert found.dtype == np.float32
+    erased = (found == 0).all(-1)
+    np.testing.assert_array_equal(found[~erased], images[~erased])
+    sizes = set()
+    for image in erased:
+        rows, columns = image.any(1), image.any(0)
+        np.testing.assert_array_equal(image, rows[:, None] & columns)
+        for line in (rows, columns):
+            places = np.flatnonzero(line)
+            assert len(places) == places[-1] - places[0] + 1
+            assert len(places) == side or 0 in places or len(line) - 1 in places
+            sizes.add(len(places))
+    assert sizes == set(range(1, side + 1))

@@ -34,6 +34,11 @@ SMALL = {
     "block": 16,
     "pairs": "en-fr",
     "filters": 8,
+    "size": 16,
+    "channels": 4,
+    "stages": 1,
+    "width": 0.02,
+    "dropout": 0.0,  # the devices of pmap drop other units
 }
 
 

@@ -65,20 +65,38 @@ def test_layer_and_its_gradients_are_those_of_flax(size, channels, features, pad
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("strides", [1, 2])
+def test_groups_and_their_gradients_are_those_of_flax(strides):
+    x, kernel = drawn(0, 2, 7, 6, 6), drawn(1, 3, 3, 3, 4)
+
+    def passes(layer_class):
+        layer = layer_class(
+            4, (3, 3), strides=strides, padding=1, feature_group_count=2, use_bias=False
+        )
+
+        def loss(kernel, x):
+            return jnp.sum(jnp.sin(layer.apply({"params": {"kernel": kernel}}, x)))
+
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))(kernel, x)
+
+    for found, expected in zip(*map(jax.tree.leaves, (passes(Conv), passes(nn.Conv))), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "options",
     [
         {"strides": (2, 2)},
         {"kernel_dilation": (2, 1)},
         {"input_dilation": (1, 2)},
-        {"feature_group_count": 2},
+        {"feature_group_count": 9},
     ],
 )
 def test_other_convolutions_are_left_to_lax(options):
-    x = drawn(0, 2, 9, 9, 2)
-    plain = nn.Conv(4, (3, 3), padding=1, **options)
+    x = drawn(0, 2, 9, 9, 9)
+    plain = nn.Conv(9, (3, 3), padding=1, **options)
     variables = plain.init(jax.random.key(0), x)
-    ours = Conv(4, (3, 3), padding=1, **options)
+    ours = Conv(9, (3, 3), padding=1, **options)
     np.testing.assert_array_equal(ours.apply(variables, x), plain.apply(variables, x))
 
 
