@@ -25,7 +25,7 @@ def after_two(experiment, devices, state, window):
 
 def test_batch_statistics_are_of_the_whole_batch_on_four_devices():
     config = convnet.Config(
-        size=8, features=2, stages=1, batch_size=8, dropout=0.0, optimizer="sgd"
+        size=8, channels=2, stages=1, batch_size=8, dropout=0.0, optimizer="sgd"
     )
     config = dataclasses.replace(config, warmup_steps=0, learning_rate=0.1)
     experiment = convnet.build(config)
