@@ -32,9 +32,9 @@ def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 
 
 
 def filters_picture(kernel: np.ndarray) -> Figure:
-    """Draw a first layer's kernels [h, w, 1 or 3, N], from the lowest weight to the highest."""
+    """Draw a first layer's kernels [h, w, 1 or 3, N], each from lowest to highest weight."""
     filters = np.moveaxis(np.asarray(kernel), -1, 0)
-    low, high = filters.min(), filters.max()
+    low, high = (end(filters, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
     titles = [str(i) for i in range(len(filters))]
     return sheet((filters - low) / (high - low), titles, "kernels of the first layer", 8)
 
