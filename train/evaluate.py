@@ -65,7 +65,10 @@ class Evaluator:
                 shapes, _ = jax.eval_shape(self.accumulate, variables, batch, carry, {})
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
                 totals = put(zeros, self.everywhere)
-            totals, carry = self.accumulate(variables, self.put_rows(batch), carry, totals)
+            # on a CPU, devices that wait for one another hold the threads that the rest need: so
+            # nothing else is under way when a program begins
+            inputs = jax.block_until_ready((variables, self.put_rows(batch), carry, totals))
+            totals, carry = self.accumulate(*inputs)
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)
