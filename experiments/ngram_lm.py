@@ -11,7 +11,8 @@ smoothing of 5-grams has 141.2 (`python -m bench.kneser_ney` counts it).
 
 Data, words and scores are those of `word_lm`, so that perplexities compare: <eos> is predicted like
 any word, the words before one may be of the line before, and every held-out word but the first
-counts. Before the first word of a text stands <eos>. Not measured yet.
+counts. Before the first word of a text stands <eos>. Measured: rows of C4 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
