@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 from bench.tables import arguments, publish
 
-STEPS, RATE, SHIFT, BATCH = 2600, 6e-3, 1.0, 128
+STEPS = 2600
 SETTINGS = {
     "dataset": "mnist",
     "steps": STEPS,
-    "learning_rate": RATE,
-    "shift": SHIFT,
+    "batch_size": 128,
+    "learning_rate": 6e-3,
+    "shift": 1.0,
     "scale": 0.0,
     "held_out": 0.01,
     "eval_every": STEPS,
@@ -47,7 +48,7 @@ def ours(folder: Path) -> float:
 
 def pytorch(_: Path) -> float:
     """Train by PyTorch in a process; return the accuracy on the test set."""
-    command = [sys.executable, "-m", "bench.cold_start_pytorch", json.dumps(SETTINGS), str(BATCH)]
+    command = [sys.executable, "-m", "bench.cold_start_pytorch", json.dumps(SETTINGS)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
 

@@ -1,4 +1,4 @@
-"""The training of bench.cold_start by PyTorch: `python -m bench.cold_start_pytorch SETTINGS BATCH`.
+"""The training of bench.cold_start by PyTorch: `python -m bench.cold_start_pytorch SETTINGS`.
 
 Prints the accuracy on the test set.
 """
@@ -8,14 +8,15 @@ import json
 import math
 import sys
 
-from bench.convolution import pytorch_lenet
+from bench.convolution import pytorch_lenet, pytorch_logits, pytorch_step
 from data.augment import Augmentation
 from data.images import EvaluationBatches, TrainingBatches, load_images
 
 
 def main() -> None:
     """Train and evaluate."""
-    settings, batch_size = json.loads(sys.argv[1]), int(sys.argv[2])
+    settings = json.loads(sys.argv[1])
+    batch_size = settings["batch_size"]
     torch = importlib.import_module("torch")
     torch.manual_seed(0)
     splits = load_images(settings["dataset"], "", size=32)
@@ -29,21 +30,13 @@ def main() -> None:
         optimizer, lambda t: 0.01 + 0.99 * (1 + math.cos(math.pi * t / steps)) / 2
     )
 
-    def logits(batch):
-        return network(torch.from_numpy(batch["image"]).permute(0, 3, 1, 2).contiguous())
-
     for step in range(steps):
-        batch = batches(step)
-        labels = torch.from_numpy(batch["label"]).long()
-        loss = torch.nn.functional.cross_entropy(logits(batch), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        pytorch_step(network, optimizer, batches(step))
         schedule.step()
     right = 0.0
     with torch.no_grad():
         for batch in EvaluationBatches(splits["test"], batch_size):
-            found = logits(batch).argmax(dim=1).numpy()
+            found = pytorch_logits(network, batch).argmax(dim=1).numpy()
             right += float((batch["mask"] * (found == batch["label"])).sum())
     print(right / len(splits["test"].labels))
 

@@ -1,7 +1,8 @@
 """What experiments with labelled images share: settings, data, the task and its pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ from experiments._robustness import robustness
 from train.config import Config as SharedConfig
 from train.config import option
 from train.optimizer import make_optimizer
-from train.task import Experiment, Mean, Task
+from train.task import Batch, Experiment, Mean, Task
 
 MODES = {"robustness": robustness, "inside": look_inside}
 DISTORTIONS = {"squeeze": 0.2, "shear": 0.25}  # of config.distort: see data/augment.py
@@ -119,6 +120,19 @@ def augmentation_of(config: Config) -> Augmentation:
     )
 
 
+def assemble(
+    config: Config,
+    task: Classify,
+    train: Callable[[int], Batch],
+    held_out: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> Experiment:
+    """Make the experiment of a task; held_out: sets as `EvaluationBatches` takes them, a "test"."""
+    evals = {name: EvaluationBatches(part, config.batch_size) for name, part in held_out.items()}
+    task.config, task.test = config, evals["test"]
+    return Experiment(task, make_optimizer(config), train, evals, provenance)
+
+
 def make_experiment(
     config: Config, make_task: Callable[[tuple[str, ...]], Classify], size: int = 32
 ) -> Experiment:
@@ -131,21 +145,13 @@ def make_experiment(
     full, test = splits["train"], splits["test"]
     held_out = max(1, round(len(full.labels) * config.held_out))
     train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))
-    task = make_task(full.classes)
-    task.config, task.test = config, EvaluationBatches(test, config.batch_size)
-    return Experiment(
-        task=task,
-        optimizer=make_optimizer(config),
-        train=TrainingBatches(train, config.batch_size, config.seed, augmentation_of(config)),
-        evals={
-            "validation": EvaluationBatches(validation, config.batch_size),
-            "test": task.test,
-        },
-        provenance={
-            "dataset": config.dataset,
-            "train": len(train.labels),
-            "validation": held_out,
-            "test": len(test.labels),
-            "sha256": checksum(full, test),
-        },
-    )
+    provenance = {
+        "dataset": config.dataset,
+        "train": len(train),
+        "validation": held_out,
+        "test": len(test),
+        "sha256": checksum(full, test),
+    }
+    batches = TrainingBatches(train, config.batch_size, config.seed, augmentation_of(config))
+    parts = {"validation": validation, "test": test}
+    return assemble(config, make_task(full.classes), batches, parts, provenance)

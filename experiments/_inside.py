@@ -81,8 +81,9 @@ def unit_panel(task: Classifier, variables, layer: str) -> Panel:
     model, source = task.model, task.test.source
     batches = ((batch["image"], batch["mask"]) for batch in task.test)
     found = inside.top_patches(model, variables, batches, layer, SIDE**2)
-    fields = inside.receptive_fields(model, variables, source.part(slice(1)).images, layer)
-    rectifies = inside.rectifies(model, variables, source.part(slice(1)).images)
+    example = source.part(slice(1)).images
+    fields = inside.receptive_fields(model, variables, example, layer)
+    rectifies = inside.rectifies(model, variables, example)
     sides = [max(1, int(np.diff(edges, axis=1).max())) for edges in fields]
     tiles = []
     for unit in range(min(task.config.units, found.values.shape[1])):

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data.images import EvaluationBatches
 from data.photos import PhotoBatches, are_photos, load_photos, principal_colours
-from experiments._images import Classify, augmentation_of, make_experiment
+from experiments._images import Classify, assemble, augmentation_of, make_experiment
 from experiments._images import Config as ImageConfig
 from train.config import option
-from train.optimizer import make_optimizer
 from train.task import Experiment
 
 
@@ -32,23 +30,15 @@ def make_any_experiment(
     if not are_photos(config.dataset, config.data_dir):
         return make_experiment(config, lambda classes: make_task(classes, True), config.size)
     parts = load_photos(config.dataset, config.data_dir, config.size, config.held_out)
-    train, test = parts["train"], EvaluationBatches(parts["test"], config.batch_size)
-    task = make_task(train.classes, False)
-    task.config, task.test = config, test
-    return Experiment(
-        task=task,
-        optimizer=make_optimizer(config),
-        train=PhotoBatches(
-            train,
-            config.batch_size,
-            config.seed,
-            augmentation_of(config),
-            config.colour,
-            principal_colours(train),
-        ),
-        evals={
-            "validation": EvaluationBatches(parts["validation"], config.batch_size),
-            "test": test,
-        },
-        provenance={"dataset": config.dataset, **{name: len(parts[name]) for name in parts}},
+    train = parts["train"]
+    batches = PhotoBatches(
+        train,
+        config.batch_size,
+        config.seed,
+        augmentation_of(config),
+        config.colour,
+        principal_colours(train),
     )
+    provenance = {"dataset": config.dataset, **{name: len(part) for name, part in parts.items()}}
+    held_out = {name: parts[name] for name in ("validation", "test")}
+    return assemble(config, make_task(train.classes, False), batches, held_out, provenance)

@@ -25,19 +25,12 @@ Canonical = tuple[TrainState, Window]
 
 
 def put(tree: Any, sharding: NamedSharding) -> Any:
-    """Place arrays that every process has as a whole; each sends to its own devices alone.
-
-    Returns when they are there: devices of a CPU that wait for one another in a program may hold
-    all the threads that would copy its inputs.
-    """
+    """Place arrays that every process has as a whole; each sends to its own devices alone."""
     if jax.process_count() == 1:
-        placed = jax.device_put(tree, sharding)
-    else:
-        placed = jax.tree.map(
-            lambda x: jax.make_array_from_callback(x.shape, sharding, np.asarray(x).__getitem__),
-            tree,
-        )
-    return jax.block_until_ready(placed)
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, sharding, np.asarray(x).__getitem__), tree
+    )
 
 
 class JitMesh:
