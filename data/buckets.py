@@ -1,25 +1,37 @@
-"""Pairs of sentences as batches of few shapes: sentences of like lengths are padded together.
+"""Batches of few shapes: examples of like widths are padded together.
 
-Every batch has "source" int32 [B, S], the tokens and the end of the sentence, padded with 0;
-"source_lengths" int32 [B], 0 in rows that only fill the batch; "inputs" int32 [B, T], begin and the
-target's tokens; "targets" int32 [B, T], its tokens and the end; "mask" float32 [B, T], 1 = counts.
+A width is the length of a part of an example that varies: words, letters, frames. An example may
+have several, such as those of a source and its translation.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
 from data.catalogue import DataError
-from data.subwords import BEGIN, END
 
 Batch = dict[str, np.ndarray]
-Shape = tuple[int, int]  # S, T
-IdPair = tuple[Sequence[int], Sequence[int]]
+Shape = tuple[int, ...]  # a width for each part of an example
 
 MULTIPLE = 4  # widths are rounded up to it
+
+
+class Examples(Protocol):
+    """What batches are made of."""
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Widths int [N, W] that each of N examples needs."""
+
+    def batch(self, places: Sequence[int], shape: Shape, batch_size: int) -> Batch:
+        """Batch of the examples at some places, padded to a shape.
+
+        Rows after the last of them, up to batch_size, are padding throughout.
+        """
 
 
 def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
@@ -31,38 +43,17 @@ def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
     return out
 
 
-def make_batch(pairs: Sequence[IdPair], shape: Shape, batch_size: int) -> Batch:
-    """Batch of the keys above; rows after the last pair are padding throughout."""
-    fill: list[list[int]] = [[]] * (batch_size - len(pairs))
-    sources = [[*x, END] for x, _ in pairs] + fill
-    targets = [[*y, END] for _, y in pairs] + fill
-    lengths = np.array([len(y) for y in targets], np.int32)
-    return {
-        "source": padded(sources, shape[0]),
-        "source_lengths": np.array([len(x) for x in sources], np.int32),
-        "inputs": padded([[BEGIN, *y] for _, y in pairs] + fill, shape[1]),
-        "targets": padded(targets, shape[1]),
-        "mask": (np.arange(shape[1]) < lengths[:, None]).astype(np.float32),
-    }
-
-
-def widths(pairs: Iterable[IdPair]) -> np.ndarray:
-    """Widths int32 [N, 2] that source and target need, the end of the sentence counted."""
-    counts = [(len(x) + 1, len(y) + 1) for x, y in pairs]
-    return np.array(counts, np.int32).reshape(-1, 2)
-
-
 def make_shapes(needed: np.ndarray, count: int) -> tuple[Shape, ...]:
-    """The `count` shapes, or fewer, that leave the least padding for widths [N, 2].
+    """The `count` shapes, or fewer, that leave the least padding for widths [N, W].
 
-    Pairs are ranked by the wider of their sides and cut into groups; S and T of a shape are what
+    Examples are ranked by their largest width and cut into groups; the widths of a shape are what
     its group and those before it need, rounded up to a multiple of 4, so the shapes grow. The cuts
     are the best there are, by dynamic programming over all multiples of 4.
     """
     bounds, sizes = np.unique(_round_up(needed.max(axis=1)), return_counts=True)
     inside = [needed[needed.max(axis=1) <= bound].max(axis=0) for bound in bounds]
     area = _round_up(np.array(inside)).sum(axis=1)
-    before = np.concatenate([[0], np.cumsum(sizes)])  # pairs in the bounds before
+    before = np.concatenate([[0], np.cumsum(sizes)])  # examples in the bounds before
     # best[j]: the least area of the first j bounds, and the bounds that end its groups
     best: list[tuple[float, tuple[int, ...]]] = [(0, ()), *[(np.inf, ())] * len(bounds)]
     for _ in range(count):
@@ -73,11 +64,11 @@ def make_shapes(needed: np.ndarray, count: int) -> tuple[Shape, ...]:
             )
             for j in range(1, len(best))
         ]
-    return tuple((_round_up(int(inside[j][0])), _round_up(int(inside[j][1]))) for j in best[-1][1])
+    return tuple(_shape(inside[j]) for j in best[-1][1])
 
 
 def assign(needed: np.ndarray, shapes: Sequence[Shape]) -> np.ndarray:
-    """Number int [N] of the first shape with room for widths [N, 2]; len(shapes) where none has."""
+    """Number int [N] of the first shape with room for widths [N, W]; len(shapes) where none has."""
     fits = np.all(needed[:, None] <= np.array(shapes), axis=-1)
     return np.where(np.any(fits, axis=1), np.argmax(fits, axis=1), len(shapes))
 
@@ -101,42 +92,38 @@ def fill_batches(groups: Sequence[np.ndarray], batch_size: int) -> list[tuple[in
 
 @dataclass(frozen=True)
 class TrainingBuckets:
-    """step -> batch, every pair exactly once in an epoch, a function of (seed, step).
+    """step -> batch, every example exactly once in an epoch, a function of (seed, step).
 
-    An epoch takes ceil(N / B) steps. Pairs that need more than `longest` ids on a side, the end of
-    the sentence counted, are left out; `too_long` counts them. In an epoch each bucket is shuffled,
-    then the order of the batches. What is left over of a bucket goes into the next one, and the
-    last batch of the longest bucket is filled up with rows that are padding throughout: B is the
-    same at every step. Raises DataError when all pairs are too long.
+    An epoch takes ceil(N / B) steps. Examples with a width above `longest` are left out; `too_long`
+    counts them. In an epoch each bucket is shuffled, then the order of the batches. What is left
+    over of a bucket goes into the next one, and the last batch of the longest bucket is filled up
+    with rows that are padding throughout: B is the same at every step. Raises DataError when all
+    examples are too long.
     """
 
-    pairs: Sequence[IdPair]
+    examples: Examples
     batch_size: int
     seed: int
     longest: int = 100
     buckets: int = 5
 
     def __post_init__(self):
-        """Check that there is a pair."""
+        """Check that there is an example."""
         if not len(self.kept):
             raise DataError(
-                f"none of the {len(self.pairs)} training pairs has {self.longest} symbols or fewer "
-                "on both sides"
+                f"none of the {len(self.examples.widths)} training examples has all widths "
+                f"{self.longest} or less"
             )
 
     @cached_property
-    def _widths(self) -> np.ndarray:
-        return widths(self.pairs)
-
-    @cached_property
     def kept(self) -> np.ndarray:
-        """Places int [N] of the pairs that are not too long."""
-        return np.flatnonzero((self._widths <= self.longest).all(axis=1))
+        """Places int [N] of the examples that are not too long."""
+        return np.flatnonzero((self.examples.widths <= self.longest).all(axis=1))
 
     @property
     def too_long(self) -> int:
-        """Pairs that are left out."""
-        return len(self.pairs) - len(self.kept)
+        """Examples that are left out."""
+        return len(self.examples.widths) - len(self.kept)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -145,12 +132,12 @@ class TrainingBuckets:
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
-        """Every (S, T) that a batch may have, growing."""
-        return make_shapes(self._widths[self.kept], self.buckets)
+        """Every shape that a batch may have, growing."""
+        return make_shapes(self.examples.widths[self.kept], self.buckets)
 
     @cached_property
     def _groups(self) -> list[np.ndarray]:
-        numbers = assign(self._widths[self.kept], self.shapes)
+        numbers = assign(self.examples.widths[self.kept], self.shapes)
         return [self.kept[numbers == n] for n in range(len(self.shapes))]
 
     @cached_property
@@ -162,8 +149,7 @@ class TrainingBuckets:
         epoch, within = divmod(step, self.steps_per_epoch)
         sizes = tuple(map(len, self._groups))
         number, places = epoch_batches(self.seed, epoch, sizes, self.batch_size)[within]
-        rows = [self.pairs[i] for i in self._order[places]]
-        return make_batch(rows, self.shapes[number], self.batch_size)
+        return self.examples.batch(self._order[places], self.shapes[number], self.batch_size)
 
 
 @lru_cache(maxsize=4)
@@ -183,37 +169,33 @@ def epoch_batches(
 
 @dataclass(frozen=True)
 class EvaluationBuckets:
-    """Batches of all pairs, short ones first, in the training's shapes; adds "index" int32 [B].
+    """Batches of all examples, short ones first, in the training's shapes; adds "index" int32 [B].
 
-    "index" is the place of a pair, -1 in rows that fill up the last batch. Pairs too long for all
-    shapes get a further one, as wide as the longest needs, rounded up. The width T of a batch
-    follows from the references: a decoder must not take its limit from it.
+    "index" is the place of an example, -1 in rows that fill up the last batch. Examples too long
+    for all shapes get a further one, as wide as the longest needs, rounded up.
     """
 
-    pairs: Sequence[IdPair]
+    examples: Examples
     batch_size: int
     shapes: tuple[Shape, ...]
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order."""
-        needed = widths(self.pairs)
+        needed = self.examples.widths
         numbers = assign(needed, self.shapes)
         widest = np.max([*needed[numbers == len(self.shapes)], self.shapes[-1]], axis=0)
-        shapes = [*self.shapes, (_round_up(int(widest[0])), _round_up(int(widest[1])))]
+        shapes = [*self.shapes, _shape(widest)]
         groups = [np.flatnonzero(numbers == n) for n in range(numbers.max(initial=-1) + 1)]
         for number, places in fill_batches(groups, self.batch_size):
-            batch = make_batch([self.pairs[i] for i in places], shapes[number], self.batch_size)
+            batch = self.examples.batch(places, shapes[number], self.batch_size)
             index = np.full(self.batch_size, -1, np.int32)
             index[: len(places)] = places
             yield {**batch, "index": index}
 
 
-def source_buckets(
-    sources: Sequence[Sequence[int]], batch_size: int, shapes: tuple[Shape, ...]
-) -> EvaluationBuckets:
-    """Batches of sentences without a translation: the targets hold the end alone."""
-    return EvaluationBuckets([(x, ()) for x in sources], batch_size, shapes)
-
-
 def _round_up(width):
     return -(-width // MULTIPLE) * MULTIPLE
+
+
+def _shape(widths: np.ndarray) -> Shape:
+    return tuple(map(int, _round_up(widths)))

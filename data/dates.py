@@ -16,8 +16,9 @@ import babel
 import babel.dates
 import numpy as np
 
-from data.buckets import Batch, Shape, make_batch, widths
+from data.buckets import Batch, Shape
 from data.catalogue import DataError, nearest
+from data.id_pairs import make_batch, widths
 from data.pairs import Pair
 from data.subwords import Listed
 
@@ -232,7 +233,7 @@ class Dates:
 
 @dataclass(frozen=True)
 class TrainingDates:
-    """step -> batch as of data.buckets, new dates at every step, a function of (seed, step)."""
+    """step -> batch as of data.id_pairs, new dates at every step, a function of (seed, step)."""
 
     dates: Dates
     batch_size: int

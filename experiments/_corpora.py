@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.dates import Dates, TrainingDates
+from data.id_pairs import IdPairs
 from data.pairs import Pair, Pairs
 from data.subwords import KINDS, Vocabulary
 from experiments._translation import Config as TranslationConfig
@@ -43,7 +44,7 @@ def of_dates(
     evals = {}
     for split in ("validation", "test"):
         pairs = dates.held_out(split, config.held_out)
-        batches = EvaluationBuckets(dates.encode(pairs), config.batch_size, (dates.shape,))
+        batches = EvaluationBuckets(IdPairs(dates.encode(pairs)), config.batch_size, (dates.shape,))
         evals[split] = HeldOut(batches, *zip(*pairs, strict=True))
     return Corpus(TrainingDates(dates, config.batch_size, seed), evals, source, target, {})
 
@@ -53,10 +54,10 @@ def of_text(
 ) -> Corpus:
     """Corpus of parallel text; batches of sentences of like lengths."""
 
-    def encode(pairs: list[Pair]):
+    def encode(pairs: list[Pair]) -> IdPairs:
         sides = zip(*pairs, strict=True)
         ids = (words.encode(side) for words, side in zip((source, target), sides, strict=True))
-        return list(zip(*ids, strict=True))
+        return IdPairs(list(zip(*ids, strict=True)))
 
     train = TrainingBuckets(
         encode(text.train), config.batch_size, seed, config.longest, config.buckets

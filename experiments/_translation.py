@@ -12,7 +12,8 @@ from flax import linen as nn
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU, CHRF
 
-from data.buckets import EvaluationBuckets, source_buckets
+from data.buckets import EvaluationBuckets
+from data.id_pairs import source_buckets
 from data.subwords import BEGIN, END, Vocabulary
 from nets.beam_search import BeamResult, beam_search
 from nets.language_model import CELLS

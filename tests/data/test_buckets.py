@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.buckets import (
-    EvaluationBuckets,
-    TrainingBuckets,
-    make_batch,
-    make_shapes,
-    source_buckets,
-    widths,
-)
+from data.buckets import EvaluationBuckets, TrainingBuckets, make_shapes
 from data.catalogue import DataError
+from data.id_pairs import IdPairs, make_batch, source_buckets, widths
 
 quick = settings(deadline=None, derandomize=True, max_examples=30)
 SHAPES = ((4, 4), (8, 4), (8, 12))
@@ -80,10 +74,10 @@ def test_an_epoch_shows_every_pair_that_is_short_enough_once(
     pairs = numbered(lengths)
     short = [pair for pair in pairs if max(len(pair[0]), len(pair[1])) < longest]
     if not short:
-        with pytest.raises(DataError, match=f"none of the {len(pairs)} training pairs has"):
-            TrainingBuckets(pairs, batch_size, seed, longest, buckets)
+        with pytest.raises(DataError, match=f"none of the {len(pairs)} training examples has"):
+            TrainingBuckets(IdPairs(pairs), batch_size, seed, longest, buckets)
         return
-    train = TrainingBuckets(pairs, batch_size, seed, longest, buckets)
+    train = TrainingBuckets(IdPairs(pairs), batch_size, seed, longest, buckets)
     assert train.too_long == len(pairs) - len(short)
     steps = train.steps_per_epoch
     assert steps == -(-len(short) // batch_size)
@@ -103,7 +97,7 @@ def test_batches_are_a_function_of_seed_and_step():
     pairs = numbered([(i % 9, i % 7) for i in range(50)])
 
     def train(seed):
-        return TrainingBuckets(pairs, 4, seed)
+        return TrainingBuckets(IdPairs(pairs), 4, seed)
 
     one, steps = train(5), range(train(5).steps_per_epoch)
     for step in (30, 0, 17, 30):
@@ -120,7 +114,7 @@ def test_batches_are_a_function_of_seed_and_step():
 
 
 def test_batches_of_one_length_are_not_shown_together():
-    train = TrainingBuckets(numbered([(i // 50, i // 50) for i in range(400)]), 10, 0)
+    train = TrainingBuckets(IdPairs(numbered([(i // 50, i // 50) for i in range(400)])), 10, 0)
     shown = [train(step)["source"].shape[1] for step in range(40)]
     assert shown not in (sorted(shown), sorted(shown)[::-1])
     assert len(set(shown)) == len(train.shapes) > 1
@@ -159,7 +153,7 @@ def test_shapes_grow_and_leave_the_least_padding(lengths, count):
 @given(lengths=lengths(16), batch_size=st.integers(1, 9))
 def test_evaluation_shows_every_pair_once_and_says_which(lengths, batch_size):
     pairs = numbered(lengths)
-    batches = list(EvaluationBuckets(pairs, batch_size, SHAPES))
+    batches = list(EvaluationBuckets(IdPairs(pairs), batch_size, SHAPES))
     assert len(batches) == -(-len(pairs) // batch_size)
     index = np.concatenate([batch["index"] for batch in batches])
     assert index.dtype == np.int32
@@ -177,14 +171,14 @@ def test_evaluation_shows_every_pair_once_and_says_which(lengths, batch_size):
 
 def test_what_is_too_long_for_training_has_one_further_shape():
     lengths = [(3, 3), (7, 3), (8, 2), (20, 1), (2, 30), (0, 0), (3, 4)]
-    batches = list(EvaluationBuckets(numbered(lengths), 1, SHAPES))
+    batches = list(EvaluationBuckets(IdPairs(numbered(lengths)), 1, SHAPES))
     shapes = [(batch["source"].shape[1], batch["targets"].shape[1]) for batch in batches]
     assert shapes == [(4, 4), (4, 4), (8, 4), (8, 12), (24, 32), (24, 32), (24, 32)]
     assert [batch["index"][0] for batch in batches] == [0, 5, 1, 6, 2, 3, 4]
 
 
 def test_nothing_to_evaluate_is_no_batch():
-    assert list(EvaluationBuckets([], 3, SHAPES)) == []
+    assert list(EvaluationBuckets(IdPairs([]), 3, SHAPES)) == []
 
 
 @quick

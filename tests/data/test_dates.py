@@ -22,6 +22,7 @@ from data.dates import (
     ordinals,
     target_form,
 )
+from data.id_pairs import IdPairs
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
 days = st.dates(date(1800, 1, 1), date(2199, 12, 31))
@@ -235,7 +236,7 @@ def test_noise_is_in_its_share_of_the_sources_alone():
 def test_held_out_dates_go_through_the_buckets():
     dates = Dates.of("dates")
     pairs = dates.held_out("validation", 50)
-    batches = list(EvaluationBuckets(dates.encode(pairs), 16, (dates.shape,)))
+    batches = list(EvaluationBuckets(IdPairs(dates.encode(pairs)), 16, (dates.shape,)))
     assert {batch["source"].shape for batch in batches} == {(16, dates.shape[0])}
     assert sorted(i for batch in batches for i in batch["index"])[-50:] == list(range(50))
 
