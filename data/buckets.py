@@ -27,7 +27,7 @@ class Examples(Protocol):
     def widths(self) -> np.ndarray:
         """Widths int [N, W] that each of N examples needs."""
 
-    def batch(self, places: Sequence[int], shape: Shape, batch_size: int) -> Batch:
+    def batch(self, places: np.ndarray, shape: Shape, batch_size: int) -> Batch:
         """Batch of the examples at some places, padded to a shape.
 
         Rows after the last of them, up to batch_size, are padding throughout.

@@ -50,7 +50,7 @@ class IdPairs:
         """Widths that source and target need, the end of the sentence counted."""
         return widths(self.pairs)
 
-    def batch(self, places: Sequence[int], shape: Shape, batch_size: int) -> Batch:
+    def batch(self, places: np.ndarray, shape: Shape, batch_size: int) -> Batch:
         """Return the batch of the pairs at some places."""
         return make_batch([self.pairs[i] for i in places], (shape[0], shape[1]), batch_size)
 
