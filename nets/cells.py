@@ -42,6 +42,15 @@ def layer_norm(x, scale):
     return centred * jax.lax.rsqrt(variance + 1e-6) * scale
 
 
+def sum_dtype(dtype, wide):
+    """Dtype to ask a product of `dtype` operands for, `wide` being that of what it is added to.
+
+    On a CPU XLA has fast products of bfloat16 only where the sums stay wide. Elsewhere the result
+    is rounded, so that the products on the way back have operands of `dtype` too.
+    """
+    return wide if jax.default_backend() == "cpu" else dtype
+
+
 class Cell(nn.RNNCellBase):
     """What the cells share: parameters, the input product, the zero carry.
 
@@ -97,9 +106,10 @@ class Cell(nn.RNNCellBase):
         }
 
     def product(self, x, kernel):
-        """Return x @ kernel computed in the cell's dtype: [N, D] x [D, H] -> [N, H]."""
+        """Return x @ kernel of operands in the cell's dtype: [N, D] x [D, H] -> [N, H]."""
         dtype = self.dtype or self.param_dtype
-        return x.astype(dtype) @ kernel.astype(dtype)
+        wanted = sum_dtype(dtype, self.param_dtype)
+        return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=wanted)
 
     def recur(self, weights: Weights, h, drop):
         """Recurrent product in param_dtype; `drop` [N, H] multiplies h unless it is None."""
@@ -109,7 +119,7 @@ class Cell(nn.RNNCellBase):
     def project(self, weights: Weights, x):
         """Input product with bias, in the cell's dtype: U x + b, [N, D] -> [N, G * H]."""
         product = self.product(x, weights["kernel"])
-        return product + weights["bias"].astype(product.dtype)
+        return (product + weights["bias"].astype(product.dtype)).astype(self.dtype or product.dtype)
 
     def step(self, weights: Weights, carry, inputs, drop=None):
         """Return the new carry from the last one and the input product [N, G * H].

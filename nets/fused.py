@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from nets.cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights
+from nets.cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights, sum_dtype
 from nets.scan import (
     LARGE_KERNEL,
     Options,
@@ -62,10 +62,12 @@ def turns(kernel, rows: int) -> bool:
     return jax.default_backend() == "cpu" and few and kernel.size >= LARGE_KERNEL
 
 
-def turned_product(kernel, x):
-    """Return x @ kernel^T as (kernel @ x^T)^T: [M, K] x [N, K] -> [N, M]."""
+def turned_product(kernel, x, wide):
+    """Return x @ kernel^T in dtype `wide` as (kernel @ x^T)^T: [M, K] x [N, K] -> [N, M]."""
     # the barrier keeps XLA from turning the product back
-    return lax.optimization_barrier(lax.dot_general(kernel, x, (((1,), (1,)), ((), ())))).T
+    wanted = sum_dtype(x.dtype, wide)
+    product = lax.dot_general(kernel, x, (((1,), (1,)), ((), ())), preferred_element_type=wanted)
+    return lax.optimization_barrier(product).T.astype(wide)
 
 
 def back(cell: Cell, d, kernel):
@@ -73,8 +75,10 @@ def back(cell: Cell, d, kernel):
     dtype = cell.dtype or cell.param_dtype
     low, kernel = d.astype(dtype), kernel.astype(dtype)
     if turns(kernel, len(d)):
-        return turned_product(kernel, low).astype(d.dtype)
-    return lax.dot_general(low, kernel, (((1,), (1,)), ((), ()))).astype(d.dtype)
+        return turned_product(kernel, low, d.dtype)
+    wanted = sum_dtype(dtype, d.dtype)
+    product = lax.dot_general(low, kernel, (((1,), (1,)), ((), ())), preferred_element_type=wanted)
+    return product.astype(d.dtype)
 
 
 def with_turned(cell: Cell, weights: Weights, rows: int) -> Weights:
@@ -91,16 +95,16 @@ def recur(cell: Cell, weights: Weights, h):
     if "turned_kernel" not in weights:
         return cell.recur(weights, h, None)
     kernel = weights["turned_kernel"]
-    return turned_product(kernel, h.astype(kernel.dtype)).astype(cell.param_dtype)
+    return turned_product(kernel, h.astype(kernel.dtype), cell.param_dtype)
 
 
 def outer(cell: Cell, h, d):
     """Return h^T @ d in the cell's dtype, summed in param_dtype: [N, H] x [N, M] -> [H, M]."""
     dtype = cell.dtype or cell.param_dtype
-    dimensions = (((0,), (0,)), ((), ()))
-    return lax.dot_general(
-        h.astype(dtype), d.astype(dtype), dimensions, preferred_element_type=cell.param_dtype
-    )
+    turned = h.astype(dtype).T
+    if dtype != cell.param_dtype:  # transposed within the product, it is slow in bfloat16
+        turned = lax.optimization_barrier(turned)
+    return jnp.matmul(turned, d.astype(dtype), preferred_element_type=cell.param_dtype)
 
 
 def total(d):
