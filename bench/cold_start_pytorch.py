@@ -8,7 +8,7 @@ import json
 import math
 import sys
 
-from bench.convolution import pytorch_lenet, pytorch_logits, pytorch_step
+from bench.pytorch_networks import lenet, logits, take_step
 from data.augment import Augmentation
 from data.images import EvaluationBatches, TrainingBatches, load_images
 
@@ -23,7 +23,7 @@ def main() -> None:
     batches = TrainingBatches(
         splits["train"], batch_size, 0, Augmentation(settings["shift"], settings["scale"])
     )
-    network = pytorch_lenet()
+    network = lenet()
     optimizer = torch.optim.Adam(network.parameters(), lr=settings["learning_rate"])
     steps = settings["steps"]
     schedule = torch.optim.lr_scheduler.LambdaLR(  # ours: to a hundredth along a cosine
@@ -31,12 +31,12 @@ def main() -> None:
     )
 
     for step in range(steps):
-        pytorch_step(network, optimizer, batches(step))
+        take_step(network, optimizer, batches(step))
         schedule.step()
     right = 0.0
     with torch.no_grad():
         for batch in EvaluationBatches(splits["test"], batch_size):
-            found = pytorch_logits(network, batch).argmax(dim=1).numpy()
+            found = logits(network, batch).argmax(dim=1).numpy()
             right += float((batch["mask"] * (found == batch["label"])).sum())
     print(right / len(splits["test"].labels))
 

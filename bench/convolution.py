@@ -1,100 +1,97 @@
-"""Training step of a convolutional network: ours, with Flax's convolution, and in PyTorch.
+"""Training steps of convolutional networks: ours, with Flax's convolution, and in PyTorch.
 
     python -m bench.convolution
     python -m bench.convolution --save=bench/convolution.md
 
-LeNet-5, batches of 128 images given, whole steps with Adam, timed in turn in one process. The ratio
-is the median over rounds of (the other's time / ours): above 1 we are faster.
+LeNet-5 on images 32x32 with Adam, and the residual network of experiments/convnet.py on images
+28x28 with AdamW; batches of 128 given, whole steps, timed in turn in one process. The ratio is the
+median over rounds of (the other's time / ours): above 1 we are faster.
 """
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import numpy as np
 
+from bench import pytorch_networks
 from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
-from experiments import lenet5
+from experiments import convnet, lenet5
 from nets import convolution
 from train.cli import keep_freed_memory
 from train.parallel import JitMesh
+from train.task import Experiment
 
 BATCH, STEPS = 128, 10
+RESIDUAL = convnet.Config(batch_size=BATCH, size=28)
+Draw = Callable[[int], dict[str, np.ndarray]]
 
 
-def drawn(number: int) -> dict[str, np.ndarray]:
-    """Batch of a step: noise and labels."""
-    rng = np.random.default_rng(number)
-    images = rng.random((BATCH, 32, 32, 1), np.float32)
-    return {"image": images, "label": rng.integers(10, size=BATCH).astype(np.int32)}
+def images_of(size: int) -> Draw:
+    """Return the function that makes a batch of a step: noise and labels."""
+
+    def drawn(number: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(number)
+        images = rng.random((BATCH, size, size, 1), np.float32)
+        return {"image": images, "label": rng.integers(10, size=BATCH).astype(np.int32)}
+
+    return drawn
 
 
-def ours() -> Run:
-    """Make a function that takes some steps of the experiment, compiled now."""
-    experiment = replace(lenet5.build(lenet5.Config(batch_size=BATCH)), train=drawn)
-    return training(experiment, JitMesh(BATCH), 1, STEPS)
+def with_flax(experiment: Experiment) -> Run:
+    """Make a function that takes some steps with XLA's convolution everywhere."""
+    with mock.patch.object(convolution, "convolve_cpu", convolution.by_lax):
+        return training(experiment, JitMesh(BATCH), 1, STEPS)
 
 
-def with_flax() -> Run:
-    """Make the same with XLA's convolution everywhere."""
-    with mock.patch.object(convolution, "by_band", convolution.by_lax):
-        return ours()
-
-
-def pytorch_lenet():
-    """Make LeNet-5 with a softmax output of PyTorch's layers."""
-    nn = importlib.import_module("torch.nn")
-    return nn.Sequential(
-        *(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2)),
-        *(nn.Conv2d(16, 120, 5), nn.Tanh(), nn.Flatten()),
-        *(nn.Linear(120, 84), nn.Tanh(), nn.Linear(84, 10)),
-    )
-
-
-def pytorch_logits(network, batch: dict[str, np.ndarray]):
-    """Logits [B, 10] of a network of PyTorch's for one of our batches."""
-    images = importlib.import_module("torch").from_numpy(batch["image"])
-    return network(images.permute(0, 3, 1, 2).contiguous())
-
-
-def pytorch_step(network, optimizer, batch: dict[str, np.ndarray]):
-    """Take a step of PyTorch's; return the loss."""
-    torch = importlib.import_module("torch")
-    labels = torch.from_numpy(batch["label"]).long()
-    loss = torch.nn.functional.cross_entropy(pytorch_logits(network, batch), labels)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss
-
-
-def pytorch() -> Run:
-    """Make a function that takes some steps of the same network in PyTorch."""
-    network = pytorch_lenet()
-    torch = importlib.import_module("torch")
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+def pytorch(network, optimizer, drawn: Draw, smoothing: float = 0.0) -> Run:
+    """Make a function that takes some steps in PyTorch."""
     batches = [drawn(number) for number in range(STEPS)]
 
     def run():
         for batch in batches:
-            loss = pytorch_step(network, optimizer, batch)
+            loss = pytorch_networks.take_step(network, optimizer, batch, smoothing)
         return loss.item()
 
     return run
 
 
+def table(name: str, experiment: Experiment, rounds: int, other: Run | None):
+    """Lines of a network's table; other: its run in PyTorch, where that is installed."""
+    runs = {"ours": training(experiment, JitMesh(BATCH), 1, STEPS), "Flax": with_flax(experiment)}
+    if other:
+        runs["PyTorch"] = other
+    lines = compared(in_turn(runs, rounds), STEPS)
+    return [{name: line[""], **{k: v for k, v in line.items() if k}} for line in lines]
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     options = arguments(__doc__).parse_args()
     keep_freed_memory()  # as every command of an experiment does
-    runs = {"ours": ours(), "Flax": with_flax()}
+    small, large = images_of(32), images_of(28)
+    plain = replace(lenet5.build(lenet5.Config(batch_size=BATCH)), train=small)
+    residual = replace(convnet.build(RESIDUAL), train=large)
+    others: list[Run | None] = [None, None]
     if importlib.util.find_spec("torch"):
-        runs["PyTorch"] = pytorch()
-    lines = compared(in_turn(runs, options.rounds), STEPS)
-    publish("convolution", "Training step of LeNet-5", [lines], options.save)
+        optim: Any = importlib.import_module("torch.optim")
+        first = pytorch_networks.lenet()
+        sizes = (RESIDUAL.channels, RESIDUAL.stages, RESIDUAL.blocks)
+        second = pytorch_networks.convnet(*sizes, RESIDUAL.dropout)
+        adamw = optim.AdamW(second.parameters(), weight_decay=RESIDUAL.weight_decay)
+        others = [
+            pytorch(first, optim.Adam(first.parameters()), small),
+            pytorch(second, adamw, large, RESIDUAL.smoothing),
+        ]
+    tables = [
+        table("LeNet-5", plain, options.rounds, others[0]),
+        table("Residual", residual, options.rounds, others[1]),
+    ]
+    publish("convolution", "Training steps of convolutional networks", tables, options.save)
 
 
 if __name__ == "__main__":
