@@ -28,11 +28,10 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments._images import MODES, Classify, make_experiment
 from experiments._images import Config as ImageConfig
-from experiments._pictures import sheet
+from experiments._pictures import filters_picture
 from nets.lenet import LeNet5, PublishedLeNet5
 from train import cli
 from train.config import ConfigError, option
@@ -76,9 +75,7 @@ class ClassifyByFilters(Classify):
 
     def figures(self, predict, batches):
         """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
-        filters = np.moveaxis(np.asarray(predict.variables["params"]["C1"]["kernel"]), -1, 0)
-        titles = [f"C1 {i}" for i in range(len(filters))]
-        shown = {"filters": sheet(filters, titles, "filters of C1")}
+        shown = {"filters": filters_picture(predict.variables["params"]["C1"]["kernel"])}
         return shown | super().figures(predict, batches)
 
 
