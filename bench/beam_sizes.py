@@ -12,8 +12,6 @@ first one that compiles.
 """
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 
@@ -22,14 +20,14 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from tqdm import tqdm
 
+from bench.results import write_result
 from bench.tables import markdown
 from data.subwords import END
 from experiments import nmt
-from experiments._report import summary
 from experiments._runs import Run, group_runs, mean_seconds
 from nets.exact_search import exact_search
 from train.cli import load_run, parse
-from train.rundir import machine, read_json
+from train.rundir import read_json
 
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less
 
@@ -116,17 +114,7 @@ def main() -> None:
     ]
     print(markdown(lines))
     if given.save:
-        folders = list(map(str, given.runs))
-        words = [  # a run lies in the folder of its sweep
-            "/".join(["runs", *Path(word).parts[-2:]])
-            if word in folders and Path(word).is_absolute()
-            else word
-            for word in sys.argv[1:]
-        ]
-        command = " ".join(["python -m bench.beam_sizes", *words])
-        found = summary(groups, "test/bleu", command) | {"machine": machine()}
-        text = json.dumps(found, indent=1)
-        given.save.write_text(text + "\n", encoding="utf-8")
+        write_result("beam_sizes", groups, "test/bleu", given.save)
 
 
 if __name__ == "__main__":

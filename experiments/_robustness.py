@@ -1,7 +1,7 @@
 """How far a classifier bears changes of its test images: --mode=robustness."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from data.augment import separable, weights
 from experiments._pictures import save, sheet
+
+Curves = Mapping[str, tuple[list[float], list[float]]]  # levels and accuracies of each change
 
 
 def stretch(images: np.ndarray, tall: float, wide: float) -> np.ndarray:
@@ -89,7 +91,7 @@ def robustness(task, predict) -> None:
         name: {"levels": levels, "accuracy": accuracy}
         for name, (levels, accuracy) in results.items()
     }
-    save(draw_curves(results), str(path))
+    save(draw_curves({"": results}), str(path))
     samples = path.with_stem(f"{path.stem}_images")
     save(draw_samples(predict, next(iter(task.test)), task.classes), str(samples))
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
@@ -117,18 +119,27 @@ def answers(predict, batch, images: np.ndarray) -> np.ndarray:
     return np.asarray(outputs).argmax(axis=1)
 
 
-def draw_curves(results: dict[str, tuple[list[float], list[float]]]) -> Figure:
-    """Accuracy against the level, a panel for each change; a dotted line where nothing changes."""
-    figure = Figure(figsize=(3 * len(results), 3.4), layout="constrained")
-    panels = figure.subplots(1, len(results), sharey=True)
+def draw_curves(lines: Mapping[str, Curves]) -> Figure:
+    """Accuracy against the level, a panel for each change, a line for each name.
+
+    Where nothing changes there is a dotted line.
+    """
+    figure = Figure(figsize=(3 * len(CHANGES), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(CHANGES), sharey=True)
     for axis, change in zip(panels, CHANGES, strict=True):
-        axis.plot(*results[change.name], "o-", markersize=4)
+        handles = [
+            axis.plot(*found[change.name], "o-", markersize=4)[0] for found in lines.values()
+        ]
         axis.axvline(change.same, color="grey", linestyle=":")
         axis.set_title(change.name)
         axis.set_xlabel(change.axis)
         axis.set_ylim(0, 1.02)
         axis.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy")
+    if len(lines) > 1:
+        figure.legend(
+            [line for (line,) in drawn], list(lines), loc="outside upper center", ncols=len(lines)
+        )
     return figure
 
 
