@@ -127,9 +127,8 @@ def draw_curves(lines: Mapping[str, Curves]) -> Figure:
     figure = Figure(figsize=(3 * len(CHANGES), 3.4), layout="constrained")
     panels = figure.subplots(1, len(CHANGES), sharey=True)
     for axis, change in zip(panels, CHANGES, strict=True):
-        handles = [
-            axis.plot(*found[change.name], "o-", markersize=4)[0] for found in lines.values()
-        ]
+        for name, results in lines.items():
+            axis.plot(*results[change.name], "o-", markersize=4, label=name)
         axis.axvline(change.same, color="grey", linestyle=":")
         axis.set_title(change.name)
         axis.set_xlabel(change.axis)
@@ -137,9 +136,8 @@ def draw_curves(lines: Mapping[str, Curves]) -> Figure:
         axis.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy")
     if len(lines) > 1:
-        figure.legend(
-            [line for (line,) in drawn], list(lines), loc="outside upper center", ncols=len(lines)
-        )
+        named = panels[0].get_legend_handles_labels()
+        figure.legend(*named, loc="outside upper center", ncols=len(lines))
     return figure
 
 
