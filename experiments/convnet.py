@@ -29,7 +29,7 @@ from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment
 
-# eleven passes over 57,000 images: some eleven minutes on one core
+# eleven passes over 57,000 images: some eight minutes on one core; mnist takes sixteen passes
 SHORT = {
     "size": 28,
     "held_out": 0.05,
@@ -45,7 +45,7 @@ class Config(ImageConfig):
     """Settings of the network and its loss; those of the data are in experiments/_images.py."""
 
     PRESETS: ClassVar = {
-        "mnist": {**SHORT, "dataset": "mnist"},
+        "mnist": {**SHORT, "dataset": "mnist", "distort": True, "steps": 7000},
         "fashion": {**SHORT, "dataset": "fashion_mnist", "shift": 1.0, "scale": 0.0, "flip": True},
     }
 
