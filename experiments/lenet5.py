@@ -43,6 +43,8 @@ PUBLISHED: dict[str, Any] = {
     "steps": 36750,
     "batch_size": 32,
     "learning_rate": 4e-3,
+    "averaging": 0.999,
+    "rubbish": 2.0,
     "held_out": 0.02,
     "shift": 0.0,
     "scale": 0.0,
@@ -56,7 +58,7 @@ class Config(ImageConfig):
 
     PRESETS: ClassVar = {
         "published": PUBLISHED,
-        "distorted": {**PUBLISHED, "distort": True, "shift": 2.0, "scale": 0.1},
+        "distorted": {**PUBLISHED, "steps": 73500, "distort": True, "shift": 2.0, "scale": 0.1},
     }
 
     variant: str = option("softmax", "of the network", choices=("softmax", "published"))
