@@ -4,11 +4,11 @@ A width is the length of a part of an example that varies: words, letters, frame
 have several, such as those of a source and its translation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Examples(Protocol):
         """
 
 
-def padded(rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
+def padded(rows: Sequence[Sequence[int] | np.ndarray], width: int) -> np.ndarray:
     """Rows of ids as int32 [N, width], 0 after the end of each."""
     lengths = np.array([len(row) for row in rows], np.int32)
     out = np.zeros((len(rows), width), np.int32)
@@ -191,6 +191,16 @@ class EvaluationBuckets:
             index = np.full(self.batch_size, -1, np.int32)
             index[: len(places)] = places
             yield {**batch, "index": index}
+
+
+def in_order(batches: Iterable[Batch], count: int, answer: Callable[[Batch], Iterable]) -> list:
+    """Entries of answer(batch), one for each row, at the places that "index" of a batch tells."""
+    found: list[Any] = [None] * count
+    for batch in batches:
+        for place, entry in zip(batch["index"], answer(batch), strict=True):
+            if place >= 0:
+                found[place] = entry
+    return found
 
 
 def _round_up(width):

@@ -50,8 +50,6 @@ class Config(SharedConfig):
     flip: bool = option(False, "augmentation: left and right change places, by chance")
     erase: int = option(0, "augmentation: side of a square that is blanked, pixels", minimum=0)
 
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
-    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
     figures_at: tuple[float, ...] = option(
         (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
     )

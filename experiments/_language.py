@@ -36,8 +36,6 @@ class SymbolConfig(SharedConfig):
 
     learning_rate: float = option(4e-3, "its highest value", above=0)
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
-    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
 
 
 @dataclass(slots=True, kw_only=True)

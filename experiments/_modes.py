@@ -1,12 +1,12 @@
 """What a trained translator does with lines of the input: --mode=translate and --mode=states."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError
+from experiments._input import lines_of_input, texts_of_input
 from experiments._pictures import save
 from experiments._translation import Translate
 from train.evaluate import Predictor
@@ -14,9 +14,8 @@ from train.evaluate import Predictor
 
 def translate(task: Translate, predict: Predictor) -> None:
     """Print a translation for each line of the input, or the n best with their scores."""
-    groups = ([line] for line in sys.stdin.buffer) if sys.stdin.isatty() else [sys.stdin.buffer]
-    for group in groups:
-        sentences = list(decoded(group))
+    for lines in texts_of_input():
+        sentences = [line.strip() for line in lines]
         for hypotheses in task.n_best(predict.variables, sentences):
             for score, text in hypotheses:
                 print(text if len(hypotheses) == 1 else f"{score:8.3f}  {text}", flush=True)
@@ -29,9 +28,9 @@ def states(task: Translate, predict: Predictor) -> None:
     variance the plane shows, and how many phrases have their nearest neighbour in their own group.
     """
     groups: list[list[str]] = [[]]
-    for line in decoded(sys.stdin.buffer):
-        if line:
-            groups[-1].append(line)
+    for line in lines_of_input():
+        if line.strip():
+            groups[-1].append(line.strip())
         else:
             groups.append([])
     groups = [group for group in groups if group]
@@ -106,12 +105,3 @@ def apart(heights, gap: float) -> np.ndarray:
     out = np.empty(len(heights))
     out[order] = np.maximum.accumulate(heights[order] - steps) + steps
     return out
-
-
-def decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield the text of lines; raises DataError at one that is not UTF-8."""
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode().strip()
-        except UnicodeDecodeError as error:
-            raise DataError(f"line {number} of the input is not UTF-8") from error

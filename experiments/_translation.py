@@ -1,6 +1,6 @@
 """What experiments in translation share: settings, the task, its search, scores and pictures."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from flax import linen as nn
 from matplotlib.figure import Figure
 from sacrebleu.metrics import BLEU, CHRF
 
-from data.buckets import EvaluationBuckets
+from data.buckets import EvaluationBuckets, in_order
 from data.id_pairs import source_buckets
 from data.subwords import BEGIN, END, Vocabulary
 from nets.beam_search import BeamResult, beam_search
@@ -55,8 +55,6 @@ class Config(SharedConfig):
     learning_rate: float = option(3e-3, "its highest value", above=0)
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
     warmup_steps: int = option(100, "steps of linear growth of the learning rate", minimum=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
-    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:
@@ -106,16 +104,6 @@ def signatures() -> dict[str, str]:
     for name, metric in metrics.items():
         metric.corpus_score(["one"], [["one"]])  # the number of references is part of it
         found[name] = metric.get_signature().format()
-    return found
-
-
-def in_order(batches: Iterable[Batch], count: int, answer: Callable[[Batch], Iterable]) -> list:
-    """Entries of answer(batch), one for each row, at the places that "index" of a batch tells."""
-    found: list[Any] = [None] * count
-    for batch in batches:
-        for place, entry in zip(batch["index"], answer(batch), strict=True):
-            if place >= 0:
-                found[place] = entry
     return found
 
 

@@ -1,6 +1,5 @@
 """What word vectors are looked at with: similarities, analogies, neighbours, a plane, files."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from scipy.stats import spearmanr
 from data.vectors import write_vectors
 from data.word_tests import Similarities, load_analogies, load_similarities
 from data.words import WordVocabulary
-from experiments._modes import decoded, principal_components
+from experiments._input import lines_of_input
+from experiments._modes import principal_components
 from train.config import ConfigError, hint
 from train.evaluate import Predictor
 
@@ -129,7 +129,7 @@ def save(task, predict: Predictor) -> None:
 def nearest(task, predict: Predictor) -> None:
     """--mode=neighbours: print the nearest words of each word of the input, a word a line."""
     units = normalized(predict.variables["params"]["words"])
-    for word in decoded(sys.stdin.buffer):
+    for word in map(str.strip, lines_of_input()):
         known = task.vocabulary.index.get(word)
         if known is not None:
             print(neighbours_text(task, units, [known]), end="", flush=True)

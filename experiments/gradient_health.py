@@ -49,8 +49,8 @@ class Config(SharedConfig):
     forget_bias: float = option(3.0, "of an LSTM at the start; other cells have none")
     batch_size: int = option(64, "sequences in a step", minimum=1)
     learning_rate: float = option(5e-3, "its highest value", above=0)
+    decay_factor: float = option(0.1, "last rate over the first", minimum=0, maximum=1)
     clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
 
 
 class AddingNetwork(nn.Module):

@@ -63,8 +63,6 @@ class Config(SharedConfig):
     steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
     batch_size: int = option(64, "series in a step", minimum=1)
     learning_rate: float = option(2e-3, "its highest value", above=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
-    decay_factor: float = option(0.01, "last rate over the first", minimum=0, maximum=1)
     figures_at: tuple[float, ...] = option(
         (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
     )

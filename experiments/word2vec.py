@@ -63,7 +63,6 @@ class Config(SharedConfig):
     batch_size: int = option(32, "blocks in a step", minimum=1)
     steps: int = option(3000, "optimizer steps in the whole run", minimum=1)
     learning_rate: float = option(0.025, "of a pair, its highest value", above=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
     decay_factor: float = option(1e-3, "last rate over the first", minimum=0, maximum=1)
     optimizer: str = option("sgd", "no other one updates rows alone", choices=("sgd",))
     averaging: float = option(0.0, "none: it would read whole tables", minimum=0, maximum=0)

@@ -57,11 +57,11 @@ class Config:
     weight_decay: float = option(0.0, "L2 on kernels (not biases); adamw: decoupled", minimum=0)
     clip_norm: float = option(0.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
     warmup_steps: int = option(0, "steps of linear growth of the learning rate", minimum=0)
-    schedule: str = option("constant", "after warm-up", choices=("constant", "cosine", "step"))
+    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
     decay_start: int = option(0, "steps of schedule=step before it begins to fall", minimum=0)
     decay_every: int = option(1000, "steps between falls, schedule=step", minimum=1)
     decay_factor: float = option(
-        0.1, "step: of each fall; cosine: the last rate over the first", minimum=0, maximum=1
+        0.01, "step: of each fall; cosine: the last rate over the first", minimum=0, maximum=1
     )
 
     averaging: float = option(

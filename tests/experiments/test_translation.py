@@ -10,6 +10,7 @@ import pytest
 from data.catalogue import DataError
 from data.subwords import BEGIN, END
 from experiments import _modes, nmt
+from experiments._input import lines_of_input
 from train.config import ConfigError
 
 SIZE = {"hidden": 8, "embedding": 6, "batch_size": 4, "held_out": 10, "beam_size": 2, "longest": 30}
@@ -126,9 +127,12 @@ def test_labels_keep_their_order_and_a_distance():
     np.testing.assert_allclose(found, [3.0, 0.0, 1.0, 5.0, 2.0])
 
 
-def test_input_that_is_no_text_is_one_line(network):
+def test_input_that_is_no_text_is_one_line(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" a\r\n\xff\n")))
+    lines = lines_of_input()
+    assert next(lines) == " a"
     with pytest.raises(DataError, match="line 2 of the input is not UTF-8"):
-        list(_modes.decoded([b"a\n", b"\xff\n"]))
+        next(lines)
 
 
 def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
