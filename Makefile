@@ -26,6 +26,7 @@ bench: .venv/ready
 	$(BIN)/python -m bench.recurrent
 	$(BIN)/python -m bench.multidim
 	$(BIN)/python -m bench.decoding
+	$(BIN)/python -m bench.ctc
 	$(BIN)/python -m bench.word2vec
 	$(BIN)/python -m bench.softmax
 	$(BIN)/python -m bench.word_lm

@@ -1,5 +1,8 @@
 """Log-mel spectrograms: the energy of a sound by time and by frequency as an ear divides it."""
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 
 from data.time_series import TimeSeries, pad
@@ -8,6 +11,7 @@ from data.waves import Waves
 WINDOW, HOP = 0.025, 0.010  # seconds
 LOWEST = 50.0  # Hz; below is hum
 FLOOR = 1e-10  # energy of silence, where full scale is 1
+REACH = 2  # frames on either side that tell a slope
 DECIBEL = np.log(10) / 10  # in natural logarithms of energy
 
 
@@ -53,6 +57,44 @@ def log_mel(sound: np.ndarray, rate: int, bands: int) -> np.ndarray:
     return np.log(np.maximum(energy, FLOOR)).astype(np.float32)
 
 
+class Standard(NamedTuple):
+    """Mean and deviation [D] of each feature, the latter 0.001 at the least."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, parts: Iterable[np.ndarray]) -> "Standard":
+        """Those over all frames of some series [T_i, D]."""
+        together = np.concatenate(list(parts))
+        return cls(together.mean(axis=0), np.maximum(together.std(axis=0), 1e-3))
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Frames [T, D] brought to mean 0 and variance 1."""
+        return (frames - self.mean) / self.deviation
+
+
+def deltas(x: np.ndarray) -> np.ndarray:
+    """Slope by time of each column of x [T, D], by regression over two frames on either side.
+
+    d_t = sum_k k (x_(t+k) - x_(t-k)) / (2 sum_k k^2), k = 1, 2; before the first frame is the
+    first, after the last the last. Source: Young et al., "The HTK book", section 5.9.
+    """
+    padded = np.pad(x, ((REACH, REACH), (0, 0)), mode="edge")
+    steps = range(1, REACH + 1)
+    ahead, behind = (
+        [padded[REACH + side * k : REACH + side * k + len(x)] for k in steps] for side in (1, -1)
+    )
+    total = sum(k * (a - b) for k, a, b in zip(steps, ahead, behind, strict=True))
+    return total / (2 * sum(k * k for k in steps))
+
+
+def with_deltas(x: np.ndarray) -> np.ndarray:
+    """Frames float32 [T, 3 D]: x [T, D], T at least 1, its deltas, and the deltas of these."""
+    first = deltas(x)
+    return np.concatenate([x, first, deltas(first)], axis=1).astype(np.float32)
+
+
 def spectrograms(waves: Waves, test: np.ndarray, bands: int, steps: int) -> TimeSeries:
     """Log-mel spectrograms of recordings, one frame a step; frames after `steps` are cut off.
 
@@ -61,14 +103,12 @@ def spectrograms(waves: Waves, test: np.ndarray, bands: int, steps: int) -> Time
     """
     frames = [log_mel(sound, waves.rate, bands)[:steps] for sound in waves.samples]
     training = [part for part, left_out in zip(frames, test, strict=True) if not left_out]
-    together = np.concatenate(training)
-    mean, deviation = together.mean(axis=0), np.maximum(together.std(axis=0), 1e-3)
+    standard = Standard.of(training)
     quiet = np.mean([part[part.sum(axis=1).argmin()] for part in training], axis=0)
-    frames = [(part - mean) / deviation for part in frames]
     return TimeSeries(
-        *pad(frames, steps),
+        *pad([standard(part) for part in frames], steps),
         labels=waves.labels,
         classes=waves.classes,
-        rest=(quiet - mean) / deviation,
-        decibel=(DECIBEL / deviation).astype(np.float32),
+        rest=standard(quiet),
+        decibel=(DECIBEL / standard.deviation).astype(np.float32),
     )

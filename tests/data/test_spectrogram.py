@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from data.spectrogram import hz_to_mel, log_mel, mel_filters, mel_to_hz, spectrograms
+from data.spectrogram import hz_to_mel, log_mel, mel_filters, mel_to_hz, spectrograms, with_deltas
 from data.waves import Waves
 
 
@@ -96,3 +96,21 @@ def test_bands_are_normalised_by_the_training_part_alone():
     np.testing.assert_allclose(series.rest, wanted, rtol=1e-4)
     louder = log_mel(samples[0] * 10**0.05, 1000, 5)
     np.testing.assert_allclose(series.decibel, (louder - raw[0])[0] / deviation, rtol=1e-3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7])
+def test_deltas_are_the_slope_of_the_line_that_fits_best(length):
+    """Least squares over five frames; the first and the last frame go on for ever."""
+    x = np.random.default_rng(length).normal(size=(length, 3))
+
+    def slopes(x):
+        out = np.zeros_like(x)
+        for t in range(length):
+            near = [x[min(max(t + k, 0), length - 1)] for k in range(-2, 3)]
+            out[t] = np.polyfit(np.arange(-2, 3), near, 1)[0]
+        return out
+
+    found = with_deltas(x)
+    assert found.dtype == np.float32
+    wanted = [x, slopes(x), slopes(slopes(x))]
+    np.testing.assert_allclose(found, np.concatenate(wanted, axis=1), rtol=1e-5, atol=1e-6)
