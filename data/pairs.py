@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,8 +65,8 @@ def load_pairs(name: str, source: str = "", target: str = "", test: str = "") ->
     return Pairs(whole, validation, test_pairs, len(train) - len(whole))
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 file, plain or gzipped, without their ends.
+def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
+    """Lines of a file, plain or gzipped, in the first encoding that fits, without their ends.
 
     Only a line feed ends a line, as in every tool that counts lines; a carriage return before it
     and a byte order mark are dropped.
@@ -80,13 +80,16 @@ def read_lines(path: Path) -> list[str]:
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {path}: {reason}") from None
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path} is not UTF-8 text: line {line} is wrong") from None
-    lines = text.split("\n")
-    return [line.removesuffix("\r") for line in lines[: len(lines) - (lines[-1] == "")]]
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            number = content.count(b"\n", 0, error.start) + 1
+            continue
+        lines = text.split("\n")
+        return [line.removesuffix("\r") for line in lines[: len(lines) - (lines[-1] == "")]]
+    names = " or ".join(map(str.upper, encodings))
+    raise DataError(f"{path} is not {names} text: line {number} is wrong")
 
 
 def read_two(source: Path, target: Path) -> list[Pair]:

@@ -61,7 +61,8 @@ def load_words(name: str, data_dir: str = "") -> WordCorpus:
     """
     if name.startswith("words:"):
         folder = Path(name.removeprefix("words:")).expanduser()
-        parts = [[line.split() for line in _file(folder, s).split("\n")] for s in SPLITS]
+        texts = [read_path(the_file(folder, "words", split)) for split in SPLITS]
+        parts = [[line.split() for line in text.split("\n")] for text in texts]
     else:
         text = load_text(name, data_dir)
         parts = [sentences_of(part) for part in (text.train, text.validation, text.test)]
@@ -78,17 +79,26 @@ def sentences_of(text: str) -> list[Sentence]:
     return [re.findall(r"\w+(?:['’]\w+)*", piece) for piece in pieces]
 
 
-def _file(folder: Path, split: str) -> str:
-    """Text of the one file of a folder whose name says that it is a split."""
+def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
+    """Files of a folder by the split that their names say; DataError when there is no folder."""
     if not folder.is_dir():
-        raise DataError(f"words: needs a folder after it, {str(folder)!r} is none")
+        raise DataError(f"{form}: needs a folder after it, {str(folder)!r} is none")
     there = sorted(path for path in folder.iterdir() if path.is_file())
-    found = [p for p in there if NAMES[split] & set(re.split(r"[^a-z]", p.name.lower()))]
+    named = {path: set(re.split(r"[^a-z]", path.name.lower())) for path in there}
+    return {
+        split: [path for path in there if names & named[path]] for split, names in NAMES.items()
+    }
+
+
+def the_file(folder: Path, form: str, split: str) -> Path:
+    """The one file of a folder whose name says that it is a split; DataError when it is not one."""
+    found = split_files(folder, form)[split]
     if len(found) != 1:
-        listed = ", ".join(path.name for path in found or there) or "nothing"
+        there = found or sorted(path for path in folder.iterdir() if path.is_file())
+        listed = ", ".join(path.name for path in there) or "nothing"
         wanted = " or ".join(sorted(NAMES[split]))
         raise DataError(f"{folder} needs one file with {wanted} in its name, found {listed}")
-    return read_path(found[0])
+    return found[0]
 
 
 class Tokens(NamedTuple):

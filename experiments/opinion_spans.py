@@ -1,0 +1,97 @@
+"""Opinion spans: deep recurrent networks of both directions mark what a sentence speaks of.
+
+Reproduces: Irsoy and Cardie, "Opinion mining with deep recurrent neural networks", 2014: each
+direction of a layer reads both directions of the layer below; tags B, I, O; deep against shallow
+networks with equally many parameters, by proportional and binary overlap of spans.
+
+    python -m experiments.opinion_spans --workdir=runs/strings
+    python -m experiments.opinion_spans --workdir=runs/laptops --config.preset=laptop \\
+        --config.dataset=spans:FOLDER
+    python launch.py --experiment=opinion_spans --workdir=runs/depth --config.preset=laptop \\
+        --config.dataset=spans:FOLDER --sweep=layers=1,2,3 --sweep=seed=0..4
+    echo 'The battery is great, the screen is not.' | \\
+        python -m experiments.opinion_spans --workdir=runs/laptops --mode=tag
+
+Data: spans:FOLDER, reviews with the spans that they judge, such as SemEval-2014's of laptops;
+conll:FOLDER with tags B-TYPE, I-TYPE, O; or python_tokens, comments and strings in Python (the
+default, needs no network). config.parameters sets config.hidden so that networks of any depth have
+as many parameters, tables of words and letters apart. Not measured; more in docs/tagging.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, ClassVar
+
+from data.catalogue import DataError
+from data.tagged import is_bio
+from experiments._tag_modes import tag
+from experiments._tagging import Config as TaggingConfig
+from experiments._tagging import make_experiment, make_network, parameters_of, read_corpus
+from train import cli
+from train.config import ConfigError, option
+from train.task import Experiment
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "laptop": {
+        "cell": "relu",
+        "output": "softmax",
+        "parameters": 100_000,
+        "dropout": 0.5,
+        "word_dropout": 0.1,
+        "learning_rate": 3e-3,
+        "steps": 1500,
+        "eval_every": 150,
+    }
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(TaggingConfig):
+    """Settings of a deep network for spans."""
+
+    PRESETS: ClassVar = PRESETS
+
+    layers: int = option(2, "recurrent layers", minimum=1)
+    parameters: int = option(0, "at most, by config.hidden; 0: config.hidden is as set", minimum=0)
+
+    steps: int = option(1000, "optimizer steps in the whole run", minimum=1)
+
+
+def hidden_of_budget(parameters: Callable[[int], int], budget: int) -> int:
+    """Largest width with parameters(width) <= budget, where they are quadratic in the width.
+
+    Raises ConfigError when a width of 1 has more.
+    """
+    first, second, third = (parameters(width) for width in (1, 2, 3))
+    if first > budget:
+        raise ConfigError(f"config.parameters must be at least {first} here, got {budget}")
+    slope, bend = second - first, third - 2 * second + first
+    # Newton's form of the quadratic through three points, of the width after this one
+    return next(
+        width
+        for width in count(1)
+        if first + width * slope + width * (width - 1) // 2 * bend > budget
+    )
+
+
+def build(config: Config) -> Experiment:
+    """Read the sentences; make the network, the batches and the task."""
+    corpus, vocabularies = read_corpus(config)
+    if not is_bio(vocabularies.tags):
+        raise DataError(
+            f"spans need tags O, B-TYPE and I-TYPE; {config.dataset} has tag {vocabularies.tags[0]}"
+        )
+    hidden = config.hidden
+    if config.parameters:
+
+        def parameters(width: int) -> int:
+            return parameters_of(make_network(config, vocabularies, width))
+
+        hidden = hidden_of_budget(parameters, config.parameters)
+    network = make_network(config, vocabularies, hidden)
+    return make_experiment(network, corpus, vocabularies, config, "proportional_f1")
+
+
+if __name__ == "__main__":
+    cli.run(Config, build, {"tag": tag})

@@ -1,0 +1,68 @@
+"""Tagging: a recurrent network reads a sentence from both ends and names each of its words.
+
+Reproduces: part-of-speech tags and phrases by LSTMs of both directions, with what the letters of a
+word say of it and a conditional random field over the tags (Huang, Xu and Yu 2015; Lample et al.
+2016; Ma and Hovy 2016: 97.6 % of the tags of the Penn Treebank with pretrained vectors).
+
+    python -m experiments.pos_tagger --workdir=runs/tokens
+    python -m experiments.pos_tagger --workdir=runs/tokens --mode=tag < launch.py
+    python -m experiments.pos_tagger --workdir=runs/ewt --config.preset=ewt
+    python -m experiments.pos_tagger --workdir=runs/chunks --config.preset=chunking \\
+        --config.dataset=conll:FOLDER
+
+Data: python_tokens, each character of Python's standard library as part of a comment, of a string,
+or of neither (the default, needs no network); a prepared treebank such as
+universal_dependencies/en_ewt, or conllu:FOLDER, for parts of speech; conll:FOLDER, such as that of
+CoNLL-2000, for phrases. Measured: docs/tagging.md, which says more of the data and the scores.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from data.tagged import is_bio
+from experiments._tag_modes import tag
+from experiments._tagging import Config as TaggingConfig
+from experiments._tagging import make_experiment, make_network, read_corpus
+from train import cli
+from train.config import option
+from train.task import Experiment
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "ewt": {
+        "dataset": "universal_dependencies/en_ewt",
+        "output": "softmax",
+        "hidden": 200,
+        "dropout": 0.5,
+        "word_dropout": 0.1,
+        "steps": 8000,
+        "eval_every": 800,
+    },
+    "chunking": {
+        "hidden": 200,
+        "dropout": 0.5,
+        "word_dropout": 0.05,
+        "steps": 6000,
+        "eval_every": 600,
+    },
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(TaggingConfig):
+    """Settings of a tagger of words."""
+
+    PRESETS: ClassVar = PRESETS
+
+    steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
+
+
+def build(config: Config) -> Experiment:
+    """Read the sentences; make the network, the batches and the task."""
+    corpus, vocabularies = read_corpus(config)
+    network = make_network(config, vocabularies, config.hidden)
+    headline = "span_f1" if is_bio(vocabularies.tags) else "accuracy"
+    return make_experiment(network, corpus, vocabularies, config, headline)
+
+
+if __name__ == "__main__":
+    cli.run(Config, build, {"tag": tag})
