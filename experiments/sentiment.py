@@ -1,0 +1,146 @@
+"""Sentence to rating: a recurrent network reads a sentence and says what is thought in it.
+
+Reproduces: many-to-one recurrent networks of both directions on sentences of film reviews: MR (Pang
+and Lee 2005; a convolutional network without pretrained vectors 76.1 %, Kim 2014) and the five
+ratings of the Stanford Sentiment Treebank (Socher et al. 2013; LSTM of both directions with
+pretrained vectors 49.1 %, Tai et al. 2015).
+
+    python -m experiments.sentiment --workdir=runs/packages
+    python -m experiments.sentiment --workdir=runs/mr --config.preset=mr \\
+        --config.dataset=lines:FOLDER --config.fold=0
+    python -m experiments.sentiment --workdir=runs/sst --config.preset=sst \\
+        --config.dataset=trees:FOLDER
+    echo 'a gorgeous bore .' | python -m experiments.sentiment --workdir=runs/mr --mode=rate
+
+Data: packages (from which package of Python's library is a paragraph of its documentation? the
+default), lines:FOLDER (a file a class, one of ten folds is the test), or trees:FOLDER (train, dev
+and test of the treebank): data/rated.py. --mode=rate reads sentences from the standard input, a
+line each, and says of each word how much it speaks for the class. Single runs: docs/sentiment.md;
+over seeds and folds: not measured yet.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+
+from data.buckets import EvaluationBuckets, TrainingBuckets
+from data.rated import load_rated
+from data.rated_batches import RatedIds
+from data.words import WordVocabulary
+from experiments._rating import Rate, rate
+from nets.deep_recurrent import DIRECTIONS, UNITS, DeepRecurrent
+from nets.sentence_classifier import POOLINGS, SentenceClassifier
+from nets.sentence_encoder import SentenceEncoder
+from train import cli
+from train.config import Config as SharedConfig
+from train.config import option
+from train.optimizer import make_optimizer
+from train.task import Experiment
+
+REVIEWS: dict[str, Any] = {"learning_rate": 2e-3, "longest": 60}
+PRESETS: dict[str, dict[str, Any]] = {
+    "mr": {
+        **REVIEWS,
+        "word_dropout": 0.2,
+        "averaging": 0.99,
+        "batch_size": 50,
+        "steps": 900,
+        "eval_every": 150,
+    },
+    "sst": {
+        **REVIEWS,
+        "phrases": True,
+        "hidden": 100,
+        "averaging": 0.995,
+        "steps": 6000,
+        "eval_every": 500,
+    },
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(SharedConfig):
+    """Settings of data, network and training."""
+
+    PRESETS: ClassVar = PRESETS
+
+    dataset: str = option("packages", "packages, lines:FOLDER or trees:FOLDER")
+    fold: int = option(0, "of lines:FOLDER that is the test", minimum=0, maximum=9)
+    phrases: bool = option(False, "train on every phrase of trees:FOLDER, not on wholes alone")
+    minimum: int = option(2, "occurrences of a word of the vocabulary", minimum=1)
+    longest: int = option(100, "words of a sentence in training; longer are left out", minimum=1)
+    buckets: int = option(4, "shapes of batches at most", minimum=1)
+
+    embedding: int = option(100, "width of the words' vectors", minimum=1)
+    cell: str = option("lstm", "", choices=UNITS)
+    hidden: int = option(64, "units of a layer and direction", minimum=1)
+    layers: int = option(1, "of recurrence", minimum=1)
+    directions: str = option("both", "in which a sentence is read", choices=DIRECTIONS)
+    pooling: str = option("max", "what is made of its words' states", choices=POOLINGS)
+    dropout: float = option(0.5, "of vectors and states, all words alike", minimum=0, maximum=0.95)
+    word_dropout: float = option(0.1, "of words, read as unknown", minimum=0, maximum=0.95)
+
+    steps: int = option(800, "optimizer steps in the whole run", minimum=1, below=2**31)
+    batch_size: int = option(64, "sentences in a step", minimum=1)
+    learning_rate: float = option(3e-3, "its highest value", above=0)
+    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    eval_every: int = option(200, "steps between evaluations", minimum=1)
+    figures_at: tuple[float, ...] = option(
+        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
+    )
+
+
+def make_network(config: Config, words: int, classes: int) -> SentenceClassifier:
+    """Network for vocabularies of this size."""
+    dtype = jnp.dtype(config.precision)
+    core = DeepRecurrent(
+        *(config.hidden, config.layers, config.cell, config.directions, config.dropout),
+        variational=True,
+        dtype=dtype,
+    )
+    encoder = SentenceEncoder(
+        core, words, config.embedding, word_dropout=config.word_dropout, dtype=dtype
+    )
+    return SentenceClassifier(encoder, classes, config.pooling)
+
+
+def build(config: Config) -> Experiment:
+    """Read the sentences; make the network, the batches and the task."""
+    corpus = load_rated(
+        config.dataset,
+        config.data_dir,
+        seed=config.seed,
+        fold=config.fold,
+        phrases=config.phrases,
+    )
+    sentences = (words for words, _ in corpus.train)
+    vocabulary = WordVocabulary.of(sentences, config.minimum, "drop")
+    train, *held_out = (
+        RatedIds.of(part, vocabulary) for part in (corpus.train, corpus.validation, corpus.test)
+    )
+    batches = TrainingBuckets(train, config.batch_size, config.seed, config.longest, config.buckets)
+    network = make_network(config, len(vocabulary) + 2, len(corpus.classes))
+    return Experiment(
+        task=Rate(network, corpus.classes, vocabulary),
+        optimizer=make_optimizer(config),
+        train=batches,
+        evals={
+            name: EvaluationBuckets(part, config.batch_size, batches.shapes)
+            for name, part in zip(("validation", "test"), held_out, strict=True)
+        },
+        provenance={
+            "dataset": config.dataset.split(":")[0],
+            "sha256": corpus.sha256,
+            "classes": len(corpus.classes),
+            "train": len(corpus.train),
+            "too long": batches.too_long,
+            "validation": len(corpus.validation),
+            "test": len(corpus.test),
+            "words": len(vocabulary),
+        },
+    )
+
+
+if __name__ == "__main__":
+    cli.run(Config, build, {"rate": rate})

@@ -1,0 +1,88 @@
+"""Rated sentences become an experiment; --mode=rate says what the network says, word by word."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+
+from data.buckets import padded
+from data.catalogue import DataError
+from data.rated import Rated, load_rated
+from experiments._rating import Rating, coloured, numbered, rate
+from experiments.sentiment import Config, build
+from tests.nets.networks import noise_like, quick_jit
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rated")
+    for label, word in (("neg", "bad"), ("pos", "good")):
+        lines = (f"it is {word} number {i} , isn't it\n" for i in range(30))
+        (folder / f"films.{label}").write_text("".join(lines))
+    sizes = {"hidden": 2, "embedding": 2, "batch_size": 8, "cell": "rnn"}
+    return build(Config(dataset=f"lines:{folder}", figures_at=(), **sizes)), folder
+
+
+class Given:
+    """A network with random variables."""
+
+    def __init__(self, task):
+        words = np.zeros((1, 4), np.int32)
+        shapes = jax.eval_shape(task.model.init, jax.random.key(0), words, None, np.array([4]))
+        self.variables = noise_like(shapes, 0)
+
+
+def test_every_sentence_is_in_one_split_and_the_fold_is_the_test(experiment):
+    experiment, folder = experiment
+    found = {name: experiment.provenance[name] for name in ("train", "validation", "test")}
+    assert found == {"train": 49, "validation": 5, "test": 6}
+    rows = [row for batch in experiment.evals["test"] for row in batch["index"] if row >= 0]
+    assert sorted(rows) == list(range(6))
+    known = experiment.task.vocabulary.index
+    assert "isn't" in known
+    corpus = load_rated(f"lines:{folder}")
+    labels = [label for batch in experiment.evals["test"] for label in batch["label"]]
+    assert sorted(labels[:6]) == sorted(label for _, label in corpus.test)
+    assert isinstance(corpus.test[0], Rated)
+
+
+def test_ratings_are_those_of_the_network_in_the_order_of_the_sentences(experiment):
+    task = experiment[0].task
+    sentences = [task.words_of(text) for text in ("It isn't good!", "bad", "it can't " * 5)]
+    assert sentences[:2] == [["it", "isn't", "good", "!"], ["bad"]]
+    assert sentences[2][:3] == ["it", "ca", "n't"]
+    variables = Given(task).variables
+    ids = [[task.vocabulary.index.get(word, -1) + 2 for word in words] for words in sentences]
+    run = quick_jit(lambda words, lengths: task.model.apply(variables, words, None, lengths))
+    logits = run(padded(ids, 16), np.array([len(words) for words in sentences]))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for words, share, found in zip(
+        sentences, shares, task.ratings(variables, sentences), strict=True
+    ):
+        assert found.label == share.argmax()
+        np.testing.assert_allclose(found.probability, share.max(), rtol=1e-5)
+        assert found.parts.shape == (len(words),)
+
+
+def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, capsys):
+    task = experiment[0].task
+    given = io.TextIOWrapper(io.BytesIO(b"it is good\nbad .\n"))
+    monkeypatch.setattr("sys.stdin", given)
+    rate(task, Given(task))
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [len(line) for line in lines] == [3, 3]
+    assert {line[0] for line in lines} <= {"neg", "pos"}
+    assert all(0.5 <= float(line[1]) <= 1 for line in lines)
+    assert [word.split("(")[0] for word in lines[0][2].split()] == ["it", "is", "good"]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\n \n")))
+    with pytest.raises(DataError, match="line 2 of the input is an empty sentence"):
+        rate(task, Given(task))
+
+
+def test_words_are_coloured_by_what_they_say():
+    words, parts = ["so", "good", "but", "dull"], np.array([0.1, 1.0, 0.5, -0.3])
+    shown = "so \x1b[32;1mgood\x1b[0m \x1b[32mbut\x1b[0m \x1b[31mdull\x1b[0m"
+    assert coloured(words, Rating(1, 0.9, parts).parts) == shown
+    assert coloured(["flat"], np.zeros(1)) == "flat"
+    assert numbered(words, parts) == "so(+0.10) good(+1.00) but(+0.50) dull(-0.30)"
