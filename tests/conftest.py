@@ -32,9 +32,15 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory):
-    """A small real text: one module of the standard library."""
+    """A small real text: one module of the standard library; beside it lines of it, rated."""
     path = tmp_path_factory.mktemp("text") / "argparse.txt"
-    path.write_text(Path(os.__file__).with_name("argparse.py").read_text(encoding="utf-8"))
+    text = Path(os.__file__).with_name("argparse.py").read_text(encoding="utf-8")
+    path.write_text(text)
+    lines = [line.strip() for line in text.splitlines() if len(line.split()) > 3][:200]
+    (path.parent / "rated").mkdir()
+    for name in ("plain", "call"):
+        chosen = [line for line in lines if ("(" in line) == (name == "call")]
+        (path.parent / "rated" / f"code.{name}").write_text("\n".join(chosen))
     return path
 
 

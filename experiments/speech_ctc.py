@@ -1,0 +1,149 @@
+"""Speech to symbols: a deep bidirectional LSTM on log-mel frames, trained without segments.
+
+Reproduces: Graves, Mohamed and Hinton, "Speech recognition with deep recurrent neural networks",
+2013: connectionist temporal classification on a deep bidirectional LSTM, and that deep is better
+than wide (17.7 % phoneme error on TIMIT, which is not free). --config.front=bands convolves over
+the frequency bands of a frame first: Abdel-Hamid et al., "Applying convolutional neural networks
+concepts to hybrid NN-HMM model for speech recognition", 2012.
+
+    python -m experiments.speech_ctc --workdir=runs/tones
+    python -m experiments.speech_ctc --workdir=runs/spoken --config.dataset=spoken_lines:recordings
+    python -m experiments.speech_ctc --workdir=runs/speech --config.dataset=speech:FOLDER
+    python -m experiments.speech_ctc --workdir=runs/spoken --mode=transcribe --config.input=own.wav
+
+Data: tones (the default), telephone numbers as the tones of a keypad in noise, synthetic;
+spoken_lines:FOLDER, single words joined to lines, as the Free Spoken Digit Dataset has them, whose
+test is of recordings, or with --config.held_out=speaker:NAME of a speaker, that no training line
+holds; speech:FOLDER, WAV files with transcripts. --mode=transcribe writes down a WAV file of the
+user, and draws where each symbol was heard. Measured: the rows of C10 and B8 in
+experiments/README.md; docs/transcripts.md.
+"""
+
+from dataclasses import dataclass, replace
+
+import jax.numpy as jnp
+import numpy as np
+
+from data.catalogue import DataError, nearest
+from data.speech import load_speech, read_sound
+from data.spoken_lines import Features, Sounds, spoken, words
+from data.tones import KEYS, RATE, tones
+from data.transcripts import Alphabet, Transcripts
+from data.waves import load_waves
+from experiments._transcription import Config as TranscriptionConfig
+from experiments._transcription import (
+    Corpus,
+    divided,
+    make_experiment,
+    of_lines,
+    of_recordings,
+    transcribe,
+)
+from nets.fronts import BandConvolution
+from train import cli
+from train.config import ConfigError, option
+from train.task import Experiment
+
+FRONTS = ("none", "bands")
+KINDS = ("tones", "spoken_lines:FOLDER", "speech:FOLDER")
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(TranscriptionConfig):
+    """Settings of sounds and of what reads them."""
+
+    dataset: str = option("tones", "tones, spoken_lines:FOLDER or speech:FOLDER")
+    held_out: str = option("standard", "spoken_lines: the test, standard or speaker:NAME")
+    shortest: int = option(3, "fewest symbols of a line that is drawn", minimum=1)
+    longest: int = option(7, "most symbols of it", minimum=1)
+    bands: int = option(40, "of the log-mel spectrogram", minimum=4)
+    deltas: bool = option(False, "first and second differences over time beside each band")
+    gain: float = option(10.0, "augmentation: highest change of loudness, decibel", minimum=0)
+    tempo: float = option(0.1, "augmentation: highest change of speed", minimum=0, maximum=0.5)
+
+    front: str = option("none", "convolution over bands before the rest", choices=FRONTS)
+    filters: int = option(32, "front=bands: kernels", minimum=1)
+    size: int = option(8, "front=bands: bands that a kernel sees", minimum=1)
+    pool: int = option(3, "front=bands: bands of which the largest is kept", minimum=1)
+    stack: int = option(3, "frames that are read as one", minimum=1)
+
+
+def heard(config: Config, alphabet: Alphabet, train: Sounds, validation: Sounds, test: Sounds):
+    """Corpus of lines of sounds; frames are made as those for training are."""
+    features = train.features
+    parts = (train, replace(validation, features=features), replace(test, features=features))
+    lines = of_lines(config, *parts, config.frames)
+    return Corpus(
+        alphabet, **lines, read=reader(features), kind="spectrogram", found={"rate": features.rate}
+    )
+
+
+def reader(features: Features):
+    """Return what gives the frames of a WAV file."""
+    return lambda path: features(read_sound(path, features.rate))
+
+
+def read_words(config: Config, folder: str) -> Corpus:
+    """Recordings of single words, joined."""
+    waves = load_waves(folder)
+    test = waves.held_out(config.held_out)
+    rest = np.flatnonzero(~test)
+    chosen, validation = divided(len(rest), config)
+    plain = Features(waves.rate, config.bands, config.deltas)
+    train = spoken(waves, rest[chosen], plain)
+    train = replace(train, gain=config.gain, tempo=config.tempo, quiet=(30.0, 70.0)).fitted()
+    others = (spoken(waves, places, plain) for places in (rest[validation], test))
+    return heard(config, words(waves), train, *others)
+
+
+def read_speech(config: Config, folder: str) -> Corpus:
+    """Recordings with transcripts."""
+    speech = load_speech(folder)
+    rest = np.flatnonzero(~speech.test)
+    chosen, validation = divided(len(rest), config)
+    parts = {
+        "train": rest[chosen],
+        "validation": rest[validation],
+        "test": np.flatnonzero(speech.test),
+    }
+    alphabet = Alphabet.of(speech.texts)
+    features = Features(speech.rate, config.bands, config.deltas)
+    features = features.fitted(speech.sounds[i] for i in parts["train"])
+    frames = [features(sound) for sound in speech.sounds]
+    whole = Transcripts(frames, [alphabet.encode(text) for text in speech.texts])
+    batches = of_recordings(config, {name: whole.part(p) for name, p in parts.items()})
+    found = {
+        "rate": speech.rate,
+        "symbols": len(alphabet.symbols),
+        "train": len(chosen),
+        "too_long": batches["train"].too_long,
+    }
+    return Corpus(alphabet, **batches, read=reader(features), kind="spectrogram", found=found)
+
+
+def build(config: Config) -> Experiment:
+    """Read the sounds, and make the network."""
+    kind, _, folder = config.dataset.partition(":")
+    if config.held_out != "standard" and kind != "spoken_lines":
+        raise ConfigError(f"config.held_out={config.held_out} needs spoken_lines:FOLDER")
+    if kind == "spoken_lines":
+        corpus = read_words(config, folder)
+    elif kind == "speech":
+        corpus = read_speech(config, folder)
+    elif config.dataset == "tones":
+        keys = tones(Features(RATE, config.bands, config.deltas))
+        corpus = heard(config, KEYS, keys, keys, keys)
+    else:
+        near = nearest(config.dataset, KINDS)
+        raise DataError(
+            f"there is no dataset {config.dataset!r}{near}; there are {', '.join(KINDS)}"
+        )
+    channels = 3 if config.deltas else 1
+    bands = BandConvolution(
+        config.filters, config.size, config.pool, channels, dtype=jnp.dtype(config.precision)
+    )
+    return make_experiment(config, corpus, (bands,) if config.front == "bands" else ())
+
+
+if __name__ == "__main__":
+    cli.run(Config, build, {"transcribe": transcribe})
