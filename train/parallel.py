@@ -5,7 +5,7 @@ the carry's rows in order. Checkpoints and evaluation see nothing else, so a run
 another number of devices.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -31,6 +31,31 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(
         lambda x: jax.make_array_from_callback(x.shape, sharding, np.asarray(x).__getitem__), tree
     )
+
+
+# of XLA's newest library for a CPU all but the convolution, which uses one core
+LIBRARY = {
+    "xla_cpu_experimental_ynn_fusion_type": ",".join(
+        f"LIBRARY_FUSION_TYPE_{kind}" for kind in ("DOT", "INDIVIDUAL_DOT", "REDUCE")
+    )
+}
+
+
+def compiler_options(
+    devices: Sequence[jax.Device], options: Mapping[str, Any] = LIBRARY
+) -> dict[str, Any]:
+    """Options with which a step is compiled: these for a CPU, where XLA knows them.
+
+    They do not follow the number of cores, so that a run that goes on with more of them repeats its
+    losses bit for bit. Several devices of one CPU are its threads: they have none.
+    """
+    if len(devices) > 1 or devices[0].platform != "cpu":
+        return {}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return dict(options)
 
 
 class JitMesh:
@@ -74,7 +99,8 @@ class JitMesh:
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step; the state is donated."""
-        return jax.jit(make_train_step(experiment), donate_argnums=0)
+        options = compiler_options(self.devices)
+        return jax.jit(make_train_step(experiment), donate_argnums=0, compiler_options=options)
 
     def put_batch(self, batches: Sequence[Batch]) -> Any:
         """Place the batch of each run that the step makes: of one."""

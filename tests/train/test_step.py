@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train.parallel import JitMesh, Pmap
+from train.parallel import LIBRARY, JitMesh, Pmap, compiler_options
 
 
 def rows(step):
@@ -51,6 +51,15 @@ def test_gradient_is_total_over_weight_in_numpy(regression, small_config):
     )
     norm = 2 * np.sqrt(((x.T @ error) ** 2).sum() + (error.sum(0) ** 2).sum()) / count
     np.testing.assert_allclose(float(window.means["grad_norm"].value), norm, rtol=1e-5)
+
+
+def test_options_of_the_compiler_are_given_where_they_are_known():
+    one = jax.devices()[:1]
+    assert compiler_options(one) in (LIBRARY, {})
+    assert compiler_options(one, {"xla_cpu_no_such_option": "1"}) == {}
+    known = {"xla_cpu_enable_fast_math": False}
+    assert compiler_options(one, known) == known
+    assert compiler_options(jax.devices(), known) == {}
 
 
 def test_four_devices_by_jit_and_by_pmap_equal_one(regression, small_config):
