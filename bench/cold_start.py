@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from bench.tables import arguments, publish
 
-STEPS = 2600
+STEPS = 3400
 SETTINGS = {
     "dataset": "mnist",
     "steps": STEPS,

@@ -5,7 +5,7 @@ the carry's rows in order. Checkpoints and evaluation see nothing else, so a run
 another number of devices.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
 
 
 # of XLA's newest library for a CPU all but the convolution, which uses one core
-LIBRARY = {
+LIBRARY: dict[str, Any] = {
     "xla_cpu_experimental_ynn_fusion_type": ",".join(
         f"LIBRARY_FUSION_TYPE_{kind}" for kind in ("DOT", "INDIVIDUAL_DOT", "REDUCE")
     )
@@ -42,7 +42,7 @@ LIBRARY = {
 
 
 def compiler_options(
-    devices: Sequence[jax.Device], options: Mapping[str, Any] = LIBRARY
+    devices: Sequence[jax.Device], options: dict[str, Any] = LIBRARY
 ) -> dict[str, Any]:
     """Options with which a step is compiled: these for a CPU, where XLA knows them.
 
