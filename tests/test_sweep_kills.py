@@ -97,9 +97,8 @@ def disturb(start, folder, *, rng, runs, seconds, kills):
     first two are of a launcher and a run.
     """
     killed, codes = [], []
-    process = start()
+    process, until = start(), time.monotonic() + rng.expovariate(1 / seconds)
     while True:
-        until = time.monotonic() + rng.expovariate(1 / seconds)
         while process.poll() is None and (len(killed) >= kills or time.monotonic() < until):
             time.sleep(0.02)
         if len(list(folder.glob("*/result.json"))) == runs:
@@ -115,6 +114,8 @@ def disturb(start, folder, *, rng, runs, seconds, kills):
         if pids := sorted(pid for pid, kind in alive.items() if kind in wanted):
             killed.append(alive[pid := rng.choice(pids)])
             kill(pid)
+            until = time.monotonic() + rng.expovariate(1 / seconds)
+        time.sleep(0.02)
 
 
 def test_table_is_the_same_whatever_is_killed(launch, tmp_path, request, capsys):

@@ -117,10 +117,12 @@ def test_the_other_modes_give_nearly_the_same(module, two_steps, text_file, chan
     means = devices.one(window)[0].means
     plain = next(line for line in read_metrics(two_steps[0]) if "train/loss" in line)
     tolerances = {"loss": 3e-2, "grad_norm": 5e-2} if "precision" in changes else {}
+    different = False  # a first loss may be that of zeros
     for name in ("loss", "grad_norm"):
         found, wanted = float(means[name].value), plain[f"train/{name}"]
         np.testing.assert_allclose(found, wanted, rtol=tolerances.get(name, 1e-5), err_msg=name)
-        assert "parallel" in changes or found != wanted
+        different |= found != wanted
+    assert "parallel" in changes or different
 
 
 def test_parameters_stay_float32_in_bfloat16(module, text_file):

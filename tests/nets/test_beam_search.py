@@ -239,7 +239,8 @@ def test_a_source_that_is_covered_twice_costs_nothing():
     model["logits"][..., EOS] = -20.0
     memory = jnp.ones((ROWS, SOURCE), bool)
     some = beam_search(attending, model, carry, memory=memory, **COVERING)
-    model["keys"][:] = 0  # seven tokens attend to four positions alike: each is covered
+    # seven tokens attend to four positions alike: each is covered
+    model = {**model, "keys": np.zeros_like(model["keys"])}
     covered = beam_search(attending, model, carry, memory=memory, **COVERING)
     without = beam_search(plain, model, carry, **SMALL)
     np.testing.assert_array_equal(covered.lengths, 7)
