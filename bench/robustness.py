@@ -3,7 +3,7 @@
     python -m bench.robustness --runs runs/published/seed=* runs/distorted/seed=* \\
         --picture=docs/robustness.png --save=experiments/results/lenet5_robustness.json
 
-What --mode=robustness measures, of several runs of LeNet-5: seeds of a configuration are one row of
+What --mode=robustness measures, of several runs of LeNet-5: seeds of a preset are one row of
 the result and one line of the picture, of their means. Seconds are those of the measurement.
 """
 
@@ -18,7 +18,7 @@ from bench.results import write_result
 from experiments import lenet5
 from experiments._pictures import save
 from experiments._robustness import CHANGES, draw_curves, measure
-from experiments._runs import Group, Run, group_runs
+from experiments._runs import Group, Run, group_by
 from train.cli import load_run, parse
 from train.rundir import read_json
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--save", type=Path)
     given = parser.parse_args()
     runs = [measured(folder) for folder in tqdm(given.runs, unit="run", disable=None)]
-    groups = group_runs(runs)
+    groups = group_by(runs, ["preset"])
     curves = {group.label: mean_curves(group) for group in groups}
     for label, found in curves.items():
         print(label)
