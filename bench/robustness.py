@@ -17,7 +17,7 @@ from tqdm import tqdm
 from bench.results import write_result
 from experiments import lenet5
 from experiments._pictures import save
-from experiments._robustness import CHANGES, draw_curves, measure
+from experiments._robustness import CHANGES, draw_curves, measure, print_curves
 from experiments._runs import Group, Run, group_by
 from train.cli import load_run, parse
 from train.rundir import read_json
@@ -60,9 +60,7 @@ def main() -> None:
     curves = {group.label: mean_curves(group) for group in groups}
     for label, found in curves.items():
         print(label)
-        for name, (levels, accuracy) in found.items():
-            shown = "  ".join(f"{a:g}: {b:.4f}" for a, b in zip(levels, accuracy, strict=True))
-            print(f"  {name:<13} {shown}")
+        print_curves(found)
     if given.picture:
         save(draw_curves(curves), given.picture)
     if given.save:

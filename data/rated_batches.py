@@ -12,7 +12,6 @@ import numpy as np
 
 from data.buckets import Batch, Shape, padded
 from data.rated import Rated
-from data.text import UNKNOWN
 from data.words import WordVocabulary
 
 
@@ -28,7 +27,7 @@ class RatedIds:
         """Ids of sentences: the words of a vocabulary from 2 on."""
         ids, labels = [], []
         for words, label in sentences:
-            ids.append([vocabulary.index.get(word, UNKNOWN - 2) + 2 for word in words])
+            ids.append([vocabulary.padded_id(word) for word in words])
             labels.append(label)
         return cls(ids, np.array(labels, np.int32))
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from data.buckets import Batch, Shape, padded
 from data.tagged import Sentence, TaggedCorpus
-from data.text import UNKNOWN
 from data.text import Vocabulary as Letters
 from data.words import WordVocabulary
 
@@ -79,7 +78,7 @@ class Vocabularies:
     @property
     def word_ids(self) -> int:
         """Ids of words, padding and the unknown word among them."""
-        return len(self.words) + 2
+        return self.words.padded_size
 
     @property
     def letter_ids(self) -> int:
@@ -101,7 +100,7 @@ class Vocabularies:
 
     def word(self, word: str) -> int:
         """Id of a word."""
-        return self.words.index.get(_folded(word, self.fold), UNKNOWN - 2) + 2
+        return self.words.padded_id(_folded(word, self.fold))
 
     def spell(self, word: str) -> np.ndarray:
         """Ids int32 [L] of the letters of a word, 0 after its end."""

@@ -141,6 +141,15 @@ class WordVocabulary:
         """Id of each word."""
         return {word: i for i, word in enumerate(self.words)}
 
+    @property
+    def padded_size(self) -> int:
+        """Ids of `padded_id`: those of the words, of padding and of the unknown word."""
+        return len(self) + 2
+
+    def padded_id(self, word: str) -> int:
+        """Id of a word in sentences that are padded with 0; 1 for a word outside."""
+        return self.index.get(word, -1) + 2
+
     def encode(self, sentences: Iterable[Sentence], rare: str) -> Tokens:
         """Ids of a text; words outside the vocabulary are dropped, or <unk> where that is one."""
         other = self.index.get(UNKNOWN, -1) if rare == UNKNOWN else -1

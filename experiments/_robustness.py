@@ -95,10 +95,15 @@ def robustness(task, predict) -> None:
     samples = path.with_stem(f"{path.stem}_images")
     save(draw_samples(predict, next(iter(task.test)), task.classes), str(samples))
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    print_curves(results)
+    print(f"pictures: {path}, {samples}")
+
+
+def print_curves(results: Curves) -> None:
+    """Print a line for each change: its levels, each with the accuracy."""
     for name, (levels, accuracy) in results.items():
         shown = "  ".join(f"{a:g}: {b:.4f}" for a, b in zip(levels, accuracy, strict=True))
         print(f"{name:<13} {shown}")
-    print(f"pictures: {path}, {samples}")
 
 
 def measure(predict, batches: Iterable, change: Change) -> tuple[list[float], list[float]]:

@@ -120,7 +120,7 @@ def build(config: Config) -> Experiment:
         RatedIds.of(part, vocabulary) for part in (corpus.train, corpus.validation, corpus.test)
     )
     batches = TrainingBuckets(train, config.batch_size, config.seed, config.longest, config.buckets)
-    network = make_network(config, len(vocabulary) + 2, len(corpus.classes))
+    network = make_network(config, vocabulary.padded_size, len(corpus.classes))
     return Experiment(
         task=Rate(network, corpus.classes, vocabulary),
         optimizer=make_optimizer(config),
