@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from experiments._runs import mean_interval
+from experiments._runs import mean_interval, paired_difference
 
 BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
 HEADER = ("", "system", "published", "ours: mean, 95 % interval, n", "time a run", "machine")
@@ -21,7 +21,8 @@ def make_table(folder: Path) -> str:
     """Markdown table of `folder`/systems.toml filled from `folder`/results/*.json.
 
     A system that is an identity names the tests that hold it, in place of results, and one that is
-    looked at names its picture.
+    looked at names its picture. `baseline` names the group, as its row does, from which the others'
+    difference in the first metric on the same seeds is printed.
 
     Raises ValueError when a result belongs to no system.
     """
@@ -41,7 +42,7 @@ def make_table(folder: Path) -> str:
             rows.append((*first, f"tests: {held}" if held else shown, "", ""))
         for name in made:
             result = json.loads(paths[name].read_text(encoding="utf-8"))
-            for cells in result_cells(result, system["show"]):
+            for cells in result_cells(result, system["show"], system.get("baseline", "")):
                 rows.append((*first, *cells))
                 first = ("", "", "")  # further rows are of the same system
             commands.append(f"    {result['command']}")
@@ -49,19 +50,44 @@ def make_table(folder: Path) -> str:
     return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
 
 
-def result_cells(result: dict[str, Any], show: list[str]) -> list[tuple[str, str, str]]:
-    """Last three cells of a row for each group of a result."""
+def result_cells(
+    result: dict[str, Any], show: list[str], baseline: str
+) -> list[tuple[str, str, str]]:
+    """Last three cells of a row for each group of a result.
+
+    Raises ValueError when there is a baseline that no group is.
+    """
+    labels = [
+        ", ".join(f"{name} {value}" for name, value in row["settings"].items())
+        for row in result["rows"]
+    ]
+    if baseline and baseline not in labels:
+        raise ValueError(f"no row is the baseline {baseline!r}; there are {'; '.join(labels)}")
+
     cells = []
-    for row in result["rows"]:
-        settings = ", ".join(f"{name} {value}" for name, value in row["settings"].items())
+    for row, settings in zip(result["rows"], labels, strict=True):
         figures = []
         for metric in show:
             mean, half = mean_interval(row["metrics"][metric])
-            interval = "" if half is None else f" ± {half:.4f}"
-            figures.append(f"{metric} {mean:.4f}{interval}")
+            figures.append(f"{metric} {mean:.4f}{plus_minus(half)}")
+        if baseline and settings != baseline:
+            apart = difference(row, result["rows"][labels.index(baseline)], show[0])
+            figures.append(f"{show[0]} minus that of {baseline} {apart}")
         ours = f"{settings}: " * bool(settings) + "; ".join(figures) + f"; n = {len(row['seeds'])}"
         cells.append((ours, mean_time(row["seconds"]), result["machine"]))
     return cells
+
+
+def difference(row: dict[str, Any], other: dict[str, Any], metric: str) -> str:
+    """Mean difference of a metric from that of another row on the same seeds, its interval, n."""
+    both = (dict(zip(r["seeds"], r["metrics"][metric], strict=True)) for r in (row, other))
+    mean, half, pairs = paired_difference(*both)
+    return f"{mean:+.4f}{plus_minus(half)} ({pairs} pairs)" if mean is not None else "unknown"
+
+
+def plus_minus(half: float | None) -> str:
+    """Half an interval after its mean; nothing where there is none."""
+    return "" if half is None else f" ± {half:.4f}"
 
 
 def mean_time(seconds: list[float | None]) -> str:

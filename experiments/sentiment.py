@@ -7,7 +7,7 @@ pretrained vectors 49.1 %, Tai et al. 2015).
 
     python -m experiments.sentiment --workdir=runs/packages
     python -m experiments.sentiment --workdir=runs/mr --config.preset=mr \\
-        --config.dataset=lines:FOLDER --config.fold=0
+        --config.dataset=lines:FOLDER
     python -m experiments.sentiment --workdir=runs/sst --config.preset=sst \\
         --config.dataset=trees:FOLDER
     echo 'a gorgeous bore .' | python -m experiments.sentiment --workdir=runs/mr --mode=rate
@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
-from data.rated import load_rated
+from data.rated import FOLDS, load_rated
 from data.rated_batches import RatedIds
 from data.words import WordVocabulary
 from experiments._rating import Rate, rate
@@ -66,7 +66,9 @@ class Config(SharedConfig):
     PRESETS: ClassVar = PRESETS
 
     dataset: str = option("packages", "packages, lines:FOLDER or trees:FOLDER")
-    fold: int = option(0, "of lines:FOLDER that is the test", minimum=0, maximum=9)
+    fold: int = option(
+        -1, "of lines:FOLDER that is the test; -1: the seed's last digit", minimum=-1, maximum=9
+    )
     phrases: bool = option(False, "train on every phrase of trees:FOLDER, not on wholes alone")
     minimum: int = option(2, "occurrences of a word of the vocabulary", minimum=1)
     longest: int = option(100, "words of a sentence in training; longer are left out", minimum=1)
@@ -111,7 +113,7 @@ def build(config: Config) -> Experiment:
         config.dataset,
         config.data_dir,
         seed=config.seed,
-        fold=config.fold,
+        fold=config.seed % FOLDS if config.fold < 0 else config.fold,
         phrases=config.phrases,
     )
     sentences = (words for words, _ in corpus.train)

@@ -95,6 +95,25 @@ def test_group_of_a_result_is_a_row_with_its_interval(folder):
     assert "    python launch.py --experiment=x" in rows
 
 
+def test_baseline_is_what_the_others_are_compared_with_on_the_same_seeds(folder):
+    systems = folder / "systems.toml"
+    text = systems.read_text()
+    systems.write_text(text.replace("show =", 'baseline = "cell rnn"\nshow ='))
+    gru = {**RESULT["rows"][1], "seeds": [0, 1], "metrics": {"test/loss": [0.5, 2.0]}}
+    result = {**RESULT, "rows": [RESULT["rows"][0], gru]}
+    (folder / "results" / "one.json").write_text(json.dumps(result))
+    rows = table.make_table(folder).splitlines()
+    assert "minus" not in rows[2]
+    # of 1.0 and 3.0: -0.5 and -1.0, whose deviation is sqrt(2) / 4
+    assert "test/loss minus that of cell rnn -0.7500 ± 3.1766 (2 pairs); n = 2" in rows[3]
+    result["rows"][1]["seeds"] = [2, 3]
+    (folder / "results" / "one.json").write_text(json.dumps(result))
+    assert "test/loss minus that of cell rnn unknown; n = 2" in table.make_table(folder)
+    systems.write_text(text.replace("show =", 'baseline = "cell"\nshow ='))
+    with pytest.raises(ValueError, match="no row is the baseline 'cell'; there are cell rnn; "):
+        table.make_table(folder)
+
+
 def test_result_that_no_system_names_is_an_error(folder):
     (folder / "results" / "stray.json").write_text("{}")
     with pytest.raises(ValueError, match="stray"):

@@ -47,6 +47,18 @@ def test_every_sentence_is_in_one_split_and_the_fold_is_the_test(experiment):
     assert isinstance(corpus.test[0], Rated)
 
 
+def test_seeds_test_the_folds_in_turn_unless_one_is_given(experiment):
+    folder = experiment[1]
+
+    def tested(**settings):
+        found = build(Config(dataset=f"lines:{folder}", hidden=2, embedding=2, **settings))
+        batches = list(found.evals["test"])
+        return [(b["words"].tolist(), b["label"].tolist()) for b in batches]
+
+    assert tested(seed=13) == tested(seed=3) == tested(seed=13, fold=3)
+    assert tested(seed=13) != tested(seed=4)
+
+
 def test_ratings_are_those_of_the_network_in_the_order_of_the_sentences(experiment):
     task = experiment[0].task
     sentences = [task.words_of(text) for text in ("It isn't good!", "bad", "it can't " * 5)]
