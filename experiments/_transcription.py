@@ -1,8 +1,7 @@
-"""What experiments that transcribe share: settings, the task, its search, scores and mode."""
+"""What experiments that transcribe share: settings, the task, its search and scores."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -11,28 +10,24 @@ import numpy as np
 from flax import linen as nn
 
 from data.buckets import Batch, EvaluationBuckets, Shape, TrainingBuckets, in_order
-from data.catalogue import DataError
 from data.error_rate import edit_distance, error_rate
 from data.lines import Pieces, TrainingLines, held_out_lines
 from data.transcripts import Alphabet, Transcripts
 from experiments._alignment import Seen, draw_alignments
-from experiments._pictures import save
 from nets.ctc import ctc_align, ctc_greedy, ctc_loss
-from nets.ctc_search import ctc_beam_search
+from nets.ctc_search import SymbolModel, ctc_beam_search
 from nets.deep_recurrent import UNITS, DeepRecurrent
 from nets.fronts import FrameStacking
+from nets.ngram_table import table_step
 from nets.transcriber import Transcriber
 from train.config import Config as SharedConfig
 from train.config import ConfigError, option
-from train.evaluate import Predictor
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
 VALIDATION = 2  # word of the seed, so that no two streams meet
 SHOWN = 3  # held-out lines whose alignment is drawn
 MISTAKES = 20  # that are listed
-BEAM = 16  # prefixes, at least, of the search that --mode=transcribe makes
-SHARE_OF_WIDTH = 8  # widths of what a user gives are multiples of it: few programs to compile
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +47,10 @@ class Config(SharedConfig):
     dropout: float = option(0.0, "between layers", minimum=0, maximum=0.95)
     beam_size: int = option(1, "prefixes of a search for the scores; 1: best path", minimum=1)
 
+    language: str = option("", "modes: file of texts like those to find", volatile=True)
+    order: int = option(4, "of its n-grams of symbols", minimum=1, volatile=True)
+    language_weight: float = option(0.5, "of their log P in a search", minimum=0, volatile=True)
+    length_bonus: float = option(0.0, "of each symbol in a search, nats", volatile=True)
     input: str = option("", "files that --mode=transcribe reads, by commas", volatile=True)
     n_best: int = option(3, "transcripts of each that it prints", minimum=1, volatile=True)
     picture: str = option("alignment.png", "file that it draws", volatile=True)
@@ -181,31 +180,51 @@ class Transcribe(Task):
         labels, lengths = jax.device_get(ctc_greedy(*outputs))
         return [row[:n].tolist() for row, n in zip(labels, lengths, strict=True)]
 
-    def search(self, outputs, beam_size: int) -> list[list[tuple[float, list[int]]]]:
-        """(log P, symbols) of the most probable transcripts of each row that a beam finds."""
-        found = jax.device_get(ctc_beam_search(*outputs, beam_size=beam_size))
-        rows = zip(found.labels, found.lengths, found.log_probs, strict=True)
+    def search(self, outputs, beam_size: int, language=None) -> list[list[tuple[float, list[int]]]]:
+        """(score, symbols) of the best transcripts of each row that a beam finds.
+
+        The score is log P of the frames, or with a language, a table of `nets.ngram_table`, also
+        what that says, and the length, as the config weighs them.
+        """
+        options: dict[str, Any] = {}
+        if language is not None:
+            start = jnp.zeros(len(outputs[0]), jnp.int32)
+            options = {
+                "language_model": SymbolModel(table_step, language, start, bos_id=0, eos_id=0),
+                "lm_weight": self.config.language_weight,
+                "length_bonus": self.config.length_bonus,
+            }
+        found = jax.device_get(ctc_beam_search(*outputs, beam_size=beam_size, **options))
+        rows = zip(found.labels, found.lengths, found.scores, strict=True)
         return [
             [(float(p), ids[:n].tolist()) for ids, n, p in zip(*row, strict=True) if p > -np.inf]
             for row in rows
         ]
 
-    def transcribe(self, predict: Predictor, batch: Batch) -> list[list[int]]:
-        """Symbols of each row of a batch, by the search that the config asks for."""
-        outputs, _ = predict(batch)
-        if self.config.beam_size == 1:
-            return self.best_path(outputs)
-        return [best[0][1] for best in self.search(outputs, self.config.beam_size)]
+    def pairs(
+        self, predict, batches: EvaluationBuckets, beam_size: int, language=None
+    ) -> list[tuple[list[int], list[int]]]:
+        """(symbols that are right, symbols found) of all examples, in their order.
 
-    def pairs(self, predict, batches: EvaluationBuckets) -> list[tuple[list[int], list[int]]]:
-        """(symbols that are right, symbols found) of all examples, in their order."""
+        They are found on the best path, or with a beam_size above 1 by `search`.
+        """
+
+        def answer(batch: Batch) -> list[list[int]]:
+            outputs, _ = predict(batch)
+            if beam_size == 1:
+                return self.best_path(outputs)
+            return [best[0][1] for best in self.search(outputs, beam_size, language)]
+
         right = cast(Transcripts, batches.examples).labels
-        found = in_order(batches, len(right), partial(self.transcribe, predict))
+        found = in_order(batches, len(right), answer)
         return [(list(a), b) for a, b in zip(right, found, strict=True)]
 
     def scores(self, predict, batches):
+        """Error rates by the search that the config asks for."""
+        return self.error_rates(self.pairs(predict, batches, self.config.beam_size))
+
+    def error_rates(self, pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, float]:
         """Error rates of symbols and of words, and the share of lines without an error."""
-        pairs = self.pairs(predict, batches)
         texts = [[self.alphabet.decode(ids).split() for ids in pair] for pair in pairs]
         return {
             "symbol_error": error_rate(pairs),
@@ -215,7 +234,7 @@ class Transcribe(Task):
 
     def figures(self, predict, batches):
         """Return alignments of some lines, and the worst mistakes as a text."""
-        pairs = self.pairs(predict, batches)
+        pairs = self.pairs(predict, batches, self.config.beam_size)
         errors = np.array([edit_distance(a, b) for a, b in pairs])
         worst = np.argsort(-errors, kind="stable")[:MISTAKES]
         shown = "".join(
@@ -246,25 +265,3 @@ class Transcribe(Task):
                 title = f"text: {self.alphabet.decode(ids)}"
                 found.append(Seen(x, p[:steps], places[:steps], ids, symbols, title))
         return found
-
-
-def transcribe(task: Transcribe, predict: Predictor) -> None:
-    """Print the best path and the best transcripts of files, and draw how they lie along them."""
-    config, alphabet = task.config, task.alphabet
-    paths = [path for path in config.input.split(",") if path]
-    if not paths:
-        raise DataError("--mode=transcribe needs --config.input=FILE")
-    seen = []
-    for path in paths:
-        frames = task.corpus.read(path)
-        width = -(-len(frames) // SHARE_OF_WIDTH) * SHARE_OF_WIDTH
-        outputs, _ = predict(Transcripts([frames], [[]]).batch(np.array([0]), (width, 0), 1))
-        (best,) = task.search(outputs, max(config.beam_size, config.n_best, BEAM))
-        print(f"{path}\nbest path   {alphabet.decode(task.best_path(outputs)[0])}")
-        for log_p, ids in best[: config.n_best]:
-            print(f"log P{log_p:7.2f}  {alphabet.decode(ids)}", flush=True)
-        text = Transcripts([frames], [best[0][1]])
-        batch = text.batch(np.array([0]), (width, max(1, len(best[0][1]))), 1)
-        seen += task.align(batch, outputs)
-    save(draw_alignments(seen, task.corpus.kind), config.picture)
-    print(f"drawn in {config.picture}")

@@ -27,7 +27,8 @@ from data.catalogue import DataError, nearest
 from data.digit_lines import DIGITS, digit_images, longest_line, read_line
 from data.pen_lines import pen_digits, read_pen
 from experiments._transcription import Config as TranscriptionConfig
-from experiments._transcription import Corpus, divided, make_experiment, of_lines, transcribe
+from experiments._transcription import Corpus, divided, make_experiment, of_lines
+from experiments._transcription_modes import MODES
 from train import cli
 from train.config import option
 from train.task import Experiment
@@ -84,4 +85,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"transcribe": transcribe})
+    cli.run(Config, build, MODES)

@@ -15,7 +15,7 @@ Data: tones (the default), telephone numbers as the tones of a keypad in noise, 
 spoken_lines:FOLDER, single words joined to lines, as the Free Spoken Digit Dataset has them, whose
 test is of recordings, or with --config.held_out=speaker:NAME of a speaker, that no training line
 holds; speech:FOLDER, WAV files with transcripts. --mode=transcribe writes down a WAV file of the
-user, and draws where each symbol was heard. Single runs: docs/transcripts.md; several seeds and
+user, and draws where each symbol was heard; --mode=decode scores searches, also with a language. Single runs: docs/transcripts.md; several seeds and
 front=bands are not measured yet.
 """
 
@@ -37,8 +37,8 @@ from experiments._transcription import (
     make_experiment,
     of_lines,
     of_recordings,
-    transcribe,
 )
+from experiments._transcription_modes import MODES
 from nets.fronts import BandConvolution
 from train import cli
 from train.config import ConfigError, option
@@ -146,4 +146,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"transcribe": transcribe})
+    cli.run(Config, build, MODES)

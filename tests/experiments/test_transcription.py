@@ -14,7 +14,8 @@ from data.digit_lines import digit_images
 from data.transcripts import Alphabet, Transcripts
 from experiments import handwriting_ctc, speech_ctc
 from experiments._alignment import Seen, draw_alignments
-from experiments._transcription import Corpus, make_experiment, transcribe
+from experiments._transcription import Corpus, make_experiment
+from experiments._transcription_modes import decode, language_of, transcribe
 from train.config import ConfigError
 
 LETTERS = Alphabet((" ", "a", "b"))
@@ -94,6 +95,50 @@ def test_the_mode_prints_transcripts_and_draws(tmp_path, capsys):
     assert picture.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DataError, match=r"needs --config.input=FILE"):
         transcribe(three_texts().task, Told([], 3))
+
+
+class Unsure(Told):
+    """A predictor that finds b a little more probable than a wherever there is either."""
+
+    def __call__(self, batch):
+        (logits, lengths), carry = super().__call__(batch)
+        either = jnp.array([-9.0, -9.0, 1.0, 1.1])
+        return (jnp.where(logits[..., 2:].any(-1, keepdims=True), either, logits), lengths), carry
+
+
+def test_a_language_decides_between_what_sounds_alike(tmp_path, capsys):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("ab a\nab ab\na\n" * 20)
+    picture = str(tmp_path / "alignment.png")
+    settings = {"language": str(texts), "order": 3, "language_weight": 1.0}
+    task = three_texts(input="one", picture=picture, n_best=1, **settings).task
+    predict = Unsure([[2, 0, 2, 1, 2], [3], [2, 0, 2]], 3)
+    transcribe(task, predict)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "best path   bb b"
+    assert re.fullmatch(r"score +-\d+\.\d\d  ab a", lines[2])
+    decode(task, predict)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[:3] for row in rows] == [
+        ["test", "best", "path"],
+        ["test", "beam", "16"],
+        ["test", "with", "language"],
+    ]
+    # right: ab a, b, aab; bb b, b, bb without and ab a, a, ab with
+    assert [float(row[4]) for row in rows] == [4 / 8, 4 / 8, 2 / 8]
+
+
+def test_a_language_is_of_the_alphabet_and_not_too_large(tmp_path):
+    texts = tmp_path / "texts.txt"
+    assert language_of(three_texts().task) is None
+    texts.write_text("ab\nabc\n")
+    with pytest.raises(DataError, match=r"line 2 of .*texts.txt: there is no symbol 'c' for 'abc'"):
+        language_of(three_texts(language=str(texts)).task)
+    texts.write_text("ab\n")
+    with pytest.raises(ConfigError, match=r"config.order: 30-grams of 4 symbols are \d+, more"):
+        language_of(three_texts(language=str(texts), order=30).task)
+    with pytest.raises(DataError, match="there is no file"):
+        language_of(three_texts(language=str(tmp_path / "none")).task)
 
 
 def test_figures_show_the_places_of_symbols_and_the_worst_mistakes_first():
