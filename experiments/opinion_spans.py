@@ -40,8 +40,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "dropout": 0.5,
         "word_dropout": 0.1,
         "learning_rate": 3e-3,
-        "steps": 1500,
-        "eval_every": 150,
+        "averaging": 0.99,
+        "steps": 800,
+        "eval_every": 200,
     }
 }
 

@@ -34,14 +34,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden": 200,
         "dropout": 0.5,
         "word_dropout": 0.1,
-        "steps": 8000,
+        "averaging": 0.998,
+        "steps": 4000,
         "eval_every": 800,
     },
     "chunking": {
         "hidden": 200,
         "dropout": 0.5,
         "word_dropout": 0.05,
-        "steps": 6000,
+        "averaging": 0.998,
+        "steps": 3000,
         "eval_every": 600,
     },
 }

@@ -15,8 +15,8 @@ Data: tones (the default), telephone numbers as the tones of a keypad in noise, 
 spoken_lines:FOLDER, single words joined to lines, as the Free Spoken Digit Dataset has them, whose
 test is of recordings, or with --config.held_out=speaker:NAME of a speaker, that no training line
 holds; speech:FOLDER, WAV files with transcripts. --mode=transcribe writes down a WAV file of the
-user, and draws where each symbol was heard; --mode=decode scores searches, also with a language. Single runs: docs/transcripts.md; several seeds and
-front=bands are not measured yet.
+user, and draws where each symbol was heard; --mode=decode scores searches, also with a language.
+Single runs: docs/transcripts.md; several seeds and front=bands are not measured yet.
 """
 
 from dataclasses import dataclass, replace
