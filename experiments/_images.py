@@ -17,7 +17,7 @@ from experiments._inside import look_inside
 from experiments._pictures import confusion_picture, sheet
 from experiments._robustness import robustness
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment, Mean, Task
 
@@ -50,9 +50,7 @@ class Config(SharedConfig):
     flip: bool = option(False, "augmentation: left and right change places, by chance")
     erase: int = option(0, "augmentation: side of a square that is blanked, pixels", minimum=0)
 
-    figures_at: tuple[float, ...] = option(
-        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
-    )
+    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
 
 
 class Classify(Task):

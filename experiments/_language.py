@@ -16,7 +16,7 @@ from data.lanes import EvaluationWindows, TrainingLanes
 from nets.decoding import sample_steps
 from nets.language_model import CELLS, LanguageModel
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.evaluate import Predictor
 from train.optimizer import make_optimizer
 from train.state import stream
@@ -34,8 +34,8 @@ class SymbolConfig(SharedConfig):
     sample_length: int = option(400, "symbols of a sample", minimum=1, volatile=True)
     temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
 
-    learning_rate: float = option(4e-3, "its highest value", above=0)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    learning_rate: float = changed("learning_rate", 4e-3)
+    clip_norm: float = changed("clip_norm", 1.0)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from nets.sentence_encoder import SentenceEncoder
 from nets.spelling import SPELLINGS, Spelling
 from nets.tagger import OUTPUTS, Tagger
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment, Mean, Task
 
@@ -56,11 +56,9 @@ class Config(SharedConfig):
     word_dropout: float = option(0.0, "of words, their spelling kept", minimum=0, maximum=0.95)
 
     batch_size: int = option(32, "sentences in a step", minimum=1)
-    learning_rate: float = option(4e-3, "its highest value", above=0)
-    clip_norm: float = option(5.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    figures_at: tuple[float, ...] = option(
-        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
-    )
+    learning_rate: float = changed("learning_rate", 4e-3)
+    clip_norm: float = changed("clip_norm", 5.0)
+    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
 
 
 def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tagger:

@@ -21,7 +21,7 @@ from nets.fronts import FrameStacking
 from nets.ngram_table import table_step
 from nets.transcriber import Transcriber
 from train.config import Config as SharedConfig
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
@@ -55,14 +55,12 @@ class Config(SharedConfig):
     n_best: int = option(3, "transcripts of each that it prints", minimum=1, volatile=True)
     picture: str = option("alignment.png", "file that it draws", volatile=True)
 
-    steps: int = option(2000, "optimizer steps in the whole run", minimum=1)
+    steps: int = changed("steps", 2000)
     batch_size: int = option(32, "lines in a step", minimum=1)
-    learning_rate: float = option(4e-3, "its highest value", above=0)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    warmup_steps: int = option(100, "steps of linear growth of the learning rate", minimum=0)
-    figures_at: tuple[float, ...] = option(
-        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
-    )
+    learning_rate: float = changed("learning_rate", 4e-3)
+    clip_norm: float = changed("clip_norm", 1.0)
+    warmup_steps: int = changed("warmup_steps", 100)
+    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
 
 
 def divided(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from nets.beam_search import BeamResult, beam_search
 from nets.language_model import CELLS
 from nets.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import Config as SharedConfig
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.task import Batch, Mean, Task
 
 BATCH_OF_TEXT, SHAPES_OF_TEXT = 16, tuple((8 * 2**k, 4) for k in range(5))
@@ -52,9 +52,9 @@ class Config(SharedConfig):
     picture: str = option("states.png", "file that --mode=states draws", volatile=True)
 
     batch_size: int = option(64, "pairs in a step", minimum=1)
-    learning_rate: float = option(3e-3, "its highest value", above=0)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    warmup_steps: int = option(100, "steps of linear growth of the learning rate", minimum=0)
+    learning_rate: float = changed("learning_rate", 3e-3)
+    clip_norm: float = changed("clip_norm", 1.0)
+    warmup_steps: int = changed("warmup_steps", 100)
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:

@@ -26,7 +26,7 @@ from experiments._images import Config as ImageConfig
 from experiments._pictures import filters_picture
 from nets.convnet import ConvNet
 from train import cli
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.task import Experiment
 
 # eleven passes over 57,000 images: some eight minutes on one core; mnist takes sixteen passes
@@ -57,11 +57,11 @@ class Config(ImageConfig):
     smoothing: float = option(
         0.05, "share of a label that is spread over all classes", minimum=0, below=1
     )
-    steps: int = option(600, "optimizer steps in the whole run", minimum=1)
-    optimizer: str = option("adamw", "", choices=("sgd", "momentum", "adam", "adamw"))
-    learning_rate: float = option(4e-3, "its highest value", above=0)
-    weight_decay: float = option(0.02, "L2 on kernels (not biases); adamw: decoupled", minimum=0)
-    warmup_steps: int = option(200, "steps of linear growth of the learning rate", minimum=0)
+    steps: int = changed("steps", 600)
+    optimizer: str = changed("optimizer", "adamw")
+    learning_rate: float = changed("learning_rate", 4e-3)
+    weight_decay: float = changed("weight_decay", 0.02)
+    warmup_steps: int = changed("warmup_steps", 200)
 
 
 class ClassifySmoothly(Classify):

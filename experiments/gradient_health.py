@@ -26,7 +26,7 @@ from nets.language_model import CELLS
 from nets.recurrent import RNN
 from train import cli
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.state import stream
 from train.task import Experiment, Mean, Task
@@ -48,9 +48,9 @@ class Config(SharedConfig):
     gain: float = option(1.0, "factor of that start", above=0)
     forget_bias: float = option(3.0, "of an LSTM at the start; other cells have none")
     batch_size: int = option(64, "sequences in a step", minimum=1)
-    learning_rate: float = option(5e-3, "its highest value", above=0)
+    learning_rate: float = changed("learning_rate", 5e-3)
     decay_factor: float = option(0.1, "last rate over the first", minimum=0, maximum=1)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    clip_norm: float = changed("clip_norm", 1.0)
 
 
 class AddingNetwork(nn.Module):

@@ -30,7 +30,7 @@ from experiments._pictures import filters_picture
 from nets.alexnet import SIZES, AlexNet
 from nets.vgg import SMALLEST, VGG
 from train import cli
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.task import Experiment, Mean
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue: Simonyan and Zisserman's
@@ -73,7 +73,7 @@ class Config(PhotoConfig):
     batch_norm: bool = option(False, "VGG: after each convolution")
     width: float = option(0.125, "times the published channels and units", above=0)
     dropout: float = option(0.5, "share of a dense layer's units", minimum=0, below=1)
-    steps: int = option(600, "optimizer steps in the whole run", minimum=1)
+    steps: int = changed("steps", 600)
 
 
 class ClassifyCentred(Classify):

@@ -34,7 +34,7 @@ from experiments._images import Config as ImageConfig
 from experiments._pictures import filters_picture
 from nets.lenet import LeNet5, PublishedLeNet5
 from train import cli
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.task import Experiment
 
 PUBLISHED: dict[str, Any] = {
@@ -68,8 +68,8 @@ class Config(ImageConfig):
     rubbish: float = option(
         40.0, "j of criterion=map: wrong classes with more penalty are left alone", minimum=0
     )
-    steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
-    learning_rate: float = option(3e-3, "its highest value", above=0)
+    steps: int = changed("steps", 1500)
+    learning_rate: float = changed("learning_rate", 3e-3)
 
 
 class ClassifyByFilters(Classify):

@@ -21,7 +21,7 @@ from experiments._images import MODES, Classify, make_experiment
 from experiments._images import Config as ImageConfig
 from nets.multidim import MDRNN
 from train import cli
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.task import Experiment
 
 SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
@@ -35,9 +35,9 @@ class Config(ImageConfig):
     hidden: int = option(32, "units of a direction", minimum=1)
     directions: int = option(4, "corners to read from: 1, 2 or 4", minimum=1, maximum=4)
     block: int = option(4, f"side of a place, pixels: {SIDES}", minimum=1, maximum=16)
-    steps: int = option(600, "optimizer steps in the whole run", minimum=1)
-    learning_rate: float = option(5e-3, "its highest value", above=0)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    steps: int = changed("steps", 600)
+    learning_rate: float = changed("learning_rate", 5e-3)
+    clip_norm: float = changed("clip_norm", 1.0)
 
 
 class GridReader(nn.Module):

@@ -31,7 +31,7 @@ from experiments._modes import states, translate
 from experiments._translation import Translate, make_network, signatures
 from nets.multiway import MultiSeq2Seq
 from train import cli
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Task
 
@@ -45,7 +45,7 @@ class Config(CorpusConfig):
     shared: bool = option(True, "pairs share the encoder and the decoder of a language")
     direction: str = option("", "pair of the modes; empty: the first", volatile=True)
 
-    steps: int = option(3000, "optimizer steps in the whole run", minimum=1, below=2**31)
+    steps: int = changed("steps", 3000)
 
 
 class MultiTranslate(Task):

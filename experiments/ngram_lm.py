@@ -27,7 +27,7 @@ from data.words import UNKNOWN, RunningWords, as_text, load_words
 from experiments._language import MODES, SymbolConfig, SymbolTask, make_experiment
 from nets.ngram import NeuralNGram
 from train import cli
-from train.config import option
+from train.config import changed, option
 from train.task import Experiment
 
 EPOCH = 1815  # steps over the Penn Treebank, 512 words each
@@ -54,7 +54,7 @@ class Config(SymbolConfig):
     embedding_dropout: float = option(0.0, "of the embeddings", minimum=0, maximum=0.95)
     direct: bool = option(False, "connections from the embeddings to the output")
     sample_length: int = option(60, "words of a sample", minimum=1, volatile=True)
-    learning_rate: float = option(1e-3, "its highest value", above=0)
+    learning_rate: float = changed("learning_rate", 1e-3)
     batch_size: int = option(256, "words predicted in a step", minimum=1)
 
 

@@ -25,7 +25,7 @@ from experiments._corpora import Corpus, of_dates, of_text
 from experiments._modes import states, translate
 from experiments._translation import Translate, make_network, signatures
 from train import cli
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
@@ -38,7 +38,7 @@ class Config(CorpusConfig):
     source: str = option("en", "language of pairs:FOLDER that is read")
     target: str = option("de", "language of pairs:FOLDER that is written")
 
-    steps: int = option(1500, "optimizer steps in the whole run", minimum=1, below=2**31)
+    steps: int = changed("steps", 1500)
 
 
 def read_dates(config: Config) -> Corpus:

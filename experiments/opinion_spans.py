@@ -29,7 +29,7 @@ from experiments._tag_modes import tag
 from experiments._tagging import Config as TaggingConfig
 from experiments._tagging import make_experiment, make_network, parameters_of, read_corpus
 from train import cli
-from train.config import ConfigError, option
+from train.config import ConfigError, changed, option
 from train.task import Experiment
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -56,7 +56,7 @@ class Config(TaggingConfig):
     layers: int = option(2, "recurrent layers", minimum=1)
     parameters: int = option(0, "at most, by config.hidden; 0: config.hidden is as set", minimum=0)
 
-    steps: int = option(1000, "optimizer steps in the whole run", minimum=1)
+    steps: int = changed("steps", 1000)
 
 
 def hidden_of_budget(parameters: Callable[[int], int], budget: int) -> int:

@@ -24,7 +24,7 @@ from experiments._tag_modes import tag
 from experiments._tagging import Config as TaggingConfig
 from experiments._tagging import make_experiment, make_network, read_corpus
 from train import cli
-from train.config import option
+from train.config import changed
 from train.task import Experiment
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -55,7 +55,7 @@ class Config(TaggingConfig):
 
     PRESETS: ClassVar = PRESETS
 
-    steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
+    steps: int = changed("steps", 1500)
 
 
 def build(config: Config) -> Experiment:

@@ -34,7 +34,7 @@ from nets.sentence_classifier import POOLINGS, SentenceClassifier
 from nets.sentence_encoder import SentenceEncoder
 from train import cli
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
@@ -83,14 +83,12 @@ class Config(SharedConfig):
     dropout: float = option(0.5, "of vectors and states, all words alike", minimum=0, maximum=0.95)
     word_dropout: float = option(0.1, "of words, read as unknown", minimum=0, maximum=0.95)
 
-    steps: int = option(800, "optimizer steps in the whole run", minimum=1, below=2**31)
+    steps: int = changed("steps", 800)
     batch_size: int = option(64, "sentences in a step", minimum=1)
-    learning_rate: float = option(3e-3, "its highest value", above=0)
-    clip_norm: float = option(1.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
+    learning_rate: float = changed("learning_rate", 3e-3)
+    clip_norm: float = changed("clip_norm", 1.0)
     eval_every: int = option(200, "steps between evaluations", minimum=1)
-    figures_at: tuple[float, ...] = option(
-        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
-    )
+    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
 
 
 def make_network(config: Config, words: int, classes: int) -> SentenceClassifier:

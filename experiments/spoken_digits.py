@@ -33,7 +33,7 @@ from experiments._series import (
 from nets.time_convolution import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
@@ -60,12 +60,10 @@ class Config(SharedConfig):
     readout: str = option("max", "pooling over time, or a weight a place", choices=READOUTS)
     dropout: float = option(0.0, "of what is read out", minimum=0, below=1)
 
-    steps: int = option(1500, "optimizer steps in the whole run", minimum=1)
+    steps: int = changed("steps", 1500)
     batch_size: int = option(64, "series in a step", minimum=1)
-    learning_rate: float = option(2e-3, "its highest value", above=0)
-    figures_at: tuple[float, ...] = option(
-        (1.0,), "fractions of the run at which figures are drawn", minimum=0, maximum=1
-    )
+    learning_rate: float = changed("learning_rate", 2e-3)
+    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
 
     against: str = option("", "other runs that --mode=shift draws, by commas", volatile=True)
     picture: str = option("shift.png", "file that --mode=shift draws", volatile=True)

@@ -32,7 +32,7 @@ from nets.huffman import huffman_tree
 from nets.word2vec import SkipGram, band
 from train import cli
 from train.config import Config as SharedConfig
-from train.config import option
+from train.config import changed, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
@@ -61,7 +61,7 @@ class Config(SharedConfig):
     neighbours: int = option(8, "shown of a word", minimum=1, volatile=True)
 
     batch_size: int = option(32, "blocks in a step", minimum=1)
-    steps: int = option(3000, "optimizer steps in the whole run", minimum=1)
+    steps: int = changed("steps", 3000)
     learning_rate: float = option(0.025, "of a pair, its highest value", above=0)
     decay_factor: float = option(1e-3, "last rate over the first", minimum=0, maximum=1)
     optimizer: str = option("sgd", "no other one updates rows alone", choices=("sgd",))

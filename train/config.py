@@ -108,6 +108,11 @@ class Config:
             raise ConfigError("config.replicas is of one process, not with config.distributed")
 
 
+def changed(name: str, default: Any) -> Any:
+    """Declare a field of Config anew in a subclass, with another default and all else as it was."""
+    return dataclasses.field(default=default, metadata=Config.__dataclass_fields__[name].metadata)
+
+
 def _fault(value: Any, wanted: type, meta: Mapping[str, Any]) -> str:
     """Say what `value` must be and is not; nothing when it is."""
     items = value if isinstance(value, tuple) else (value,)

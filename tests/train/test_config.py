@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from train import cli
-from train.config import Config, ConfigError, hint, option
+from train.config import Config, ConfigError, changed, hint, option
 
 
 def test_config_checks_types_set_from_python():
@@ -51,3 +51,18 @@ def test_option_needs_no_bounds():
     Extended(flag=True).check()
     with pytest.raises(ConfigError, match=r"config\.flag must be of type bool, got 1"):
         Extended(flag=1).check()
+
+
+def test_changed_default_keeps_help_range_and_choices():
+    @dataclasses.dataclass(kw_only=True)
+    class Extended(Config):
+        steps: int = changed("steps", 7)
+        optimizer: str = changed("optimizer", "sgd")
+
+    assert (Extended().steps, Extended().optimizer) == (7, "sgd")
+    assert Config().steps == 1000
+    with pytest.raises(ConfigError, match=r"config\.steps must be at least 1, got 0"):
+        Extended(steps=0).check()
+    with pytest.raises(ConfigError, match=r"one of sgd, momentum, adam, adamw, got 'adma'"):
+        Extended(optimizer="adma").check()
+    assert "optimizer steps in the whole run" in cli.usage(Extended, {})
