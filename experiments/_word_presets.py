@@ -6,6 +6,7 @@ over words.
 """
 
 PASS, SHORT_PASS, LONG_PASS = 2323, 1327, 663  # steps, 20 lanes of 20, 35 and 70 words
+WIDE_PASS = 1452  # 32 lanes of 20 words
 PENN = {"minimum": 1, "batch_size": 20}
 ZAREMBA = {
     **PENN,
@@ -15,8 +16,9 @@ ZAREMBA = {
 
 MIKOLOV = {
     **PENN,
-    **{"cell": "rnn", "hidden": 300, "embedding": 300, "dropout": 0.3, "window": 20},
-    **{"steps": 12 * PASS, "eval_every": PASS},
+    **{"cell": "rnn", "hidden": 200, "embedding": 200, "dropout": 0.2, "window": 20},
+    **{"batch_size": 32, "learning_rate": 2e-3, "averaging": 0.999},
+    **{"steps": 12 * WIDE_PASS, "eval_every": WIDE_PASS},
 }
 ZAREMBA_SMALL = {
     **ZAREMBA,
