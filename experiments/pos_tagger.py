@@ -42,8 +42,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "chunking": {
         "hidden": 200,
         "dropout": 0.5,
-        "word_dropout": 0.05,
+        "variational": True,
+        "word_dropout": 0.2,
         "averaging": 0.998,
+        "learning_rate": 3e-3,
         "steps": 3000,
         "eval_every": 600,
     },
