@@ -16,9 +16,9 @@ ZAREMBA = {
 
 MIKOLOV = {
     **PENN,
-    **{"cell": "rnn", "hidden": 200, "embedding": 200, "dropout": 0.2, "window": 20},
+    **{"cell": "rnn", "hidden": 200, "embedding": 200, "dropout": 0.3, "window": 20},
     **{"batch_size": 32, "learning_rate": 2e-3, "averaging": 0.999},
-    **{"steps": 12 * WIDE_PASS, "eval_every": WIDE_PASS},
+    **{"steps": 6 * WIDE_PASS, "eval_every": WIDE_PASS},
 }
 ZAREMBA_SMALL = {
     **ZAREMBA,
