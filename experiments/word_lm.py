@@ -17,7 +17,7 @@ Data: python_docs (prose of Python's library, the default), words:FOLDER with tr
 files in the form of the Penn Treebank, text:PATH, or a prepared dataset with text. The end of a
 sentence is a word, <eos>, and is predicted like any other; words that occur less than
 config.minimum times are <unk>, which is predicted but never written. A held-out text is read in one
-pass from its first word to its last. Measured: zaremba_small, a row of C4 in
+pass from its first word to its last. Measured: mikolov and zaremba_small, rows of C4 in
 experiments/README.md.
 """
 
