@@ -1,8 +1,8 @@
 """Published word language models of the Penn Treebank as presets of `word_lm`.
 
-Rates and limits are those of the papers: where a loss is a sum over the window there (Zaremba et
-al.), the rate is times the window here and the limit of the gradient over it, for here it is a mean
-over words.
+Rates and limits are those of the papers, but for mikolov's: where a loss is a sum over the window
+there (Zaremba et al.), the rate is times the window here and the limit of the gradient over it, for
+here it is a mean over words.
 """
 
 PASS, SHORT_PASS, LONG_PASS = 2323, 1327, 663  # steps, 20 lanes of 20, 35 and 70 words
@@ -14,6 +14,7 @@ ZAREMBA = {
     **{"optimizer": "sgd", "schedule": "step"},
 }
 
+# his network, trained in our way: he has plain sgd, a word at a time, halved rates, and no dropout
 MIKOLOV = {
     **PENN,
     **{"cell": "rnn", "hidden": 200, "embedding": 200, "dropout": 0.3, "window": 20},
