@@ -35,6 +35,8 @@ def language_of(task: Transcribe) -> np.ndarray | None:
             texts.append(np.array([0, *task.alphabet.encode(line), 0]))
         except DataError as error:
             raise DataError(f"line {number} of {path}: {error}") from None
+    if not texts:
+        raise DataError(f"{path} has no texts")
     grams = np.concatenate([ngrams(text, order, 0) for text in texts])
     try:
         return ngram_table(fit(grams, len(task.alphabet.symbols) + 1))

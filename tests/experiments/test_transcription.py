@@ -137,6 +137,9 @@ def test_a_language_is_of_the_alphabet_and_not_too_large(tmp_path):
     texts.write_text("ab\n")
     with pytest.raises(ConfigError, match=r"config.order: 30-grams of 4 symbols are \d+, more"):
         language_of(three_texts(language=str(texts), order=30).task)
+    texts.write_text("")
+    with pytest.raises(DataError, match=r"texts.txt has no texts"):
+        language_of(three_texts(language=str(texts)).task)
     with pytest.raises(DataError, match="there is no file"):
         language_of(three_texts(language=str(tmp_path / "none")).task)
 
