@@ -24,7 +24,7 @@ def make_table(folder: Path) -> str:
     looked at names its picture. `baseline` names the group, as its row does, from which the others'
     difference in the first metric on the same seeds is printed.
 
-    Raises ValueError when a result belongs to no system.
+    Raises ValueError when a result belongs to no system, or has no row that is its baseline.
     """
     systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
     paths = {path.stem: path for path in sorted((folder / "results").glob("*.json"))}

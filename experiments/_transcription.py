@@ -50,7 +50,7 @@ class Config(SharedConfig):
     language: str = option("", "modes: file of texts like those to find", volatile=True)
     order: int = option(4, "of its n-grams of symbols", minimum=1, volatile=True)
     language_weight: float = option(0.5, "of their log P in a search", minimum=0, volatile=True)
-    length_bonus: float = option(0.0, "of each symbol in a search, nats", volatile=True)
+    length_bonus: float = option(0.0, "of each symbol beside them, nats", volatile=True)
     input: str = option("", "files that --mode=transcribe reads, by commas", volatile=True)
     n_best: int = option(3, "transcripts of each that it prints", minimum=1, volatile=True)
     picture: str = option("alignment.png", "file that it draws", volatile=True)

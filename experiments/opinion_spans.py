@@ -8,7 +8,7 @@ networks with equally many parameters, by proportional and binary overlap of spa
     python -m experiments.opinion_spans --workdir=runs/laptops --config.preset=laptop \\
         --config.dataset=spans:FOLDER
     python launch.py --experiment=opinion_spans --workdir=runs/depth --config.preset=laptop \\
-        --config.dataset=spans:FOLDER --sweep=layers=1,2,3 --sweep=seed=0..4
+        --config.dataset=spans:FOLDER --sweep=layers=1,2,3 --sweep=seed=0..3
     echo 'The battery is great, the screen is not.' | \\
         python -m experiments.opinion_spans --workdir=runs/laptops --mode=tag
 

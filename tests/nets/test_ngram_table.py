@@ -20,7 +20,7 @@ def test_steps_along_a_text_give_what_the_counts_give(order):
     carry = np.zeros(1, np.int32)
     for place, token in enumerate(text):
         logits, carry = table_step(table, np.array([token]), carry)
-        before = [*[0] * order, *text[: place + 1]][place + 2 :] if order > 1 else []
+        before = [*[0] * order, *text[: place + 1]][place + 2 :]
         asked = np.array([[*before, symbol] for symbol in range(symbols)])
         np.testing.assert_allclose(logits[0], log_probs(model, asked), rtol=1e-5)
 
