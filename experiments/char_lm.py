@@ -52,6 +52,19 @@ class Config(UnitsConfig):
             "log_every": 100,
             "figures_at": (0.0, 0.01, 1.0),
         },
+        "strong": {
+            "cell": "lstm",
+            "hidden": 512,
+            "dropout": 0.3,
+            "steps": 14_000,
+            "learning_rate": 3e-3,
+            "beta2": 0.99,
+            "warmup_steps": 200,
+            "averaging": 0.999,
+            "eval_every": 3_500,
+            "save_every": 1_000,
+            "log_every": 100,
+        },
     }
 
     dataset: str = option("python_source", "a prepared dataset with text, or text:PATH")

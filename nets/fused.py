@@ -102,7 +102,8 @@ def outer(cell: Cell, h, d):
     """Return h^T @ d in the cell's dtype, summed in param_dtype: [N, H] x [N, M] -> [H, M]."""
     dtype = cell.dtype or cell.param_dtype
     turned = h.astype(dtype).T
-    if dtype != cell.param_dtype:  # transposed within the product, it is slow in bfloat16
+    large = jax.default_backend() == "cpu" and h.shape[1] * d.shape[1] >= LARGE_KERNEL
+    if large or dtype != cell.param_dtype:  # transposed within the product, these are slow
         turned = lax.optimization_barrier(turned)
     return jnp.matmul(turned, d.astype(dtype), preferred_element_type=cell.param_dtype)
 

@@ -15,7 +15,7 @@ from jax import lax
 from nets.cells import Cell, GRUCell, Weights
 from nets.parallel_cells import ParallelCell
 
-LARGE_KERNEL = 2**20  # entries, from which on the product of a few rows is slow on a CPU
+LARGE_KERNEL = 2**18  # entries, from which on the product of a few rows is slow on a CPU
 CACHED = 2**22  # entries that the last cache of a CPU holds
 
 
