@@ -11,11 +11,13 @@ from nets.language_model import CELLS
 from nets.recurrent import RNN, Bidirectional, Stacked
 
 UNITS: dict[str, Any] = {**CELLS, "relu": partial(ElmanCell, activation=nn.relu)}
-DIRECTIONS = ("both", "forward")
+DIRECTIONS = ("both", "forward", "backward")
 
 
 class DeepRecurrent(nn.Module):
     """h^l = layer_l(h^(l-1)), h^0 = x; with directions "both" each layer has [ahead; behind].
+
+    With "backward" each reads from the end; outputs stay beside their inputs.
 
     hidden: units of a direction. cell: "rnn", "gru", "lstm", or "relu", an Elman cell with
     rectifiers. dropout: in training, of what every layer reads and of the last outputs;
@@ -48,6 +50,7 @@ class DeepRecurrent(nn.Module):
         def one(depth: int):
             return RNN(
                 UNITS[self.cell](self.hidden, dtype=self.dtype),
+                reverse=self.directions == "backward",
                 dropout=self.dropout if self.variational and depth else 0.0,
                 recurrent_dropout=self.recurrent_dropout,
             )

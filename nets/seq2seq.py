@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from nets.attention import Attention, Memory
+from nets.deep_recurrent import DeepRecurrent
 from nets.language_model import CELLS
-from nets.recurrent import RNN, Bidirectional
+from nets.recurrent import RNN
 
 BRIDGES = ("dense", "copy", "zeros")
 
@@ -60,29 +61,24 @@ class Encoder(nn.Module):
 
     def setup(self):
         """Declare the embedding and the layers."""
-
-        def layer(reverse=False):
-            return RNN(CELLS[self.cell](self.hidden, dtype=self.dtype), reverse=reverse)
-
         self.table = self.embed or nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype)
-        self.recurrent = [
-            Bidirectional(layer(), layer()) if self.bidirectional else layer(self.backwards)
-            for _ in range(self.layers)
-        ]
-        self.drop = nn.Dropout(self.dropout)
+        one_way = "backward" if self.backwards else "forward"
+        self.core = DeepRecurrent(
+            self.hidden,
+            self.layers,
+            self.cell,
+            "both" if self.bidirectional else one_way,
+            dropout=self.dropout,
+            dtype=self.dtype,
+        )
         self.drop_words = nn.Dropout(self.word_dropout, broadcast_dims=(-1,))
 
     def __call__(self, source, lengths, *, train: bool = False) -> Encoded:
         """Read source int32 [B, S], of which lengths int32 [B] symbols are real."""
         x = self.drop_words(self.table(source), deterministic=not train)
-        x = self.drop(x, deterministic=not train)
-        carries = []
-        for layer in self.recurrent:
-            carry, x = layer(x, lengths)
-            x = self.drop(x, deterministic=not train)
-            carries.append(carry)
+        carries, x = self.core(x, lengths, train=train)
         valid = jnp.arange(source.shape[1]) < jnp.asarray(lengths)[:, None]
-        return Encoded(x, valid, tuple(carries))
+        return Encoded(x, valid, carries)
 
 
 class Decoder(nn.Module):
