@@ -165,7 +165,7 @@ def test_variational_dropout_has_one_mask_for_a_row():
         (tagger(output="hmm"), "output must be one of crf, softmax, got 'hmm'"),
         (tagger("letters"), "kind must be one of convolution, recurrent, got 'letters'"),
         (tagger(cell="elman"), "cell must be one of rnn, gru, lstm, relu, got 'elman'"),
-        (tagger(directions="back"), "directions must be one of both, forward, backward, got 'back'"),
+        (tagger(directions="back"), "must be one of both, forward, backward, got 'back'"),
         (tagger(""), "spellings are needed where characters are read, and only there: got some"),
     ],
 )
