@@ -31,9 +31,9 @@ bench: .venv/ready
 	$(BIN)/python -m bench.softmax
 	$(BIN)/python -m bench.word_lm
 	$(BIN)/python -m bench.convolution
-	$(BIN)/python -m bench.cold_start
 	$(BIN)/python -m bench.imagenet
 	$(BIN)/python -m bench.kneser_ney
+	$(BIN)/python -m bench.cold_start
 
 results: .venv/ready
 	$(BIN)/python -m experiments

@@ -80,7 +80,7 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
         "metric": metric,
         "rows": rows,
         "config": {k: v for k, v in config.items() if k not in groups[0].settings},
-        "data": read_json(runs[0].path / "data.json"),
+        "data": {k: elsewhere(v) for k, v in read_json(runs[0].path / "data.json").items()},
         **{key: environments[0][key] for key in ("machine", "devices", "python", "versions")},
         "commit": sorted({environment["commit"] for environment in environments}),
     }

@@ -36,7 +36,7 @@ class Config(SharedConfig):
 
     shortest: int = option(4, "fewest symbols of a line that is drawn", minimum=1)
     longest: int = option(8, "most symbols of it", minimum=1)
-    frames: int = option(400, "most frames of a line in training", minimum=8)
+    frames: int = option(400, "most frames of a line; of speech:FOLDER, in training", minimum=8)
     validation: float = option(0.1, "share of what is not the test", above=0, maximum=0.5)
     lines: int = option(300, "held-out lines that are drawn, of validation and test", minimum=1)
 

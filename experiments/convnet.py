@@ -29,7 +29,7 @@ from train import cli
 from train.config import ConfigError, changed, option
 from train.task import Experiment
 
-# eleven passes over 57,000 images: some eight minutes on one core; mnist takes sixteen passes
+# eleven passes over 57,000 images; mnist takes sixteen
 SHORT = {
     "size": 28,
     "held_out": 0.05,

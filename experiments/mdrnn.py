@@ -7,8 +7,8 @@ who read 28 x 28 pixels one by one with 25 blocks of memory and err on 1.1 % of 
     python -m experiments.mdrnn --workdir=runs/mnist --config.dataset=mnist --config.steps=4219
 
 Data and splits: those of experiments/lenet5.py. The images are cut into squares of `block` pixels a
-side, each of which is one place of the grid: 1 reads single pixels, as in the paper, 4 takes a
-sixteenth of the time. Measured: the rows of C12 in experiments/README.md.
+side, each of which is one place of the grid: 1 reads single pixels, as in the paper, 4 makes a
+sixteenth as many places. Measured: the rows of C12 in experiments/README.md.
 """
 
 from dataclasses import dataclass

@@ -47,7 +47,7 @@ def test_results_name_seeds_versions_commit_and_machine_but_no_folder():
         assert str(Path.home()) not in text
         assert str(ROOT) not in text
         assert "workdir=/" not in text
-        assert ":/" not in result["command"] + str(result["config"].get("dataset"))
+        assert ":/" not in result["command"] + str(result["config"]) + str(result["data"])
 
 
 @pytest.fixture
