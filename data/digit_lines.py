@@ -87,7 +87,7 @@ def read_line(path: str) -> np.ndarray:
         try:
             with Image.open(path) as image:
                 values = np.asarray(image.convert("L"), np.float32)
-        except (OSError, ValueError) as error:  # an unknown form is an OSError
+        except (OSError, ValueError, SyntaxError) as error:  # the last: of a damaged PNG
             raise DataError(f"cannot read picture {path}: {error}") from error
         if np.median(values) > (values.min() + values.max()) / 2:  # most of a page is paper
             values = values.max() - values

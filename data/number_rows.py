@@ -15,6 +15,9 @@ def read_numbers(path: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # of a file without a number
-            return np.loadtxt(path, np.float64, delimiter=",", ndmin=2)
+            found = np.loadtxt(path, np.float64, delimiter=",", ndmin=2)
+            if not np.isfinite(found).all():
+                raise ValueError("a number is not finite")
+            return found
     except (OSError, ValueError, UserWarning) as error:
         raise DataError(f"cannot read numbers in {path}: {error}") from error

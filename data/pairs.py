@@ -62,6 +62,9 @@ def load_pairs(name: str, source: str = "", target: str = "", test: str = "") ->
     whole = [(x, y) for x, y in train if x and y]
     if not whole:
         raise DataError(f"there is no pair to train on in {rest}")
+    if not (validation and test_pairs):
+        missing = "test" if validation else "validate"
+        raise DataError(f"there is no pair to {missing} with in {rest}")
     return Pairs(whole, validation, test_pairs, len(train) - len(whole))
 
 

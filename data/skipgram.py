@@ -67,7 +67,10 @@ class Blocks:
         places = np.where(inside, places, 0)
         words, middle = text.ids[places], slice(self.window, self.window + self.size)
         reach = rng.integers(1, self.window + 1, (len(numbers), self.size), dtype=np.int32)
-        looked_up = words[:, middle] if self.paths is None else self.paths[words[:, middle]]
+        read = np.where(inside, words, -1)  # outside of the text no word occurs
+        looked_up = read[:, middle]
+        if self.paths is not None:
+            looked_up = np.where(inside[:, middle, None], self.paths[words[:, middle]], -1)
         looked_up, drawn = looked_up.reshape(len(numbers), -1), {}
         if self.noise:
             drawn["noise"] = draw(self.cdf, (len(numbers), self.noise), rng)
@@ -78,7 +81,7 @@ class Blocks:
             "sentence": np.where(inside, text.sentence[places], NOBODY).astype(np.int32),
             "reach": np.where(inside[:, middle], reach, 0).astype(np.int32),
             "outputs": np.maximum(looked_up, 0),
-            "word_share": self._share(words),
+            "word_share": self._share(read),
             "output_share": self._share(looked_up),
         }
 

@@ -130,6 +130,12 @@ def is_value(value: Any, text: str) -> bool:
     return text == str(value)
 
 
+def never_begun(folder: Path) -> list[Path]:
+    """Folders of the runs of a sweep that wrote nothing, such as those that had no data."""
+    runs = (read_json(folder / "sweep.json") or {}).get("runs", [])
+    return [folder / r["name"] for r in runs if not any((folder / r["name"]).rglob("config.json"))]
+
+
 def report(
     folder: Path,
     *,
@@ -152,6 +158,8 @@ def report(
         raise ValueError(f"there is no finished run in {folder}")
     if save and waiting:
         raise ValueError(f"{waiting[0].path} is not finished: no result is written")
+    if save and (never := never_begun(folder)):
+        raise ValueError(f"{never[0]} has not begun: no result is written")
     if len({result["headline"] for _, result in finished}) > 1:
         raise ValueError(f"the runs in {folder} are of several experiments")
     groups = group_runs(runs)

@@ -104,7 +104,7 @@ def show_shift(lines: Mapping[str, Mapping[int, float]], picture: str) -> None:
 
 def draw_evidence(network: TimeConvNet, variables, batch: Batch, classes: Sequence[str]) -> Figure:
     """One series of each class in a batch, and what of the logit of its label comes from when."""
-    labels, rows = np.unique(batch["label"], return_index=True)
+    labels, rows = np.unique(batch["label"][batch["mask"] > 0], return_index=True)
     x, lengths = batch["x"][rows], batch["lengths"][rows]
     parts = np.asarray(jax.jit(partial(evidence, network))(variables, x, lengths, labels))
     columns = min(5, len(labels))

@@ -21,7 +21,7 @@ from nets.sentence_encoder import SentenceEncoder
 from nets.spelling import SPELLINGS, Spelling
 from nets.tagger import OUTPUTS, Tagger
 from train.config import Config as SharedConfig
-from train.config import changed, option
+from train.config import ConfigError, changed, option
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment, Mean, Task
 
@@ -76,6 +76,8 @@ def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tag
     spelling = None
     if letters := vocabularies.letter_ids:
         features, kind = config.spelling_features, config.spelling
+        if kind == "recurrent" and features % 2:
+            raise ConfigError(f"config.spelling_features must be even, got {features}")
         spelling = Spelling(letters, features=features, kind=kind, dtype=dtype)
     words = vocabularies.word_ids, config.embedding
     encoder = SentenceEncoder(core, *words, spelling, config.word_dropout, dtype)

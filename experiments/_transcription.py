@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from data.buckets import Batch, EvaluationBuckets, Shape, TrainingBuckets, in_order
+from data.catalogue import DataError
 from data.error_rate import edit_distance, error_rate
 from data.lines import Pieces, TrainingLines, held_out_lines
 from data.transcripts import Alphabet, Transcripts
@@ -64,7 +65,12 @@ class Config(SharedConfig):
 
 
 def divided(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the pieces or recordings for training, and for validation."""
+    """Places of the pieces or recordings for training, and for validation.
+
+    Raises DataError when there are not two.
+    """
+    if count < 2:
+        raise DataError(f"to train and to validate needs two pieces or recordings, got {count}")
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(count)
     size = max(1, round(count * config.validation))
     return order[size:], order[:size]

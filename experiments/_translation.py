@@ -58,7 +58,12 @@ class Config(SharedConfig):
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:
-    """Network for vocabularies of these sizes."""
+    """Network for vocabularies of these sizes; ConfigError where settings do not go together."""
+    for name, value in (("attention", "dot"), ("bridge", "copy")):
+        if config.bidirectional and getattr(config, name) == value:
+            raise ConfigError(f"config.{name}={value} needs config.bidirectional=False")
+    if config.input_feeding and config.attention == "none":
+        raise ConfigError("config.input_feeding needs an attention, got config.attention=none")
     shared: dict[str, Any] = {
         "cell": config.cell,
         "embedding": config.embedding,

@@ -58,8 +58,8 @@ class Config(TranscriptionConfig):
     longest: int = option(7, "most symbols of it", minimum=1)
     bands: int = option(40, "of the log-mel spectrogram", minimum=4)
     deltas: bool = option(False, "first and second differences over time beside each band")
-    gain: float = option(10.0, "augmentation: highest change of loudness, decibel", minimum=0)
-    tempo: float = option(0.1, "augmentation: highest change of speed", minimum=0, maximum=0.5)
+    gain: float = option(10.0, "spoken_lines: highest change of loudness, decibel", minimum=0)
+    tempo: float = option(0.1, "spoken_lines: highest change of speed", minimum=0, maximum=0.5)
 
     front: str = option("none", "convolution over bands before the rest", choices=FRONTS)
     filters: int = option(32, "front=bands: kernels", minimum=1)
@@ -126,6 +126,8 @@ def build(config: Config) -> Experiment:
     kind, _, folder = config.dataset.partition(":")
     if config.held_out != "standard" and kind != "spoken_lines":
         raise ConfigError(f"config.held_out={config.held_out} needs spoken_lines:FOLDER")
+    if config.front == "bands" and config.bands < config.size:
+        raise ConfigError(f"config.size must be at most bands, {config.bands}, got {config.size}")
     if kind == "spoken_lines":
         corpus = read_words(config, folder)
     elif kind == "speech":

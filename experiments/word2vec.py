@@ -46,7 +46,7 @@ class Config(SharedConfig):
 
     dataset: str = option("python_docs", "words:FOLDER, text:PATH, a prepared dataset with text")
     objective: str = option("negative_sampling", "", choices=OBJECTIVES)
-    features: int = option(100, "of a word vector", minimum=1)
+    features: int = option(100, "of a word vector", minimum=2)
     window: int = option(5, "words to each side at most", minimum=1)
     negatives: int = option(5, "noise words that a pair counts", minimum=1)
     noise: int = option(32, "noise words drawn for a block", minimum=1)
@@ -66,6 +66,8 @@ class Config(SharedConfig):
     decay_factor: float = option(1e-3, "last rate over the first", minimum=0, maximum=1)
     optimizer: str = option("sgd", "no other one updates rows alone", choices=("sgd",))
     averaging: float = option(0.0, "none: it would read whole tables", minimum=0, maximum=0)
+    weight_decay: float = option(0.0, "none: it would read whole tables", minimum=0, maximum=0)
+    clip_norm: float = option(0.0, "none: a row's gradient comes in parts", minimum=0, maximum=0)
 
 
 class PredictContext(Task):

@@ -29,6 +29,9 @@ def work(run: Run) -> None:
         signal.signal(number, lambda number, _frame: heard.append(number))
     # in the session of this process, or Slurm might not find it when it kills the job
     process = open_process(run, own_session=False)
+    if process is None:  # one who asks for its state holds it for an instant
+        time.sleep(POLL_SECONDS)
+        process = open_process(run, own_session=False)
     if process is None:
         sys.exit(f"error: {run.name}: another process has it in hand")
     told = 0

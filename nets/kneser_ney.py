@@ -42,7 +42,7 @@ def fit(grams: np.ndarray, vocabulary: int) -> KneserNey:
     the highest order c counts occurrences, below it the different words that stand before. A
     context that was never seen has the probabilities of the order below. D is 0, D1, D2 or D3+ for
     c = 0, 1, 2 and more, from the n_i k-grams with c = i: Y = n_1 / (n_1 + 2 n_2) and
-    D_i = i - (i + 1) Y n_{i+1} / n_i. Where n_1, n_2 or n_3 is 0 or some D_i is not in 0 .. i, as
+    D_i = i - (i + 1) Y n_{i+1} / n_i. Where n_1, n_2 or n_3 is 0 or some D_i is not above 0, as
     for small texts and few words, the order's discounts are FALLBACK.
 
     grams: int [N, n], every n-gram of the text as often as it occurs, first word first; ids below
@@ -94,7 +94,7 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     if n[:3].all():
         i = np.arange(1, 4)
         found = i - (i + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
-        if (found >= 0).all():  # and D_i is never above i
+        if (found > 1e-9).all():  # D_i is never above i; of 0, nothing is left for what is new
             return found
     return np.array(FALLBACK)
 

@@ -160,7 +160,7 @@ class LanguageModel(nn.Module):
             carries.append(final)
         if train and self.activation_penalty:
             self.sow("penalties", "activation", self.activation_penalty * jnp.mean(x**2))
-        if train and self.change_penalty:
+        if train and self.change_penalty and h.shape[1] > 1:  # one step has no change
             change = jnp.diff(h, axis=1)
             self.sow("penalties", "change", self.change_penalty * jnp.mean(change**2))
         return x, tuple(carries)

@@ -62,8 +62,9 @@ class SentenceClassifier(nn.Module):
             return jnp.einsum("bt,bth->bh", weights.astype(h.dtype), h)
         end = jnp.maximum(lengths - 1, 0)[:, None, None]
         last = jnp.take_along_axis(h, end, axis=1)[:, 0]
-        hidden = self.encoder.core.hidden  # what is behind them, in both directions, ends at 0
-        return jnp.concatenate([last[:, :hidden], h[:, 0, hidden:]], axis=-1)
+        core = self.encoder.core  # what reads from the end is done at 0
+        ahead = 0 if core.directions == "backward" else core.hidden
+        return jnp.concatenate([last[:, :ahead], h[:, 0, ahead:]], axis=-1)
 
 
 def evidence(network: SentenceClassifier, variables, words, spellings, lengths):

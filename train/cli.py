@@ -24,7 +24,7 @@ from train.loop import STOP_SIGNALS, PreemptedError, fit, fit_all
 from train.member import Run
 from train.parallel import JitMesh
 from train.replicas import MODES as REPLICAS
-from train.replicas import devices_of_replicas, replica_configs, varied_settings
+from train.replicas import check_alike, devices_of_replicas, replica_configs, varied_settings
 from train.rundir import check_config, check_data, read_json, write_config, write_json
 from train.task import Experiment
 
@@ -114,13 +114,15 @@ def train_replicas(build, config: Config, workdir: Path) -> None:
         each.check()
         check_config(folder, each)
     count = devices_of_replicas(len(configs))
-    write_config(workdir, config)
     left = {folder: each for folder, each in configs.items() if not finished(folder)}
-    if left:
-        used = jax.devices()[: math.gcd(len(left), count)]
-        devices = REPLICAS[config.parallel](varied_settings(list(left.values())), used)
-        fit_all([Run(build(each), each, folder) for folder, each in left.items()], devices)
-        print(f"finished: {len(left)} runs in {workdir}")
+    runs = [Run(build(each), each, folder) for folder, each in left.items()]
+    check_alike([run.experiment for run in runs])
+    write_config(workdir, config)
+    if runs:
+        used = jax.devices()[: math.gcd(len(runs), count)]
+        devices = REPLICAS[config.parallel](varied_settings([run.config for run in runs]), used)
+        fit_all(runs, devices)
+        print(f"finished: {len(runs)} runs in {workdir}")
     write_json(workdir / "result.json", {"replicas": [folder.name for folder in configs]})
 
 
@@ -157,14 +159,14 @@ def parse(
     try:
         argv = [argv[0], *values.read_flags_from_files(argv[1:], force_gnu=False)]
         for word in argv[1:]:  # the definition below answers an unknown field with a KeyError
-            found = re.match(r"--?config\.([^=]*)", word)
+            found = re.match(r"--?(?:no)?config\.([^=]*)", word)
             if found and found[1] not in names:
                 raise ConfigError(f"there is no --config.{found[1]}{hint(found[1], names)}")
         holder = config_flags.DEFINE_config_dataclass(
             "config", config_class(), flag_values=values, sys_argv=argv
         )
         rest = values(argv)
-    except flags.Error as error:
+    except (flags.Error, UnicodeDecodeError) as error:  # the last: in --flagfile
         raise ConfigError(str(error)) from error
     if rest[1:]:
         raise ConfigError(f"flags begin with --, got {rest[1]!r}")

@@ -127,7 +127,7 @@ def _fault(value: Any, wanted: type, meta: Mapping[str, Any]) -> str:
         words, holds = BOUNDS[name]
         if not all(holds(item, bound) for item in items):
             return f"{words} {bound}, got {value!r}"
-    if wanted is float and not math.isfinite(value):
+    if wanted in (float, tuple) and not all(map(math.isfinite, items)):
         return f"finite, got {value!r}"
     if wanted is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
         return f"valid Unicode, got {value!r}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from train.config import Config, ConfigError
 from train.parallel import JitMesh, put
+from train.state import init_state
 from train.step import Step, make_train_step
 from train.task import Batch, Experiment
 
@@ -45,6 +46,25 @@ def devices_of_replicas(runs: int) -> int:
             f"must be a multiple of the {count} devices"
         )
     return count
+
+
+def check_alike(experiments: Sequence[Experiment]) -> None:
+    """Raise ConfigError when two networks differ in a shape, as of different vocabularies."""
+    if any(other.task.model != experiments[0].task.model for other in experiments):
+        shapes = [_shapes(experiment) for experiment in experiments]
+        if differing := [other for other in shapes if other != shapes[0]]:
+            name = next(name for name in shapes[0] if shapes[0][name] != differing[0].get(name))
+            raise ConfigError(
+                f"config.replicas needs networks of one shape, got {name} of shape "
+                f"{shapes[0][name]} and {differing[0].get(name)}"
+            )
+
+
+def _shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter by its name."""
+    state = jax.eval_shape(lambda: init_state(experiment, 0, experiment.train(0)))
+    leaves = jax.tree_util.tree_leaves_with_path(state.params)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): x.shape for path, x in leaves}
 
 
 def varied_settings(configs: Sequence[Config]) -> list[dict[str, float]]:

@@ -108,12 +108,19 @@ def test_a_picture_of_a_line_is_read_dark_on_light_or_the_reverse(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "text.csv").write_text("a,b\n")
     (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "nan.csv").write_text("1,nan\n")
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8)  # in several chunks
+    Image.fromarray(noise).save(tmp_path / "damaged.png")
+    start, _, rest = (tmp_path / "damaged.png").read_bytes().rpartition(b"IDAT")
+    (tmp_path / "damaged.png").write_bytes(start + bytes(4) + rest)
     np.savetxt(tmp_path / "blank.csv", np.zeros((2, 2)), delimiter=",")
     for name, message in {
         "text.png": "cannot read picture .*text.png",
         "text.csv": "cannot read numbers in .*text.csv",
         "empty.csv": "cannot read numbers in .*empty.csv",
         "none.csv": "cannot read numbers in .*none.csv",
+        "nan.csv": "cannot read numbers in .*nan.csv: a number is not finite",
+        "damaged.png": "cannot read picture .*damaged.png: broken PNG",
         "blank.csv": "there is no ink in .*blank.csv",
     }.items():
         with pytest.raises(DataError, match=message):

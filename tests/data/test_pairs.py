@@ -93,6 +93,15 @@ def test_a_folder_without_a_split_is_refused(folder):
     assert message.endswith("holds no train.LANGUAGE (did you mean trains?)")
 
 
+@pytest.mark.parametrize(("part", "word"), [("val", "validate"), ("test", "test")])
+def test_an_empty_held_out_set_is_refused(folder, part, word):
+    for path in folder.glob(f"{part}*"):
+        path.unlink()
+    for language in ("de", "en"):
+        write(folder / f"{part}.{language}", [])
+    assert f"there is no pair to {word} with" in refused(f"pairs:{folder}", "de", "en")
+
+
 def test_what_is_not_there_is_refused_with_the_nearest_name(folder, tmp_path):
     message = refused(f"pairs:{tmp_path / 'corpse'}", "de", "en")
     assert message.endswith("corpse (did you mean corpus?)")

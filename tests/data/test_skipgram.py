@@ -121,7 +121,7 @@ def test_what_occurs_too_often_shares_the_limit():
     paths = np.array([[5, -1], [6, -1], [7, 5]])
     (batch,) = EvaluationBlocks(text, np.ones(8), blocks(limit=2, paths=paths), 2, "test")
     real = batch["sentence"] != NOBODY
-    often = np.bincount(batch["words"].ravel())
+    often = np.bincount(batch["words"][real])  # not what stands for places outside of the text
     assert often[2] == 4  # each once more, at the side of the other block
     expected = np.minimum(1, 2 / often)[batch["words"]]
     np.testing.assert_allclose(batch["word_share"][real], expected[real], rtol=1e-6)
@@ -130,6 +130,20 @@ def test_what_occurs_too_often_shares_the_limit():
     nodes = batch["outputs"]
     expected = [share[node] for node in nodes[nodes > 0]]
     np.testing.assert_allclose(batch["output_share"][nodes > 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("paths", [None, np.array([[5, 6], [5, 7]])])
+def test_places_outside_of_the_text_count_as_no_word(paths):
+    text = Tokens(np.array([0, 1, 1], np.int32), np.zeros(3, np.int32))
+    (batch,) = EvaluationBlocks(text, np.ones(2), blocks(limit=2, paths=paths), 3, "test")
+    real = batch["sentence"] != NOBODY
+    # the last word stands in its block, and at the side of the next one
+    np.testing.assert_allclose(batch["word_share"][real], [1, 2 / 3, 2 / 3, 2 / 3], rtol=1e-6)
+    inside = batch["reach"] > 0
+    share = batch["output_share"].reshape(*inside.shape, -1)[inside]
+    # node 5 is on all three paths
+    expected = np.ones((3, 1)) if paths is None else [[2 / 3, 1], [2 / 3, 1], [2 / 3, 1]]
+    np.testing.assert_allclose(share, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,14 @@ def test_a_line_that_is_no_digit_is_named(tmp_path, line):
         load_pendigits(str(tmp_path))
 
 
+@pytest.mark.parametrize("empty", ["tra", "tes"])
+def test_a_file_without_a_digit_is_named(tmp_path, empty):
+    for name in ("tra", "tes"):
+        (tmp_path / f"pendigits.{name}").write_text("\n" if name == empty else f"{LINE}1\n")
+    with pytest.raises(DataError, match=rf"pendigits\.{empty} has no digit"):
+        load_pendigits(str(tmp_path))
+
+
 def test_a_folder_without_the_files_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*pendigits\.tra"):
         load_pendigits(str(tmp_path))

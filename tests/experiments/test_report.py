@@ -83,6 +83,10 @@ def test_saved_result_holds_every_figure_and_no_folder(folder, tmp_path):
     for path in sorted((folder / "b1").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (folder / "b1").rmdir()
+    (folder / "sweep.json").write_text('{"runs": [{"name": "b0"}, {"name": "b1"}]}')
+    with pytest.raises(ValueError, match=r"b1 has not begun: no result is written"):
+        report.report(folder, save=str(tmp_path / "r.json"))
+    (folder / "sweep.json").unlink()
     command = "launch.py --config.dataset=files:/a/x.en,/b/x.de --flagfile=e/f.flags"
     report.report(folder, save=str(tmp_path / "r.json"), command=command)
     saved = json.loads((tmp_path / "r.json").read_text())

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from scipy.io import wavfile
 
 from data.catalogue import DataError
-from data.time_series import TimeSeries
+from data.time_series import EvaluationSeries, TimeSeries
 from experiments import _series
 from experiments._series import accuracy_by_offset, load_series, pictures
 from experiments.spoken_digits import Config, build, shift
+from nets.time_convolution import TimeConvNet, TimeConvolutions
 from train.rundir import write_config
 
 
@@ -140,3 +142,20 @@ def test_a_spectrogram_is_drawn_with_low_bands_below_and_dark_padding():
     assert image.shape == (8, 6)
     assert image[-1].tolist() == image[-2].tolist() == [1, 5, 9, 13, 17, 1]
     assert image[0].tolist() == [4, 8, 12, 16, 20, 1]
+
+
+def test_evidence_is_drawn_of_real_series_alone():
+    """Class 0 has no series; rows of padding have its label."""
+    series = TimeSeries(
+        np.ones((3, 12, 2), np.float32),
+        np.array([12, 9, 6], np.int32),
+        np.array([2, 1, 2], np.int32),
+        ("zero", "one", "two"),
+        *np.zeros((2, 2), np.float32),
+    )
+    (batch,) = EvaluationSeries(series, 8)
+    network = TimeConvNet(TimeConvolutions((2,), size=3), 3)
+    variables = network.init(jax.random.key(0), batch["x"], batch["lengths"])
+    figure = _series.draw_evidence(network, variables, batch, series.classes)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert [title for title in titles if title] == ["one", "two"]

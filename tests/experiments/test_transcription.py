@@ -255,6 +255,17 @@ def test_recordings_with_transcripts_go_through_buckets(recordings):
     np.testing.assert_allclose(np.concatenate(frames).mean(axis=0), 0, atol=1e-3)
 
 
+def test_one_recording_is_too_few(recordings):
+    (recordings / "transcripts.tsv").unlink()
+    for path in sorted(recordings.glob("*.wav"))[1:]:
+        path.unlink()
+    (alone,) = recordings.glob("*.wav")
+    alone.rename(recordings / "no_ann_7.wav")
+    config = speech_ctc.Config(**SMALL, dataset=f"spoken_lines:{recordings}", bands=8)
+    with pytest.raises(DataError, match="needs two pieces or recordings, got 1"):
+        speech_ctc.build(config)
+
+
 @pytest.mark.parametrize(
     ("module", "settings", "message"),
     [
@@ -262,6 +273,7 @@ def test_recordings_with_transcripts_go_through_buckets(recordings):
         (speech_ctc, {"held_out": "speaker:x"}, "held_out=speaker:x needs spoken_lines"),
         (speech_ctc, {"dataset": "spoken_lines:/none"}, "needs a folder with"),
         (speech_ctc, {"dataset": "speech:/none"}, "needs a folder with"),
+        (speech_ctc, {"front": "bands", "bands": 4}, "size must be at most bands, 4, got 8"),
         (handwriting_ctc, {"dataset": "pens:/none"}, "cannot read /none/pendigits.tra"),
         (handwriting_ctc, {"dataset": "lines"}, "no dataset 'lines'.*there are digit_lines, pens"),
         (handwriting_ctc, {"shortest": 9}, "shortest must be at most longest, 8"),

@@ -151,6 +151,15 @@ def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
     assert experiment.task.headline == "bleu"
 
 
-def test_more_best_than_open_hypotheses_are_refused():
-    with pytest.raises(ConfigError, match="n_best must be at most beam_size, 2"):
-        nmt.build(nmt.Config(n_best=3, **SIZE))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_best": 3}, "n_best must be at most beam_size, 2"),
+        ({"attention": "dot"}, "attention=dot needs config.bidirectional=False"),
+        ({"bridge": "copy"}, "bridge=copy needs config.bidirectional=False"),
+        ({"input_feeding": True, "attention": "none"}, "input_feeding needs an attention"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        nmt.build(nmt.Config(**SIZE, **settings))

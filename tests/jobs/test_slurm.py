@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 import launch
+from jobs import task as task_of_a_run
 from jobs.queue import add_job, read_queue
 from jobs.record import add_runs, read_exits
-from jobs.run import make_runs
+from jobs.run import Run, make_runs
 from jobs.sbatch import sbatch_script, write_lines
 from jobs.status import status_table, sweep_status
 from jobs.sweep import UsageError, expand
@@ -257,3 +258,15 @@ def test_pasted_lines_write_the_script_that_makes_the_runs(fake, tmp_path):
         given = subprocess.check_output(["bash", "-e", path], env=environment, text=True)
         worker = [sys.executable, "-m", "jobs.task"]
         assert given.split("\0")[:-1] == [*worker, str(run.workdir), *run.command]
+
+
+def test_a_task_that_meets_one_who_only_looks_tries_again(tmp_path, monkeypatch):
+    run = Run("r", (), tmp_path / "r", ())
+    found = iter([None, SimpleNamespace(poll=lambda: 0, returncode=0)])
+    monkeypatch.setattr(task_of_a_run, "open_process", lambda run, own_session: next(found))
+    monkeypatch.setattr(task_of_a_run.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit, match="0"):
+        task_of_a_run.work(run)
+    monkeypatch.setattr(task_of_a_run, "open_process", lambda run, own_session: None)
+    with pytest.raises(SystemExit, match="r: another process has it in hand"):
+        task_of_a_run.work(run)

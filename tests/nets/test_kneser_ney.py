@@ -30,7 +30,7 @@ def slow_discounts(counts):
         return [0.5, 1.0, 1.5]
     y = n[1] / (n[1] + 2 * n[2])
     found = [1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]]
-    return found if min(found) >= 0 else [0.5, 1.0, 1.5]
+    return found if min(found) > 1e-9 else [0.5, 1.0, 1.5]
 
 
 class Slow:
@@ -99,7 +99,13 @@ def test_discounts_of_known_counts_of_counts():
 
 @pytest.mark.parametrize(
     "counts",
-    [[2, 2, 3, 4], [1, 3, 3, 4], [1, 1, 2, 2], [1, 2, *[3] * 9]],  # the last: D2 would be negative
+    [
+        [2, 2, 3, 4],
+        [1, 3, 3, 4],
+        [1, 1, 2, 2],
+        [1, 2, *[3] * 9],  # D2 would be negative
+        [1, 1, 1, 1, 2, 3],  # D2 would be 0, and leave nothing for what was not seen
+    ],
 )
 def test_discounts_that_the_counts_do_not_give(counts):
     assert kneser_ney.discounts(np.array(counts)).tolist() == [0.5, 1.0, 1.5]

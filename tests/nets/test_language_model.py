@@ -304,5 +304,8 @@ def test_penalties_are_those_of_the_formula():
     _, outputs = trained(*setup, capture_intermediates=lambda m, _: m.name == "recurrent_1")
     ((_, h),) = outputs["intermediates"]["recurrent_1"]["__call__"]
     np.testing.assert_allclose(found, 3 * np.mean(np.diff(h, axis=1) ** 2), rtol=1e-5)
+    model, variables, tokens, carry = setup
+    _, sown = trained(model, variables, tokens[:, :1], carry, mutable=["penalties"])
+    assert list(sown["penalties"]) == ["activation"]  # one step has no change
     _, sown = setup[0].apply(*setup[1:], mutable=["penalties"])
     assert not sown

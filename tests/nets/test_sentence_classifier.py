@@ -55,6 +55,17 @@ def test_each_pooling_is_its_equation():
             np.testing.assert_allclose(found[row], wanted, rtol=1e-5, atol=1e-6, err_msg=pooling)
 
 
+@pytest.mark.parametrize(("directions", "end"), [("forward", "last"), ("backward", "first")])
+def test_the_state_of_one_direction_is_that_of_the_word_it_reads_last(directions, end):
+    h = np.random.default_rng(2).normal(size=(B, T, H)).astype(np.float32) * REAL[..., None]
+    net = classifier("last", directions=directions)
+    found = quick_jit(lambda own, h: net.apply(own, h, LENGTHS, method="pool"))(
+        variables_of(net), h
+    )
+    place = 0 if end == "first" else np.maximum(LENGTHS - 1, 0)
+    np.testing.assert_array_equal(found, h[np.arange(B), place])
+
+
 def test_padding_changes_neither_logits_nor_evidence():
     net = classifier("attention")
     own = variables_of(net)

@@ -79,6 +79,8 @@ def refused(result, *parts):
         (["--config.dataset=text:/nowhere/at/all"], ["/nowhere/at/all"]),
         (["--config.batch_size=6"], ["multiple of the 4 devices"]),
         (["-config.sed=4"], ["no --config.sed"]),
+        (["--noconfig.variationl"], ["no --config.variationl", "did you mean variational?"]),
+        (["--config.learning_rates=(1e999,)"], ["config.learning_rates must be finite"]),
         (["--flagfile=/nowhere/flags"], ["/nowhere/flags"]),
         (["--config.seed=99999999999999999999"], ["config.seed must be below"]),
         (["--config.beta2=1.0"], ["config.beta2 must be below 1"]),
@@ -117,6 +119,12 @@ def test_flagfile_with_an_unknown_field_is_refused(run, tmp_path):
     (tmp_path / "flags").write_text("--config.sed=3\n")
     words = [f"--workdir={tmp_path / 'run'}", f"--flagfile={tmp_path / 'flags'}"]
     refused(run(lenet5, *words), "no --config.sed", "did you mean seed?")
+
+
+def test_flagfile_that_is_no_text_is_refused(run, tmp_path):
+    (tmp_path / "flags").write_bytes(b"--config.seed=3\xff\n")
+    words = [f"--workdir={tmp_path / 'run'}", f"--flagfile={tmp_path / 'flags'}"]
+    refused(run(lenet5, *words), "utf-8")
 
 
 @pytest.mark.parametrize("name", ["file/run", "file", "x" * 300])

@@ -19,6 +19,7 @@ from train.parallel import JitMesh
 from train.replicas import (
     PmapReplicas,
     Replicas,
+    check_alike,
     devices_of_replicas,
     replica_configs,
     varied_settings,
@@ -246,6 +247,16 @@ def test_what_cannot_be_one_program_is_refused(tmp_path, regression, small_confi
     long = long._replace(experiment=regression(long.config, train=seeded(long.config, rows=16)))
     with pytest.raises(ConfigError, match=r"batches of one shape, got .*8, 3.* and .*16, 3"):
         together([short, long])
+
+
+def test_networks_of_different_shapes_are_refused(tmp_path, regression, small_config):
+    config = small_config(replicas=2)
+    first, second = (run.experiment for run in make_runs(regression, config, tmp_path))
+    wider = make_runs(regression, config, tmp_path, features=3)[1].experiment
+    check_alike([first, second])
+    message = r"networks of one shape, got dense/bias of shape \(2,\) and \(3,\)"
+    with pytest.raises(ConfigError, match=message):
+        check_alike([first, wider])
 
 
 def test_settings_of_replicas_that_make_no_sense():
