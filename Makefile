@@ -13,7 +13,7 @@ demo: .venv/ready
 	  --config.heldout_characters=50000 $(DEMO_FLAGS)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff check .

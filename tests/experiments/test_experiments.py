@@ -5,11 +5,13 @@ import dataclasses
 import importlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from experiments import char_lm
 from train.cli import parse
@@ -47,7 +49,55 @@ SMALL = {
     "lines": 12,
     "dropout": 0.0,  # the devices of pmap drop other units
     "word_dropout": 0.0,
+    "figures_at": (1.0,),
 }
+# of networks: none of them a default there, and all of them at once
+OPTIONS = {
+    "layers": 2,
+    "hidden": 6,
+    "embedding": 10,
+    "channels": 6,
+    "blocks": 2,
+    "stack": 2,
+    "spelling_features": 4,
+    "dropout": 0.11,
+    "embedding_dropout": 0.12,
+    "word_dropout": 0.13,
+    "weight_drop": 0.14,
+    "sampling": 0.15,
+    "activation_penalty": 0.16,
+    "change_penalty": 0.17,
+    "input_scale": 0.18,
+    "init_range": 0.19,
+    "cell": "rnn",
+    "directions": "backward",
+    "pooling": "mean",
+    "spelling": "recurrent",
+    "output": "softmax",
+    "attention": "dot",
+    "bridge": "zeros",
+    "readout": "mean",
+    "softmax": "sampled",
+    "samples": 7,
+    "variational": True,
+    "direct": True,
+    "input_feeding": True,
+    "backwards": True,
+    "bidirectional": False,
+    "tied": True,
+    "grouped": False,
+}
+OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "directions": 2}}
+ALIASES = {
+    "channels": "width",
+    "embedding": "width",
+    "hidden": "features",
+    "spelling_features": "features",
+    "spelling": "kind",
+    "stack": "count",
+}
+# a module in the network, and the length of a tuple there
+OTHERWISE = {("gradient_health", "cell"), ("spoken_digits", "layers")}
 
 
 def small(module, text_file, **changes):
@@ -55,7 +105,7 @@ def small(module, text_file, **changes):
     names = {field.name for field in dataclasses.fields(module.Config)}
     values = {name: value for name, value in {**SMALL, **changes}.items() if name in names}
     if "source" in names or "pairs" in names:
-        values |= {"held_out": 20, "window": 0}
+        values |= {"held_out": 10, "window": 0, "longest": 8}
     elif "lines" in names:  # sequences of some hundred frames
         values |= {"layers": 1, "beam_size": 1}
     elif "window" in names:
@@ -182,6 +232,48 @@ def test_every_field_of_every_config_is_read(module):
         readers = own | shared if field.name in common else own
         assert field.name in readers, f"nothing reads config.{field.name}"
         assert field.metadata["help"] or field.metadata["choices"], field.name
+
+
+def fields_within(node):
+    """(name, value) of the plain fields of all modules in a module, a sequence or a mapping."""
+    if isinstance(node, nn.Module):
+        fields = {field.name for field in dataclasses.fields(node)} - {"parent", "name"}
+        values = {name: getattr(node, name) for name in fields}
+        found = {pair for pair in values.items() if isinstance(pair[1], (str, int, float))}
+        return found.union(*map(fields_within, values.values()))
+    if isinstance(node, Mapping):
+        node = tuple(node.values())
+    return set().union(*map(fields_within, node)) if isinstance(node, (tuple, list)) else set()
+
+
+def test_settings_reach_the_network(module, text_file):
+    experiment = module.__name__.removeprefix("experiments.")
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    options = OPTIONS | OTHER_OPTIONS.get(experiment, {})
+    options = {
+        name: value
+        for name, value in options.items()
+        if name in names and (experiment, name) not in OTHERWISE
+    }
+    config = dataclasses.replace(small(module, text_file), **options)
+    config.check()
+    found = fields_within(module.build(config).task.model)
+    for name, value in options.items():
+        assert {(name, value), (ALIASES.get(name), value)} & found, f"config.{name} is lost"
+
+
+def test_commands_name_settings_that_there_are(module):
+    experiment = module.__name__.removeprefix("experiments.")
+    files = [*sorted((ROOT / "docs").glob("*.md")), FOLDER / "README.md"]
+    texts = [module.__doc__, *(path.read_text(encoding="utf-8") for path in files)]
+    lines = re.sub(r"\\\n\s*", "", "\n".join(texts)).splitlines()
+    place = re.compile(rf"experiments\.{experiment}\b|--experiment={experiment}\b")
+    commands = [line for line in lines if place.search(line)]
+    assert commands
+    names = {field.name for field in dataclasses.fields(module.Config)}
+    for line in commands:
+        named = set(re.findall(r"--(?:config\.|(?:sweep|zip|space)=[\"']?)(\w+)=", line))
+        assert named <= names, line
 
 
 def test_presets_are_of_fields_and_can_be_used(module):

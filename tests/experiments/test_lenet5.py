@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from data.augment import Augmentation
 from data.images import EvaluationBatches, Images
 from experiments import lenet5
 from experiments._robustness import CHANGES, change_stroke, measure, robustness, rotate, stretch
@@ -81,6 +82,13 @@ def test_distortions_are_of_the_training_images_alone(tmp_path):
     for name in ("validation", "test"):
         pairs = zip(plain.evals[name], distorted.evals[name], strict=True)
         assert all(np.array_equal(a["image"], b["image"]) for a, b in pairs)
+
+
+def test_augmentation_is_that_of_the_settings(tmp_path):
+    chosen = {"shift": 1.5, "scale": 0.25, "jitter": 0.125, "flip": True, "erase": 3}
+    config = settings(tmp_path, variant="softmax", distort=True, **chosen)
+    expected = Augmentation(1.5, 0.25, 0.125, squeeze=0.2, shear=0.25, flip=True, erase=3)
+    assert lenet5.build(config).train.augmentation == expected
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def make_run(folder, name, seed, value=None, step=20, **settings):
             "headline": "test/loss",
             "curve": "val/loss",
             "objective": "val/loss",
-            "metrics": {"test/loss": value, "val/loss": value},
+            "metrics": {"test/loss": value, "val/loss": 5 - value},
             "best_step": 10 * seed,
             "seconds": 10.0,
         }
@@ -73,7 +73,7 @@ def test_report_aligns_and_shows_the_unfinished_without_averaging_it(folder):
     assert rows[2].split() == ["gru", "0.5000", "-", "1", "0", "10"]
     assert len({row.rindex("10") for row in rows[1:]}) == 1
     assert f"not finished: {folder / 'b1'}, step 10 of 20" in text
-    assert "text of b0" in text
+    assert "text of a2" in text  # of the lowest objective, though of the highest test loss
     assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -94,6 +94,8 @@ def test_saved_result_holds_every_figure_and_no_folder(folder, tmp_path):
     assert [row["settings"] for row in saved["rows"]] == [{"cell": "rnn"}, {"cell": "gru"}]
     assert saved["rows"][0]["metrics"]["test/loss"] == [1.0, 2.0, 4.5]
     assert saved["rows"][0]["seeds"] == [0, 1, 2]
+    assert (saved["rows"][0]["mean"], saved["rows"][1]["interval"]) == (2.5, None)
+    assert saved["rows"][0]["interval"] == pytest.approx(4.4783, abs=1e-4)
     assert saved["config"] == {"steps": 20}
     assert saved["command"] == (
         "launch.py --config.dataset=files:DATA_DIR/x.en,DATA_DIR/x.de --flagfile=e/f.flags"
@@ -168,7 +170,9 @@ def test_baseline_is_found_by_any_settings_that_fit_one_configuration(tmp_path):
         report.find_baseline("tied=true", groups[:1])
 
 
-def test_other_metric_has_its_own_table_and_curve(folder):
+def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report, "draw", lambda *a: drawn.append(a[2:]) or [folder / "curves.png"])
     for path in folder.glob("*/result.json"):
         result = json.loads(path.read_text())
         result["metrics"]["train/nats"] = 7.0
@@ -176,6 +180,9 @@ def test_other_metric_has_its_own_table_and_curve(folder):
     assert [row[1] for row in table_of(folder, metric="train/nats")] == ["train/nats", "7.0", "7.0"]
     results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
     assert report.find_metric("", results) == "test/loss"
+    table_of(folder)
+    own, usual = ("train/nats", "train/nats", "val/loss"), ("test/loss", "val/loss", "val/loss")
+    assert drawn == [own, usual]
     near = r"--metric=tst/loss is not measured by these runs \(did you mean test/loss\?\)"
     with pytest.raises(ValueError, match=near):
         report.find_metric("tst/loss", results)

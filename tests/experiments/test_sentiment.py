@@ -11,6 +11,7 @@ from data.catalogue import DataError
 from data.rated import Rated, load_rated
 from experiments._rating import Rating, coloured, numbered, rate
 from experiments.sentiment import Config, build
+from nets.sentence_classifier import evidence
 from tests.nets.networks import noise_like, quick_jit
 
 
@@ -69,12 +70,15 @@ def test_ratings_are_those_of_the_network_in_the_order_of_the_sentences(experime
     run = quick_jit(lambda words, lengths: task.model.apply(variables, words, None, lengths))
     logits = run(padded(ids, 16), np.array([len(words) for words in sentences]))
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    for words, share, found in zip(
-        sentences, shares, task.ratings(variables, sentences), strict=True
+    explain = quick_jit(lambda words, n: evidence(task.model, variables, words, None, n)[1])
+    parts = explain(padded(ids, 16), np.array([len(words) for words in sentences]))
+    for words, share, part, found in zip(
+        sentences, shares, parts, task.ratings(variables, sentences), strict=True
     ):
         assert found.label == share.argmax()
         np.testing.assert_allclose(found.probability, share.max(), rtol=1e-5)
-        assert found.parts.shape == (len(words),)
+        np.testing.assert_allclose(found.parts, part[: len(words)], rtol=1e-4, atol=1e-6)
+        assert np.abs(found.parts).max() > 1e-3
 
 
 def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, capsys):

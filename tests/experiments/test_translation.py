@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+import sacrebleu
 
 from data.catalogue import DataError
 from data.subwords import BEGIN, END
@@ -60,8 +61,10 @@ def test_scores_are_of_the_whole_set(network, monkeypatch):
     monkeypatch.setattr(task, "translate", lambda variables, batches: wrong)
     scores = task.scores(SimpleNamespace(variables=variables), held_out)
     assert scores["exact"] == pytest.approx(0.9)
-    assert 50 < scores["bleu"] < 100
-    assert 50 < scores["chrf"] < 100
+    references = [list(held_out.references)]
+    assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(wrong, references).score)
+    assert scores["chrf"] == pytest.approx(sacrebleu.corpus_chrf(wrong, references).score)
+    assert 50 < min(scores["bleu"], scores["chrf"]) < 100
 
 
 def test_pictures_show_the_translations_and_where_the_network_looked(network):
@@ -79,6 +82,9 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     monkeypatch.setattr("sys.stdin", text)
     _modes.translate(task, SimpleNamespace(variables=variables))
     lines = capsys.readouterr().out.splitlines()
+    best = task.n_best(variables, ["<de>3. März 2005", "<en>May 4, 1999"])
+    pairs = [pair for hypotheses in best for pair in hypotheses]
+    assert lines == [text if count == 1 else f"{score:8.3f}  {text}" for score, text in pairs]
     assert len(lines) == 2 * count
     if count == 2:
         scores = [float(line.split()[0]) for line in lines]

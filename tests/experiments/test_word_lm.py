@@ -1,4 +1,4 @@
-"""word_lm: what softmaxes for large vocabularies report, and the mode that adds a cache."""
+"""word_lm: published counts, softmaxes for large vocabularies, the mode that adds a cache."""
 
 import math
 from functools import partial
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import _cache, word_lm
+from train.cli import parse
 from train.config import ConfigError
 from train.state import init_state
 from train.step import Window, make_train_step
@@ -42,6 +43,19 @@ def build(tmp_path_factory):
         return word_lm.build(config)
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"),
+    [("zaremba_small", 4_651_600), ("zaremba_medium", 19_775_200), ("awd", 24_210_800)],
+)
+def test_published_networks_of_ten_thousand_words(preset, count):
+    words = ["x", "--workdir=x", f"--config.preset={preset}"]
+    config, *_ = parse(word_lm.Config, ("train",), words)
+    model = word_lm.network(config, 10_000)
+    tokens, carry = jnp.zeros((1, 2), jnp.int32), model.initialize_carry(1)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), tokens, carry)
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes["params"])) == count
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""AlexNet: published counts and sizes, its normalisation, a gradient at full resolution."""
+"""AlexNet: published counts and sizes, its normalisation, a numpy oracle, a gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nets.alexnet import AlexNet, local_response_norm
+from tests.nets.test_convnet import convolve, randomised
 
 
 def shapes(side, channels=3, **options):
@@ -51,21 +52,63 @@ def test_small_images_end_as_documented(side, last):
     assert params["dense6"]["kernel"].shape == (last * last * 32, 512)
 
 
+def normalise(a):
+    """The paper's sum over five maps, or those that there are."""
+    b = np.empty_like(a)
+    for i in range(a.shape[-1]):
+        near = a[..., max(0, i - 2) : i + 3]
+        b[..., i] = a[..., i] / (2 + 1e-4 * (near**2).sum(-1)) ** 0.75
+    return b
+
+
 def test_normalisation_is_the_papers_sum_over_maps():
     a = np.random.default_rng(0).normal(0, 30, (2, 3, 7))
-    expected = np.empty_like(a)
-    for i in range(7):
-        near = a[..., max(0, i - 2) : min(6, i + 2) + 1]
-        expected[..., i] = a[..., i] / (2 + 1e-4 * (near**2).sum(-1)) ** 0.75
     found = jax.jit(local_response_norm)(jnp.float32(a))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found, normalise(a), rtol=1e-5)
     with pytest.raises(ValueError, match="odd"):
         local_response_norm(jnp.float32(a), size=4)
 
 
-def test_forward_and_gradient_at_full_resolution():
+def pool(x):
+    """Largest of 3x3 places, two apart."""
+    last = (x.shape[1] - 3) // 2 * 2 + 1
+    places = [x[:, i : i + last : 2, j : j + last : 2] for i in range(3) for j in range(3)]
+    return np.max(places, axis=0)
+
+
+def oracle(p, x, grouped):
+    """Logits of small images."""
+
+    def conv(x, place, groups=1):
+        kernel, bias = p[f"conv{place}"]["kernel"], p[f"conv{place}"]["bias"]
+        parts = zip(np.split(x, groups, -1), np.split(kernel, groups, -1), strict=True)
+        x = np.concatenate([convolve(part, own) for part, own in parts], -1)
+        return np.maximum(x + bias, 0)
+
+    groups = 2 if grouped else 1
+    x = pool(normalise(conv(x, 1)))
+    x = pool(normalise(conv(x, 2, groups)))
+    x = pool(conv(conv(conv(x, 3), 4, groups), 5, groups))
+    x = x.reshape(len(x), -1)
+    for name in ("dense6", "dense7"):
+        x = np.maximum(x @ p[name]["kernel"] + p[name]["bias"], 0)
+    return x @ p["output"]["kernel"] + p["output"]["bias"]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_forward_is_the_numpy_oracle(grouped):
+    network = AlexNet(classes=3, grouped=grouped, width=1 / 32)
+    variables, images = randomised(network, (2, 16, 16, 3))
+    images = 60 * images  # so that squares count beside the 2 of the normalisation
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
+    expected = oracle(exact, np.asarray(images, np.float64), grouped)
+    found = jax.jit(network.apply)(variables, images)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_gradient_and_first_weights():
     network = AlexNet(classes=5, width=1 / 32)
-    images = jnp.asarray(np.random.default_rng(0).normal(0, 60, (1, 227, 227, 3)), jnp.float32)
+    images = jnp.asarray(np.random.default_rng(0).normal(0, 60, (1, 32, 32, 3)), jnp.float32)
 
     @jax.jit
     def run(key):

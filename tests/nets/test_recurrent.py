@@ -23,6 +23,10 @@ from tests.nets.networks import (
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 every_cell = pytest.mark.parametrize("name", CELLS)
+# what is done before the cell: a cell of each kind of scan
+each_scan = pytest.mark.parametrize(
+    "name", ["elman", "gru_reset_after", "lstm_all_options", "min_lstm"]
+)
 
 EVERYTHING = np.ones((B, T))
 NOTHING = np.zeros((B, T))
@@ -125,7 +129,7 @@ def test_equals_the_loop_in_double_precision(name, form):
             assert_equals_the_loop(of, arguments, found, (real, resets), case)
 
 
-@every_cell
+@each_scan
 def test_without_any_argument_one_row_starts_from_zeros(name):
     form, dtype = "bidirectional", "float32"
     variables, x, carry = setting(name, form, dtype, lead=())
@@ -140,7 +144,7 @@ def test_without_any_argument_one_row_starts_from_zeros(name):
     assert_equals_the_loop((name, form, dtype), arguments, found, (full, ~full))
 
 
-@every_cell
+@each_scan
 def test_two_leading_axes(name):
     form, dtype, lead = "bidirectional", "float32", (2, 2)
     variables, x, carry = setting(name, form, dtype, lead=lead)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from flax.errors import InvalidRngError
 
 from nets.cells import ElmanCell, GRUCell, LSTMCell
 from nets.parallel_cells import MinGRUCell
@@ -205,7 +206,7 @@ def test_noise_of_bfloat16_inputs():
 def test_noise_needs_a_stream():
     variables, x, _ = setting("gru")
     for name, rate in ALL.items():
-        with pytest.raises(Exception, match="dropout"):
+        with pytest.raises(InvalidRngError, match="dropout"):
             RNN(GRUCell(4), **{name: rate}).apply(variables, x, deterministic=False)
 
 

@@ -1,4 +1,4 @@
-"""VGG: published counts, its plan of layers, a gradient at full resolution."""
+"""VGG: published counts, its plan of layers, a numpy oracle, a gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nets.vgg import VGG
+from tests.nets.test_convnet import convolve, randomised
 
 
 def shapes(side, **options):
@@ -37,9 +38,40 @@ def test_small_images_end_as_one_place():
     assert variables["params"]["dense1"]["kernel"].shape == (64, 512)
 
 
-def test_forward_and_gradient_at_full_resolution():
+def oracle(variables, x):
+    """Logits of 11 layers, by the running statistics where there are any."""
+    p, stats = variables["params"], variables.get("batch_stats", {})
+    for block, depth in enumerate((1, 1, 2, 2, 2), 1):
+        own = p[f"block{block}"]
+        for place in range(1, depth + 1):
+            conv, norm = own[f"conv{place}"], f"norm{place}"
+            x = convolve(x, conv["kernel"]) + conv["bias"]
+            if stats:
+                seen = stats[f"block{block}"][norm]
+                x = (x - seen["mean"]) / np.sqrt(seen["var"] + 1e-5)
+                x = x * own[norm]["scale"] + own[norm]["bias"]
+            x = np.maximum(x, 0)
+        n, high, wide, channels = x.shape
+        x = x.reshape(n, high // 2, 2, wide // 2, 2, channels).max((2, 4))
+    x = x.reshape(len(x), -1)
+    for name in ("dense1", "dense2"):
+        x = np.maximum(x @ p[name]["kernel"] + p[name]["bias"], 0)
+    return x @ p["output"]["kernel"] + p["output"]["bias"]
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_forward_is_the_numpy_oracle(batch_norm):
+    network = VGG(11, classes=3, batch_norm=batch_norm, width=1 / 32)
+    variables, images = randomised(network, (2, 32, 32, 3))
+    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
+    expected = oracle(exact, np.asarray(images, np.float64))
+    found = jax.jit(network.apply)(variables, images)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_gradient_and_statistics_of_training():
     network = VGG(11, classes=3, batch_norm=True, width=1 / 64)
-    images = jnp.asarray(np.random.default_rng(0).normal(0, 60, (1, 224, 224, 3)), jnp.float32)
+    images = jnp.asarray(np.random.default_rng(0).normal(0, 60, (1, 32, 32, 3)), jnp.float32)
 
     @jax.jit
     def run(key):

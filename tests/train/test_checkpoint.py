@@ -155,7 +155,7 @@ def test_what_a_killed_save_left_is_cleared(tmp_path, made):
 def test_saving_a_step_twice_is_an_error(tmp_path, made):
     checkpoints = Checkpoints(tmp_path / "c")
     checkpoints.save(3, *made)
-    with pytest.raises(Exception, match="3"):
+    with pytest.raises(RuntimeError, match="checkpoint 3 was not written"):
         checkpoints.save(3, *made)
     checkpoints.close()
 

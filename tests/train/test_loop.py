@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train import member
+from train import cli, member
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
@@ -127,11 +127,42 @@ def test_scores_and_means_of_evaluation_count_real_rows_only(tmp_path, regressio
     assert last["test/largest"] == pytest.approx(max(outputs), rel=1e-5)
 
 
+def test_a_mode_has_the_best_checkpoint_and_evaluation_the_averaged_weights(
+    tmp_path, regression, small_config
+):
+    config = small_config(save_every=6, averaging=0.5)
+    experiment = regression(config)
+    fit(experiment, config, tmp_path)
+    folder = tmp_path / "checkpoints"
+    (folder / "12" / "metrics" / "metrics").write_text('{"objective": 99.0}')
+    like = JitMesh(8).init(experiment, config.seed, experiment.train(0))
+    state, _ = restore(folder, 6, *like)
+    _, predict = cli.load_run(lambda _: experiment, config, tmp_path)
+    params = predict.variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, params, state.variables["params"])
+    evaluate, batches = Evaluator(experiment.task, JitMesh(8)), experiment.evals["validation"]
+    expected = evaluate(state.variables, batches)["loss"]
+    lines = [line for line in read_metrics(tmp_path) if "validation/loss" in line]
+    (found,) = [line["validation/loss"] for line in lines if line["step"] == 6]
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert abs(evaluate({"params": state.params}, batches)["loss"] - expected) > 1e-3
+
+
+def test_figures_are_of_the_last_set_at_the_end_alone(tmp_path, regression, small_config):
+    config = small_config(figures_at=(0.0, 0.5, 1.0))
+    experiment, seen = regression(config), []
+    experiment.task.figures = lambda predict, batches: seen.append(batches) or {}
+    fit(experiment, config, tmp_path)
+    validation, test = experiment.evals.values()
+    assert [batches is test for batches in seen] == [False, False, True]
+    assert seen[0] is seen[1] is validation
+
+
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_stopped_at_every_step_and_resumed_the_ending_is_the_same(
     tmp_path, regression, small_config, parallel
 ):
-    config = small_config(parallel=parallel, steps=7)
+    config = small_config(parallel=parallel, steps=7, averaging=0.5)
     whole = regression(config, dropout=0.3, count_calls=True)
     fit(whole, config, tmp_path / "whole")
     stop_at = iter(range(1, 7))
