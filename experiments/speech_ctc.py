@@ -137,9 +137,8 @@ def build(config: Config) -> Experiment:
         corpus = heard(config, KEYS, keys, keys, keys)
     else:
         near = nearest(config.dataset, KINDS)
-        raise DataError(
-            f"there is no dataset {config.dataset!r}{near}; there are {', '.join(KINDS)}"
-        )
+        known = ", ".join(KINDS)
+        raise DataError(f"there is no dataset {config.dataset!r}{near}; there are {known}")
     channels = 3 if config.deltas else 1
     bands = BandConvolution(
         config.filters, config.size, config.pool, channels, dtype=jnp.dtype(config.precision)

@@ -1,8 +1,7 @@
 """Word vectors by skip-gram: from the vector of a word, the words around it are predicted.
 
 Reproduces: Mikolov et al. 2013, "Distributed representations of words and phrases", in three forms:
-softmax over all words, hierarchical softmax (a Huffman tree), negative sampling. Frequent words are
-subsampled. Published: 40.4 % of text8's analogies (gensim, 100 dimensions).
+softmax, hierarchical softmax (a Huffman tree), negative sampling; frequent words are subsampled.
 
     python -m experiments.word2vec --workdir=runs/words
     python -m experiments.word2vec --workdir=runs/ptb --config.dataset=words:FOLDER
