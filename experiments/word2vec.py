@@ -65,7 +65,7 @@ class Config(SharedConfig):
     decay_factor: float = option(1e-3, "last rate over the first", minimum=0, maximum=1)
     optimizer: str = option("sgd", "no other one updates rows alone", choices=("sgd",))
     averaging: float = option(0.0, "none: it would read whole tables", minimum=0, maximum=0)
-    weight_decay: float = option(0.0, "none: it would read whole tables", minimum=0, maximum=0)
+    weight_decay: float = option(0.0, "none: a row would decay at each use", minimum=0, maximum=0)
     clip_norm: float = option(0.0, "none: a row's gradient comes in parts", minimum=0, maximum=0)
 
 
