@@ -23,7 +23,6 @@ from jax import lax
 
 from nets.cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights, sum_dtype
 from nets.scan import (
-    LARGE_KERNEL,
     Options,
     Steps,
     forget,
@@ -31,6 +30,7 @@ from nets.scan import (
     reader,
     select,
     shown,
+    slow_kernel,
 )
 
 Saved = dict[str, jax.Array]
@@ -52,14 +52,11 @@ class Rule(NamedTuple):
 
 
 def turns(kernel, rows: int) -> bool:
-    """Whether `turned_product` is faster: few rows and a large kernel, on a CPU.
+    """Whether `turned_product` is faster: a slow kernel, which as the first operand is not packed.
 
-    XLA's libraries pack the second operand anew at each call, which for a large kernel takes as
-    long as the product itself. As the first operand the kernel is read where it lies. Measured with
-    8 to 128 rows; with other numbers of rows than multiples of 8 it gains nothing.
+    Measured with 8 to 128 rows; with other numbers of rows than multiples of 8 it gains nothing.
     """
-    few = rows % 8 == 0 and 16 <= rows <= 64
-    return jax.default_backend() == "cpu" and few and kernel.size >= LARGE_KERNEL
+    return rows % 8 == 0 and 16 <= rows <= 64 and slow_kernel(*kernel.shape)
 
 
 def turned_product(kernel, x, wide):
@@ -102,8 +99,8 @@ def outer(cell: Cell, h, d):
     """Return h^T @ d in the cell's dtype, summed in param_dtype: [N, H] x [N, M] -> [H, M]."""
     dtype = cell.dtype or cell.param_dtype
     turned = h.astype(dtype).T
-    large = jax.default_backend() == "cpu" and h.shape[1] * d.shape[1] >= LARGE_KERNEL
-    if large or dtype != cell.param_dtype:  # transposed within the product, these are slow
+    slow = slow_kernel(h.shape[1], d.shape[1])
+    if slow or dtype != cell.param_dtype:  # transposed within the product
         turned = lax.optimization_barrier(turned)
     return jnp.matmul(turned, d.astype(dtype), preferred_element_type=cell.param_dtype)
 

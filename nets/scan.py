@@ -5,6 +5,7 @@ the carry is held there and the output is zero. `resets` [T, N] is true where a 
 before the step. Both are None where there is nothing to mark.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jax import lax
 from nets.cells import Cell, GRUCell, Weights
 from nets.parallel_cells import ParallelCell
 
-LARGE_KERNEL = 2**18  # entries, from which on the product of a few rows is slow on a CPU
+LARGE_KERNEL = 2**18  # entries; see `slow_kernel`
 CACHED = 2**22  # entries that the last cache of a CPU holds
 
 
@@ -42,15 +43,24 @@ class Options(NamedTuple):
     zoneout: float = 0.0
 
 
+def slow_kernel(*shape: int) -> bool:
+    """Whether the product of a few rows and a kernel of this shape is slow: a large one, on a CPU.
+
+    XLA's libraries pack a second operand, and one that is transposed within the product, anew at
+    each call, which for a large one takes as long as the product itself.
+    """
+    return jax.default_backend() == "cpu" and math.prod(shape) >= LARGE_KERNEL
+
+
 def hoist_pays(cell: Cell, x) -> bool:
     """Whether the input product of x [T, N, D] is faster before the loop than in it.
 
-    On a CPU it is for one gate, and for a kernel so large that the product of a few rows is slow.
-    Otherwise writing the products of all steps to memory and reading them back costs more than it
-    saves, and takes the room.
+    On a CPU it is for one gate, and where the product of a few rows is slow. Otherwise writing the
+    products of all steps to memory and reading them back costs more than it saves, and takes the
+    room.
     """
-    large = x.shape[-1] * cell.gates * cell.features >= LARGE_KERNEL
-    return jax.default_backend() != "cpu" or cell.gates == 1 or large
+    slow = slow_kernel(x.shape[-1], cell.gates * cell.features)
+    return jax.default_backend() != "cpu" or cell.gates == 1 or slow
 
 
 def hoist_pays_forward(cell: Cell, x) -> bool:

@@ -190,7 +190,6 @@ def test_input_product_before_the_loop_is_the_same_as_in_it(name):
 
 @pytest.fixture
 def every_kernel_is_large(monkeypatch):
-    monkeypatch.setattr("nets.fused.LARGE_KERNEL", 1)
     monkeypatch.setattr("nets.scan.LARGE_KERNEL", 1)
 
 
