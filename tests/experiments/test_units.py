@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError
-from experiments import _pictures, _units, char_lm
+from experiments import _pictures, _unit_pictures, _units, char_lm
 from nets.language_model import LanguageModel
 
 CODE = '''def f(a, b="it's"):  # don't (count)
@@ -109,14 +109,14 @@ def test_a_planted_unit_is_found_with_its_correlation():
 
 def test_a_passage_is_where_the_feature_changes():
     text = "a" * 100 + "\n" + "b\n" * 20
-    rows = _units.rows_of(text)
+    rows = _unit_pictures.rows_of(text)
     assert "".join(text[place] for row in rows for place in row) == text
-    assert max(map(len, rows)) == _units.WIDTH
-    assert [len(row) for row in rows][:3] == [_units.WIDTH, 101 - _units.WIDTH, 2]
+    assert max(map(len, rows)) == _unit_pictures.WIDTH
+    assert [len(row) for row in rows][:3] == [_unit_pictures.WIDTH, 101 - _unit_pictures.WIDTH, 2]
     feature = np.zeros(len(text))
     feature[5], feature[-7:-4] = 9, 1
-    shown = _units.passage(rows, feature, 50)
-    assert len(shown) == _units.ROWS
+    shown = _unit_pictures.passage(rows, feature, 50)
+    assert len(shown) == _unit_pictures.ROWS
     assert feature[shown[0][0] : shown[-1][-1] + 1].sum() == 3
 
 
@@ -144,7 +144,7 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
         return [0.1 * planted[:, ::-1] + variables, np.zeros((len(ids), 4))]
 
     monkeypatch.setattr(_units, "states_of", states_of)
-    monkeypatch.setattr(_units, "ROWS", 1)
+    monkeypatch.setattr(_unit_pictures, "ROWS", 1)
     predict = SimpleNamespace(variables=1.0)
     _units.units(task, predict)
     lines = capsys.readouterr().out.splitlines()
