@@ -37,7 +37,7 @@ os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=3, help="kills of tests/test_resume.py")
+    parser.addoption("--kills", type=int, default=2, help="kills of tests/test_resume.py")
     parser.addoption("--soak", action="store_true", help="tests/test_sweep_kills.py: twelve runs")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CUT = {
-    "lenet5": ["--config.steps=2", "--config.batch_size=8"],
+    "lenet5": ["--config.steps=2", "--config.batch_size=8", "--config.figures_at=(1.0,)"],
     "char_lm": [
         "--config.steps=2",
         "--config.batch_size=4",

@@ -26,7 +26,7 @@ COMMON = [
     "--config.save_every=7",
 ]
 EXPERIMENTS = {
-    "lenet5": ["--config.batch_size=8", "--config.jitter=0.1"],
+    "lenet5": ["--config.batch_size=8", "--config.jitter=0.1", "--config.figures_at=(0.5,1.0)"],
     "char_lm": [
         "--config.cell=lstm",
         "--config.layers=2",

@@ -1,4 +1,7 @@
-"""Every cell in every layer is held to the numpy loops, in value and in gradient."""
+"""Every cell is held to the numpy loops, in value and in gradient.
+
+In both directions and as a layer of both; in several layers a cell of each kind of scan.
+"""
 
 from functools import cache
 
@@ -23,10 +26,11 @@ from tests.nets.networks import (
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 every_cell = pytest.mark.parametrize("name", CELLS)
+EACH_SCAN = ("elman", "gru_reset_after", "lstm_all_options", "min_lstm")
 # what is done before the cell: a cell of each kind of scan
-each_scan = pytest.mark.parametrize(
-    "name", ["elman", "gru_reset_after", "lstm_all_options", "min_lstm"]
-)
+each_scan = pytest.mark.parametrize("name", EACH_SCAN)
+SEVERAL = ("stacked", "deep")
+MATRIX = [(name, form) for form in FORMS for name in (EACH_SCAN if form in SEVERAL else CELLS)]
 
 EVERYTHING = np.ones((B, T))
 NOTHING = np.zeros((B, T))
@@ -115,8 +119,7 @@ def assert_equals_the_loop(of, arguments, found, marks, case=""):
     assert (rows_first(gradients[1], lead)[~real] == 0).all()
 
 
-@every_cell
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("name", "form"), MATRIX)
 def test_equals_the_loop_in_double_precision(name, form):
     with PRECISIONS["float64"]():
         variables, x, carry = setting(name, form, "float64")
