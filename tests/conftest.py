@@ -47,8 +47,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
-def pytest_collection_finish():
-    """Let the garbage collections of tests pass over what is imported."""
+@pytest.fixture(autouse=True, scope="module")
+def little_to_collect():
+    """Let garbage collections pass over what was there before: each restore makes a whole one."""
     gc.collect()
     gc.freeze()
 
