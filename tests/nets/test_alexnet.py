@@ -1,12 +1,14 @@
 """AlexNet: published counts and sizes, its normalisation, a numpy oracle, a gradient."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nets.alexnet import AlexNet, local_response_norm
-from tests.nets.test_convnet import convolve, randomised
+from tests.nets.test_convnet import convolve, dense, found_and_expected, randomised
 
 
 def shapes(side, channels=3, **options):
@@ -76,8 +78,9 @@ def pool(x):
     return np.max(places, axis=0)
 
 
-def oracle(p, x, grouped):
+def oracle(variables, x, grouped):
     """Logits of small images."""
+    p = variables["params"]
 
     def conv(x, place, groups=1):
         kernel, bias = p[f"conv{place}"]["kernel"], p[f"conv{place}"]["bias"]
@@ -89,10 +92,7 @@ def oracle(p, x, grouped):
     x = pool(normalise(conv(x, 1)))
     x = pool(normalise(conv(x, 2, groups)))
     x = pool(conv(conv(conv(x, 3), 4, groups), 5, groups))
-    x = x.reshape(len(x), -1)
-    for name in ("dense6", "dense7"):
-        x = np.maximum(x @ p[name]["kernel"] + p[name]["bias"], 0)
-    return x @ p["output"]["kernel"] + p["output"]["bias"]
+    return dense(p, x, ("dense6", "dense7"))
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -100,9 +100,8 @@ def test_forward_is_the_numpy_oracle(grouped):
     network = AlexNet(classes=3, grouped=grouped, width=1 / 32)
     variables, images = randomised(network, (2, 16, 16, 3))
     images = 60 * images  # so that squares count beside the 2 of the normalisation
-    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
-    expected = oracle(exact, np.asarray(images, np.float64), grouped)
-    found = jax.jit(network.apply)(variables, images)
+    own = partial(oracle, grouped=grouped)
+    found, expected = found_and_expected(network, variables, images, own)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nets.vgg import VGG
-from tests.nets.test_convnet import convolve, randomised
+from tests.nets.test_convnet import convolve, dense, found_and_expected, randomised
 
 
 def shapes(side, **options):
@@ -53,19 +53,14 @@ def oracle(variables, x):
             x = np.maximum(x, 0)
         n, high, wide, channels = x.shape
         x = x.reshape(n, high // 2, 2, wide // 2, 2, channels).max((2, 4))
-    x = x.reshape(len(x), -1)
-    for name in ("dense1", "dense2"):
-        x = np.maximum(x @ p[name]["kernel"] + p[name]["bias"], 0)
-    return x @ p["output"]["kernel"] + p["output"]["bias"]
+    return dense(p, x, ("dense1", "dense2"))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_forward_is_the_numpy_oracle(batch_norm):
     network = VGG(11, classes=3, batch_norm=batch_norm, width=1 / 32)
     variables, images = randomised(network, (2, 32, 32, 3))
-    exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
-    expected = oracle(exact, np.asarray(images, np.float64))
-    found = jax.jit(network.apply)(variables, images)
+    found, expected = found_and_expected(network, variables, images, oracle)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 

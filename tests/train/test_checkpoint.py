@@ -1,7 +1,5 @@
 """Checkpoints: which are kept, and what happens to damaged ones."""
 
-import contextlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,16 +124,12 @@ def test_every_file_of_a_checkpoint_may_be_lost_or_emptied(tmp_path, made):
     saved(tmp_path / "c", made, [2.0, 1.0])
     files = sorted(p for p in (tmp_path / "c" / "2").rglob("*") if p.is_file())
     assert len(files) > 5
-    whole = 0
     for i, path in enumerate(files):
         before = path.read_bytes()
         empty(path) if i % 2 else path.unlink()
-        with contextlib.suppress(ConfigError):  # damaged
-            state, *_ = restore_first(tmp_path / "c", [2], *made, str)
-            assert same(state, at(made[0], 2)), path
-            whole += 1
+        state, _, damaged = restore_first(tmp_path / "c", [2, 1], *made, str)
+        assert same(state, at(made[0], 1 if damaged else 2)), path
         path.write_bytes(before)
-    assert whole < len(files)
 
 
 def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regression, small_config):
