@@ -71,7 +71,7 @@ class Config(UnitsConfig):
             "beta2": 0.99,
             "warmup_steps": 200,
             "averaging": 0.999,
-            "eval_every": 3_250,
+            "eval_every": 1_625,
             "save_every": 1_000,
             "log_every": 100,
         },
