@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from data.lanes import EvaluationWindows
-from experiments._language import EVALUATION_WINDOW, MODES
+from experiments._language import EVALUATION_WINDOW
 from nets.language_model import LanguageModel
 from nets.neural_cache import Cache, mixed
 from train.config import ConfigError
@@ -69,6 +69,3 @@ def cache(task, predict) -> None:
             grid = ((theta,), (share,))
         print(f"{name:<12}{np.exp(alone):>9.2f}{np.exp(np.min(nats)):>9.2f}")
     print(f"the cache: {config.cache_size} words, theta {theta:g}, share {share:g}")
-
-
-CACHE_MODES = {**MODES, "cache": cache}

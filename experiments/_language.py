@@ -23,6 +23,7 @@ from train.state import stream
 from train.task import Batch, Experiment, Mean, Task
 
 EVALUATION_WINDOW = 256  # of no effect on what is found
+RATES = (2e-4, 4e-4, 8e-4)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,6 +50,9 @@ class Config(SymbolConfig):
     variational: bool = option(False, "dropout with one mask for all steps of a window")
     weight_drop: float = option(0.0, "of recurrent kernels", minimum=0, maximum=0.95)
     window: int = option(64, "symbols of backpropagation through time", minimum=1)
+    dynamic_rates: tuple[float, ...] = option(RATES, "mode=dynamic tries", minimum=0, volatile=True)
+    dynamic_return: float = option(3e-3, "of the way back a window", minimum=0, volatile=True)
+    dynamic_window: int = option(32, "symbols it learns from at once", minimum=1, volatile=True)
     batch_size: int = option(32, "lanes of text read side by side", minimum=1)
 
 
@@ -158,10 +162,17 @@ class SymbolTask(Task):
 
 
 class NextSymbol(SymbolTask):
-    """Mean of -log P(next symbol given all before it), by a recurrent network."""
+    """Mean of -log P(next symbol given all before it), by a recurrent network.
+
+    texts: held-out texts by name, for the modes that read them anew.
+    """
 
     model: LanguageModel
     config: Config
+
+    def __init__(self, *settings, texts: Mapping[str, str]):
+        super().__init__(*settings)
+        self.texts = texts
 
     def training(self, ids):
         """Windows of lanes."""

@@ -31,6 +31,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.text import PADDING, UNKNOWN, Vocabulary, load_text
+from experiments._dynamic import dynamic
 from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._units import Config as UnitsConfig
 from experiments._units import units
@@ -105,9 +106,9 @@ def build(config: Config) -> Experiment:
     limit = config.heldout_characters or None
     validation, test = corpus.validation[:limit], corpus.test[:limit]
     texts = {"validation": validation, "heldout": validation + test}
-    task = NextCharacter(model, vocabulary, config, "character", (PADDING, UNKNOWN))
+    task = NextCharacter(model, vocabulary, config, "character", (PADDING, UNKNOWN), texts=texts)
     return make_experiment(task, corpus.train, texts, corpus.sha256)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {**MODES, "units": units})
+    cli.run(Config, build, {**MODES, "dynamic": dynamic, "units": units})

@@ -27,9 +27,10 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments._cache import CACHE_MODES, SHARES, THETAS
+from experiments._cache import SHARES, THETAS, cache
+from experiments._dynamic import dynamic
+from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._language import Config as LanguageConfig
-from experiments._language import NextSymbol, make_experiment
 from experiments._word_presets import PRESETS
 from nets.language_model import SOFTMAXES, LanguageModel
 from train import cli
@@ -67,10 +68,6 @@ class NextWord(NextSymbol):
     """Mean of -log P(next word given all before it)."""
 
     headline = "perplexity"
-
-    def __init__(self, *settings, texts):
-        super().__init__(*settings)
-        self.texts = texts
 
     def inputs(self, batch, carry):
         """Add the targets, which a softmax that is not full looks at in training."""
@@ -122,4 +119,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, CACHE_MODES)
+    cli.run(Config, build, {**MODES, "cache": cache, "dynamic": dynamic})

@@ -1,0 +1,141 @@
+"""--mode=dynamic: the published update in numpy, the rate that is chosen, what is left alone."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments import word_lm
+from experiments._dynamic import DynamicEvaluator, dynamic
+from train.config import ConfigError
+from train.evaluate import Evaluator, Predictor
+from train.parallel import JitMesh
+
+WINDOW, RETURN = 5, 0.05
+VALID = "a b c d\nb a e\nc c f a b\na g h\nb h a c\n"
+TEST = "d e c a a a\nf h g c\n" * 2
+DROPPED = {
+    "dropout": 0.5,
+    "embedding_dropout": 0.5,
+    "word_dropout": 0.5,
+    "weight_drop": 0.5,
+    "activation_penalty": 2.0,
+    "change_penalty": 2.0,
+}
+SOFTMAXES = {
+    "sampled": {**DROPPED, "softmax": "sampled", "samples": 2},
+    "adaptive": {"softmax": "adaptive", "cutoffs": (3, 5)},
+}
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """Return a function: (task, predictor of random variables) of a small model of words."""
+    folder = tmp_path_factory.mktemp("words")
+    for split, text in {"train": VALID + TEST, "valid": VALID, "test": TEST}.items():
+        (folder / f"{split}.txt").write_text(text)
+
+    def of(**settings):
+        config = word_lm.Config(
+            dataset=f"words:{folder}",
+            cell="gru",
+            hidden=4,
+            layers=2,
+            embedding=3,
+            tied=False,
+            window=4,
+            batch_size=4,
+            minimum=1,
+            dynamic_window=WINDOW,
+            dynamic_return=RETURN,
+            **settings,
+        )
+        config.check()
+        task = word_lm.build(config).task
+        carry = task.model.initialize_carry(1)
+        shapes = jax.eval_shape(
+            partial(task.model.init, jax.random.key(0)), jnp.zeros((1, 2), jnp.int32), carry
+        )
+        rng = np.random.default_rng(0)
+        variables = jax.tree.map(
+            lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes
+        )
+        return task, Predictor(variables, Evaluator(task, JitMesh(1, jax.devices()[:1])))
+
+    return of
+
+
+def nats_of_numpy(task, variables, ids, rate):
+    """Mean nats; after each window the update of a float64 copy of the parameters in numpy."""
+    model = task.model.clone(**dict.fromkeys(DROPPED, 0.0))
+
+    @jax.jit
+    def gradient(params, carry, tokens, targets):
+        def loss(params):
+            logits, after = model.apply({"params": params}, tokens[None], carry)
+            nats = optax.softmax_cross_entropy_with_integer_labels(logits[0], targets)
+            return nats.mean(), (nats.sum(), after)
+
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    start, shape = jax.tree.flatten(variables["params"])
+    start = [np.asarray(leaf, np.float64) for leaf in start]
+    now, squares = [leaf.copy() for leaf in start], [[] for _ in start]
+    total, carry = 0.0, task.model.initialize_carry(1)
+    for begin in range(0, len(ids) - 1, WINDOW):
+        piece = ids[begin : begin + WINDOW + 1]
+        params = shape.unflatten([jnp.asarray(leaf, jnp.float32) for leaf in now])
+        (_, (nats, carry)), found = gradient(params, carry, piece[:-1], piece[1:])
+        total += float(nats)
+        for i, g in enumerate(np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(found)):
+            squares[i].insert(0, g**2)
+            weights = 0.999 ** np.arange(len(squares[i]))
+            mean = np.tensordot(weights / weights.sum(), squares[i], 1)
+            now[i] += RETURN * (start[i] - now[i]) - rate * g / np.sqrt(mean + 1e-8)
+    return total / (len(ids) - 1)
+
+
+@pytest.mark.parametrize("softmax", SOFTMAXES)
+def test_each_window_is_scored_and_then_learned_from(make, softmax):
+    task, predict = make(**SOFTMAXES[softmax])
+    ids = task.vocabulary.encode(TEST)
+    assert (len(ids) - 1) % WINDOW  # the last window is cut off
+    evaluate = DynamicEvaluator(task, WINDOW, RETURN)
+    found = {r: evaluate(predict.variables, ids, r, "") for r in (0.0, 0.05)}
+    for rate, nats in found.items():
+        expected = nats_of_numpy(task, predict.variables, ids, rate)
+        assert nats == pytest.approx(expected, rel=1e-4)
+    assert found[0.05] < found[0.0] - 0.01
+
+
+def test_the_rate_is_the_best_on_validation_and_the_network_is_left_as_it_was(make, capsys):
+    rates = (1e30, 0.05, 0.003)  # the first is not finite for long
+    task, predict = make(dynamic_rates=rates)
+    before = jax.device_get(predict.variables)
+    dynamic(task, predict)
+    jax.tree.map(np.testing.assert_array_equal, predict.variables, before)
+
+    evaluate = DynamicEvaluator(task, WINDOW, RETURN)
+    texts = {"validation": VALID, "test": TEST}
+    ids = {name: task.vocabulary.encode(text) for name, text in texts.items()}
+    tried = [evaluate(predict.variables, ids["validation"], rate, "") for rate in rates]
+    assert math.isinf(tried[0])
+    assert tried[2] < tried[1]
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for (name, words), (static, learned) in zip(ids.items(), (lines[:2], lines[2:4]), strict=True):
+        for line, kind, rate in ((static, "static", 0.0), (learned, "dynamic", 0.003)):
+            nats = evaluate(predict.variables, words, rate, "")
+            assert line[:3] == [name, kind, "loss"]
+            assert float(line[3]) == pytest.approx(nats, abs=1e-4)
+            assert line[6] == "perplexity"
+            assert float(line[7]) == pytest.approx(math.exp(nats), abs=1e-3)
+    assert " ".join(lines[4]) == "dynamic: rate 0.003, 0.05 of the way back after every 5 words"
+
+
+def test_it_needs_a_rate(make):
+    with pytest.raises(ConfigError, match=r"config\.dynamic_rates needs a value or more"):
+        dynamic(*make(dynamic_rates=()))
