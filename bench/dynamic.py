@@ -10,16 +10,15 @@ the measurement.
 import argparse
 import importlib
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from bench.results import write_result
-from bench.tables import markdown
 from experiments._dynamic import measure
-from experiments._runs import Run, group_runs
+from experiments._runs import Run, check_seeds, group_runs
 from train.cli import load_run, parse
-from train.rundir import read_json
 
 
 def measured(name: str, folder: Path) -> Run:
@@ -29,16 +28,15 @@ def measured(name: str, folder: Path) -> Run:
     config, *_ = parse(experiment.Config, ("train", "dynamic"), words)
     made, predict = load_run(experiment.build, config, folder)
     began = time.perf_counter()
-    found = measure(made.task, predict)
-    metrics = {}
-    for text, values in found.items():
-        for kind in ("static", "dynamic"):
-            nats = {"loss": values[kind]}
-            for metric, value in (nats | made.task.summaries(nats)).items():
-                metrics[f"{text}/{kind} {metric}"] = value
-        metrics[f"{text}/rate"] = values["rate"]
-    result = {"metrics": metrics, "seconds": time.perf_counter() - began}
-    return Run(folder, read_json(folder / "config.json"), result, [])
+    found, rate = measure(made.task, predict)
+    metrics = {
+        f"{text}/{kind} {metric}": kinds[kind][metric]
+        for text, kinds in found.items()
+        for kind in kinds
+        for metric in kinds["dynamic"]
+    }
+    result = {"metrics": {**metrics, "rate": rate}, "seconds": time.perf_counter() - began}
+    return Run(folder, asdict(config), result, [])
 
 
 def main() -> None:
@@ -50,14 +48,14 @@ def main() -> None:
     given = parser.parse_args()
     runs = [measured(given.experiment, folder) for folder in given.runs]
     groups = group_runs(runs)
+    check_seeds(groups)
     for group in groups:
-        names = group.results[0]["metrics"]
-        print(f"{group.label}, seeds {len(group.results)}")
-        lines = [{"metric": name, "mean": f"{np.mean(group.values(name)):.4f}"} for name in names]
-        print(markdown(lines))
+        print(f"{group.label}: mean of {len(group.results)}")
+        for name in group.results[0]["metrics"]:
+            print(f"{name:<32}{np.mean(group.values(name)):.6g}")
     if given.save:
-        last = list(runs[0].result["metrics"])[-1].split("/")[0]
-        write_result("dynamic", groups, f"{last}/dynamic loss", given.save)
+        text = "heldout" if given.experiment == "char_lm" else "test"
+        write_result("dynamic", groups, f"{text}/dynamic loss", given.save)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,10 @@ class EvaluationWindows:
         if len(self.ids) < 2:
             raise DataError(f"a held-out text has {len(self.ids)} symbols, 2 are needed")
 
+    def __len__(self) -> int:
+        """Windows."""
+        return len(range(0, len(self.ids) - 1, self.length))
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order; the carry is to go from one to the next."""
         targets = len(self.ids) - 1

@@ -3,12 +3,14 @@
 Every window is scored before it is learned from, so no symbol helps to predict itself. Sources:
 Mikolov et al. 2010 ("dynamic" models, by plain gradients); Krause, Kahembwe, Murray and Renals
 2018, "Dynamic evaluation of neural sequence models" (gradients divided by their root mean square,
-weights drawn back to where they were). Here the mean square is that of the text so far.
+weights drawn back to where they were). Theirs is the mean square of the training text, and weights
+of large gradients are drawn back faster; here it is a running mean over the text that is read, and
+all weights are drawn back alike.
 """
 
 import copy
 import math
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,7 +23,7 @@ from data.lanes import EvaluationWindows
 from experiments._language import EVALUATION_WINDOW, NextSymbol
 from train.config import ConfigError
 from train.evaluate import Predictor
-from train.parallel import JitMesh
+from train.parallel import JitMesh, put
 from train.state import TrainState
 from train.step import Window
 from train.task import Experiment
@@ -37,9 +39,10 @@ REGULARISERS = (
 
 
 def follow(return_rate: float) -> optax.GradientTransformationExtraArgs:
-    """Optimizer w <- w - learning_rate g / sqrt(mean of g^2 so far) + return_rate (w_0 - w).
+    """Optimizer w <- w - learning_rate g / sqrt(v + 1e-8) + return_rate (w_0 - w).
 
-    w_0: the parameters it is initialised with. learning_rate: an argument of its update.
+    v: running mean of g^2, decay 0.999, without bias. w_0: the parameters it is initialised with.
+    learning_rate: an argument of its update.
     """
     scale = optax.scale_by_rms(0.999, bias_correction=True)
 
@@ -68,65 +71,63 @@ class DynamicEvaluator:
         self.window, self.optimizer = window, follow(return_rate)
         self.devices = JitMesh(1, jax.devices()[:1])
         self.step = self.devices.compile(Experiment(self.task, self.optimizer, lambda _: {}, {}))
+        self.empty = jax.jit(partial(Window.empty, self.task))
 
-    def __call__(self, variables, ids: np.ndarray, rate: float, about: str) -> float:
-        """Mean nats of the symbols int32 [N] of a text but the first; infinite instead of NaN.
+    def __call__(self, variables, ids: np.ndarray, rate: float, about: str) -> dict[str, float]:
+        """Mean loss in nats and what follows from it, of symbols int32 [N] but the first.
 
-        about: what the bar of progress is of.
+        about: what the bar of progress is of. Infinite where it is not finite any more.
         """
-        windows = EvaluationWindows(ids, 1, self.window)
+        windows = EvaluationWindows(ids, 1, min(self.window, len(ids) - 1))
         first = next(iter(windows))
-        params = jax.tree.map(jnp.copy, variables["params"])  # the step takes what it is given
-        state = TrainState(
-            jnp.int32(0),
-            params,
-            self.optimizer.init(params),
-            {name: tree for name, tree in variables.items() if name != "params"},
-            self.task.init_carry(first),
-            jax.random.key(0),
-        )
-        seen = jax.jit(lambda: Window.empty(self.task, variables, first))()
-        count = math.ceil((len(ids) - 1) / self.window)
-        bar = tqdm(windows, about, count, leave=False, unit="window", disable=None)
-        for batch in bar:
+        own = jax.tree.map(jnp.copy, variables)  # the step takes what it is given
+        params = own.pop("params")
+        carry, key = self.task.init_carry(first), jax.random.key(0)
+        opt_state = self.optimizer.init(params)
+        state = TrainState(jnp.int32(0), params, opt_state, own, carry, key)
+        seen = self.empty(variables, first)
+        state, seen = put((state, seen), self.devices.everywhere)
+        for batch in tqdm(windows, about, leave=False, unit="window", disable=None):
             placed = self.devices.put_batch([batch])
             state, seen = self.step(state, seen, placed, {"learning_rate": rate})
         nats = float(seen.means["loss"].value)
-        return math.inf if math.isnan(nats) else nats
+        loss = {"loss": math.inf if math.isnan(nats) else nats}
+        return loss | self.task.summaries(loss)
 
 
-def measure(task: NextSymbol, predict: Predictor) -> dict[str, dict[str, float]]:
-    """Nats of each held-out text: {text: {"static": nats, "dynamic": nats, "rate": chosen}}.
+Found = dict[str, dict[str, float]]  # of a text: metrics by "static" and "dynamic"
+
+
+def measure(task: NextSymbol, predict: Predictor) -> tuple[dict[str, Found], float]:
+    """Metrics of each held-out text without and with learning from it, and the rate of the latter.
 
     The rate is that of config.dynamic_rates which is best on the first of the texts.
     """
     config, found = task.config, {}
-    rates: Sequence[float] = config.dynamic_rates
+    rates = [float(rate) for rate in config.dynamic_rates]
     if not rates:
         raise ConfigError("config.dynamic_rates needs a value or more")
     evaluate = DynamicEvaluator(task, config.dynamic_window, config.dynamic_return)
     for name, text in task.texts.items():
         ids = task.vocabulary.encode(text)
-        windows = EvaluationWindows(ids, 1, EVALUATION_WINDOW)
-        static = predict.evaluator(predict.variables, windows)["loss"]
+        static = predict.evaluator(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
         tried = {
             rate: evaluate(predict.variables, ids, rate, f"{name}, rate {rate:g}") for rate in rates
         }
-        rates = [min(tried, key=lambda rate: tried[rate])]
-        found[name] = {"static": static, "dynamic": tried[rates[0]], "rate": rates[0]}
-    return found
+        rates = [min(tried, key=lambda rate: tried[rate]["loss"])]
+        found[name] = {"static": static, "dynamic": tried[rates[0]]}
+    return found, rates[0]
 
 
 def dynamic(task: NextSymbol, predict: Predictor) -> None:
     """Print the loss of each held-out text, without and with learning from it."""
-    config, found = task.config, measure(task, predict)
-    for name, values in found.items():
-        for kind in ("static", "dynamic"):
-            nats = values[kind]
-            metrics = {"loss": nats, **task.summaries({"loss": nats})}
-            shown = "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+    config = task.config
+    found, rate = measure(task, predict)
+    for name, kinds in found.items():
+        for kind, metrics in kinds.items():
+            shown = "  ".join(f"{metric} {metrics[metric]:.4f}" for metric in kinds["dynamic"])
             print(f"{name:<12}{kind:<9}{shown}")
     print(
-        f"dynamic: rate {values['rate']:g}, {config.dynamic_return:g} of the way back after every "
-        f"{config.dynamic_window} {task.unit}s"
+        f"dynamic: rate {rate:g}, chosen on the first text; {config.dynamic_return:g} of the way "
+        f"back after every {config.dynamic_window} {task.unit}s"
     )

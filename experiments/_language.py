@@ -50,9 +50,9 @@ class Config(SymbolConfig):
     variational: bool = option(False, "dropout with one mask for all steps of a window")
     weight_drop: float = option(0.0, "of recurrent kernels", minimum=0, maximum=0.95)
     window: int = option(64, "symbols of backpropagation through time", minimum=1)
-    dynamic_rates: tuple[float, ...] = option(RATES, "mode=dynamic tries", minimum=0, volatile=True)
-    dynamic_return: float = option(3e-3, "of the way back a window", minimum=0, volatile=True)
-    dynamic_window: int = option(32, "symbols it learns from at once", minimum=1, volatile=True)
+    dynamic_rates: tuple[float, ...] = option(RATES, "of mode=dynamic", minimum=0, volatile=True)
+    dynamic_return: float = option(3e-3, "its way back", minimum=0, maximum=1, volatile=True)
+    dynamic_window: int = option(32, "symbols of its steps", minimum=1, volatile=True)
     batch_size: int = option(32, "lanes of text read side by side", minimum=1)
 
 

@@ -17,7 +17,8 @@ two LSTM layers, dropout of outputs and recurrent weights, weight decay, a runni
 weights.
 
 --mode=generate writes each character as it is drawn; --mode=units draws a text in the colours of
-those hidden units that follow its strings, brackets, words, columns.
+those hidden units that follow its strings, brackets, words, columns; --mode=dynamic goes on
+learning from the held-out text that it scores.
 
 Data: python_source (the standard library of the running Python, the default), tiny_shakespeare or
 another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint;

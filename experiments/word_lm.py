@@ -10,8 +10,9 @@ state and truncated backpropagation through time. Their settings: experiments/_w
         --config.dataset=words:FOLDER
     python -m experiments.word_lm --workdir=runs/words --mode=generate --config.prompt='the name'
     python -m experiments.word_lm --workdir=runs/words --mode=cache
+    python -m experiments.word_lm --workdir=runs/words --mode=dynamic
 
-For large vocabularies and the neural cache: docs/language_models.md.
+Large vocabularies, the neural cache, learning from the held-out text: docs/language_models.md.
 
 Data: python_docs (prose of Python's library, the default), words:FOLDER with train, valid and test
 files in the form of the Penn Treebank, text:PATH, or a prepared dataset with text. The end of a
