@@ -12,9 +12,9 @@ tiny Shakespeare the loss of nanoGPT's small transformer, 1.4697 nats a characte
     python -m experiments.char_lm --workdir=runs/char_lm --mode=generate --config.prompt='def '
     python -m experiments.char_lm --workdir=runs/char_lm --mode=units
 
-The preset strong, which no row of the table measures yet, is for a text of a million characters:
-two LSTM layers, dropout of outputs and recurrent weights, weight decay, a running mean of the
-weights.
+The preset strong is for a text of a million characters: two LSTM layers, dropout of outputs and
+recurrent weights, weight decay, a running mean of the weights. docs/language_models.md has what
+each is worth.
 
 --mode=generate writes each character as it is drawn; --mode=units draws a text in the colours of
 those hidden units that follow its strings, brackets, words, columns; --mode=dynamic goes on
