@@ -20,6 +20,7 @@ import optax
 from tqdm import tqdm
 
 from data.lanes import EvaluationWindows
+from experiments._calibration import Found, print_found
 from experiments._language import EVALUATION_WINDOW, NextSymbol
 from train.config import ConfigError
 from train.evaluate import Predictor
@@ -95,27 +96,26 @@ class DynamicEvaluator:
         return loss | self.task.summaries(loss)
 
 
-Found = dict[str, dict[str, float]]  # of a text: metrics by "static" and "dynamic"
-
-
-def measure(task: NextSymbol, predict: Predictor) -> tuple[dict[str, Found], float]:
-    """Metrics of each held-out text without and with learning from it, and the rate of the latter.
+def measure(task: NextSymbol, predict: Predictor) -> tuple[Found, float]:
+    """Metrics of each held-out text, "static" and "dynamic", and the rate of the latter.
 
     The rate is that of config.dynamic_rates which is best on the first of the texts.
     """
-    config, found = task.config, {}
+    config = task.config
+    found: Found = {}
     rates = [float(rate) for rate in config.dynamic_rates]
     if not rates:
         raise ConfigError("config.dynamic_rates needs a value or more")
     evaluate = DynamicEvaluator(task, config.dynamic_window, config.dynamic_return)
     for name, text in task.texts.items():
         ids = task.vocabulary.encode(text)
-        static = predict.evaluator(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
+        whole = predict.evaluator(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
         tried = {
             rate: evaluate(predict.variables, ids, rate, f"{name}, rate {rate:g}") for rate in rates
         }
         rates = [min(tried, key=lambda rate: tried[rate]["loss"])]
-        found[name] = {"static": static, "dynamic": tried[rates[0]]}
+        learned = tried[rates[0]]
+        found[name] = {"static": {metric: whole[metric] for metric in learned}, "dynamic": learned}
     return found, rates[0]
 
 
@@ -123,10 +123,7 @@ def dynamic(task: NextSymbol, predict: Predictor) -> None:
     """Print the loss of each held-out text, without and with learning from it."""
     config = task.config
     found, rate = measure(task, predict)
-    for name, kinds in found.items():
-        for kind, metrics in kinds.items():
-            shown = "  ".join(f"{metric} {metrics[metric]:.4f}" for metric in kinds["dynamic"])
-            print(f"{name:<12}{kind:<9}{shown}")
+    print_found(found)
     print(
         f"dynamic: rate {rate:g}, chosen on the first text; {config.dynamic_return:g} of the way "
         f"back after every {config.dynamic_window} {task.unit}s"

@@ -17,8 +17,8 @@ recurrent weights, weight decay, a running mean of the weights. docs/language_mo
 each is worth.
 
 --mode=generate writes each character as it is drawn; --mode=units draws a text in the colours of
-those hidden units that follow its strings, brackets, words, columns; --mode=dynamic goes on
-learning from the held-out text that it scores.
+those hidden units that follow its strings, brackets, words, columns; --mode=calibrate and
+--mode=dynamic score the held-out texts anew: docs/language_models.md.
 
 Data: python_source (the standard library of the running Python, the default), tiny_shakespeare or
 another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint;
@@ -32,6 +32,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.text import PADDING, UNKNOWN, Vocabulary, load_text
+from experiments._calibration import calibrate
 from experiments._dynamic import dynamic
 from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._units import Config as UnitsConfig
@@ -112,4 +113,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {**MODES, "dynamic": dynamic, "units": units})
+    cli.run(Config, build, {**MODES, "calibrate": calibrate, "dynamic": dynamic, "units": units})

@@ -12,7 +12,7 @@ state and truncated backpropagation through time. Their settings: experiments/_w
     python -m experiments.word_lm --workdir=runs/words --mode=cache
     python -m experiments.word_lm --workdir=runs/words --mode=dynamic
 
-Large vocabularies, the neural cache, learning from the held-out text: docs/language_models.md.
+Large vocabularies, and the modes cache, calibrate, dynamic: docs/language_models.md.
 
 Data: python_docs (prose of Python's library, the default), words:FOLDER with train, valid and test
 files in the form of the Penn Treebank, text:PATH, or a prepared dataset with text. The end of a
@@ -29,6 +29,7 @@ import jax.numpy as jnp
 
 from data.words import UNKNOWN, RunningWords, as_text, load_words
 from experiments._cache import SHARES, THETAS, cache
+from experiments._calibration import calibrate
 from experiments._dynamic import dynamic
 from experiments._language import MODES, NextSymbol, make_experiment
 from experiments._language import Config as LanguageConfig
@@ -120,4 +121,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {**MODES, "cache": cache, "dynamic": dynamic})
+    cli.run(Config, build, {**MODES, "cache": cache, "calibrate": calibrate, "dynamic": dynamic})

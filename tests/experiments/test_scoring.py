@@ -1,7 +1,7 @@
-"""--mode=dynamic: its update in numpy, the rate that is chosen, what is left alone."""
+"""--mode=dynamic and calibrate: their losses in numpy, what is chosen, what is left alone."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 
 import jax
@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from experiments import word_lm
+from experiments._calibration import TEMPERATURES, calibrate
 from experiments._dynamic import REGULARISERS, DynamicEvaluator, dynamic
 from nets.language_model import LanguageModel
 from train.config import ConfigError
@@ -157,6 +158,37 @@ def test_a_window_longer_than_the_text_learns_nothing(make):
         for rate in (0.0, 0.05)
     ]
     assert found[0] == found[1]
+
+
+def test_the_temperature_is_the_best_on_the_first_text(make, capsys):
+    task, predict = make()
+    task.texts = {"first": TEST, "second": VALID}
+    variables = jax.tree.map(lambda leaf: 0.3 * leaf, predict.variables)
+    calibrate(task, replace(predict, variables=variables))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    def nats(text, temperature):
+        ids = task.vocabulary.encode(text)
+        logits, _ = jax.jit(task.model.apply)(
+            variables, ids[None, :-1], task.model.initialize_carry(1)
+        )
+        logits = np.asarray(logits[0], np.float64) / temperature
+        log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        return -log_p[np.arange(len(ids) - 1), ids[1:]].mean()
+
+    best, other = (
+        min(TEMPERATURES.values(), key=partial(nats, text)) for text in task.texts.values()
+    )
+    assert 0.8 < best < 1
+    assert other > 1
+    for i, (name, text) in enumerate(task.texts.items()):
+        for line, kind, temperature in zip(
+            lines[2 * i :], ("static", "calibrated"), (1, best), strict=False
+        ):
+            assert line[:3] == [name, kind, "loss"]
+            assert float(line[3]) == pytest.approx(nats(text, temperature), abs=1e-4)
+            assert float(line[7]) == pytest.approx(math.exp(float(line[3])), rel=1e-3)
+    assert " ".join(lines[4]) == f"calibrated: temperature {best:g}, chosen on the first text"
 
 
 def test_it_needs_a_rate(make):

@@ -1,10 +1,10 @@
-"""Loss of trained language models that go on learning from the text they are scored on.
+"""Loss of trained language models: as they are, calibrated, and learning from what they read.
 
-    python -m bench.dynamic --experiment=char_lm --runs runs/strong/seed=* \\
-        --save=experiments/results/char_lm_dynamic.json
+    python -m bench.scoring --experiment=char_lm --runs runs/strong/seed=* \\
+        --save=experiments/results/char_lm_scoring.json
 
-What --mode=dynamic measures, of several runs; seeds are one row of the result. Seconds are those of
-the measurement.
+What --mode=calibrate and --mode=dynamic measure, of several runs; seeds are one row of the result.
+Seconds are those of the measurement.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.results import write_result
-from experiments._dynamic import measure
+from experiments import _calibration, _dynamic
 from experiments._runs import Run, check_seeds, group_runs
 from train.cli import load_run, parse
 
@@ -24,18 +24,20 @@ from train.cli import load_run, parse
 def measured(name: str, folder: Path) -> Run:
     """Measure one run of an experiment."""
     experiment = importlib.import_module(f"experiments.{name}")
-    words = ["dynamic", f"--workdir={folder}", "--mode=dynamic"]
+    words = ["scoring", f"--workdir={folder}", "--mode=dynamic"]
     config, *_ = parse(experiment.Config, ("train", "dynamic"), words)
     made, predict = load_run(experiment.build, config, folder)
     began = time.perf_counter()
-    found, rate = measure(made.task, predict)
+    calibrated, temperature = _calibration.measure(made.task, predict)
+    dynamic, rate = _dynamic.measure(made.task, predict)
     metrics = {
-        f"{text}/{kind} {metric}": kinds[kind][metric]
-        for text, kinds in found.items()
-        for kind in kinds
-        for metric in kinds["dynamic"]
+        f"{text}/{kind} {metric}": value
+        for text, kinds in calibrated.items()
+        for kind, values in (kinds | dynamic[text]).items()
+        for metric, value in values.items()
     }
-    result = {"metrics": {**metrics, "rate": rate}, "seconds": time.perf_counter() - began}
+    metrics |= {"temperature": temperature, "rate": rate}
+    result = {"metrics": metrics, "seconds": time.perf_counter() - began}
     return Run(folder, asdict(config), result, [])
 
 
@@ -52,10 +54,10 @@ def main() -> None:
     for group in groups:
         print(f"{group.label}: mean of {len(group.results)}")
         for name in group.results[0]["metrics"]:
-            print(f"{name:<32}{np.mean(group.values(name)):.6g}")
+            print(f"{name:<36}{np.mean(group.values(name)):.6g}")
     if given.save:
         text = "heldout" if given.experiment == "char_lm" else "test"
-        write_result("dynamic", groups, f"{text}/dynamic loss", given.save)
+        write_result("scoring", groups, f"{text}/dynamic loss", given.save)
 
 
 if __name__ == "__main__":
