@@ -20,13 +20,12 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from tqdm import tqdm
 
-from bench.results import write_result
+from bench.results import trained, write_result
 from bench.tables import markdown
 from data.subwords import END
 from experiments import nmt
 from experiments._runs import Run, group_runs, mean_seconds
 from nets.exact_search import exact_search
-from train.cli import load_run, parse
 from train.rundir import read_json
 
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less
@@ -52,9 +51,7 @@ def most_probable(task, variables, sentences: list[str], nodes: int) -> np.ndarr
 
 def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]:
     """Search the test sentences of a run with each of the sizes."""
-    words = ["beam_sizes", f"--workdir={folder}", "--mode=beams"]
-    config, *_ = parse(nmt.Config, ("train", "beams"), words)
-    experiment, predict = load_run(nmt.build, config, folder)
+    _, experiment, predict = trained(nmt, folder)
     task, held_out, variables = experiment.task, experiment.evals["test"], predict.variables
     first = held_out.sources[:exact]
     best = most_probable(task, variables, first, nodes)

@@ -1,13 +1,24 @@
-"""Results of finished runs that are measured anew, in the form of a sweep's."""
+"""Finished runs that are measured anew: they are opened, and the result has a sweep's form."""
 
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments._report import summary
 from experiments._runs import Group
+from train.cli import load_run, parse
+from train.evaluate import Predictor
 from train.rundir import machine
+from train.task import Experiment
+
+
+def trained(module: Any, folder: Path) -> tuple[Any, Experiment, Predictor]:
+    """Return (config, experiment, network at its best checkpoint) of a run of a module's."""
+    words = [module.__name__, f"--workdir={folder}", "--mode=measure"]
+    config, *_ = parse(module.Config, ("train", "measure"), words)
+    return config, *load_run(module.build, config, folder)
 
 
 def write_result(name: str, groups: Sequence[Group], metric: str, save: Path) -> None:

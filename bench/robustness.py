@@ -14,20 +14,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bench.results import write_result
+from bench.results import trained, write_result
 from experiments import lenet5
 from experiments._pictures import save
 from experiments._robustness import CHANGES, draw_curves, measure, print_curves
 from experiments._runs import Group, Run, group_by
-from train.cli import load_run, parse
 from train.rundir import read_json
 
 
 def measured(folder: Path) -> Run:
     """Measure one run: a metric for every change and level."""
-    words = ["robustness", f"--workdir={folder}", "--mode=robustness"]
-    config, *_ = parse(lenet5.Config, ("train", "robustness"), words)
-    experiment, predict = load_run(lenet5.build, config, folder)
+    _, experiment, predict = trained(lenet5, folder)
     began, metrics = time.perf_counter(), {}
     for change in CHANGES:
         levels, accuracy = measure(predict, experiment.evals["test"], change)

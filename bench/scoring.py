@@ -15,18 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.results import write_result
+from bench.results import trained, write_result
 from experiments import _calibration, _dynamic
 from experiments._runs import Run, check_seeds, group_runs
-from train.cli import load_run, parse
 
 
 def measured(name: str, folder: Path) -> Run:
     """Measure one run of an experiment."""
-    experiment = importlib.import_module(f"experiments.{name}")
-    words = ["scoring", f"--workdir={folder}", "--mode=dynamic"]
-    config, *_ = parse(experiment.Config, ("train", "dynamic"), words)
-    made, predict = load_run(experiment.build, config, folder)
+    config, made, predict = trained(importlib.import_module(f"experiments.{name}"), folder)
     began = time.perf_counter()
     calibrated, temperature = _calibration.measure(made.task, predict)
     dynamic, rate = _dynamic.measure(made.task, predict)

@@ -21,6 +21,11 @@ TEMPERATURES = {f"{number / 20:g}": number / 20 for number in range(16, 33)}  # 
 Found = dict[str, dict[str, dict[str, float]]]  # metrics of a text by the way it is scored
 
 
+def metrics_of(task: NextSymbol, nats: float) -> dict[str, float]:
+    """Loss of a text and what follows from it."""
+    return {"loss": nats, **task.summaries({"loss": nats})}
+
+
 def tempered(task: NextSymbol) -> NextSymbol:
     """Return the task with one loss more for each of TEMPERATURES, by its name."""
 
@@ -51,9 +56,7 @@ def measure(task: NextSymbol, predict: Predictor) -> tuple[Found, float]:
         nats = evaluate(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
         best = best or min(TEMPERATURES, key=lambda t: nats[t])
         losses = {"static": nats["loss"], "calibrated": nats[best]}
-        found[name] = {
-            kind: {"loss": loss, **task.summaries({"loss": loss})} for kind, loss in losses.items()
-        }
+        found[name] = {kind: metrics_of(task, loss) for kind, loss in losses.items()}
     return found, TEMPERATURES[best]
 
 

@@ -20,7 +20,7 @@ import optax
 from tqdm import tqdm
 
 from data.lanes import EvaluationWindows
-from experiments._calibration import Found, print_found
+from experiments._calibration import Found, metrics_of, print_found
 from experiments._language import EVALUATION_WINDOW, NextSymbol
 from train.config import ConfigError
 from train.evaluate import Predictor
@@ -92,8 +92,7 @@ class DynamicEvaluator:
             placed = self.devices.put_batch([batch])
             state, seen = self.step(state, seen, placed, {"learning_rate": rate})
         nats = float(seen.means["loss"].value)
-        loss = {"loss": math.inf if math.isnan(nats) else nats}
-        return loss | self.task.summaries(loss)
+        return metrics_of(self.task, math.inf if math.isnan(nats) else nats)
 
 
 def measure(task: NextSymbol, predict: Predictor) -> tuple[Found, float]:
