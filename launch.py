@@ -72,7 +72,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_bool("status", False, "only say how far the runs are", flag_values=values)
     flags.DEFINE_bool("report", False, "only report the finished runs", flag_values=values)
     for name in REPORT_FLAGS:
-        text(name, "of the report; see experiments/_report.py")
+        text(name, "of the report; see experiments/report/__main__.py")
     flags.DEFINE_enum("search", None, ["random", "tpe"], "optuna's sampler", flag_values=values)
     flags.DEFINE_integer("trials", 20, "of --search, in all", lower_bound=1, flag_values=values)
     flags.DEFINE_multi_string("space", [], "NAME=LOW..HIGH[:log] or NAME=A,B", flag_values=values)
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> int:
     if not values.workdir:
         raise UsageError("--workdir=DIR is needed: the folder of the sweep")
     workdir = Path(values.workdir).absolute()
-    report = [sys.executable, "-m", "experiments._report", f"--workdir={workdir}"]
+    report = [sys.executable, "-m", "experiments.report", f"--workdir={workdir}"]
     report += [f"--{name}={values[name].value}" for name in REPORT_FLAGS if values[name].value]
     if values.status:
         print(status_table(sweep_status(workdir)))

@@ -4,11 +4,11 @@
 
 A search error is a test sentence for which a hypothesis of a higher score is known than the one
 that was found: the best one of all sizes here. The first sentences, as many as --exact says, are
-searched once more, without a length penalty: there nets.exact_search finds the most probable
-hypothesis of all. "proven" is the share of them for which it can prove it within --nodes calls of
-the model, "error_of_proven" the share of search errors among these. "length" is that of all
-translations over that of all references. Seconds are those of the search for all sentences, after a
-first one that compiles.
+searched once more, without a length penalty: there nets.decoding.exact_search finds the most
+probable hypothesis of all. "proven" is the share of them for which it can prove it within --nodes
+calls of the model, "error_of_proven" the share of search errors among these. "length" is that of
+all translations over that of all references. Seconds are those of the search for all sentences,
+after a first one that compiles.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from bench.results import trained, write_result
 from bench.tables import markdown
-from data.subwords import END
+from data.text.subwords import END
 from experiments import nmt
-from experiments._runs import Run, group_runs, mean_seconds
-from nets.exact_search import exact_search
+from experiments.report.runs import Run, group_runs, mean_seconds
+from nets.decoding.exact_search import exact_search
 from train.rundir import read_json
 
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less

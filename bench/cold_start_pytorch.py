@@ -9,8 +9,8 @@ import math
 import sys
 
 from bench.pytorch_networks import lenet, logits, take_step
-from data.augment import Augmentation
-from data.images import EvaluationBatches, TrainingBatches, load_images
+from data.images.augment import Augmentation
+from data.images.labelled import EvaluationBatches, TrainingBatches, load_images
 
 
 def main() -> None:

@@ -21,9 +21,9 @@ from bench import pytorch_networks
 from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
 from experiments import convnet, lenet5
-from nets import convolution
+from nets.convolution import conv
 from train.cli import keep_freed_memory
-from train.parallel import JitMesh
+from train.placement import JitMesh
 from train.task import Experiment
 
 BATCH, STEPS = 128, 10
@@ -44,7 +44,7 @@ def images_of(size: int) -> Draw:
 
 def with_flax(experiment: Experiment) -> Run:
     """Make a function that takes some steps with XLA's convolution everywhere."""
-    with mock.patch.object(convolution, "convolve_cpu", convolution.by_lax):
+    with mock.patch.object(conv, "convolve_cpu", conv.by_lax):
         return training(experiment, JitMesh(BATCH), 1, STEPS)
 
 

@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.tables import arguments, publish
-from nets.beam_search import beam_search
-from nets.seq2seq import Decoder, Encoder, Seq2Seq
+from nets.decoding.beam_search import beam_search
+from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.cli import keep_freed_memory
 
 BATCH, BEAMS, SYMBOLS, HIDDEN, LONGEST = 64, 5, 6000, 320, 60
@@ -106,7 +106,7 @@ def plain(variables, source, lengths) -> np.ndarray:
 
 
 def ours(step_fn, variables, source, lengths, n_best: int):
-    """Result of nets.beam_search."""
+    """Result of nets.decoding.beam_search."""
     carry, memory = start(variables, source, lengths)
     ends = {"bos_id": BEGIN, "eos_id": END, "max_length": LONGEST}
     options = {"beam_size": BEAMS, "length_penalty": ALPHA, "n_best": n_best}

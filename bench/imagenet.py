@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from absl import app, flags
 
-from nets.alexnet import AlexNet
-from nets.vgg import VGG
+from nets.image.alexnet import AlexNet
+from nets.image.vgg import VGG
 
 FULL = {
     "alexnet": (AlexNet(), 227),

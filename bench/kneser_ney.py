@@ -19,11 +19,11 @@ import numpy as np
 
 from bench.tables import markdown
 from data.catalogue import DataError
-from data.ngrams import ngrams
-from data.words import RunningWords, as_text, load_words
-from experiments._report import summary
-from experiments._runs import Run, group_runs
-from nets import kneser_ney
+from data.text.ngrams import ngrams
+from data.text.words import RunningWords, as_text, load_words
+from experiments.report.report import summary
+from experiments.report.runs import Run, group_runs
+from nets.language import kneser_ney
 from train.rundir import environment, write_json
 
 

@@ -19,8 +19,8 @@ import jax
 from tqdm import tqdm
 
 from experiments import lenet5
-from train import loop, member
-from train.parallel import JitMesh
+from train import loop, recorder
+from train.placement import JitMesh
 
 STEPS, PAIRS = 300, 5
 
@@ -44,16 +44,16 @@ def whole(config, experiment) -> float:
     """Seconds a step of `fit`, between the first log line and the last."""
     times = []
 
-    class Timed(member.Metrics):
+    class Timed(recorder.Metrics):
         def speed(self, step):
             times.append((step, time.perf_counter()))
 
-    metrics, member.Metrics = member.Metrics, Timed
+    metrics, recorder.Metrics = recorder.Metrics, Timed
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             loop.fit(experiment, config, Path(folder))
     finally:
-        member.Metrics = metrics
+        recorder.Metrics = metrics
     (first, began), (last, ended) = times[0], times[-1]
     return (ended - began) / (last - first)
 

@@ -20,7 +20,7 @@ import numpy as np
 from flax import linen as nn
 
 from bench.tables import arguments, publish
-from nets.multidim import MDRNN, corners
+from nets.recurrent.grid import MDRNN, corners
 
 SIZE, HIDDEN = 28, 32
 

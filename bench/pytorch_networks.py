@@ -18,7 +18,7 @@ def lenet():
 
 
 def convnet(width: int, stages: int, blocks: int, dropout: float):
-    """Make the residual network of nets/convnet.py, for images of any size."""
+    """Make the residual network of nets/image/resnet.py, for images of any size."""
     nn: Any = importlib.import_module("torch.nn")
 
     def convolution(channels, features, size):

@@ -26,8 +26,8 @@ from tqdm import tqdm
 
 from bench.tables import arguments, publish
 from bench.timing import in_turn, ratio
-from nets.cells import ElmanCell, GRUCell, LSTMCell
-from nets.recurrent import RNN
+from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
+from nets.recurrent.layers import RNN
 
 SHAPES = ((64, 100, 256, 256), (32, 64, 512, 512), (50, 50, 128, 128), (128, 32, 100, 100))
 OURS = {

@@ -15,7 +15,7 @@ from bench.tables import arguments, publish
 from bench.timing import in_turn, ratio, training
 from experiments import char_lm, lenet5
 from train.cli import keep_freed_memory
-from train.parallel import JitMesh
+from train.placement import JitMesh
 from train.replicas import Replicas
 
 COUNTS, STEPS = (2, 4, 8), 20

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments._report import summary
-from experiments._runs import Group
+from experiments.report.report import summary
+from experiments.report.runs import Group
 from train.cli import load_run, parse
 from train.evaluate import Predictor
 from train.rundir import machine

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from bench.results import trained, write_result
 from experiments import lenet5
-from experiments._pictures import save
-from experiments._robustness import CHANGES, draw_curves, measure, print_curves
-from experiments._runs import Group, Run, group_by
+from experiments.common.pictures import save
+from experiments.image.robustness import CHANGES, draw_curves, measure, print_curves
+from experiments.report.runs import Group, Run, group_by
 from train.rundir import read_json
 
 

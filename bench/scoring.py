@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from bench.results import trained, write_result
-from experiments import _calibration, _dynamic
-from experiments._runs import Run, check_seeds, group_runs
+from experiments.language import calibration, dynamic
+from experiments.report.runs import Run, check_seeds, group_runs
 
 
 def measured(name: str, folder: Path) -> Run:
     """Measure one run of an experiment."""
     config, made, predict = trained(importlib.import_module(f"experiments.{name}"), folder)
     began = time.perf_counter()
-    calibrated, temperature = _calibration.measure(made.task, predict)
-    dynamic, rate = _dynamic.measure(made.task, predict)
+    calibrated, temperature = calibration.measure(made.task, predict)
+    adapted, rate = dynamic.measure(made.task, predict)
     metrics = {
         f"{text}/{kind} {metric}": value
         for text, kinds in calibrated.items()
-        for kind, values in (kinds | dynamic[text]).items()
+        for kind, values in (kinds | adapted[text]).items()
         for metric, value in values.items()
     }
     metrics |= {"temperature": temperature, "rate": rate}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 from tqdm import tqdm
 
-from train.parallel import JitMesh
+from train.placement import JitMesh
 from train.task import Experiment
 
 PAUSE = 0.02  # seconds

@@ -25,11 +25,11 @@ import numpy as np
 from tqdm import tqdm
 
 from bench.tables import arguments, publish
-from data.words import load_words
+from data.text.words import load_words
 from experiments import word2vec
 from train.cli import keep_freed_memory
 from train.loop import IN_FLIGHT
-from train.parallel import JitMesh
+from train.placement import JitMesh
 from train.task import Experiment
 
 SIZES = (10_000, 50_000, 200_000)

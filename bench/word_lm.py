@@ -16,11 +16,11 @@ import numpy as np
 
 from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
-from data.lanes import TrainingLanes
+from data.text.streams import TrainingLanes
 from experiments.word_lm import Config, NextWord, network
 from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
-from train.parallel import JitMesh
+from train.placement import JitMesh
 from train.task import Experiment
 
 VOCABULARY, STEPS = 10_000, 20

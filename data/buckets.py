@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from data.catalogue import DataError
+from .catalogue import DataError
 
 Batch = dict[str, np.ndarray]
 Shape = tuple[int, ...]  # a width for each part of an example

@@ -15,8 +15,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
-from data.digits import Digits
-from data.python_source import PythonDocs, PythonSource
+from .builtin.digits import Digits
+from .builtin.python_source import PythonDocs, PythonSource
 
 OWN: dict[str, Any] = {"digits": Digits, "python_source": PythonSource, "python_docs": PythonDocs}
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from data.catalogue import DataError
+from .catalogue import DataError
 
 
 def check_batch_size(batch_size: int, count: int) -> None:

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from experiments._runs import mean_interval, paired_difference
+from experiments.report.runs import mean_interval, paired_difference
 
 BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
 HEADER = ("", "system", "published", "ours: mean, 95 % interval, n", "time a run", "machine")

@@ -31,13 +31,13 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from data.text import PADDING, UNKNOWN, Vocabulary, load_text
-from experiments._calibration import calibrate
-from experiments._dynamic import dynamic
-from experiments._language import MODES, NextSymbol, make_experiment
-from experiments._units import Config as UnitsConfig
-from experiments._units import units
-from nets.language_model import LanguageModel
+from data.text.corpus import PADDING, UNKNOWN, Vocabulary, load_text
+from experiments.language.calibration import calibrate
+from experiments.language.dynamic import dynamic
+from experiments.language.task import MODES, NextSymbol, make_experiment
+from experiments.language.units import Config as UnitsConfig
+from experiments.language.units import units
+from nets.language.recurrent_lm import LanguageModel
 from train import cli
 from train.config import option
 from train.task import Experiment

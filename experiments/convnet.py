@@ -1,7 +1,7 @@
 """A small residual network with batch norm: what is typical of convolutional networks today.
 
 Reproduces: the block of He, Zhang, Ren and Sun, "Deep residual learning for image recognition",
-2015, in a network small enough for two cores (see nets/convnet.py).
+2015, in a network small enough for two cores (see nets/image/resnet.py).
 
     python -m experiments.convnet --workdir=runs/convnet
     python -m experiments.convnet --workdir=runs/mnist --config.preset=mnist
@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments._images import MODES, Classify, make_experiment
-from experiments._images import Config as ImageConfig
-from experiments._pictures import filters_picture
-from nets.convnet import ConvNet
+from experiments.common.pictures import filters_picture
+from experiments.image.task import MODES, Classify, make_experiment
+from experiments.image.task import Config as ImageConfig
+from nets.image.resnet import ConvNet
 from train import cli
 from train.config import ConfigError, changed, option
 from train.task import Experiment
@@ -42,7 +42,7 @@ SHORT = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(ImageConfig):
-    """Settings of the network and its loss; those of the data are in experiments/_images.py."""
+    """Settings of the network and its loss; those of the data are in experiments/image/task.py."""
 
     PRESETS: ClassVar = {
         "mnist": {**SHORT, "dataset": "mnist", "distort": True, "steps": 7000},

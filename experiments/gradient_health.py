@@ -2,7 +2,7 @@
 
 Reproduces: vanishing and exploding gradients (Hochreiter 1991; Bengio et al. 1994), clipping by
 global norm (Pascanu et al. 2013), the orthogonal start (Saxe et al. 2014), and the adding problem
-of Hochreiter and Schmidhuber 1997: data/adding.py. Who always answers 1 has a loss of 0.167.
+of Hochreiter and Schmidhuber 1997: data/series/adding.py. Who always answers 1 has a loss of 0.167.
 
     python -m experiments.gradient_health --workdir=runs/rnn --config.cell=rnn --config.start=lecun
 
@@ -20,10 +20,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from matplotlib.figure import Figure
 
-from data.adding import SHORTEST, EvaluationSequences, TrainingSequences
-from nets.gradient_flow import gradient_norms
-from nets.language_model import CELLS
-from nets.recurrent import RNN
+from data.series.adding import SHORTEST, EvaluationSequences, TrainingSequences
+from nets.interpret.gradient_flow import gradient_norms
+from nets.language.recurrent_lm import CELLS
+from nets.recurrent.layers import RNN
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import changed, option

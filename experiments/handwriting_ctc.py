@@ -11,8 +11,8 @@ handwriting recognition", 2009 (79.7 % of the words of IAM-OnDB, which is not fr
         --config.input=line.png
 
 Data: digit_lines (the default), lines of scikit-learn's 1,797 real digits, read column by column,
-data/digit_lines.py; pens, lines of synthetic pen strokes, and pens:FOLDER, lines of the pendigits
-of 44 writers, data/pen_lines.py. New lines are drawn at each step; the test's are of digits, and
+data/lines/digits.py; pens, lines of synthetic pen strokes, and pens:FOLDER, lines of the pendigits
+of 44 writers, data/lines/pens.py. New lines are drawn at each step; the test's are of digits, and
 writers, that no training line shows. --mode=transcribe reads a picture, or the points of a pen as a
 CSV file, and draws where each symbol was seen. Measured: the row of C11 in experiments/README.md.
 """
@@ -23,11 +23,11 @@ from functools import partial
 import numpy as np
 
 from data.catalogue import DataError, nearest
-from data.digit_lines import DIGITS, digit_images, longest_line, read_line
-from data.pen_lines import pen_digits, read_pen
-from experiments._transcription import Config as TranscriptionConfig
-from experiments._transcription import Corpus, divided, make_experiment, of_lines
-from experiments._transcription_modes import MODES
+from data.lines.digits import DIGITS, digit_images, longest_line, read_line
+from data.lines.pens import pen_digits, read_pen
+from experiments.signal.modes import MODES
+from experiments.signal.task import Config as TranscriptionConfig
+from experiments.signal.task import Corpus, divided, make_experiment, of_lines
 from train import cli
 from train.config import option
 from train.task import Experiment

@@ -2,8 +2,9 @@
 
 Reproduces: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional
 neural networks", 2012, and Simonyan and Zisserman, "Very deep convolutional networks for
-large-scale image recognition", 2014 (see nets/alexnet.py, nets/vgg.py). Published, one network on
-the validation set of 2012: AlexNet 18.2 % top-5 error, VGG-16 8.8 % and VGG-19 9.0 % at one scale.
+large-scale image recognition", 2014 (see nets/image/alexnet.py, nets/image/vgg.py). Published, one
+network on the validation set of 2012: AlexNet 18.2 % top-5 error, VGG-16 8.8 % and VGG-19 9.0 % at
+one scale.
 
     python -m experiments.imagenet --workdir=runs/small
     python -m experiments.imagenet --workdir=runs/vgg --config.network=vgg11
@@ -24,12 +25,12 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from experiments._images import MODES, Classify
-from experiments._photos import Config as PhotoConfig
-from experiments._photos import make_any_experiment
-from experiments._pictures import filters_picture
-from nets.alexnet import SIZES, AlexNet
-from nets.vgg import SMALLEST, VGG
+from experiments.common.pictures import filters_picture
+from experiments.image.photos import Config as PhotoConfig
+from experiments.image.photos import make_any_experiment
+from experiments.image.task import MODES, Classify
+from nets.image.alexnet import SIZES, AlexNet
+from nets.image.vgg import SMALLEST, VGG
 from train import cli
 from train.config import ConfigError, changed, option
 from train.task import Experiment, Mean

@@ -1,8 +1,8 @@
 """LeNet-5 on handwritten digits, with a softmax output or as it was published.
 
 Reproduces: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
-recognition", 1998, by default in the variant of the lectures (see nets/lenet.py). Published: 0.95 %
-test error on MNIST after 20 passes, 0.8 % with distorted training images.
+recognition", 1998, by default in the variant of the lectures (see nets/image/lenet.py). Published:
+0.95 % test error on MNIST after 20 passes, 0.8 % with distorted training images.
 
     python -m experiments.lenet5 --workdir=runs/lenet5
     python -m experiments.lenet5 --workdir=runs/mnist --config.dataset=mnist --config.steps=4219
@@ -29,10 +29,10 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from experiments._images import MODES, Classify, make_experiment
-from experiments._images import Config as ImageConfig
-from experiments._pictures import filters_picture
-from nets.lenet import LeNet5, PublishedLeNet5
+from experiments.common.pictures import filters_picture
+from experiments.image.task import MODES, Classify, make_experiment
+from experiments.image.task import Config as ImageConfig
+from nets.image.lenet import LeNet5, PublishedLeNet5
 from train import cli
 from train.config import ConfigError, changed, option
 from train.task import Experiment
@@ -54,7 +54,7 @@ PUBLISHED: dict[str, Any] = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(ImageConfig):
-    """Settings of LeNet-5; those of the data are in experiments/_images.py."""
+    """Settings of LeNet-5; those of the data are in experiments/image/task.py."""
 
     PRESETS: ClassVar = {
         "published": PUBLISHED,

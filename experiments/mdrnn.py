@@ -17,9 +17,9 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from experiments._images import MODES, Classify, make_experiment
-from experiments._images import Config as ImageConfig
-from nets.multidim import MDRNN
+from experiments.image.task import MODES, Classify, make_experiment
+from experiments.image.task import Config as ImageConfig
+from nets.recurrent.grid import MDRNN
 from train import cli
 from train.config import ConfigError, changed, option
 from train.task import Experiment
@@ -29,7 +29,7 @@ SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
 
 @dataclass(slots=True, kw_only=True)
 class Config(ImageConfig):
-    """Settings of the network; those of the data are in experiments/_images.py."""
+    """Settings of the network; those of the data are in experiments/image/task.py."""
 
     cell: str = option("lstm", "", choices=("lstm", "elman"))
     hidden: int = option(32, "units of a direction", minimum=1)

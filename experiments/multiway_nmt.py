@@ -21,15 +21,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from data import multiway
-from data.dates import Dates
-from data.pairs import load_pairs
-from data.subwords import make_vocabulary
-from experiments._corpora import Config as CorpusConfig
-from experiments._corpora import Corpus, of_dates, of_text
-from experiments._modes import states, translate
-from experiments._translation import Translate, make_network, signatures
-from nets.multiway import MultiSeq2Seq
+from data.pairs import multiway
+from data.pairs.dates import Dates
+from data.pairs.parallel import load_pairs
+from data.text.subwords import make_vocabulary
+from experiments.translation.corpora import Config as CorpusConfig
+from experiments.translation.corpora import Corpus, of_dates, of_text
+from experiments.translation.modes import states, translate
+from experiments.translation.task import Translate, make_network, signatures
+from nets.translation.multiway import MultiSeq2Seq
 from train import cli
 from train.config import ConfigError, changed, option
 from train.optimizer import make_optimizer

@@ -22,10 +22,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
-from data.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments._language import MODES, SymbolConfig, SymbolTask, make_experiment
-from nets.ngram import NeuralNGram
+from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
+from data.text.words import UNKNOWN, RunningWords, as_text, load_words
+from experiments.language.task import MODES, SymbolConfig, SymbolTask, make_experiment
+from nets.language.neural_ngram import NeuralNGram
 from train import cli
 from train.config import changed, option
 from train.task import Experiment

@@ -17,13 +17,13 @@ files:SOURCE,TARGET, or tsv:FILE, each plain or gzipped. "validation" is transla
 
 from dataclasses import dataclass
 
-from data.dates import Dates
-from data.pairs import load_pairs
-from data.subwords import make_vocabulary
-from experiments._corpora import Config as CorpusConfig
-from experiments._corpora import Corpus, of_dates, of_text
-from experiments._modes import states, translate
-from experiments._translation import Translate, make_network, signatures
+from data.pairs.dates import Dates
+from data.pairs.parallel import load_pairs
+from data.text.subwords import make_vocabulary
+from experiments.translation.corpora import Config as CorpusConfig
+from experiments.translation.corpora import Corpus, of_dates, of_text
+from experiments.translation.modes import states, translate
+from experiments.translation.task import Translate, make_network, signatures
 from train import cli
 from train.config import changed, option
 from train.optimizer import make_optimizer

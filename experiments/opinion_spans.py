@@ -25,10 +25,10 @@ from itertools import count
 from typing import Any, ClassVar
 
 from data.catalogue import DataError
-from data.tagged import is_bio
-from experiments._tag_modes import tag
-from experiments._tagging import Config as TaggingConfig
-from experiments._tagging import make_experiment, make_network, parameters_of, read_corpus
+from data.sentences.tagged import is_bio
+from experiments.sentence.tag_modes import tag
+from experiments.sentence.tagging import Config as TaggingConfig
+from experiments.sentence.tagging import make_experiment, make_network, parameters_of, read_corpus
 from train import cli
 from train.config import ConfigError, changed, option
 from train.task import Experiment

@@ -20,10 +20,10 @@ in experiments/README.md.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from data.tagged import is_bio
-from experiments._tag_modes import tag
-from experiments._tagging import Config as TaggingConfig
-from experiments._tagging import make_experiment, make_network, read_corpus
+from data.sentences.tagged import is_bio
+from experiments.sentence.tag_modes import tag
+from experiments.sentence.tagging import Config as TaggingConfig
+from experiments.sentence.tagging import make_experiment, make_network, read_corpus
 from train import cli
 from train.config import changed
 from train.task import Experiment

@@ -14,9 +14,9 @@ pretrained vectors 49.1 %, Tai et al. 2015).
 
 Data: packages (from which package of Python's library is a paragraph of its documentation? the
 default), lines:FOLDER (a file a class, one of ten folds is the test), or trees:FOLDER (train, dev
-and test of the treebank): data/rated.py. --mode=rate reads sentences from the standard input, a
-line each, and says of each word how much it speaks for the class. Measured: the rows of C9 in
-experiments/README.md.
+and test of the treebank): data/sentences/rated.py. --mode=rate reads sentences from the standard
+input, a line each, and says of each word how much it speaks for the class. Measured: the rows of C9
+in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
-from data.rated import FOLDS, load_rated
-from data.rated_batches import RatedIds
-from data.words import WordVocabulary
-from experiments._rating import Rate, rate
-from nets.deep_recurrent import DIRECTIONS, UNITS, DeepRecurrent
-from nets.sentence_classifier import POOLINGS, SentenceClassifier
-from nets.sentence_encoder import SentenceEncoder
+from data.sentences.rated import FOLDS, load_rated
+from data.sentences.rated_batches import RatedIds
+from data.text.words import WordVocabulary
+from experiments.sentence.rating import Rate, rate
+from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
+from nets.sentence.classifier import POOLINGS, SentenceClassifier
+from nets.sentence.encoder import SentenceEncoder
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import changed, option

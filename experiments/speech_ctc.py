@@ -25,21 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.catalogue import DataError, nearest
-from data.speech import load_speech, read_sound
-from data.spoken_lines import Features, Sounds, spoken, words
-from data.tones import KEYS, RATE, tones
-from data.transcripts import Alphabet, Transcripts
-from data.waves import load_waves
-from experiments._transcription import Config as TranscriptionConfig
-from experiments._transcription import (
-    Corpus,
-    divided,
-    make_experiment,
-    of_lines,
-    of_recordings,
-)
-from experiments._transcription_modes import MODES
-from nets.fronts import BandConvolution
+from data.lines.sounds import Features, Sounds, spoken, words
+from data.lines.tones import KEYS, RATE, tones
+from data.lines.transcripts import Alphabet, Transcripts
+from data.sound.speech import load_speech, read_sound
+from data.sound.waves import load_waves
+from experiments.signal.modes import MODES
+from experiments.signal.task import Config as TranscriptionConfig
+from experiments.signal.task import Corpus, divided, make_experiment, of_lines, of_recordings
+from nets.ctc.frontends import BandConvolution
 from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment

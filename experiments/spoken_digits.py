@@ -2,17 +2,17 @@
 
 Reproduces: weights shared over time make a network blind to when something is said: Waibel et al.,
 "Phoneme recognition using time-delay neural networks", 1989; LeCun and Bengio, "Convolutional
-networks for images, speech, and time series", 1995. The layers are in nets/time_convolution.py.
+networks for images, speech, and time series", 1995. The layers are in nets/convolution/temporal.py.
 
     python -m experiments.spoken_digits --workdir=runs/strokes
     python -m experiments.spoken_digits --workdir=runs/spoken --config.dataset=waves:recordings
     python -m experiments.spoken_digits --workdir=runs/pens --config.dataset=pendigits:FOLDER
     python -m experiments.spoken_digits --workdir=runs/spoken --mode=shift --config.against=runs/b
 
-Data: strokes (synthetic drawings, the default) and pendigits:FOLDER (real ones), data/strokes.py;
-waves:FOLDER, WAV files as the Free Spoken Digit Dataset has them, data/waves.py. --mode=shift lets
-every series of the test begin later, and says how many are still named right. Measured: the rows of
-B7 in experiments/README.md; docs/convolution.md.
+Data: strokes (synthetic drawings, the default) and pendigits:FOLDER (real ones),
+data/series/strokes.py; waves:FOLDER, WAV files as the Free Spoken Digit Dataset has them,
+data/sound/waves.py. --mode=shift lets every series of the test begin later, and says how many are
+still named right. Measured: the rows of B7 in experiments/README.md; docs/convolution.md.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from typing import cast
 import jax.numpy as jnp
 import numpy as np
 
-from data.time_series import EvaluationSeries, TimeSeries, TrainingSeries
-from experiments._images import Classify
-from experiments._series import (
+from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
+from experiments.image.task import Classify
+from experiments.signal.series import (
     accuracy_by_offset,
     draw_evidence,
     load_series,
     pictures,
     show_shift,
 )
-from nets.time_convolution import READOUTS, TimeConvNet, TimeConvolutions
+from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import changed, option

@@ -23,12 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from data.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
-from data.words import RARE, WordVocabulary, load_words
-from experiments._skipgram import hierarchical_nats, noise_nats, softmax_nats
-from experiments._vectors import MODES, WordTests, neighbours_text, normalized, plane
-from nets.huffman import huffman_tree
-from nets.word2vec import SkipGram, band
+from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
+from data.text.words import RARE, WordVocabulary, load_words
+from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
+from experiments.language.vectors import MODES, WordTests, neighbours_text, normalized, plane
+from nets.language.huffman import huffman_tree
+from nets.language.skipgram import SkipGram, band
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import changed, option

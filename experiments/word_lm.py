@@ -3,7 +3,7 @@
 Reproduces: the recurrent network language model (Mikolov et al. 2010; in his thesis, 2012, test
 perplexity 124.7 on the Penn Treebank), LSTMs of two layers (Zaremba, Sutskever and Vinyals 2014:
 small about 115, medium 82.7) and AWD-LSTM (Merity, Keskar and Socher 2018: 57.3), with carried
-state and truncated backpropagation through time. Their settings: experiments/_word_presets.py.
+state and truncated backpropagation through time. Their settings: experiments/language/presets.py.
 
     python -m experiments.word_lm --workdir=runs/words
     python -m experiments.word_lm --workdir=runs/small --config.preset=zaremba_small \\
@@ -27,14 +27,14 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from data.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments._cache import SHARES, THETAS, cache
-from experiments._calibration import calibrate
-from experiments._dynamic import dynamic
-from experiments._language import MODES, NextSymbol, make_experiment
-from experiments._language import Config as LanguageConfig
-from experiments._word_presets import PRESETS
-from nets.language_model import SOFTMAXES, LanguageModel
+from data.text.words import UNKNOWN, RunningWords, as_text, load_words
+from experiments.language.cache import SHARES, THETAS, cache
+from experiments.language.calibration import calibrate
+from experiments.language.dynamic import dynamic
+from experiments.language.presets import PRESETS
+from experiments.language.task import MODES, NextSymbol, make_experiment
+from experiments.language.task import Config as LanguageConfig
+from nets.language.recurrent_lm import SOFTMAXES, LanguageModel
 from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment, Mean

@@ -16,7 +16,7 @@ def check_runs(experiment: str, runs: Sequence[Run]) -> list[int]:
     """
     lines = [json.dumps({"name": run.name, "argv": run.command[2:]}) for run in runs]
     done = subprocess.run(
-        [sys.executable, "-m", "experiments._check", f"--experiment={experiment}"],
+        [sys.executable, "-m", "experiments.report.check", f"--experiment={experiment}"],
         input="\n".join(lines),
         env=environment(),
         capture_output=True,

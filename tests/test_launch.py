@@ -173,7 +173,7 @@ def test_report_alone_gets_the_flags_that_are_its_own(tmp_path, monkeypatch):
     assert launch.main(words) == 2
     assert given[1:] == [
         "-m",
-        "experiments._report",
+        "experiments.report",
         f"--workdir={tmp_path / 's'}",
         "--baseline=cell=gru",
         "--metric=test/accuracy",

@@ -23,8 +23,8 @@ MARK = "SWEEP_OF_A_TEST"  # in the environment of every process of the sweep
 KINDS = {
     "launch.py": "launcher",
     "experiments.char_lm": "run",
-    "experiments._check": "check",
-    "experiments._report": "report",
+    "experiments.report.check": "check",
+    "experiments.report": "report",
 }
 SETTINGS = [
     "--config.log_every=2",

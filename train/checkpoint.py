@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from train.config import ConfigError
-from train.hosts import meet
-from train.state import TrainState
-from train.step import Window
+from .config import ConfigError
+from .distributed import meet
+from .state import TrainState
+from .step import Window
 
 
 def checksum(tree) -> jax.Array:

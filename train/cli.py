@@ -16,17 +16,17 @@ import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from train.checkpoint import best_first, restore_first
-from train.config import Config, ConfigError, hint
-from train.evaluate import Evaluator, Predictor
-from train.hosts import connect
-from train.loop import STOP_SIGNALS, PreemptedError, fit, fit_all
-from train.member import Run
-from train.parallel import JitMesh
-from train.replicas import MODES as REPLICAS
-from train.replicas import check_alike, devices_of_replicas, replica_configs, varied_settings
-from train.rundir import check_config, check_data, read_json, write_config, write_json
-from train.task import Experiment
+from .checkpoint import best_first, restore_first
+from .config import Config, ConfigError, hint
+from .distributed import connect
+from .evaluate import Evaluator, Predictor
+from .loop import STOP_SIGNALS, PreemptedError, fit, fit_all
+from .placement import JitMesh
+from .recorder import Run
+from .replicas import MODES as REPLICAS
+from .replicas import check_alike, devices_of_replicas, replica_configs, varied_settings
+from .rundir import check_config, check_data, read_json, write_config, write_json
+from .task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 Mode = Callable[[Any, Predictor], None]

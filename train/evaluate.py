@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from train.parallel import JitMesh, put
-from train.task import Batch, Task, merge
+from .placement import JitMesh, put
+from .task import Batch, Task, merge
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
-from train.checkpoint import restore_latest
-from train.config import Config
-from train.evaluate import Evaluator
-from train.hosts import must_stop, writable
-from train.member import Member, NonFiniteError, Run
-from train.parallel import MODES, Canonical, JitMesh
-from train.rundir import check_data, open_run
-from train.state import TrainState
-from train.step import Window
-from train.task import Experiment
+from .checkpoint import restore_latest
+from .config import Config
+from .distributed import must_stop, writable
+from .evaluate import Evaluator
+from .placement import MODES, Canonical, JitMesh
+from .recorder import Member, NonFiniteError, Run
+from .rundir import check_data, open_run
+from .state import TrainState
+from .step import Window
+from .task import Experiment
 
 # batch systems warn with one of the first three before they kill; Ctrl-C is the last
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)

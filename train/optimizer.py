@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from train.config import Config
+from .config import Config
 
 
 def make_schedule(config: Config) -> optax.Schedule:

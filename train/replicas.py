@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.config import Config, ConfigError
-from train.parallel import JitMesh, put
-from train.state import init_state
-from train.step import Step, make_train_step
-from train.task import Batch, Experiment
+from .config import Config, ConfigError
+from .placement import JitMesh, put
+from .state import init_state
+from .step import Step, make_train_step
+from .task import Batch, Experiment
 
 VARIED = ("learning_rate", "weight_decay")
 

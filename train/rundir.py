@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from train.config import Config, ConfigError
+from .config import Config, ConfigError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from train.task import Batch, Experiment
+from .task import Batch, Experiment
 
 
 class TrainState(struct.PyTreeNode):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from train import rows
-from train.state import TrainState, stream
-from train.task import Batch, Experiment, Mean, Task, merge
+from . import sparse_rows
+from .state import TrainState, stream
+from .task import Batch, Experiment, Mean, Task, merge
 
 
 class Window(struct.PyTreeNode):
@@ -70,7 +70,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
 
         def objective(read):
             out, model_state = model.apply(
-                {**rows.with_tables(read, state.params, ids), **state.model_state},
+                {**sparse_rows.with_tables(read, state.params, ids), **state.model_state},
                 *task.inputs(batch, state.carry),
                 train=True,
                 rngs={"dropout": dropout},
@@ -83,18 +83,20 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
             loss = means["loss"]
             return loss.total + loss.weight * penalty, (means, model_state, carry)
 
-        read = rows.gather(state.params, ids)
+        read = sparse_rows.gather(state.params, ids)
         (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(
             read
         )
         means = total(means)
-        gradient, touched = rows.total(gradient, ids, axis_name) if axis_name else (gradient, ids)
+        gradient, touched = (
+            sparse_rows.total(gradient, ids, axis_name) if axis_name else (gradient, ids)
+        )
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
         gradient = jax.tree.map(lambda g: g / weight, gradient)
         model_state = jax.tree.map(average, model_state)
 
         updates, opt_state = optimizer.update(gradient, state.opt_state, read, **(settings or {}))
-        params = rows.scatter_add(state.params, touched, updates)
+        params = sparse_rows.scatter_add(state.params, touched, updates)
         norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(means["loss"].value) & jnp.isfinite(norm)
         bad_step = jnp.where((window.bad_step < 0) & ~finite, state.step + 1, window.bad_step)

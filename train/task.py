@@ -73,8 +73,8 @@ class Task:
         """Ids int32 [B, ...] of the rows that a batch reads, by the name of a table in params.
 
         In training the model finds those rows [B, ..., D] in its collection "rows", and only they
-        have a gradient: train/rows.py. Every other parameter has a dense one. The optimizer must
-        be plain sgd, without averaging.
+        have a gradient: train/sparse_rows.py. Every other parameter has a dense one. The optimizer
+        must be plain sgd, without averaging.
         """
         return {}
 

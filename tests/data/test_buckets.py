@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data.buckets import EvaluationBuckets, TrainingBuckets, make_shapes
 from data.catalogue import DataError
-from data.id_pairs import IdPairs, make_batch, source_buckets, widths
+from data.pairs.batches import IdPairs, make_batch, source_buckets, widths
 
 quick = settings(deadline=None, derandomize=True, max_examples=30)
 SHAPES = ((4, 4), (8, 4), (8, 12))

@@ -13,9 +13,9 @@ import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
 from data import catalogue
+from data.builtin.digits import Digits
+from data.builtin.python_source import PythonSource, documentation, split_of, standard_library
 from data.catalogue import DataError, data_folder, load_splits
-from data.digits import Digits
-from data.python_source import PythonSource, documentation, split_of, standard_library
 
 SPLITS = ("train", "validation", "test")
 

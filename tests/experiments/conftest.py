@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments._runs import Run
+from experiments.report.runs import Run
 
 
 @pytest.fixture

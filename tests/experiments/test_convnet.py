@@ -9,7 +9,7 @@ import pytest
 
 from experiments import convnet, imagenet
 from train.config import ConfigError
-from train.parallel import JitMesh, Pmap
+from train.placement import JitMesh, Pmap
 
 
 def after_two(experiment, devices, state, window):

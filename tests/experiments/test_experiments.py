@@ -18,7 +18,7 @@ from train.cli import parse
 from train.config import Config as SharedConfig
 from train.loop import fit
 from train.metrics import read_metrics
-from train.parallel import MODES
+from train.placement import MODES
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"

@@ -7,10 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from data.augment import Augmentation
-from data.images import EvaluationBatches, Images
+from data.images.augment import Augmentation
+from data.images.labelled import EvaluationBatches, Images
 from experiments import lenet5
-from experiments._robustness import CHANGES, change_stroke, measure, robustness, rotate, stretch
+from experiments.image.robustness import (
+    CHANGES,
+    change_stroke,
+    measure,
+    robustness,
+    rotate,
+    stretch,
+)
 from train import cli
 from train.config import ConfigError
 from train.loop import fit
@@ -44,7 +51,7 @@ def test_losses_are_equations_8_and_9(tmp_path):
 
 def test_a_run_as_published_and_its_robustness(monkeypatch, tmp_path, capsys):
     few = [dataclasses.replace(each, levels=(each.same, each.levels[-1])) for each in CHANGES]
-    monkeypatch.setattr("experiments._robustness.CHANGES", few)
+    monkeypatch.setattr("experiments.image.robustness.CHANGES", few)
     config = settings(tmp_path, distort=True)
     fit(lenet5.build(config), config, tmp_path / "run")
     assert all(np.isfinite(v) for line in read_metrics(tmp_path / "run") for v in line.values())
@@ -103,7 +110,7 @@ def test_what_the_published_network_cannot_read_is_refused(
 ):
     images = Images(np.zeros((20, *shape), np.float32), np.zeros(20, np.int32), ("",) * classes)
     splits = {"train": images, "test": images}
-    monkeypatch.setattr("experiments._images.load_images", lambda *_, **__: splits)
+    monkeypatch.setattr("experiments.image.task.load_images", lambda *_, **__: splits)
     with pytest.raises(ConfigError, match=message):
         lenet5.build(settings(tmp_path))
     lenet5.build(settings(tmp_path, variant="softmax"))

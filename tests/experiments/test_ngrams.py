@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from bench import kneser_ney
-from data.lanes import EvaluationWindows
+from data.text.streams import EvaluationWindows
 from experiments import ngram_lm
-from nets.kneser_ney import fit, log_probs
+from nets.language.kneser_ney import fit, log_probs
 from train.evaluate import Evaluator
-from train.parallel import JitMesh
+from train.placement import JitMesh
 
 WORDS = ["a b c", "b a", "c c a b", "a"]
 

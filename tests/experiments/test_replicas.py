@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-from experiments._runs import group_runs, load_runs
+from experiments.report.runs import group_runs, load_runs
 from tests.experiments.test_experiments import small
 from train.cli import train_replicas
 from train.loop import fit

@@ -8,11 +8,11 @@ import pytest
 
 from data.buckets import padded
 from data.catalogue import DataError
-from data.rated import Rated, load_rated
-from experiments._rating import Rating, coloured, numbered, rate
+from data.sentences.rated import Rated, load_rated
+from experiments.sentence.rating import Rating, coloured, numbered, rate
 from experiments.sentiment import Config, build
-from nets.sentence_classifier import evidence
-from tests.nets.networks import noise_like, quick_jit
+from nets.sentence.classifier import evidence
+from tests.nets.recurrent.networks import noise_like, quick_jit
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 from scipy.io import wavfile
 
 from data.catalogue import DataError
-from data.time_series import EvaluationSeries, TimeSeries
-from experiments import _series
-from experiments._series import accuracy_by_offset, load_series, pictures
+from data.series.labelled import EvaluationSeries, TimeSeries
+from experiments.signal import series
+from experiments.signal.series import accuracy_by_offset, load_series, pictures
 from experiments.spoken_digits import Config, build, shift
-from nets.time_convolution import TimeConvNet, TimeConvolutions
+from nets.convolution.temporal import TimeConvNet, TimeConvolutions
 from train.rundir import write_config
 
 
@@ -125,7 +125,7 @@ def test_accuracy_by_offset_moves_and_counts_only_what_fits(capsys):
 
 
 def test_a_pen_is_drawn_where_it_is_down():
-    side = _series.SIDE - 1
+    side = series.SIDE - 1
     places = np.array([[[-1, -1], [1, 1], [9, 9]]], np.float32)  # the last is padding
     image = pictures(places, np.array([2]))[0, ..., 0]
     np.testing.assert_array_equal(image, np.eye(side + 1)[::-1])
@@ -156,6 +156,6 @@ def test_evidence_is_drawn_of_real_series_alone():
     (batch,) = EvaluationSeries(series, 8)
     network = TimeConvNet(TimeConvolutions((2,), size=3), 3)
     variables = network.init(jax.random.key(0), batch["x"], batch["lengths"])
-    figure = _series.draw_evidence(network, variables, batch, series.classes)
+    figure = series.draw_evidence(network, variables, batch, series.classes)
     titles = [axis.get_title() for axis in figure.axes]
     assert [title for title in titles if title] == ["one", "two"]

@@ -7,14 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from data.vectors import read_vectors
-from data.words import WordVocabulary
+from data.text.vectors import read_vectors
+from data.text.words import WordVocabulary
 from experiments import word2vec
-from experiments._skipgram import hierarchical_nats, noise_nats, softmax_nats
-from experiments._vectors import MODES, WordTests, answers, normalized, rank_correlation
-from nets.huffman import huffman_tree
+from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
+from experiments.language.vectors import MODES, WordTests, answers, normalized, rank_correlation
+from nets.language.huffman import huffman_tree
 from train.config import ConfigError
-from train.parallel import JitMesh
+from train.placement import JitMesh
 
 # two kinds of sentences whose words never meet; a word is near to those of its own kind
 KINDS = [["red", "green", "blue", "pink", "grey"], ["one", "two", "three", "four", "five"]]

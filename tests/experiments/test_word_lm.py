@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import _cache, word_lm
+from experiments import word_lm
+from experiments.language import cache
 from train.cli import parse
 from train.config import ConfigError
 from train.state import init_state
@@ -162,13 +163,13 @@ def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeyp
     task = build(cache_size=size, cache_thetas=grid[0], cache_shares=grid[1]).task
     tokens, carry = jnp.zeros((1, 2), jnp.int32), task.model.initialize_carry(1)
     variables = jax.jit(task.model.init)(jax.random.key(0), tokens, carry)
-    monkeypatch.setattr(_cache, "EVALUATION_WINDOW", 16)  # several, the last of them cut off
+    monkeypatch.setattr(cache, "EVALUATION_WINDOW", 16)  # several, the last of them cut off
     expected = [nats_with_cache(task, variables, text, size, grid) for text in (TEXT, OTHER)]
     ids = task.vocabulary.encode(TEXT)
-    found = _cache.cached_nats(task.model, variables, ids, size, grid)
+    found = cache.cached_nats(task.model, variables, ids, size, grid)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected[0])
 
-    _cache.cache(task, SimpleNamespace(variables=variables))
+    cache.cache(task, SimpleNamespace(variables=variables))
     place = np.unravel_index(expected[0][1].argmin(), (2, 3))
     assert expected[1][1].argmin() != expected[0][1].argmin()
     lines = capsys.readouterr().out.splitlines()
@@ -181,4 +182,4 @@ def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeyp
 
 def test_cache_mode_needs_a_grid(build):
     with pytest.raises(ConfigError, match=r"cache_thetas and config\.cache_shares need a value"):
-        _cache.cache(build(cache_thetas=()).task, None)
+        cache.cache(build(cache_thetas=()).task, None)

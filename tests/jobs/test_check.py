@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments._check import check
+from experiments.report.check import check
 from train.config import Config, ConfigError
 
 

@@ -289,7 +289,7 @@ def test_search_from_the_command_line_ends_with_the_report(tmp_path, monkeypatch
     words += ["--objective=validation/loss", "--space=x=1..4", "--trials=2", "--format=csv"]
     assert launch.command_line(words) == 0
     assert "2 of 2 trials: 2 complete" in capsys.readouterr().out
-    assert given[2:] == ["experiments._report", f"--workdir={tmp_path}", "--format=csv"]
+    assert given[2:] == ["experiments.report", f"--workdir={tmp_path}", "--format=csv"]
     assert {status.state for status in sweep_status(tmp_path)} == {"done"}
 
 

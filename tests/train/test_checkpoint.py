@@ -15,7 +15,7 @@ from train.checkpoint import (
     restore_latest,
 )
 from train.config import ConfigError
-from train.parallel import JitMesh
+from train.placement import JitMesh
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train import cli, member
+from train import cli, recorder
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
 from train.loop import STOP_SIGNALS, PreemptedError, fit
-from train.member import NonFiniteError
 from train.metrics import read_metrics
-from train.parallel import MODES, JitMesh, Pmap
+from train.placement import MODES, JitMesh, Pmap
+from train.recorder import NonFiniteError
 from train.task import Experiment
 
 
@@ -289,12 +289,12 @@ def test_a_second_sigterm_does_not_end_the_saving(tmp_path, regression, small_co
             os.kill(os.getpid(), signal.SIGTERM)
         return batch_at(step)
 
-    class Slow(member.Checkpoints):
+    class Slow(recorder.Checkpoints):
         def save(self, step, *rest):
             os.kill(os.getpid(), signal.SIGTERM)
             super().save(step, *rest)
 
-    monkeypatch.setattr(member, "Checkpoints", Slow)
+    monkeypatch.setattr(recorder, "Checkpoints", Slow)
     with pytest.raises(PreemptedError) as stop:
         fit(regression(config, train=stopping), config, tmp_path)
     step = int(str(stop.value).split("step ")[1].split(";")[0])

@@ -13,9 +13,9 @@ from tests.train.conftest import batch_at
 from train.checkpoint import Checkpoints, restore
 from train.config import Config, ConfigError
 from train.loop import PreemptedError, fit, fit_all
-from train.member import NonFiniteError, Run
 from train.metrics import read_metrics
-from train.parallel import JitMesh
+from train.placement import JitMesh
+from train.recorder import NonFiniteError, Run
 from train.replicas import (
     PmapReplicas,
     Replicas,

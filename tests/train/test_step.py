@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train.parallel import LIBRARY, JitMesh, Pmap, compiler_options
+from train.placement import LIBRARY, JitMesh, Pmap, compiler_options
 
 
 def rows(step):

@@ -1,0 +1,141 @@
+"""Labelled images in memory, and batches of them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..catalogue import DataError, data_folder, load_splits
+from ..epochs import check_batch_size, epoch_examples
+from .augment import Augmentation, resample
+from .decode_cache import Arrays, fingerprint, kept
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images float32 [N, H, W, C] in 0 .. 1, labels int32 [N], and the names of the classes."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, which) -> "Images":
+        """Return the examples that an index, a slice or an array of indices picks."""
+        return replace(self, images=self.images[which], labels=self.labels[which])
+
+
+def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
+    """Splits of an image dataset, every image brought to size x size.
+
+    Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
+    32, as LeCun et al. 1998 do), and resampled bilinearly otherwise. Raises DataError when there is
+    no such dataset or it holds no labelled images of one size, or a label that is no class.
+    """
+    splits = {}
+    for split, source in load_splits(name, data_dir).items():
+        if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
+            raise DataError(f"dataset {name} holds no labelled images (in {data_folder(data_dir)})")
+        key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
+        arrays = kept(key, partial(decode, name, source))
+        images, labels = arrays["images"], arrays["labels"]
+        feature = source.dataset_info.features["label"]
+        if not hasattr(feature, "names"):
+            raise DataError(f"labels of dataset {name} are no classes but {feature}")
+        count = len(feature.names)
+        if labels.min() < 0 or labels.max() >= count:
+            raise DataError(
+                f"dataset {name} has labels from {labels.min()} to {labels.max()} in {split}, "
+                f"for {count} classes"
+            )
+        splits[split] = Images(images, labels, tuple(feature.names))
+    brightest = np.float32(max(part.images.max() for part in splits.values()))
+    return {
+        split: replace(part, images=fit_to(part.images / brightest, size))
+        for split, part in splits.items()
+    }
+
+
+def decode(name: str, source) -> Arrays:
+    """Images as they are stored, [N, H, W, C], and labels int32 [N] of a data source."""
+    elements = source.__getitems__(list(range(len(source))))
+    shapes = {element["image"].shape for element in elements}
+    if len(shapes) > 1:
+        raise DataError(f"dataset {name} holds images of several shapes: {sorted(shapes)[:3]}")
+    images = np.stack([element["image"] for element in elements])
+    labels = np.array([element["label"] for element in elements], np.int32)
+    return {"images": images, "labels": labels}
+
+
+def checksum(*sets: Images) -> str:
+    """SHA-256 of the images and labels of some sets, one after the other."""
+    digest = hashlib.sha256()
+    for part in sets:
+        digest.update(np.ascontiguousarray(part.images).data)
+        digest.update(np.ascontiguousarray(part.labels).data)
+    return digest.hexdigest()
+
+
+def fit_to(images: np.ndarray, size: int) -> np.ndarray:
+    """Images [N, H, W, C] as [N, size, size, C]: centred in zeros, or resampled."""
+    height, width = images.shape[1:3]
+    missing = (size - height, size - width)
+    if all(0 <= m <= 8 for m in missing):
+        pads = [(m // 2, m - m // 2) for m in missing]
+        return np.pad(images, [(0, 0), *pads, (0, 0)])
+    return resample(images, size)
+
+
+@dataclass(frozen=True)
+class TrainingBatches:
+    """step -> {"image" [B, H, W, C], "label" [B]}: every example once in each epoch.
+
+    Raises DataError when a batch is larger than the set.
+    """
+
+    source: Images
+    batch_size: int
+    seed: int
+    augmentation: Augmentation
+
+    def __post_init__(self):
+        """Check the sizes."""
+        check_batch_size(self.batch_size, len(self.source))
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        chosen = epoch_examples(self.seed, step, self.batch_size, len(self.source))
+        images = self.augmentation(self.source.images[chosen], (self.seed, step))
+        return {"image": images, "label": self.source.labels[chosen]}
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """Every example once, in order: {"image", "label", "mask" [B]}; the tail is padded, mask 0.
+
+    source: has a length, and its `part` of a slice is Images.
+    """
+
+    source: Any
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of exactly batch_size rows."""
+        count = len(self.source)
+        for start in range(0, count, self.batch_size):
+            part = self.source.part(slice(start, start + self.batch_size))
+            rows = len(part.labels)
+            pad = self.batch_size - rows
+            yield {
+                "image": np.pad(part.images, [(0, pad), (0, 0), (0, 0), (0, 0)]),
+                "label": np.pad(part.labels, (0, pad)),
+                "mask": (np.arange(self.batch_size) < rows).astype(np.float32),
+            }

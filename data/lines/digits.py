@@ -1,0 +1,110 @@
+"""Lines of real handwritten digits, read column by column."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..catalogue import DataError, load_splits
+from ..images.augment import Augmentation
+from .number_rows import read_numbers
+from .transcripts import Alphabet
+
+DIGITS = Alphabet(tuple("0123456789"))
+FULL = 16.0  # ink of a pixel of the digits
+SIZE, ROWS = 8, 12  # pixels: height of a digit, and of a line
+GAP, MARGIN = 3, 4  # most empty columns between two digits, and at both ends
+INK = 0.1  # of a column that is not empty
+DISTORTION = Augmentation(scale=0.15, squeeze=0.1, shear=0.25, jitter=0.05)
+
+
+@dataclass(frozen=True)
+class DigitImages:
+    """Images float32 [P, 8, 8] in 0 .. 1 as pieces of lines; labels are digits + 1.
+
+    In a line each digit loses its empty columns and stands up to 4 rows higher or lower, 0 to 3
+    empty columns after the one before it. distort: each is scaled, sheared and made noisy as well.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    distort: bool = False
+
+    def part(self, which: np.ndarray, distort: bool = False) -> "DigitImages":
+        """Return the digits that bools [P] or ints pick."""
+        return DigitImages(self.images[which], self.labels[which], distort)
+
+    def join(self, places: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+        """Columns float32 [T, 12] of a line; the first row comes first."""
+        images = self.images[list(places)]
+        if self.distort:
+            key = (int(rng.integers(2**32)),)
+            images = np.clip(DISTORTION(images[..., None], key)[..., 0], 0, 1)
+        tops = rng.integers(ROWS - SIZE + 1, size=len(images)).tolist()
+        gaps = rng.integers(GAP + 1, size=len(images))
+        gaps[-1], margin = rng.integers(MARGIN + 1, size=2)
+        parts = [np.zeros((margin, ROWS), np.float32)]
+        for image, top, gap in zip(images, tops, gaps.tolist(), strict=True):
+            around = [(0, gap), (top, ROWS - SIZE - top)]
+            parts.append(np.pad(trimmed(image.T), around))
+        return np.concatenate(parts)
+
+
+def trimmed(columns: np.ndarray) -> np.ndarray:
+    """Columns [T, H] from the first to the last that has ink; all when none has."""
+    inked = np.flatnonzero(columns.max(axis=1) > INK)
+    return columns[inked[0] : inked[-1] + 1] if len(inked) else columns
+
+
+def digit_images(data_dir: str) -> dict[str, DigitImages]:
+    """The digits of scikit-learn as pieces, by split: 1,437 for "train", 360 for "test"."""
+    found = {}
+    for name, source in load_splits("digits", data_dir).items():
+        elements = [source[i] for i in range(len(source))]
+        images = np.stack([x["image"][..., 0] for x in elements]).astype(np.float32) / FULL
+        found[name] = DigitImages(images, np.array([x["label"] for x in elements]) + 1)
+    return found
+
+
+def longest_line(digits: int) -> int:
+    """Columns of the longest line of so many digits."""
+    return 2 * MARGIN + digits * SIZE + (digits - 1) * GAP
+
+
+def read_line(path: str) -> np.ndarray:
+    """Columns float32 [T, 12] of a picture of digits side by side, dark on light or the reverse.
+
+    The median of the parts between empty columns is brought to the height of a digit, and the whole
+    to the middle of the rows; what would be higher than a line is made to fit. A .csv file is read
+    as rows of numbers, ink above 0. Raises DataError, naming the file, when it cannot be read or
+    has no ink.
+    """
+    if Path(path).suffix.lower() == ".csv":
+        values = read_numbers(path).astype(np.float32)
+    else:
+        try:
+            with Image.open(path) as image:
+                values = np.asarray(image.convert("L"), np.float32)
+        except (OSError, ValueError, SyntaxError) as error:  # the last: of a damaged PNG
+            raise DataError(f"cannot read picture {path}: {error}") from error
+        if np.median(values) > (values.min() + values.max()) / 2:  # most of a page is paper
+            values = values.max() - values
+    values = np.maximum(values, 0)
+    if not values.size or not values.max():
+        raise DataError(f"there is no ink in {path}")
+    rows = trimmed(values / values.max())
+    scale = min(SIZE / digit_height(rows > INK), ROWS / len(rows))
+    width, height = (max(1, round(scale * n)) for n in (rows.shape[1], len(rows)))
+    small = Image.fromarray(rows).resize((width, height), Image.Resampling.BOX)
+    above = (ROWS - height) // 2
+    line = np.pad(np.asarray(small).T, [(0, 0), (above, ROWS - height - above)])
+    return (line / line.max()).astype(np.float32)
+
+
+def digit_height(ink: np.ndarray) -> float:
+    """Rows of the median part of a line, bool [H, W], that stands between empty columns."""
+    columns = np.flatnonzero(ink.any(axis=0))
+    parts = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+    return float(np.median([np.ptp(np.flatnonzero(ink[:, p].any(axis=1))) + 1 for p in parts]))

@@ -1,0 +1,262 @@
+"""Dates as people write them in many languages, to be written in another one or as in ISO 8601.
+
+An endless source of sentence pairs with one right answer each: the forms are those of Babel's
+locale data (CLDR), the dates lie in the years 1800 to 2199. Dates are divided 90/5/5, so that no
+date of a held-out split is seen in training, in whatever form or language. A form with two digits
+for the year is left out: its date could not be told.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, lru_cache
+
+import babel
+import babel.dates
+import numpy as np
+
+from ..buckets import Batch, Shape
+from ..catalogue import DataError, nearest
+from ..text.subwords import Listed
+from .batches import make_batch, widths
+from .parallel import Pair
+
+LANGUAGES = ("cs", "de", "en", "es", "fi", "fr", "hu", "it", "nl", "pl", "pt", "sv")
+ISO = "iso"
+SPLITS = ("train", "validation", "test")
+YEARS = range(1800, 2200)
+TRAINING, HELD_OUT = 0, 1  # first words of the seeds, so that no two streams meet
+
+WIDTHS = ("full", "long", "medium", "short")
+SKELETONS = ("yMMMd", "yMMMEd", "yMEd", "yMd")
+TWO_DIGIT_YEAR = re.compile(r"(?<!y)yy(?!y)")
+TAG_OR_CHARACTER = re.compile(r"<2?[a-z]+>|.", re.DOTALL)
+EXAMPLE = "dates:de+en-iso,de-fr"
+
+# first letter of a field of a pattern -> what it shows of a date, and a date for each value
+FIELDS = {
+    "y": ("year", [date(year, 1, 1) for year in YEARS]),
+    "M": ("month", [date(2000, month, 1) for month in range(1, 13)]),
+    "d": ("day", [date(2000, 1, day) for day in range(1, 32)]),
+    "E": ("isoweekday", [date(2000, 1, day) for day in range(3, 10)]),
+    "c": ("isoweekday", [date(2000, 1, day) for day in range(3, 10)]),
+}
+
+
+def shown(day: date, field: str) -> int:
+    """What a field of a pattern shows of a date: its year, month, day, or day of the week."""
+    value = getattr(day, FIELDS[field[0]][0])
+    return value() if callable(value) else value
+
+
+@lru_cache(maxsize=256)
+def field_texts(language: str, field: str) -> dict[int, str]:
+    """Text of each value of a field of a pattern, by Babel: 5 -> "Mai" for ("de", "MMM")."""
+    samples = FIELDS[field[0]][1]
+    return {shown(day, field): babel.dates.format_date(day, field, language) for day in samples}
+
+
+@dataclass(frozen=True)
+class Form:
+    """A pattern of CLDR in a language, such as "EEEE, d. MMMM y" in "de".
+
+    It writes what Babel's format_date does, from texts that Babel made once.
+    """
+
+    language: str
+    pattern: str
+
+    @cached_property
+    def _template(self) -> str:
+        return str(babel.dates.parse_pattern(self.pattern).format)
+
+    @cached_property
+    def _texts(self) -> dict[str, dict[int, str]]:
+        fields = re.findall(r"%\((\w+)\)s", self._template)
+        return {field: field_texts(self.language, field) for field in fields}
+
+    def write(self, day: date) -> str:
+        """Date in this form."""
+        texts = self._texts
+        return self._template % {field: texts[field][shown(day, field)] for field in texts}
+
+    @cached_property
+    def longest(self) -> str:
+        """Longest text of each field, so no date is longer."""
+        return self._template % {
+            field: max(texts.values(), key=len) for field, texts in self._texts.items()
+        }
+
+    @cached_property
+    def characters(self) -> frozenset[str]:
+        """Characters of all dates in this form, upper and lower case."""
+        text = self.longest + "".join(t for texts in self._texts.values() for t in texts.values())
+        return frozenset(text + text.upper() + text.lower())
+
+
+@lru_cache(maxsize=64)
+def forms(language: str) -> tuple[Form, ...]:
+    """Forms of dates in a language, or the one of "iso"."""
+    if language == ISO:
+        return (Form("en", "y-MM-dd"),)
+    locale = babel.Locale.parse(language)
+    patterns = [locale.date_formats[width].pattern for width in WIDTHS]
+    patterns += [locale.datetime_skeletons[skeleton].pattern for skeleton in SKELETONS]
+    whole = [pattern for pattern in patterns if not TWO_DIGIT_YEAR.search(pattern)]
+    return tuple(Form(language, pattern) for pattern in dict.fromkeys(whole))
+
+
+@lru_cache(maxsize=64)
+def target_form(language: str) -> Form:
+    """Form that a date is to be written in: the long one of a language, or that of ISO 8601."""
+    if language == ISO:
+        return forms(ISO)[0]
+    return Form(language, babel.Locale.parse(language).date_formats["long"].pattern)
+
+
+@lru_cache(maxsize=8)
+def ordinals(split: str) -> np.ndarray:
+    """Proleptic Gregorian ordinals int64 of the dates of a split, 90/5/5 by a hash of each.
+
+    The hash of a day is the output with its number of SplitMix64 (Steele et al. 2014) seeded with
+    0: it is the same on every machine and in every version of NumPy.
+    """
+    days = np.arange(date(YEARS[0], 1, 1).toordinal(), date(YEARS[-1], 12, 31).toordinal() + 1)
+    z = days.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    part = (z ^ (z >> np.uint64(31))) % np.uint64(20)
+    return days[np.clip(part.astype(np.int64) - 17, 0, 2) == SPLITS.index(split)]
+
+
+class DateSymbols(Listed):
+    """Tags of languages and characters, each with an id."""
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """Tags and characters of a text."""
+        return TAG_OR_CHARACTER.findall(text)
+
+
+@dataclass(frozen=True)
+class Dates:
+    """Dates to be translated in some directions (source language, target language).
+
+    A source begins with a tag such as "<de>" when there are several source languages, for 3/4 is in
+    one of them what 4/3 is in another; and with one such as "<2fr>" (Johnson et al. 2017) when
+    there are several targets. `noise` is the share of sources in capitals, in small letters, or
+    with doubled spaces.
+    """
+
+    directions: tuple[tuple[str, str], ...]
+    noise: float = 0.0
+
+    @classmethod
+    def of(cls, name: str, noise: float = 0.0) -> "Dates":
+        """Dates of a name: "dates", every language to ISO 8601, or as "dates:de+en-iso,de-fr".
+
+        Raises DataError when there is no such language.
+        """
+        text = name.removeprefix("dates").removeprefix(":") or f"{'+'.join(LANGUAGES)}-{ISO}"
+        directions = []
+        for part in text.split(","):
+            sources, _, target = part.partition("-")
+            if not target:
+                raise DataError(f"{part!r} is no direction between languages; as in {EXAMPLE}")
+            directions += [(_known(source), _known(target)) for source in sources.split("+")]
+        return cls(tuple(dict.fromkeys(directions)), noise)
+
+    @cached_property
+    def _tags(self) -> dict[tuple[str, str], str]:
+        several = [len(set(languages)) > 1 for languages in zip(*self.directions, strict=True)]
+        return {
+            (source, target): f"<{source}>" * several[0] + f"<2{target}>" * several[1]
+            for source, target in self.directions
+        }
+
+    @cached_property
+    def _forms(self) -> list[Form]:
+        """Every form of a source or a target."""
+        found = [form for source, _ in self.directions for form in forms(source)]
+        return [*found, *(target_form(target) for _, target in self.directions)]
+
+    @cached_property
+    def vocabulary(self) -> DateSymbols:
+        """Tags and characters that may come up: a function of the directions alone."""
+        tags = {tag for text in self._tags.values() for tag in DateSymbols.split(text)}
+        characters = frozenset().union(*(form.characters for form in self._forms))
+        return DateSymbols((*sorted(tags), *sorted(characters)))
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Widths (S, T) that every pair fits into, multiples of 4."""
+        longest = [
+            (self._tags[source, target] + noisy(form.longest, 3), target_form(target).longest)
+            for source, target in self.directions
+            for form in forms(source)
+        ]
+        source, target = widths(self.encode(longest)).max(axis=0)
+        return -(-int(source) // 4) * 4, -(-int(target) // 4) * 4
+
+    def encode(self, pairs: Iterable[Pair]) -> list[tuple[list[int], list[int]]]:
+        """Ids of pairs."""
+        sources, targets = zip(*pairs, strict=True)
+        encode = self.vocabulary.encode
+        return list(zip(encode(sources), encode(targets), strict=True))
+
+    def pairs(self, days: np.ndarray, rng: np.random.Generator) -> list[Pair]:
+        """Source and target of dates given by ordinals, in directions and forms that are drawn."""
+        count = len(days)
+        directions = rng.integers(len(self.directions), size=count)
+        which = rng.random(count)
+        kinds = np.where(rng.random(count) < self.noise, rng.integers(1, 4, size=count), 0)
+        found = []
+        for day, direction, share, kind in zip(days, directions, which, kinds, strict=True):
+            source, target = self.directions[direction]
+            when, choices = date.fromordinal(int(day)), forms(source)
+            text = noisy(choices[int(share * len(choices))].write(when), int(kind))
+            found.append((self._tags[source, target] + text, target_form(target).write(when)))
+        return found
+
+    def held_out(self, split: str, count: int) -> list[Pair]:
+        """Pairs of `count` dates of "validation" or "test", none twice, the same for every run.
+
+        Raises DataError when the split has fewer dates.
+        """
+        days = ordinals(split)
+        if count > len(days):
+            raise DataError(f"{split} has {len(days)} dates, {count} were asked for")
+        rng = np.random.default_rng((HELD_OUT, SPLITS.index(split)))
+        return self.pairs(rng.permutation(days)[:count], rng)
+
+
+@dataclass(frozen=True)
+class TrainingDates:
+    """step -> batch as of data.id_pairs, new dates at every step, a function of (seed, step)."""
+
+    dates: Dates
+    batch_size: int
+    seed: int
+
+    def pairs(self, step: int) -> list[Pair]:
+        """Source and target of each row of a step, in words."""
+        rng = np.random.default_rng((TRAINING, self.seed, step))
+        return self.dates.pairs(rng.choice(ordinals("train"), self.batch_size), rng)
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        return make_batch(self.dates.encode(self.pairs(step)), self.dates.shape, self.batch_size)
+
+
+def noisy(text: str, kind: int) -> str:
+    """Text as it is (0), in capitals (1), in small letters (2), or with doubled spaces (3)."""
+    return (text, text.upper(), text.lower(), f" {text} ".replace(" ", "  "))[kind]
+
+
+def _known(language: str) -> str:
+    there = (*LANGUAGES, ISO)
+    if language not in there:
+        meant = nearest(language, there)
+        raise DataError(f"there is no language {language!r}{meant}; there are {', '.join(there)}")
+    return language

@@ -1,0 +1,182 @@
+"""Parallel text: sentences with their translations, from two files, a folder or a table."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..catalogue import DataError, nearest
+
+Pair = tuple[str, str]
+
+VALIDATION_NAMES = ("val", "valid", "validation", "dev")
+FORMS = "pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+GZIP_MAGIC = b"\x1f\x8b"  # begins no UTF-8 text
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """(source, target) of each split; `left_out` counts training pairs with an empty side.
+
+    Held-out pairs with an empty side are kept, so that the pairs of a test file are its lines.
+    """
+
+    train: list[Pair]
+    validation: list[Pair]
+    test: list[Pair]
+    left_out: int
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of all pairs, a line each, with an empty line after each split."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update("".join(f"{x}\t{y}\n" for x, y in split).encode() + b"\n")
+        return digest.hexdigest()
+
+
+def load_pairs(name: str, source: str = "", target: str = "", test: str = "") -> Pairs:
+    """Parallel text of a name, every file plain or gzipped, in UTF-8, one sentence a line.
+
+    `pairs:FOLDER` holds train.LANGUAGE, val.LANGUAGE and test*.LANGUAGE (with or without .gz), of
+    which the languages `source` and `target` are read; `test` chooses among several test sets.
+    `files:SOURCE,TARGET` and `tsv:FILE` (source, tab, target) have no splits: they are divided
+    90/5/5 by a hash of the source sentence, so that no sentence is both trained on and tested.
+    Raises DataError when a file is missing, not UTF-8, or has a line without a partner.
+    """
+    form, _, rest = name.partition(":")
+    if form == "pairs" and rest:
+        train, validation, test_pairs = _folder(Path(rest).expanduser(), source, target, test)
+    elif form == "files" and rest:
+        paths = [Path(path).expanduser() for path in rest.split(",")]
+        if len(paths) != 2:
+            raise DataError(f"files: needs two paths with a comma between them, got {rest!r}")
+        train, validation, test_pairs = divide(read_two(*paths))
+    elif form == "tsv" and rest:
+        train, validation, test_pairs = divide(read_table(Path(rest).expanduser()))
+    else:
+        raise DataError(f"there is no parallel text {name!r}; give {FORMS}")
+    whole = [(x, y) for x, y in train if x and y]
+    if not whole:
+        raise DataError(f"there is no pair to train on in {rest}")
+    if not (validation and test_pairs):
+        missing = "test" if validation else "validate"
+        raise DataError(f"there is no pair to {missing} with in {rest}")
+    return Pairs(whole, validation, test_pairs, len(train) - len(whole))
+
+
+def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
+    """Lines of a file, plain or gzipped, in the first encoding that fits, without their ends.
+
+    Only a line feed ends a line, as in every tool that counts lines; a carriage return before it
+    and a byte order mark are dropped.
+    """
+    try:
+        content = path.read_bytes()
+        if content.startswith(GZIP_MAGIC):
+            content = gzip.decompress(content)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{_near_file(path)}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot read {path}: {reason}") from None
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            number = content.count(b"\n", 0, error.start) + 1
+            continue
+        lines = text.split("\n")
+        return [line.removesuffix("\r") for line in lines[: len(lines) - (lines[-1] == "")]]
+    names = " or ".join(map(str.upper, encodings))
+    raise DataError(f"{path} is not {names} text: line {number} is wrong")
+
+
+def read_two(source: Path, target: Path) -> list[Pair]:
+    """Pairs of two files, line by line, without white space around the sentences."""
+    lines = read_lines(source), read_lines(target)
+    counts = [len(part) for part in lines]
+    if counts[0] != counts[1]:
+        longer = (source, target)[counts[1] > counts[0]]
+        raise DataError(
+            f"{source} has {counts[0]} lines and {target} has {counts[1]}: "
+            f"from line {min(counts) + 1} of {longer.name} on there is no partner"
+        )
+    return [(x.strip(), y.strip()) for x, y in zip(*lines, strict=True)]
+
+
+def read_table(path: Path) -> list[Pair]:
+    """Pairs of a file with two fields a line, a tab between them."""
+    pairs = []
+    for number, line in enumerate(read_lines(path), 1):
+        fields = line.split("\t")
+        if len(fields) != 2:
+            raise DataError(
+                f"line {number} of {path} has {len(fields) - 1} tabs; "
+                "one is needed, between source and target"
+            )
+        pairs.append((fields[0].strip(), fields[1].strip()))
+    return pairs
+
+
+def divide(pairs: list[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Split 90/5/5 by source sentence: all pairs with one source go to the same split.
+
+    Which ones is told by a hash of the sentence, not by its place. Raises DataError when there are
+    fewer than three source sentences.
+    """
+    sources = sorted({x for x, _ in pairs}, key=lambda x: hashlib.sha256(x.encode()).digest())
+    if len(sources) < 3:
+        raise DataError(f"{len(sources)} source sentences cannot be divided into three splits")
+    share = -(-len(sources) // 20)
+    held_out = dict.fromkeys(sources[:share], 2) | dict.fromkeys(sources[share : 2 * share], 1)
+    splits: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
+    for x, y in pairs:
+        splits[held_out.get(x, 0)].append((x, y))
+    return splits
+
+
+def _folder(folder: Path, source: str, target: str, test: str) -> list[list[Pair]]:
+    """Training, validation and test pairs of two languages of a folder."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}{_near_file(folder)}")
+    files: dict[str, dict[str, Path]] = {}  # split, language -> file
+    for path in sorted(folder.iterdir()):
+        stem, _, language = path.name.removesuffix(".gz").rpartition(".")
+        files.setdefault(stem, {}).setdefault(language, path)
+    if "train" not in files:
+        raise DataError(f"{folder} holds no train.LANGUAGE{nearest('train', files)}")
+    for option, language in (("source", source), ("target", target)):
+        if language not in files["train"]:
+            there = sorted(files["train"])
+            raise DataError(
+                f"{folder} has no {option} language {language!r}{nearest(language, there)}; "
+                f"there are {', '.join(there)}"
+            )
+    validation = next((name for name in VALIDATION_NAMES if name in files), "val")
+    names = ("train", validation, _test_name(folder, files, test))
+    return [
+        read_two(*(files.get(name, {}).get(x, folder / f"{name}.{x}") for x in (source, target)))
+        for name in names
+    ]
+
+
+def _test_name(folder: Path, files: Iterable[str], chosen: str) -> str:
+    """Name of the test set: the chosen one, or the only one there is."""
+    there = sorted(name for name in files if name.startswith("test"))
+    if chosen and chosen not in there:
+        raise DataError(
+            f"{folder} has no test set {chosen!r}{nearest(chosen, there)}; "
+            f"there are {', '.join(there)}"
+        )
+    if not chosen and len(there) > 1:
+        raise DataError(f"{folder} has several test sets, choose one: {', '.join(there)}")
+    return chosen or "".join(there) or "test"
+
+
+def _near_file(path: Path) -> str:
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(path.name, sorted(names))

@@ -1,0 +1,63 @@
+"""A text as n-grams: every word with those before it, and batches of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..catalogue import DataError
+from ..epochs import check_batch_size, epoch_examples
+
+Batch = dict[str, np.ndarray]
+
+
+def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:
+    """Rows int32 [N - 1, order]: every id but the first, last in its row, and those before it.
+
+    Before the text stands the id `start`, as often as needed. The rows are a view of one text.
+    Raises DataError when the text has fewer than two ids, or order is below 1.
+    """
+    if order < 1:
+        raise DataError(f"the order of n-grams is at least 1, got {order}")
+    if len(ids) < 2:
+        raise DataError(f"a text of n-grams has {len(ids)} symbols, 2 are needed")
+    before = np.full(max(order - 2, 0), start)
+    text = np.concatenate([before, ids[max(2 - order, 0) :]]).astype(np.int32)
+    return np.lib.stride_tricks.sliding_window_view(text, order)
+
+
+@dataclass(frozen=True)
+class TrainingNgrams:
+    """step -> {"contexts" int32 [B, n - 1], "targets" int32 [B]}: each n-gram once in an epoch.
+
+    Raises DataError when a batch is larger than the set.
+    """
+
+    grams: np.ndarray
+    batch_size: int
+    seed: int
+
+    def __post_init__(self):
+        """Check the sizes."""
+        check_batch_size(self.batch_size, len(self.grams))
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        rows = self.grams[epoch_examples(self.seed, step, self.batch_size, len(self.grams))]
+        return {"contexts": rows[:, :-1], "targets": rows[:, -1]}
+
+
+@dataclass(frozen=True)
+class EvaluationNgrams:
+    """Every n-gram once, in order; adds "mask" [B], which is 0 where the last batch is filled."""
+
+    grams: np.ndarray
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of exactly batch_size rows."""
+        for start in range(0, len(self.grams), self.batch_size):
+            places = start + np.arange(self.batch_size)
+            rows = self.grams[np.minimum(places, len(self.grams) - 1)]
+            mask = (places < len(self.grams)).astype(np.float32)
+            yield {"contexts": rows[:, :-1], "targets": rows[:, -1], "mask": mask}

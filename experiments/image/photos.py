@@ -1,0 +1,44 @@
+"""Experiments with photographs: settings, and what is made of them in place of small images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from data.images.photos import PhotoBatches, are_photos, load_photos, principal_colours
+from experiments.image.task import Classify, assemble, augmentation_of, make_experiment
+from experiments.image.task import Config as ImageConfig
+from train.config import option
+from train.task import Experiment
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(ImageConfig):
+    """Settings of photographs; those that small images have as well are in _images.py."""
+
+    size: int = option(32, "side of the images, pixels", minimum=1)
+    colour: float = option(
+        0.1, "photographs: deviation of the multiples of principal colours", minimum=0
+    )
+
+
+def make_any_experiment(
+    config: Config, make_task: Callable[[tuple[str, ...], bool], Classify]
+) -> Experiment:
+    """Make an experiment with photographs where images of a dataset differ in size.
+
+    With small images in memory otherwise. make_task(classes, small) makes the task for either.
+    """
+    if not are_photos(config.dataset, config.data_dir):
+        return make_experiment(config, lambda classes: make_task(classes, True), config.size)
+    parts = load_photos(config.dataset, config.data_dir, config.size, config.held_out)
+    train = parts["train"]
+    batches = PhotoBatches(
+        train,
+        config.batch_size,
+        config.seed,
+        augmentation_of(config),
+        config.colour,
+        principal_colours(train),
+    )
+    provenance = {"dataset": config.dataset, **{name: len(part) for name, part in parts.items()}}
+    held_out = {name: parts[name] for name in ("validation", "test")}
+    return assemble(config, make_task(train.classes, False), batches, held_out, provenance)

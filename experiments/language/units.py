@@ -1,0 +1,171 @@
+"""--mode=units: single hidden units over a text, those that follow strings, brackets or the line.
+
+Source: Karpathy, Johnson and Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015.
+"""
+
+import importlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jax import lax
+
+from data.catalogue import DataError
+from data.text.corpus import load_text, read_path
+from experiments.language.task import Config as LanguageConfig
+from experiments.language.task import Symbols
+from nets.language.recurrent_lm import LanguageModel
+from train.config import option
+from train.evaluate import Predictor
+
+LONGEST = 100_000  # characters that are read
+# a string ends with its line, but for one in three quotes; an apostrophe after a letter begins none
+SPANS = re.compile(
+    r"""(?<!\w)[rRbBfFuU]{0,2}(?P<string>
+        '''(?:\\.|[^\\])*?(?:'''|\Z) | \"""(?:\\.|[^\\])*?(?:\"""|\Z)
+        | '(?:\\.|[^'\\\n])*'? | "(?:\\.|[^"\\\n])*"?
+    ) | (?P<comment>\#[^\n]*)""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(LanguageConfig):
+    """Settings of a language model whose units can be drawn."""
+
+    text: str = option("", "file that --mode=units reads; empty: validation text", volatile=True)
+    picture: str = option("units.png", "file that --mode=units draws", volatile=True)
+
+
+class Characters(Protocol):
+    """What is drawn: a task of characters."""
+
+    model: LanguageModel
+    vocabulary: Symbols
+    config: Config
+
+
+class Found(NamedTuple):
+    """A feature, the unit that follows it best, and their correlation on text not chosen by."""
+
+    feature: str
+    unit: int
+    correlation: float
+
+
+def features_of(text: str) -> dict[str, np.ndarray]:
+    """What holds after each of the N characters of a text, float32 [N] by name.
+
+    Strings and comments are those of Python, as far as a line of any text has them. Brackets inside
+    of those do not count, and an empty line closes all that are open.
+    """
+    inside = {name: np.zeros(len(text), np.float32) for name in ("string", "comment")}
+    for span in SPANS.finditer(text):
+        kind = str(span.lastgroup)
+        first, end = span.span(kind)
+        inside[kind][first : end - (kind == "string")] = 1  # after its last quote it is over
+    places = np.arange(len(text))
+    ends = np.array([character == "\n" for character in text])
+    column = places - np.maximum.accumulate(np.where(ends, places, -1))
+    indents = [len(line) - len(line.lstrip()) for line in text.split("\n")]
+    return {
+        "inside a string": inside["string"],
+        "inside a comment": inside["comment"],
+        "depth of brackets": np.fromiter(depths(text, inside), np.float32, len(text)),
+        "inside a word": np.array([c.isalnum() or c == "_" for c in text], np.float32),
+        "column in the line": column.astype(np.float32),
+        "indentation": np.minimum(column, np.repeat(indents, line_sizes(text))).astype(np.float32),
+    }
+
+
+def line_sizes(text: str) -> np.ndarray:
+    """Characters of each line, int [L], its end counted with it."""
+    sizes = np.array([len(line) + 1 for line in text.split("\n")])
+    sizes[-1] -= 1  # the last has no end
+    return sizes
+
+
+def depths(text: str, inside: Mapping[str, np.ndarray]) -> Iterator[int]:
+    """Yield how many brackets are open after each character."""
+    depth, before = 0, ""
+    code = (inside["string"] + inside["comment"]) == 0
+    for character, counts in zip(text, code, strict=True):
+        if counts and character in "([{":
+            depth += 1
+        elif counts and character in ")]}":
+            depth = max(0, depth - 1)
+        elif before == character == "\n":
+            depth = 0
+        yield depth
+        before = character
+
+
+def states_of(model: LanguageModel, variables, ids: np.ndarray) -> list[np.ndarray]:
+    """State after each symbol of ids [N], float32 [N, H] for each layer: an LSTM's c, others' h."""
+
+    @jax.jit
+    def read(variables, ids):
+        def step(carry, token):
+            _, carry = model.apply(variables, token[None, None], carry)
+            return carry, [jax.tree.leaves(layer)[0][0] for layer in carry]
+
+        return lax.scan(step, model.initialize_carry(1), ids)[1]
+
+    return [np.asarray(layer) for layer in read(variables, ids)]
+
+
+def correlations(states, feature) -> np.ndarray:
+    """Pearson's correlation [U] of each column of states [N, U] with a feature [N]; 0 of constants.
+
+    Both are taken from their means, and r = sum xy / sqrt(sum x^2 sum y^2).
+    """
+    x, y = (
+        np.asarray(a, np.float64) - np.mean(a, axis=0, dtype=np.float64) for a in (states, feature)
+    )
+    scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum())
+    return np.divide(y @ x, scale, out=np.zeros(x.shape[1]), where=scale > 1e-9)
+
+
+def find_units(states, features: Mapping[str, np.ndarray]) -> list[Found]:
+    """For each feature the column of states [N, U] of highest absolute correlation.
+
+    It is chosen on the first half, and its correlation is that on the second; a feature that does
+    not change in both of them is left out.
+    """
+    half = len(states) // 2
+    found = []
+    for name, feature in features.items():
+        if min(len(np.unique(part)) for part in (feature[:half], feature[half:])) > 1:
+            unit = int(np.abs(correlations(states[:half], feature[:half])).argmax())
+            told = correlations(states[half:, unit : unit + 1], feature[half:])
+            found.append(Found(name, unit, float(told[0])))
+    return found
+
+
+def units(task: Characters, predict: Predictor) -> None:
+    """--mode=units: find the units that follow features of a text, and draw them."""
+    config = task.config
+    if config.text:
+        text = read_path(Path(config.text).expanduser())[:LONGEST]
+    else:
+        text = load_text(config.dataset, config.data_dir).validation[:LONGEST]
+    layers = states_of(task.model, predict.variables, task.vocabulary.encode(text))
+    names = [
+        f"unit {unit}" + f" of layer {number}" * (len(layers) > 1)
+        for number, layer in enumerate(layers, 1)
+        for unit in range(layer.shape[1])
+    ]
+    states, features = np.concatenate(layers, axis=1), features_of(text)
+    found = find_units(states, features)
+    if not found:
+        raise DataError("the text is too short or too even: none of its features changes")
+    # here, since matplotlib loads slowly and this file is imported by every character model
+    pictures = importlib.import_module("experiments.language.unit_pictures")
+    pictures.draw(text, states, features, found, names=names, path=config.picture)
+    for name, unit, correlation in found:
+        print(f"{name:<20} {names[unit]:<20} {correlation:+.3f}")
+    print(f"correlations on the second half of {len(text)} characters: {config.picture}")

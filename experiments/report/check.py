@@ -1,0 +1,62 @@
+"""Check the settings of many runs of one experiment, and train nothing.
+
+python -m experiments.report.check --experiment=char_lm
+
+reads one JSON object a line, {"name": ..., "argv": [...]} with the command line of a run, and
+prints the list of their numbers of steps.
+"""
+
+import dataclasses
+import importlib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from train.cli import parse
+from train.config import Config, ConfigError
+from train.rundir import check_config, read_json
+
+
+def check(config_class: type[Config], lines: Iterable[str]) -> list[int]:
+    """Steps of each run; ConfigError naming the first run that cannot be made in its folder."""
+    steps = []
+    folders: set[Path] = set()
+    for line in lines:
+        run = json.loads(line)
+        try:
+            config, workdir, _ = parse(config_class, ("train",), run["argv"])
+            config.check()
+            if workdir.parent not in folders:
+                check_neighbours(workdir.parent, config_class)
+            check_config(workdir, config)
+        except ConfigError as error:
+            raise ConfigError(f"{run['name']}: {error}") from error
+        folders.add(workdir.parent)
+        steps.append(config.steps)
+    return steps
+
+
+def check_neighbours(folder: Path, config_class: type[Config]) -> None:
+    """Raise ConfigError when a run in a folder has a setting that this experiment does not know."""
+    names = {field.name for field in dataclasses.fields(config_class)}
+    for path in sorted(folder.glob("*/config.json")):
+        if unknown := sorted(set(read_json(path)) - names):
+            raise ConfigError(
+                f"{path.parent} is a run of another experiment, it has config.{unknown[0]}: "
+                "give another --workdir"
+            )
+
+
+def main(argv: list[str], lines: Iterable[str]) -> None:
+    """Print the steps of the runs; one line and exit 2 when a run cannot be made."""
+    name = argv[1].removeprefix("--experiment=")
+    try:
+        print(check(importlib.import_module(f"experiments.{name}").Config, lines))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(ConfigError.exit_code)
+
+
+if __name__ == "__main__":
+    main(sys.argv, sys.stdin)

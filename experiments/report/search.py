@@ -1,0 +1,42 @@
+"""Picture of a search: the objective of every trial, and the best so far."""
+
+import itertools
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from experiments.report.curves import DPI, LOG_SPAN
+from train.rundir import read_json
+
+
+def draw_search(folder: Path) -> list[Path]:
+    """Write search.png into the folder of a search and return its path; nothing where none was."""
+    search = read_json(folder / "search.json")
+    if search is None:
+        return []
+    path = folder / "search.png"
+    picture(search).savefig(path, dpi=DPI)
+    return [path]
+
+
+def picture(search: dict) -> Figure:
+    """Objective against the number of the trial; `search` is the contents of search.json."""
+    trials = [trial for trial in search["trials"] if trial["value"] is not None]
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    better = max if search["direction"] == "maximize" else min
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axis = figure.subplots()
+    for state, style in (("complete", "o"), ("pruned", "x")):
+        shown = [trial for trial in trials if trial["state"] == state]
+        numbers = [trial["number"] for trial in shown]
+        axis.plot(numbers, [trial["value"] for trial in shown], style, label=state, alpha=0.7)
+    best = list(itertools.accumulate((trial["value"] for trial in complete), better))
+    axis.step([trial["number"] for trial in complete], best, where="post", label="best so far")
+    values = [trial["value"] for trial in trials]
+    if min(values, default=0) > 0 and max(values) > LOG_SPAN * min(values):
+        axis.set_yscale("log")  # a bad trial would press the others into a line
+    axis.set_xlabel("trial")
+    axis.set_ylabel(search["objective"])
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return figure

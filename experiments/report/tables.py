@@ -1,0 +1,144 @@
+"""The table of a sweep, and its forms: text, CSV, Markdown, LaTeX.
+
+An interval is half the width of the 95 % interval (Student's t) of the mean before it.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.report.runs import Group, mean_interval, mean_seconds, paired_difference
+
+OF_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        **{character: f"{{{character}}}" for character in "[*"},  # after \\ they are an option
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A row for each configuration: its settings, then its figures, None where there is none.
+
+    `figures` maps the names of the columns of figures to their formats.
+    """
+
+    settings: list[str]
+    figures: dict[str, str]
+    rows: list[list[Any]]
+
+    @property
+    def header(self) -> list[str]:
+        """Names of all columns."""
+        return [*self.settings, *self.figures]
+
+    def cells(self) -> list[list[str]]:
+        """Header and rows as they are to be read, in one line each."""
+        count, forms = len(self.settings), self.figures.values()
+        rows = [
+            [
+                *(str(value).replace("\n", "\\n") for value in row[:count]),
+                *(
+                    "-" if value is None else form.format(value)
+                    for value, form in zip(row[count:], forms, strict=True)
+                ),
+            ]
+            for row in self.rows
+        ]
+        return [self.header, *rows]
+
+
+def make_table(groups: Sequence[Group], metric: str, baseline: Group | None) -> Table:
+    """Table of the groups; with a baseline also the difference from it on the same seeds."""
+    figures = {metric: "{:.4f}", "95 % interval": "+- {:.4f}", "n": "{}", "best step": "{}"}
+    if baseline:
+        figures |= {
+            f"minus {baseline.label}": "{:+.4f}",
+            "its 95 % interval": "+- {:.4f}",
+            "pairs": "{}",
+        }
+    figures["seconds a run"] = "{:.0f}"
+    rows = []
+    for group in groups:
+        values, results = group.values(metric), group.results
+        steps = sorted({result["best_step"] for result in results})
+        row = [
+            *group.settings.values(),
+            *(mean_interval(values) if values else (None, None)),
+            len(values),
+            ", ".join(map(str, steps)) or None,
+        ]
+        if baseline:
+            pair = paired_difference(group.by_seed(metric), baseline.by_seed(metric))
+            row += (None, None, None) if group is baseline else pair
+        rows.append([*row, mean_seconds(results) if results else None])
+    return Table(list(groups[0].settings), figures, rows)
+
+
+def aligned(
+    table: Table, cells: list[list[str]], least: int = 1
+) -> tuple[list[list[str]], list[int]]:
+    """Cells padded to the widths of their columns, `least` or more, and those widths.
+
+    Settings are on the left of their columns, figures on the right.
+    """
+    widths = [max(least, *map(len, column)) for column in zip(*cells, strict=True)]
+    count = len(table.settings)
+    padded = [
+        [
+            cell.ljust(width) if i < count else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in cells
+    ]
+    return padded, widths
+
+
+def text(table: Table) -> str:
+    """Aligned columns for a terminal."""
+    (header, *rows), widths = aligned(table, table.cells())
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def markdown(table: Table) -> str:
+    """Aligned Markdown table."""
+    cells = [[cell.replace("+-", "±").replace("|", "\\|") for cell in row] for row in table.cells()]
+    (header, *rows), widths = aligned(table, cells, least=3)  # of a rule
+    rules = ["-" * width for width in widths]
+    for i in range(len(table.settings), len(rules)):
+        rules[i] = rules[i][1:] + ":"
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rules, *rows))
+
+
+def latex(table: Table) -> str:
+    """A tabular for the package booktabs."""
+
+    def line(row: list[str]) -> str:
+        cells = (cell.translate(OF_LATEX).replace("+-", r"$\pm$") for cell in row)
+        return " & ".join(re.sub(r"^-(?=\d)", "$-$", cell) for cell in cells) + r" \\"
+
+    header, *rows = map(line, table.cells())
+    columns = "l" * len(table.settings) + "r" * len(table.figures)
+    begin = [f"\\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule"]
+    return "\n".join([*begin, *rows, r"\bottomrule", r"\end{tabular}"])
+
+
+def comma_separated(table: Table) -> str:
+    """CSV in full precision; a cell is empty where there is no figure."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
+    return file.getvalue().rstrip("\n")
+
+
+FORMS = {"text": text, "csv": comma_separated, "markdown": markdown, "latex": latex}

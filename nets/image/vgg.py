@@ -1,0 +1,102 @@
+"""VGG networks."""
+
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ..convolution.conv import Conv
+from ..convolution.pooling import max_pool
+
+FEATURES = (64, 128, 256, 512, 512)
+# convolutions of each block: configurations A, D and E of the paper's table 1
+DEPTHS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+SMALLEST = 2 ** len(FEATURES)  # pixels that the blocks halve to one
+GLOROT = nn.initializers.glorot_uniform()
+
+
+class Block(nn.Module):
+    """`depth` times x = relu(n(K * x + b)), then max pooling 2x2; n is batch norm or nothing."""
+
+    features: int
+    depth: int
+    norm: Any
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """Return [B, H // 2, W // 2, features] for x [B, H, W, C]."""
+        for place in range(1, self.depth + 1):
+            conv = Conv(
+                self.features, (3, 3), kernel_init=GLOROT, dtype=self.dtype, name=f"conv{place}"
+            )
+            x = conv(x)
+            if self.norm is not None:
+                x = self.norm(name=f"norm{place}")(x)
+            x = nn.relu(x)
+        return max_pool(x)
+
+
+class VGG(nn.Module):
+    """Five blocks of 3x3 convolutions with max pooling, 4096 ReLU units twice, and the logits.
+
+    layers: 11, 16 or 19 with weights. The blocks have 64, 128, 256, 512 and 512 channels. Dropout
+    comes after each hidden dense layer. 132,863,336, 138,357,544 and 143,667,240 parameters for
+    1000 classes and images of 224 pixels; batch_norm adds two for each channel of a convolution
+    (the biases stay, although batch norm takes them out again).
+
+    Small images: the plan is the same, five halvings, so that 32 pixels end as one place; 28 are to
+    be centred in 32. `width` multiplies the channels and units.
+
+    Weights begin as Glorot and Bengio 2010 propose, uniform, biases 0: the paper's footnote, in
+    place of its first training of a shallower network. Images are pixels from 0 to 255 less their
+    mean, as published.
+
+    Source: Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
+    recognition", 2014. Batch norm is later: Ioffe and Szegedy 2015.
+
+    axis_name: as in nets/image/resnet.py.
+    """
+
+    layers: int = 16
+    classes: int = 1000
+    batch_norm: bool = False
+    width: float = 1.0
+    dropout: float = 0.5
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images, *, train: bool = False):
+        """Return logits float32 [B, classes] for images float [B, H, W, C].
+
+        train: whether units are dropped and batch statistics taken. Raises ValueError for images
+        below 32 pixels and another number of layers.
+        """
+        if self.layers not in DEPTHS:
+            raise ValueError(f"layers must be one of {sorted(DEPTHS)}, got {self.layers}")
+        if images.ndim != 4 or min(images.shape[1:3]) < SMALLEST:
+            raise ValueError(
+                "images must be [batch, 32 or more, 32 or more, channels], "
+                f"got shape {images.shape}"
+            )
+        norm = partial(
+            nn.BatchNorm, use_running_average=not train, momentum=0.9, axis_name=self.axis_name
+        )
+        x = images
+        for place, (features, depth) in enumerate(zip(FEATURES, DEPTHS[self.layers], strict=True)):
+            x = Block(
+                max(1, round(features * self.width)),
+                depth,
+                norm if self.batch_norm else None,
+                self.dtype,
+                name=f"block{place + 1}",
+            )(x)
+        x = x.reshape(len(x), -1)
+        units = max(1, round(4096 * self.width))
+        for name in ("dense1", "dense2"):
+            x = nn.relu(nn.Dense(units, kernel_init=GLOROT, dtype=self.dtype, name=name)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        output = nn.Dense(self.classes, kernel_init=GLOROT, dtype=self.dtype, name="output")
+        return output(x).astype(jnp.float32)

@@ -1,0 +1,87 @@
+"""Recordings find their transcripts, one rate, their part; or are refused with their name."""
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from data.catalogue import DataError
+from data.sound.speech import load_speech, read_sound
+
+
+def write(path, rate=8000, hertz=440, seconds=0.1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    time = np.arange(round(rate * seconds)) / rate
+    wavfile.write(path, rate, (8000 * np.sin(2 * np.pi * hertz * time)).astype(np.int16))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a/x", "a/y", "test/z"):
+        write(tmp_path / f"{name}.wav")
+        (tmp_path / f"{name}.txt").write_text(f"  Said in\t{name[-1]} \n")
+    return tmp_path
+
+
+def test_texts_stand_beside_the_recordings(folder):
+    speech = load_speech(str(folder))
+    assert speech.texts == ["said in x", "said in y", "said in z"]
+    assert speech.test.tolist() == [False, False, True]
+    assert speech.rate == 8000
+    assert [sound.shape for sound in speech.sounds] == [(800,)] * 3
+
+
+@pytest.mark.parametrize("name", ["transcripts.tsv", "transcripts.txt"])
+def test_a_list_goes_before_texts_beside(folder, name):
+    between = "\t" if name.endswith("tsv") else " "
+    lines = (f"a/x.wav{between}One two", f"a/y{between}Zwei", "", f"test/z{between}drei ")
+    (folder / name).write_text("\n".join(lines), encoding="utf-8-sig")
+    assert load_speech(str(folder)).texts == ["one two", "zwei", "drei"]
+
+
+def test_a_tenth_is_the_test_and_stays_it(tmp_path):
+    for i in range(60):
+        write(tmp_path / f"{i}.wav", seconds=0.001)
+        (tmp_path / f"{i}.txt").write_text("x")
+    before = load_speech(str(tmp_path)).test
+    assert 1 <= before.sum() <= 15
+    write(tmp_path / "0a.wav", seconds=0.001)
+    (tmp_path / "0a.txt").write_text("x")
+    names = sorted([f"{i}" for i in range(60)] + ["0a"], key=lambda name: f"{name}.wav")
+    after = load_speech(str(tmp_path)).test
+    assert np.delete(after, names.index("0a")).tolist() == before.tolist()
+
+
+def test_another_rate_is_brought_to_that_of_most(folder, capsys):
+    write(folder / "a" / "y.wav", rate=12000, seconds=0.5)
+    sounds = load_speech(str(folder)).sounds
+    said = capsys.readouterr().out
+    assert said.startswith("resampled 1 of 3 recordings to 8000 samples a second, ")
+    assert said.endswith("y.wav among them\n")
+    assert len(sounds[1]) == 4000
+    assert np.abs(np.fft.rfft(sounds[1])).argmax() == 440 * 0.5  # the pitch is as before
+    np.testing.assert_array_equal(read_sound(str(folder / "a" / "y.wav"), 8000), sounds[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "a/x.txt").unlink(), r"no transcript of .*a/x\.wav"),
+        (lambda f: (f / "a/x.txt").write_text(" \n"), r"no transcript of .*a/x\.wav"),
+        (lambda f: (f / "a/x.txt").write_bytes(b"\xff"), r"cannot read .*a/x\.txt"),
+        (lambda f: (f / "a/x.wav").write_bytes(b"MP3"), r"cannot read .*a/x\.wav as WAV"),
+        (lambda f: (f / "transcripts.txt").write_text("b/x hm"), "line 1: there is no .* b/x"),
+        (lambda f: (f / "transcripts.tsv").write_text("a/x\thm"), r"no transcript of .*a/y\.wav"),
+        (lambda f: (f / "test/z.wav").rename(f / "a/x.wav"), "0 of the 2 recordings .*'test'"),
+    ],
+)
+def test_what_is_missing_or_broken_is_named(folder, change, message):
+    change(folder)
+    with pytest.raises(DataError, match=message) as caught:
+        load_speech(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path):
+    for name in ("", str(tmp_path / "none")):
+        with pytest.raises(DataError, match="speech:FOLDER needs a folder"):
+            load_speech(name)

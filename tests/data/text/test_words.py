@@ -1,0 +1,159 @@
+"""Corpora of words: files, prose, vocabularies; similarities, analogies and vectors in files."""
+
+import numpy as np
+import pytest
+
+from data.catalogue import DataError
+from data.text.vectors import read_vectors, write_vectors
+from data.text.word_tests import load_analogies, load_similarities
+from data.text.words import Tokens, WordVocabulary, load_words, sentences_of
+
+SENTENCES = [["b", "a", "b"], ["<unk>", "c"], ["b", "a"]]
+VOCABULARY = WordVocabulary(("king", "queen", "man", "woman", "tea"), np.arange(5, 0, -1))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"ptb.{split}.txt").write_text(f" the <unk> \n\n {split} \u2028 N \n")
+    return tmp_path
+
+
+def test_prepared_files_are_a_sentence_a_line(folder):
+    corpus = load_words(f"words:{folder}")
+    assert corpus.train == [["the", "<unk>"], ["train", "N"]]
+    assert list(corpus.held_out) == ["validation", "test"]
+    assert corpus.held_out["validation"][1] == ["valid", "N"]
+    before = corpus.sha256
+    (folder / "ptb.test.txt").write_text("the end\n")
+    assert load_words(f"words:{folder}").sha256 != before
+
+
+def test_prose_is_split_at_stops_and_empty_lines_into_words_in_lower_case():
+    text = "It's 3.14, or so! (See PEP-8.)\nA line\ngoes on\n\nover"
+    assert sentences_of(text) == [
+        ["it's", "3", "14", "or", "so"],
+        ["see", "pep", "8", "a", "line", "goes", "on"],  # a stop before a bracket is none
+        ["over"],
+    ]
+
+
+def test_text_of_a_file_is_prose(tmp_path):
+    (tmp_path / "a.txt").write_text("One Two. " * 100)
+    corpus = load_words(f"text:{tmp_path / 'a.txt'}")
+    assert corpus.train[0] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda f: (f / "ptb.valid.txt").unlink(), "with dev or val or valid or validation in"),
+        (lambda f: (f / "train.txt").write_text("x"), "found ptb.train.txt, train.txt"),
+        (lambda f: (f / "ptb.test.txt").write_text("\n"), "there is no text in .*ptb.test.txt"),
+    ],
+)
+def test_a_folder_that_is_no_corpus_is_refused(folder, change, part):
+    change(folder)
+    with pytest.raises(DataError, match=part):
+        load_words(f"words:{folder}")
+
+
+def test_no_folder_and_prose_without_words_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"'.*none' is none"):
+        load_words(f"words:{tmp_path / 'none'}")
+    (tmp_path / "a.txt").write_text("word " * 30 + ". " * 30)
+    with pytest.raises(DataError, match=r"the validation split of text:.* has no words"):
+        load_words(f"text:{tmp_path / 'a.txt'}")
+
+
+def test_rare_words_are_dropped_or_counted_as_one():
+    dropped = WordVocabulary.of(SENTENCES, 2, "drop")
+    assert dropped.words == ("b", "a")
+    assert dropped.counts.tolist() == [3, 2]
+    expected = Tokens([0, 1, 0, 0, 1], [0, 0, 0, 2, 2])
+    for found, ids in zip(dropped.encode(SENTENCES, "drop"), expected, strict=True):
+        np.testing.assert_array_equal(found, ids)
+        assert found.dtype == np.int32
+    counted = WordVocabulary.of(SENTENCES, 2, "<unk>")
+    assert counted.words == ("b", "<unk>", "a")  # as frequent as a, and before it
+    assert counted.counts.tolist() == [3, 2, 2]
+    assert counted.encode([["z", "a", "<unk>"]], "<unk>").ids.tolist() == [1, 2, 1]
+    assert WordVocabulary.of([["x", "y"]], 1, "<unk>").words == ("x", "y")
+
+
+def test_a_vocabulary_of_one_word_is_refused():
+    with pytest.raises(DataError, match="of 4 words, 1 occur 3 times or more"):
+        WordVocabulary.of(SENTENCES, 3, "drop")
+
+
+def test_similarities_of_the_published_forms(tmp_path):
+    path = tmp_path / "pairs"
+    path.write_text("Word 1,Word 2,Human (mean)\nKing,queen,8.5\nman,woman,8.3\ntea,man,0\nx,y,9\n")
+    found = load_similarities(path, VOCABULARY)
+    assert found.pairs.tolist() == [[0, 1], [2, 3], [4, 2]]
+    assert found.human.tolist() == [8.5, 8.3, 0]
+    path.write_text("king\tqueen\t8.5\n\nman woman 8.3\ntea man 0\n")
+    assert load_similarities(path, VOCABULARY).pairs.tolist() == [[0, 1], [2, 3], [4, 2]]
+
+
+def test_analogies_of_the_published_form(tmp_path):
+    path = tmp_path / "questions"
+    path.write_text(": family\nMan king woman queen\n\nman king woman princess\n")
+    assert load_analogies(path, VOCABULARY).tolist() == [[2, 0, 3, 1]]
+
+
+@pytest.mark.parametrize(
+    ("load", "text", "part"),
+    [
+        (load_similarities, "a,b,1\nking,queen\n", "line 2 of .* is not two words and a number"),
+        (load_similarities, "a,b,1\nking,queen,high\n", "line 2 of .*'king,queen,high'"),
+        (load_similarities, "king,queen,1\n", "has both words of 1 pairs"),
+        (load_analogies, ": a\nking queen man\n", "line 2 of .* is not four words"),
+        (load_analogies, "a b c d\n", "all words of no question"),
+    ],
+)
+def test_another_file_is_refused(tmp_path, load, text, part):
+    (tmp_path / "file").write_text(text)
+    with pytest.raises(DataError, match=part):
+        load(tmp_path / "file", VOCABULARY)
+
+
+def test_vector_files_by_hand(tmp_path):
+    rows = np.array([[0.5, -2.0], [0.1, 3e-9]], np.float32)
+    write_vectors(tmp_path / "v.txt", ["é", "b"], rows)
+    assert (tmp_path / "v.txt").read_text("utf-8") == "2 2\né 0.5 -2.0\nb 0.1 3e-09\n"
+    write_vectors(tmp_path / "v.bin", ["é", "b"], rows)
+    half, two = b"\x00\x00\x00\x3f", b"\x00\x00\x00\xc0"  # 0.5 and -2.0, least byte first
+    assert (tmp_path / "v.bin").read_bytes().startswith(b"2 2\n\xc3\xa9 " + half + two + b"\nb ")
+    for name in ("v.txt", "v.bin"):
+        words, found = read_vectors(tmp_path / name)
+        assert words == ["é", "b"]
+        np.testing.assert_array_equal(found, rows)
+    (tmp_path / "v.bin").write_bytes(b"1 1\nx " + half)  # without a line's end
+    assert read_vectors(tmp_path / "v.bin")[1].tolist() == [[0.5]]
+    (tmp_path / "v.txt").write_text("1 1\nx 0.5 \n")  # with a space at the end
+    assert read_vectors(tmp_path / "v.txt")[1].tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", b"no head"),
+        ("a.txt", b"2 1\nx 1\n"),
+        ("a.txt", b"1 2\nx 1 b\n"),
+        ("a.bin", b"2 1\nx 1234\n"),
+        ("a.bin", b"1 1\nx 12"),
+        ("a.txt", b"1 1\n\xff 1\n"),
+    ],
+)
+def test_a_file_that_holds_no_vectors_is_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="is not a file of word2vec"):
+        read_vectors(tmp_path / name)
+
+
+def test_files_that_cannot_be_opened_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"cannot read vectors .*none.bin: No such file"):
+        read_vectors(tmp_path / "none.bin")
+    with pytest.raises(DataError, match=r"cannot write vectors .*: Is a directory"):
+        write_vectors(tmp_path, ["a"], np.ones((1, 1)))

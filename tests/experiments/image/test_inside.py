@@ -1,0 +1,125 @@
+"""The picture of --mode=inside: which pixels are where, and what it says of other layers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from data.images.labelled import EvaluationBatches, Images
+from experiments.image.inside import (
+    coloured,
+    cut,
+    draw,
+    filter_panel,
+    look_inside,
+    saliency_panel,
+    unit_panel,
+)
+from train.config import ConfigError
+
+
+class Net(nn.Module):
+    """A convolution that looks for a bright pixel with a dark one to its right."""
+
+    rectified: bool
+
+    @nn.compact
+    def __call__(self, images, *, train: bool = False):
+        x = nn.Conv(2, (1, 2), padding=((0, 0), (0, 1)), name="edge")(images)
+        x = nn.relu(x) if self.rectified else np.float32(1.0) * x
+        return nn.Dense(3, name="output")(x.mean(axis=(1, 2)))
+
+
+def looked_into(channels=1, rectified=True, **settings):
+    """Task and predict of a network with variables by hand, and six images of 8 x 9."""
+    model = Net(rectified)
+    images = np.random.default_rng(0).uniform(0, 0.5, (6, 8, 9, channels)).astype(np.float32)
+    images[:, :, 8] = 0
+    images[4, 3, 8] = 1  # the last column: its field is cut off
+    images[2, 5, 3:5, :] = [[0.9] * channels, [0.1] * channels]
+    source = Images(images, np.arange(6, dtype=np.int32) % 3, ("a", "b", "c"))
+    kernel = np.zeros((1, 2, channels, 2), np.float32)
+    kernel[0, :, :, 0] = [[1], [-1]]
+    variables = {
+        "params": {
+            "edge": {"kernel": kernel, "bias": np.zeros(2)},
+            "output": {"kernel": np.ones((2, 3)) * [0, 1, 0], "bias": np.zeros(3)},
+        }
+    }
+    config = SimpleNamespace(**{"layer": "", "units": 1, "picture": "", **settings})
+    test = EvaluationBatches(source, 4)
+    task = SimpleNamespace(model=model, classes=source.classes, test=test, config=config)
+
+    class Predict(SimpleNamespace):
+        def __call__(self, batch):
+            return model.apply(self.variables, batch["image"]), ()
+
+    return task, Predict(variables=variables)
+
+
+def test_a_patch_stands_beside_what_in_it_excites_the_unit():
+    task, predict = looked_into()
+    panel = unit_panel(task, predict.variables, "edge")
+    assert len(panel.tiles) == len(panel.labels) == 1
+    assert panel.labels == ["0: 1"]
+    # 20 x 40 pixels a patch and 2 between them, six patches in 3 x 3 places; then as wide again
+    tile = panel.tiles[0]
+    assert tile.shape == (3 * 20 + 2 * 2, 2 * (3 * 40 + 2 * 2) + 5, 3)
+    np.testing.assert_array_equal(tile[:20, :20], 1.0)  # the brightest pixel
+    np.testing.assert_array_equal(tile[:20, 20:40], 0.75)  # beyond the image
+    assert (tile[42:, :124] == 0.75).all()  # no more images
+    reddest = coloured(np.ones((20, 20, 1)), 1)
+    np.testing.assert_array_equal(tile[:20, 129:149], reddest)
+    row, column = 0, 42  # the second best: bright beside dark, and red beside blue
+    np.testing.assert_allclose(tile[row, column], 0.9, rtol=1e-6)
+    np.testing.assert_allclose(tile[row, column + 20], 0.1, rtol=1e-6)
+    red, blue = tile[row, 129 + column], tile[row, 129 + column + 20]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+
+
+def test_without_a_rectifier_it_is_the_gradient_times_the_image():
+    task, predict = looked_into(rectified=False)
+    panel = unit_panel(task, predict.variables, "edge")
+    assert "gradient x input" in panel.title
+    tile = panel.tiles[0]
+    blue, red = tile[0, 129 + 42 + 20], tile[0, 129 + 42]
+    assert red[0] > red[2]
+    assert blue.min() > red.min()  # the dark pixel counts for less
+    predict.variables["params"]["edge"]["bias"] = np.full(2, -5.0)
+    below = unit_panel(task, predict.variables, "edge")
+    assert below.labels == ["0: -4"]
+    np.testing.assert_allclose(below.tiles[0], tile, atol=0.01)
+
+
+def test_the_picture_is_written_and_says_which_layers_there_are(tmp_path, capsys):
+    path = tmp_path / "inside.png"
+    task, predict = looked_into(channels=3, picture=str(path), layer="output", units=2)
+    look_inside(task, predict)
+    assert path.stat().st_size > 1000
+    assert "layers: edge, output\n" in capsys.readouterr().out
+    task.config.layer = "Edge"
+    with pytest.raises(ConfigError, match=r"config.layer: .*'Edge' \(did you mean edge\?\)"):
+        look_inside(task, predict)
+    filters = filter_panel(task.model, predict.variables, task.test.source.images, "edge")
+    np.testing.assert_array_equal(filters.tiles[0][0, [0, -1]], [[1, 1, 1], [0, 0, 0]])
+    np.testing.assert_array_equal(filters.tiles[1], 0.5)
+    found = saliency_panel(task, predict)
+    assert found.labels == ["b, not a", "b", "b, not c", "b, not a"]
+    assert len(draw([filters, found]).axes) == 2 + 4
+
+
+def test_a_patch_is_filled_up_where_it_lies_over_the_border():
+    picture = np.arange(30.0).reshape(5, 6, 1) * np.ones(3)
+    sides = (40, 40)
+
+    def pixels(rows, columns):
+        return cut(picture, (slice(*rows), slice(*columns)), sides)[..., 0]
+
+    above = pixels((0, 2), (1, 3))
+    np.testing.assert_array_equal(above[38:, :2], picture[:2, 1:3, 0])
+    assert (above != 0.75).sum() == 4
+    left = pixels((3, 5), (0, 1))
+    np.testing.assert_array_equal(left[:2, 39], picture[3:5, 0, 0])
+    assert (left != 0.75).sum() == 2

@@ -1,0 +1,166 @@
+"""Features of a text are held to Python's own tokenizer, the units to planted ones."""
+
+import inspect
+import io
+import textwrap
+import tokenize
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from data.catalogue import DataError
+from experiments import char_lm
+from experiments.common import pictures
+from experiments.language import unit_pictures, units
+from nets.language.recurrent_lm import LanguageModel
+
+CODE = '''def f(a, b="it's"):  # don't (count)
+    """Text, (with
+    brackets and "quotes"."""
+    return [a, {b: r'\\'' + "#"}]
+'''
+
+
+def marked(text, feature):
+    """The text with what a feature of 0 and 1 does not mark as dots."""
+    return "".join(c if on else "." for c, on in zip(text, feature, strict=True))
+
+
+def test_strings_comments_and_brackets_are_those_of_the_tokenizer():
+    text = inspect.getsource(textwrap)
+    sizes = [0, *np.cumsum([len(line) for line in text.splitlines(keepends=True)])]
+    string, comment, depth = np.zeros((3, len(text)))
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        first, end = (sizes[row - 1] + column for row, column in (token.start, token.end))
+        if token.type == tokenize.STRING:
+            quote = first + min(i for i in (text[first:end].find(q) for q in "'\"") if i >= 0)
+            string[quote : end - 1] = 1
+        elif token.type == tokenize.COMMENT:
+            comment[first:end] = 1
+        elif token.type == tokenize.OP and token.string in "([{)]}":
+            depth[first:] += 1 if token.string in "([{" else -1
+    found = units.features_of(text)
+    np.testing.assert_array_equal(found["inside a string"], string)
+    np.testing.assert_array_equal(found["inside a comment"], comment)
+    np.testing.assert_array_equal(found["depth of brackets"], depth)
+    assert string.sum() > 100
+    assert comment.sum() > 100
+    assert depth.max() > 1
+
+
+def test_features_of_a_few_lines():
+    found = units.features_of(CODE)
+    lines = marked(CODE, found["inside a string"]).split(".")
+    assert next(filter(None, lines)) == "\"it's"
+    assert "don't" not in marked(CODE, found["inside a string"])
+    assert "# don't (count)" in marked(CODE, found["inside a comment"])
+    assert marked(CODE, found["inside a word"])[:16] == "def.f.a..b..it.s"
+    np.testing.assert_array_equal(found["column in the line"][:3], [1, 2, 3])
+    second = CODE.index("\n")
+    np.testing.assert_array_equal(found["column in the line"][second : second + 3], [0, 1, 2])
+    np.testing.assert_array_equal(found["indentation"][second : second + 7], [0, 1, 2, 3, 4, 4, 4])
+    assert set(found["depth of brackets"]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "shown"),
+    [
+        (
+            "'tis the dogs' day\nwell 'so'\n",
+            "inside a string",
+            "'tis the dogs" + "." * 11 + "'so..",
+        ),
+        ("x = '''a\nb", "inside a string", "....'''a\n."),
+        ("a) b (c\n\nd e", "depth of brackets", ".....(c\n...."),
+    ],
+)
+def test_any_text_has_features(text, name, shown):
+    found = units.features_of(text)
+    assert marked(text, found[name]) == shown
+    assert {len(feature) for feature in found.values()} == {len(text)}
+
+
+def test_a_planted_unit_is_found_with_its_correlation():
+    rng = np.random.default_rng(0)
+    text = CODE * 8
+    features = units.features_of(text)
+    states = rng.normal(0, 1, (len(text), 30))
+    states[:, 3] = 0.5  # a unit that never changes
+    for column, (name, sign) in enumerate(zip(features, [1, -1, 1, -1, 1, -1], strict=True), 10):
+        states[:, column] = 0.1 * states[:, column] + 3 * sign * features[name]
+    found = units.find_units(states, features)
+    assert [(name, unit) for name, unit, _ in found] == list(
+        zip(features, range(10, 16), strict=True)
+    )
+    half = len(text) // 2
+    for name, unit, correlation in found:
+        expected = np.corrcoef(states[half:, unit], features[name][half:])[0, 1]
+        assert correlation == pytest.approx(expected, abs=1e-9)
+        assert abs(correlation) > 0.9
+    states[:half, 10:], states[half:, 20] = 0, features["inside a string"][half:]
+    first = units.find_units(states, features)[0]
+    assert first.unit < 10  # what only the other half shows is not seen
+    assert abs(first.correlation) < 0.3
+    assert not units.find_units(
+        states, {"never": np.zeros(len(text)), "once": np.eye(1, len(text), 3)[0]}
+    )
+
+
+def test_a_passage_is_where_the_feature_changes():
+    text = "a" * 100 + "\n" + "b\n" * 20
+    rows = unit_pictures.rows_of(text)
+    assert "".join(text[place] for row in rows for place in row) == text
+    assert max(map(len, rows)) == unit_pictures.WIDTH
+    assert [len(row) for row in rows][:3] == [unit_pictures.WIDTH, 101 - unit_pictures.WIDTH, 2]
+    feature = np.zeros(len(text))
+    feature[5], feature[-7:-4] = 9, 1
+    shown = unit_pictures.passage(rows, feature, 50)
+    assert len(shown) == unit_pictures.ROWS
+    assert feature[shown[0][0] : shown[-1][-1] + 1].sum() == 3
+
+
+def test_states_are_the_memories_after_each_symbol():
+    model = LanguageModel(9, "lstm", hidden=5, layers=2)
+    ids = np.array([3, 1, 4, 1, 5])
+    start = model.initialize_carry(1)
+    variables = jax.jit(model.init)(jax.random.key(0), ids[None], start)
+    last = jax.jit(model.apply)(variables, ids[None], start)[1]
+    for states, carry in zip(units.states_of(model, variables, ids), last, strict=True):
+        assert states.shape == (5, 5)
+        np.testing.assert_allclose(states[-1], carry.c[0], atol=1e-6)
+
+
+def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text").write_text(CODE * 30)
+    config = char_lm.Config(dataset=f"text:{tmp_path / 'text'}", hidden=4, layers=2, window=8)
+    config.picture = str(tmp_path / "units.png")
+    task = char_lm.build(config).task
+
+    def states_of(model, variables, ids):
+        held_out = CODE * 30
+        features = units.features_of(held_out[len(held_out) * 18 // 20 : len(held_out) * 19 // 20])
+        planted = np.stack(list(features.values()), axis=1)[: len(ids)]
+        return [0.1 * planted[:, ::-1] + variables, np.zeros((len(ids), 4))]
+
+    monkeypatch.setattr(units, "states_of", states_of)
+    monkeypatch.setattr(unit_pictures, "ROWS", 1)
+    predict = SimpleNamespace(variables=1.0)
+    units.units(task, predict)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert lines[0].split() == ["inside", "a", "string", "unit", "5", "of", "layer", "1", "+1.000"]
+    assert (tmp_path / "units.png").stat().st_size > 10_000
+    config.text = str(tmp_path / "own")
+    (tmp_path / "own").write_text("a")
+    monkeypatch.setattr(units, "states_of", lambda *given: [np.zeros((1, 1))])
+    with pytest.raises(DataError, match="too short or too even"):
+        units.units(task, predict)
+
+
+def test_a_picture_that_cannot_be_written_is_refused(tmp_path):
+    for name in ("none/units.png", "units.none"):
+        with pytest.raises(DataError, match=r"cannot write picture .*units"):
+            pictures.save(Figure(), str(tmp_path / name))

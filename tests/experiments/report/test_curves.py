@@ -1,0 +1,144 @@
+"""What the pictures of a sweep show."""
+
+import numpy as np
+import pytest
+
+from experiments.report import curves as pictures
+from experiments.report.runs import group_runs
+
+STEPS = (0, 10, 20)
+
+
+def words(axis):
+    return [text.get_text() for text in axis.texts]
+
+
+def ticks(axis):
+    return [text.get_text() for text in axis.get_xticklabels()]
+
+
+def test_curve_is_the_mean_with_a_band_and_single_runs_are_faint(run_of):
+    made = [
+        run_of(0, 1.0, zip(STEPS, (4.0, 1.0, 1.0), strict=True), cell="rnn"),
+        run_of(1, 3.0, zip(STEPS, (4.0, 3.0, 1.5), strict=True), cell="rnn"),
+        run_of(2, None, {0: 9.0, 10: 9.0}, cell="rnn"),
+        run_of(0, None, {0: 5.0, 10: 2.0}, cell="gru"),
+    ]
+    made[0].lines.append({"step": 5, "train/loss": 2.0})
+    axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
+    named = {line.get_label(): line for line in axis.lines if line.get_label()[0] != "_"}
+    assert list(named) == ["cell=rnn", "cell=gru"]
+    assert named["cell=rnn"].get_xydata().tolist() == [[0, 4.0], [10, 2.0], [20, 1.25]]
+    assert len(named["cell=gru"].get_xydata()) == 0
+    faint = [line.get_xydata()[:, 1].tolist() for line in axis.lines if line.get_alpha()]
+    assert [values for values in faint if values] == [
+        [4.0, 1.0, 1.0],
+        [2.0],
+        [4.0, 3.0, 1.5],
+        [9.0, 9.0],
+        [5.0, 2.0],
+    ]
+    band = axis.collections[0].get_paths()[0].vertices
+    # at step 20 half the interval of 1 and 1.5: t(0.975, 1) = 12.7062 times 0.25
+    top = band[band[:, 0] == 20][:, 1].max()
+    assert top == pytest.approx(1.25 + 12.7062 * 0.25, rel=1e-5)
+    assert "train/loss dotted" in axis.get_title()
+    assert "best" not in axis.get_title()
+    assert axis.get_ylim() == pytest.approx((1 - 0.8 - 1e-3, 9 + 2 + 1e-3))
+
+
+def test_curves_of_many_configurations_are_the_best_and_say_so(run_of):
+    made = [run_of(0, 30.0 - i, {0: 3.0, 20: 1.0}, size=i) for i in range(15)]
+    axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
+    named = [line.get_label() for line in axis.lines if line.get_label()[0] != "_"]
+    assert named == [f"size={i}" for i in range(3, 15)]
+    assert axis.get_title().endswith("\nbest 12 of 15 configurations by val/loss")
+    assert "train" not in axis.get_title()
+    styles = {(line.get_color(), line.get_linestyle()) for line in axis.lines if line.get_marker()}
+    assert len({style for style in styles if style[1] != ":"}) == 12
+
+
+def test_value_that_is_not_finite_does_not_stop_the_curves(run_of):
+    made = [run_of(0, 1.0, {0: 1.0, 10: np.inf, 20: np.nan})]
+    axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
+    assert np.isfinite(axis.get_ylim()).all()
+
+
+def test_heat_map_has_the_mean_of_each_pair_written_in(run_of):
+    made = [
+        run_of(seed, value + seed, cell=cell, rate=rate, size=size)
+        for cell, rate, value in (("rnn", 0.1, 1.0), ("rnn", 0.01, 2.0), ("gru", 0.1, 3.0))
+        for size in (1, 2)
+        for seed in (0, 1)
+    ]
+    made.append(run_of(0, None, cell="mut", rate=0.5, size=1))
+    figure = pictures.pair_picture(group_runs(made), "cell", "rate", "test/loss", "val/loss")
+    axis = figure.axes[0]
+    assert words(axis) == ["2.500", "1.500", "-", "3.500"]
+    assert ticks(axis) == ["0.01", "0.1"]
+    assert {text.get_rotation() for text in axis.get_xticklabels()} == {0}
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["rnn", "gru"]
+    assert axis.get_title() == "mean test/loss\nover all values of the other settings"
+    image = axis.images[0].get_array()
+    assert image.tolist() == [[2.5, 1.5], [None, 3.5]]
+
+
+def test_heat_map_of_many_values_shows_the_best_and_says_so(run_of):
+    made = [run_of(0, 20.0 - i + j, i=i, j=j) for i in range(14) for j in (0, 1)]
+    axis = pictures.pair_picture(group_runs(made), "j", "i", "test/loss", "val/loss").axes[0]
+    assert axis.images[0].get_array().shape == (2, 12)
+    assert ticks(axis) == [str(i) for i in range(2, 14)]
+    assert axis.get_title() == "mean test/loss\nbest 12 of 14 values of i by val/loss"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [((0.1, 0.001, 0.01), "log"), ((2, 40, 5), "linear"), ((0, 50), "linear")]
+)
+def test_numbers_have_an_axis_of_numbers(run_of, values, scale):
+    made = [run_of(seed, value + seed, x=value) for value in values for seed in (0, 2)]
+    axis = pictures.setting_picture(group_runs(made), "x", "test/loss", "val/loss").axes[0]
+    assert axis.get_xscale() == scale
+    ascending = sorted(values)
+    line = next(line for line in axis.lines if line.get_linestyle() == "-")
+    assert line.get_xdata().tolist() == ascending
+    assert line.get_ydata().tolist() == pytest.approx([value + 1 for value in ascending])
+    assert ticks(axis) == [str(value) for value in ascending]
+    low, high = axis.collections[0].get_segments()[0][:, 1]
+    # half the interval of two values 2 apart: t(0.975, 1) = 12.7062 times 1
+    assert (high - low) / 2 == pytest.approx(12.7062, rel=1e-5)
+
+
+def test_names_of_near_numbers_do_not_run_into_one_another(run_of):
+    made = [run_of(0, 1.0, x=value) for value in (1000, 1001, 2500, 9000)]
+    axis = pictures.setting_picture(group_runs(made), "x", "test/loss", "val/loss").axes[0]
+    assert ticks(axis) == ["1000", "2500", "9000"]
+
+
+def test_words_are_side_by_side_the_best_of_many(run_of):
+    made = [run_of(0, 20.0 - i, data=f"files:/a/long/way/to/the/part/{i:02d}") for i in range(13)]
+    axis = pictures.setting_picture(group_runs(made), "data", "test/loss", "val/loss").axes[0]
+    assert ticks(axis)[0] == "files:/a/lon.../the/part/01"
+    assert len(ticks(axis)) == 12
+    assert {text.get_rotation() for text in axis.get_xticklabels()} == {90}
+    assert axis.get_title().endswith("\nbest 12 of 13 values of data by val/loss")
+    assert {line.get_linestyle() for line in axis.lines} == {"None"}
+
+
+def test_label_is_one_line_and_no_formula():
+    assert pictures.short("a$b$\nc", 20) == r"a\$b\$\nc"
+    assert pictures.short("0123456789", 7) == "01...89"
+
+
+def test_pictures_are_of_the_settings_with_two_values_of_finished_runs(run_of, tmp_path):
+    def drawn(made):
+        paths = pictures.draw(tmp_path, group_runs(made), "test/loss", "val/loss", "val/loss")
+        assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
+        return [path.stem for path in paths]
+
+    one = [run_of(0, 1.0, {0: 1.0}, a=1, b=1, c=1)]
+    late = run_of(0, None, {0: 1.0}, a=1, b=2, c=1)
+    assert drawn(one) == ["curves"]
+    more = [*one, late, run_of(0, 1.0, {0: 1.0}, a=2, b=1, c=1)]
+    assert drawn(more) == ["curves", "setting-a"]
+    more += [run_of(1, 1.0, {0: 1.0}, a=1, b=3, c=2)]
+    assert drawn(more) == ["curves", "pair-a-b", "pair-a-c", "pair-b-c"]

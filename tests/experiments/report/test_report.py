@@ -1,0 +1,223 @@
+"""The report: groups, intervals, unfinished runs, what is saved."""
+
+import csv
+import json
+
+import pytest
+
+from experiments.report import report
+
+
+def table_of(folder, **options):
+    """Cells of the report's CSV, the header first."""
+    table, _ = report.report(folder, form="csv", **options)
+    return list(csv.reader(table.splitlines()))
+
+
+def make_run(folder, name, seed, value=None, step=20, **settings):
+    """Write the files of a run as far as a report reads them."""
+    path = folder / name
+    (path / "figures").mkdir(parents=True)
+    config = {"seed": seed, "steps": 20, "data_dir": f"/somewhere/{name}", **settings}
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "data.json").write_text('{"dataset": "d"}')
+    environment = {"machine": "m", "devices": ["cpu"], "python": "3", "versions": {}, "commit": "c"}
+    (path / "environment.json").write_text(json.dumps(environment))
+    lines = [{"step": s, "val/loss": 2.0 - s / 20} for s in range(0, step + 1, 10)]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 99, "cut'
+    (path / "metrics.jsonl").write_text(text)
+    (path / "figures" / "sample-0000010.txt").write_text(f"text of {name}\n")
+    if value is not None:
+        result = {
+            "headline": "test/loss",
+            "curve": "val/loss",
+            "objective": "val/loss",
+            "metrics": {"test/loss": value, "val/loss": 5 - value},
+            "best_step": 10 * seed,
+            "seconds": 10.0,
+        }
+        (path / "result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for seed, value in enumerate((1.0, 2.0, 4.5)):
+        make_run(tmp_path, f"a{seed}", seed, value, cell="rnn")
+    make_run(tmp_path, "b0", 0, 0.5, cell="gru")
+    make_run(tmp_path, "b1", 1, None, step=10, cell="gru")
+    return tmp_path
+
+
+def test_runs_are_grouped_by_what_varies_but_the_seed(folder):
+    groups = report.group_runs(report.load_runs(folder))
+    assert [(group.label, len(group.runs)) for group in groups] == [
+        ("cell=rnn", 3),
+        ("cell=gru", 2),
+    ]
+
+
+@pytest.mark.parametrize("values", [[3, 20, 100], [1e-05, 0.001, 0.01, 0.1]])
+def test_runs_are_in_the_order_of_their_numbers(tmp_path, values):
+    for lag in reversed(values):
+        make_run(tmp_path, f"lag={lag},seed=0", 0, 1.0, lag=lag)
+    assert [run.config["lag"] for run in report.load_runs(tmp_path)] == values
+
+
+def test_report_aligns_and_shows_the_unfinished_without_averaging_it(folder):
+    text, aside = report.report(folder)
+    assert aside == ""
+    rows = [line for line in text.splitlines() if line.startswith(("rnn", "gru", "cell"))]
+    header = "cell test/loss 95 % interval n best step seconds a run"
+    assert rows[0].split() == header.split()
+    assert rows[1].split() == ["rnn", "2.5000", "+-", "4.4783", "3", "0,", "10,", "20", "10"]
+    assert rows[2].split() == ["gru", "0.5000", "-", "1", "0", "10"]
+    assert len({row.rindex("10") for row in rows[1:]}) == 1
+    assert f"not finished: {folder / 'b1'}, step 10 of 20" in text
+    assert "text of a2" in text  # of the lowest objective, though of the highest test loss
+    assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_saved_result_holds_every_figure_and_no_folder(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"b1 is not finished"):
+        report.report(folder, save=str(tmp_path / "r.json"))
+    for path in sorted((folder / "b1").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (folder / "b1").rmdir()
+    (folder / "sweep.json").write_text('{"runs": [{"name": "b0"}, {"name": "b1"}]}')
+    with pytest.raises(ValueError, match=r"b1 has not begun: no result is written"):
+        report.report(folder, save=str(tmp_path / "r.json"))
+    (folder / "sweep.json").unlink()
+    command = "launch.py --config.dataset=files:/a/x.en,/b/x.de --flagfile=e/f.flags"
+    report.report(folder, save=str(tmp_path / "r.json"), command=command)
+    saved = json.loads((tmp_path / "r.json").read_text())
+    assert saved["metric"] == "test/loss"
+    assert [row["settings"] for row in saved["rows"]] == [{"cell": "rnn"}, {"cell": "gru"}]
+    assert saved["rows"][0]["metrics"]["test/loss"] == [1.0, 2.0, 4.5]
+    assert saved["rows"][0]["seeds"] == [0, 1, 2]
+    assert (saved["rows"][0]["mean"], saved["rows"][1]["interval"]) == (2.5, None)
+    assert saved["rows"][0]["interval"] == pytest.approx(4.4783, abs=1e-4)
+    assert saved["config"] == {"steps": 20}
+    assert saved["command"] == (
+        "launch.py --config.dataset=files:DATA_DIR/x.en,DATA_DIR/x.de --flagfile=e/f.flags"
+    )
+    assert "somewhere" not in json.dumps(saved)
+
+
+def test_folder_of_a_single_run_is_reported(folder):
+    assert "1.0000" in report.report(folder / "a0")[0]
+
+
+def test_nothing_to_report_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        report.main(["report", f"--workdir={tmp_path}"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == f"error: there is no finished run in {tmp_path}\n"
+    with pytest.raises(SystemExit):
+        report.main(["report", f"--workdir={tmp_path / 'none'}"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_runs_of_several_experiments_are_refused(folder):
+    result = json.loads((folder / "a0" / "result.json").read_text())
+    text = json.dumps({**result, "headline": "other/loss"})
+    (folder / "a0" / "result.json").write_text(text)
+    with pytest.raises(ValueError, match="several experiments"):
+        report.report(folder)
+
+
+def test_unknown_time_is_not_averaged(folder):
+    result = json.loads((folder / "a0" / "result.json").read_text())
+    (folder / "a0" / "result.json").write_text(json.dumps({**result, "seconds": None}))
+    assert [row[-1] for row in table_of(folder)] == ["seconds a run", "", "10.0"]
+
+
+def test_baseline_is_compared_on_the_seeds_that_both_have_finished(folder):
+    make_run(folder, "c1", 1, 1.5, cell="lstm")
+    make_run(folder, "c2", 2, 5.0, cell="lstm")
+    make_run(folder, "d7", 7, 5.0, cell="mut")
+    header, rnn, gru, lstm, mut = table_of(folder, baseline="cell=rnn")
+    assert header[5:8] == ["minus cell=rnn", "its 95 % interval", "pairs"]
+    assert rnn[5:8] == ["", "", ""]
+    assert gru[5:8] == ["-0.5", "", "1"]
+    # differences -0.5 and 0.5: standard deviation sqrt(0.5), t(0.975, 1) = 12.7062
+    assert [float(lstm[5]), lstm[7]] == [0.0, "2"]
+    assert float(lstm[6]) == pytest.approx(12.7062 * 0.5, rel=1e-5)
+    assert mut[5:8] == ["", "", "0"]
+
+
+def test_baseline_is_found_by_any_settings_that_fit_one_configuration(tmp_path):
+    for rate in (0.001, 0.01):
+        for i, widths in enumerate(([1, 2], [3])):
+            settings = {"rate": rate, "widths": widths, "tied": True, "cell": "a,b"}
+            make_run(tmp_path, f"{rate}-{i}", 0, 1.0, **settings)
+    groups = report.group_runs(report.load_runs(tmp_path))
+    for text in (
+        "rate=1e-3,widths=[1,2]",
+        "rate=0.001, widths=[1, 2]",
+        "widths=[1, 2],tied=true,cell=a,b,rate=0.001,steps=20",
+    ):
+        assert report.find_baseline(text, groups) is groups[0], text
+    for text, count, near in (
+        ("rate=0.001,widths=[4]", 0, "rate=0.001,widths=[3]"),
+        ("rate=1e-2", 2, "rate=0.01,widths="),
+        ("0.01", 0, "rate=0.01,widths=[3]"),
+        ("seed=0", 0, ""),
+    ):
+        with pytest.raises(ValueError, match=f"picks {count} of 4 ") as error:
+            report.find_baseline(text, groups)
+        assert f"(did you mean {near}" in str(error.value)
+    with pytest.raises(ValueError, match="one configuration alone"):
+        report.find_baseline("tied=true", groups[:1])
+
+
+def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report, "draw", lambda *a: drawn.append(a[2:]) or [folder / "curves.png"])
+    for path in folder.glob("*/result.json"):
+        result = json.loads(path.read_text())
+        result["metrics"]["train/nats"] = 7.0
+        path.write_text(json.dumps(result))
+    assert [row[1] for row in table_of(folder, metric="train/nats")] == ["train/nats", "7.0", "7.0"]
+    results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
+    assert report.find_metric("", results) == "test/loss"
+    table_of(folder)
+    own, usual = ("train/nats", "train/nats", "val/loss"), ("test/loss", "val/loss", "val/loss")
+    assert drawn == [own, usual]
+    near = r"--metric=tst/loss is not measured by these runs \(did you mean test/loss\?\)"
+    with pytest.raises(ValueError, match=near):
+        report.find_metric("tst/loss", results)
+
+
+def test_copy_of_a_run_does_not_count_as_a_second_seed(folder):
+    make_run(folder, "a1 copy", 1, 2.0, cell="rnn")
+    with pytest.raises(ValueError, match=r"a1 and .*a1 copy have the same settings and seed"):
+        report.report(folder)
+
+
+def test_other_forms_print_the_table_alone_and_the_rest_aside(folder, capsys):
+    report.main(["report", f"--workdir={folder}", "--format=markdown", "--baseline=cell=gru"])
+    said = capsys.readouterr()
+    assert [line[0] for line in said.out.splitlines()] == ["|"] * 4
+    assert f"not finished: {folder / 'b1'}, step 10 of 20\n" in said.err
+    assert f"by settings: {folder / 'setting-cell.png'}\n" in said.err
+    assert (folder / "setting-cell.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("--baseline=cell=gruu", "did you mean cell=gru?"),
+        ("--metric=tst/loss", "did you mean test/loss?"),
+        ("--format=tex", "<text|csv|markdown|latex>"),
+        ("hidden=64", "flags begin with --, got 'hidden=64'"),
+    ],
+)
+def test_wrong_word_is_one_line_and_draws_nothing(folder, capsys, word, part):
+    with pytest.raises(SystemExit) as stop:
+        report.main(["report", f"--workdir={folder}", word])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert part in error
+    assert not list(folder.glob("*.png"))

@@ -1,0 +1,84 @@
+"""The statistics of a group of runs, by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from experiments.report import runs
+from experiments.report.tables import make_table
+
+
+def test_interval_is_students():
+    mean, half = runs.mean_interval([1.0, 2.0, 4.5])
+    assert mean == 2.5
+    # t(0.975, 2) = 4.302653, standard deviation of the three 1.8027756
+    assert half == pytest.approx(4.302653 * 1.8027756 / np.sqrt(3), rel=1e-6)
+    assert runs.mean_interval([3.0]) == (3.0, None)
+    assert runs.mean_interval([2.0, 2.0, 2.0]) == (2.0, 0.0)
+    mean, half = runs.mean_interval([1.0, math.inf])
+    assert mean == math.inf
+    assert math.isnan(half)
+
+
+def test_pairs_are_of_the_seeds_that_both_have():
+    values = {0: 1.0, 1: 2.0, 2: 4.0, 5: 9.0}
+    baseline = {2: 3.5, 0: 0.5, 1: 3.5, 4: 7.0}
+    mean, half, count = runs.paired_difference(values, baseline)
+    # differences 0.5, -1.5, 0.5: mean -1/6, variance 4/3, t(0.975, 2) = 4.302653
+    assert mean == pytest.approx(-1 / 6)
+    assert half == pytest.approx(4.302653 * math.sqrt(4 / 3 / 3), rel=1e-6)
+    assert count == 3
+
+
+def test_pairing_removes_what_the_seeds_share():
+    values = {seed: 10.0 * seed + 1 for seed in range(4)}
+    baseline = {seed: 10.0 * seed for seed in range(4)}
+    assert runs.paired_difference(values, baseline) == (1.0, 0.0, 4)
+    # unpaired: 1, 11, 21, 31 has variance 500 / 3, t(0.975, 3) = 3.182446
+    half = runs.mean_interval(list(values.values()))[1]
+    assert half == pytest.approx(3.182446 * math.sqrt(500 / 3 / 4), rel=1e-6)
+
+
+def test_pairs_without_a_common_seed_and_with_one():
+    assert runs.paired_difference({0: 1.0}, {1: 1.0}) == (None, None, 0)
+    assert runs.paired_difference({0: 1.0}, {}) == (None, None, 0)
+    assert runs.paired_difference({0: 1.0, 1: 5.0}, {0: 0.5}) == (0.5, None, 1)
+    assert runs.paired_difference({0: 1.0, 1: 5.0}, {0: 1.0, 1: 5.0}) == (0.0, 0.0, 2)
+
+
+def test_mean_curve_is_of_the_finished_runs_that_measured_a_step(run_of):
+    made = [
+        run_of(0, 1.0, {0: 4.0, 10: 1.0, 20: 1.0}),
+        run_of(1, 1.0, {0: 4.0, 10: 3.0}),
+        run_of(2, None, {0: 9.0, 10: 9.0}),
+    ]
+    steps, means, halves = runs.mean_curve(runs.Group({}, made), "val/loss")
+    assert steps == [0, 10, 20]
+    assert means == [4.0, 2.0, 1.0]
+    # 1 and 3: standard deviation sqrt(2), t(0.975, 1) = 12.7062
+    assert halves[:2] == [0.0, pytest.approx(12.7062, rel=1e-5)]
+    assert math.isnan(halves[2])
+    assert runs.mean_curve(runs.Group({}, made[2:]), "val/loss") == ([], [], [])
+
+
+def test_best_groups_keep_their_order_and_of_equals_the_first(run_of):
+    values = (3.0, 1.0, math.nan, 2.0, None, 2.0)
+    made = [runs.Group({"i": i}, [run_of(0, value)]) for i, value in enumerate(values)]
+
+    def kept(most):
+        return [group.settings["i"] for group in runs.best_groups(made, "val/loss", most)]
+
+    assert kept(2) == [1, 3]
+    assert kept(4) == [0, 1, 3, 5]
+    assert kept(9) == [0, 1, 2, 3, 4, 5]
+
+
+def test_metric_that_a_run_did_not_measure_does_not_count(run_of):
+    made = [run_of(0, 1.0), run_of(1, 2.0), run_of(2)]
+    made[1].result["metrics"]["val/bleu"] = 30.0
+    group = runs.Group({}, made)
+    assert group.values("val/bleu") == [30.0]
+    assert group.by_seed("val/bleu") == {1: 30.0}
+    table = make_table([group], "val/bleu", None)
+    assert table.rows == [[30.0, None, 1, "20", 10.0]]

@@ -1,0 +1,79 @@
+"""Spans in tags, and how well they are found: cases worked by hand."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from experiments.sentence.spans import Span, span_scores, spans_of
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("O O", []),
+        ("B-X I-X O B-Y", [("X", 0, 2), ("Y", 3, 4)]),
+        ("B-X B-X I-X", [("X", 0, 1), ("X", 1, 3)]),
+        ("O I-X I-X O", [("X", 1, 3)]),  # I after O begins a span
+        ("I-X I-Y B-Y", [("X", 0, 1), ("Y", 1, 2), ("Y", 2, 3)]),  # so does I of another type
+        ("B-X I-Y I-X", [("X", 0, 1), ("Y", 1, 2), ("X", 2, 3)]),
+        ("I B I O I", [("", 0, 1), ("", 1, 3), ("", 4, 5)]),
+        ("", []),
+    ],
+)
+def test_spans_of_tags(tags, expected):
+    assert spans_of(tags.split()) == [Span(*span) for span in expected]
+
+
+def test_scores_of_a_case_by_hand():
+    pairs = [
+        # 4 words of which the last 2 are found, with one more; a whole span
+        (["B", "I", "I", "I", "O", "B", "O"], ["O", "O", "B", "I", "I", "B", "O"]),
+        # two found in one of 5; one of another place
+        (["B", "I", "I", "I", "I", "O", "O"], ["B", "I", "O", "B", "O", "O", "B"]),
+    ]
+    found = span_scores(pairs)
+    # there are 3 spans, 5 are found; the spans of 3, 1, 2, 1, 1 words
+    assert found["span_precision"] == pytest.approx(1 / 5)
+    assert found["span_recall"] == pytest.approx(1 / 3)
+    assert found["span_f1"] == pytest.approx(2 * 1 / (3 + 5))
+    assert found["binary_precision"] == pytest.approx(4 / 5)
+    assert found["binary_recall"] == 1
+    assert found["proportional_precision"] == pytest.approx((2 / 3 + 1 + 1 + 1 + 0) / 5)
+    assert found["proportional_recall"] == pytest.approx((2 / 4 + 1 + 3 / 5) / 3)
+    p, r = found["proportional_precision"], found["proportional_recall"]
+    assert found["proportional_f1"] == pytest.approx(2 * p * r / (p + r))
+
+
+def test_a_span_of_another_type_is_wrong_however_it_overlaps():
+    found = span_scores([(["B-X", "I-X", "B-Y"], ["B-X", "I-Y", "I-Y"])])
+    assert found["span_f1"] == 0
+    assert found["binary_precision"] == found["binary_recall"] == 1
+    assert found["proportional_recall"] == pytest.approx((1 / 2 + 1) / 2)
+    found = span_scores([(["B-X", "I-X"], ["B-Y", "I-Y"])])
+    assert set(found.values()) == {0.0}
+
+
+def test_scores_of_nothing_are_0():
+    assert set(span_scores([(["O"], ["O"])]).values()) == {0.0}
+    assert set(span_scores([(["O"], ["B"])]).values()) == {0.0}
+    assert len(span_scores([])) == 9
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), min_size=1, max_size=9),
+    st.data(),
+)
+def test_matches_grow_from_exact_to_binary(true, data):
+    found = data.draw(st.permutations(true))
+    scores = span_scores([(true, found)])
+    for side in ("precision", "recall", "f1"):
+        exact, proportional, binary = (
+            scores[f"{name}_{side}"] for name in ("span", "proportional", "binary")
+        )
+        assert exact <= proportional + 1e-12
+        assert proportional <= binary + 1e-12
+    turned = span_scores([(found, true)])
+    assert turned["proportional_precision"] == scores["proportional_recall"]
+    if true != ["O"] * len(true):
+        assert set(span_scores([(true, true)]).values()) == {1.0}

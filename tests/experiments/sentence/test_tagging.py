@@ -1,0 +1,206 @@
+"""Taggers: what is measured, drawn and printed; networks of a budget."""
+
+import io
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from data.catalogue import DataError
+from data.sentences import python_tokens
+from data.sentences.tagged import Sentence
+from experiments import opinion_spans, pos_tagger
+from experiments.sentence.spans import span_scores
+from experiments.sentence.tag_modes import coloured, places, tag
+from experiments.sentence.tag_sheet import drawable, letters_in_lines, tag_sheet, words_in_lines
+from experiments.sentence.tagging import make_network, parameters_of, read_corpus
+from train.config import ConfigError
+
+SIZE = {
+    "minimum": 1,
+    "hidden": 3,
+    "embedding": 4,
+    "spelling_features": 2,
+    "letters": 4,
+    "batch_size": 4,
+}
+TEXT = "Ann NNP B-PER\nsaw VBD O\nBob NNP B-PER\nLee NNP I-PER\n\nIt PRP O\nrains VBZ O\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("conll")
+    for split in ("train", "dev", "test"):
+        (path / f"{split}.txt").write_text(TEXT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def network(folder):
+    """Experiment of spans, and what a network with drawn parameters predicts."""
+    config = pos_tagger.Config(dataset=f"conll:{folder}", **SIZE)
+    experiment = pos_tagger.build(config)
+    task, batch = experiment.task, experiment.train(0)
+    shapes = jax.eval_shape(task.model.init, jax.random.key(0), *task.inputs(batch, ()))
+    rng = np.random.default_rng(1)
+    variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype("f"), shapes)
+    apply = jax.jit(task.model.apply)
+    return experiment, lambda batch: (apply(variables, *task.inputs(batch, ())), ())
+
+
+def test_loss_is_a_mean_over_words_and_scores_are_of_the_best_paths(network):
+    experiment, predict = network
+    task, held_out = experiment.task, experiment.evals["validation"]
+    (batch,) = held_out
+    outputs, _ = predict(batch)
+    means = jax.jit(task.means)(outputs, batch)
+    chain = jax.device_get(outputs)
+    total, best = 0.0, {}
+    for row in range(2):  # of four and of two words
+        length, place = batch["lengths"][row], batch["index"][row]
+        scores = {}
+        for path in np.ndindex((3,) * length):
+            score = chain.start[path[0]] + chain.end[path[-1]]
+            score += sum(chain.emissions[row, t, k] for t, k in enumerate(path))
+            scores[path] = score + sum(chain.transitions[path[:-1], path[1:]])
+        total += np.logaddexp.reduce([*scores.values()])
+        total -= scores[tuple(batch["tags"][row, :length].tolist())]
+        best[place] = [task.vocabularies.tags[i] for i in max(scores, key=scores.get)]
+    found = [best[place] for place in range(2)]
+    true = [sentence.tags for sentence in held_out.sentences]
+    np.testing.assert_allclose(means["loss"].value, total / 6, rtol=1e-5)
+    right = [a == b for x, y in zip(true, found, strict=True) for a, b in zip(x, y, strict=True)]
+    np.testing.assert_allclose(means["accuracy"].value, np.mean(right))
+    assert task.best_tags(predict, held_out, 2) == found
+    expected = span_scores(zip(true, found, strict=True))
+    scores = task.scores(predict, held_out)
+    assert set(scores) == {
+        "span_precision",
+        "span_recall",
+        "span_f1",
+        "binary_f1",
+        "proportional_f1",
+    }
+    assert all(expected[name] == score for name, score in scores.items())
+    assert task.headline == "span_f1"
+
+
+def test_text_is_tagged_a_line_a_sentence_and_printed_in_columns(network, monkeypatch, capsys):
+    experiment, predict = network
+    text = "Ann sees Bob Lee.\n\n  It rained.  \n"
+    found = experiment.task.tag_text(predict, text)
+    assert [words for words, _ in found] == [
+        ["Ann", "sees", "Bob", "Lee", "."],
+        ["It", "rained", "."],
+    ]
+    alone = experiment.task.tag_text(predict, "It rained.")
+    assert alone == found[1:]
+    assert experiment.task.tag_text(predict, "\n") == []
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    tag(experiment.task, predict)
+    rows = ["".join(f"{w}\t{t}\n" for w, t in zip(*pair, strict=True)) + "\n" for pair in found]
+    assert capsys.readouterr().out == "".join(rows)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"It rained.")))
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdout", terminal)
+    tag(experiment.task, predict)
+    assert (
+        terminal.getvalue() == coloured(*alone[0], experiment.task.vocabularies.tags, False) + "\n"
+    )
+
+
+def test_pictures_of_a_tagger(network):
+    experiment, predict = network
+    figures = experiment.task.figures(predict, experiment.evals["validation"])
+    assert set(figures) == {"confusion", "sentences"}
+
+
+def test_characters_are_tagged_as_one_text(tmp_path, monkeypatch, capsys):
+    paths = [tmp_path / f"{i}.py" for i in range(20)]
+    for path in paths:
+        path.write_text("a = 'b'  # c\n" * 9)
+    monkeypatch.setattr(python_tokens, "standard_library", lambda: paths)
+    config = pos_tagger.Config(pieces=8, piece=8, **SIZE)
+    corpus, vocabularies = read_corpus(config)
+    assert corpus.by_character
+    assert vocabularies.letter_ids == 0
+    assert "A" not in vocabularies.words.words
+    task = pos_tagger.build(config).task
+    answer = ["O", "O", "B-STRING", "I-STRING", "I-STRING", "O", "B-COMMENT"]
+    monkeypatch.setattr(task, "best_tags", lambda *_: [answer])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x='\n'\n#")))
+    tag(task, None)
+    assert capsys.readouterr().out == "1:3\tSTRING\t\"'\\n'\"\n3:1\tCOMMENT\t'#'\n"
+
+
+def test_colours_by_hand():
+    names = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    words, tags = ["to", "New", "York", ",", "Ann"], ["O", "B-LOC", "I-LOC", "O", "B-PER"]
+    expected = (
+        "to \033[4;34mNew York\033[0m\033[2m/LOC\033[0m , \033[4;31mAnn\033[0m\033[2m/PER\033[0m"
+    )
+    assert coloured(words, tags, names, False) == expected
+    strings = ("O", "B-STRING", "I-STRING")
+    found = coloured("a'\n'b", ["O", *strings[1:], "I-STRING", "O"], strings, True)
+    assert found == "a\033[4;34m'\033[0m\n\033[4;34m'\033[0mb"
+    found = coloured(["a", "b"], ["DET", "NOUN"], ("DET", "NOUN"), False)
+    assert found == "\033[34ma\033[0m\033[2m/DET\033[0m \033[31mb\033[0m\033[2m/NOUN\033[0m"
+    assert coloured(["a", "b"], ["B", "I"], ("O", "B", "I"), False) == "\033[4;34ma b\033[0m"
+
+
+def test_places_of_spans_count_from_1():
+    tags = ["O", "B-X", "I-X", "I-X", "B-Y"]
+    assert places("a\n'b#", tags) == ['1:2\tX\t"\\n\'b"\n', "2:3\tY\t'#'\n"]
+
+
+def test_words_have_room_for_their_mistakes_and_letters_keep_their_lines():
+    ((first, second),) = words_in_lines(["to", "go"], ["ADP", "VERB"], ["PART", "VERB"])
+    assert first[:2] == (0, "to")
+    assert second[:2] == (9, "go")  # "ADP (PART)" has ten letters of 3/4 of the size, and a space
+    lines = words_in_lines(["word"] * 41, ["X"] * 41, ["X"] * 41)
+    assert [len(line) for line in lines] == [20, 20, 1]
+    assert lines[1][0].column == 0
+    tags = ["O", "B-S", "I-S", "I-S", "I-S", "O", "I-S"]
+    lines = letters_in_lines("a''\n'bc", tags, [*tags[:6], "O"])
+    found = [[cell[:3] for cell in line] for line in lines]
+    assert found == [
+        [(0, "a", "O"), (1, "''", "B-S")],
+        [(0, "'", "I-S"), (1, "b", "O"), (2, "c", "I-S")],
+    ]
+    assert drawable("é–$😀\t") == "é–$··"
+
+
+def test_a_sheet_without_spans_or_mistakes_can_be_drawn():
+    figure = tag_sheet([Sentence(["$x$"], ["O"])], [["O"]], False)
+    assert len(figure.axes[0].texts) == 1
+
+
+def test_a_network_uses_its_budget(folder):
+    config = opinion_spans.Config(dataset=f"conll:{folder}", layers=2, parameters=3000, **SIZE)
+    network = opinion_spans.build(config).task.model
+    _, vocabularies = read_corpus(config)
+    wider = make_network(config, vocabularies, network.encoder.core.hidden + 1)
+    assert parameters_of(network) <= 3000 < parameters_of(wider)
+
+
+def test_parameters_are_those_outside_of_tables(network):
+    model = network[0].task.model
+    # an LSTM of 3 each way on 4 + 2, 3 tags in a chain, kernels of 3 x 25 letters for 2 features
+    expected = 2 * (4 * 3 * (6 + 3 + 1)) + (6 * 3 + 3) + (9 + 3 + 3) + (3 * 25 * 2 + 2)
+    assert parameters_of(model) == expected
+
+
+def test_what_cannot_be_is_refused(folder):
+    with pytest.raises(ConfigError, match=r"config.parameters must be at least .*, got 5"):
+        opinion_spans.build(opinion_spans.Config(dataset=f"conll:{folder}", parameters=5, **SIZE))
+    config = {"dataset": f"conll:{folder}", "column": 2, **SIZE}
+    with pytest.raises(DataError, match=r"spans need tags O, B-TYPE and I-TYPE; .* has tag NNP"):
+        opinion_spans.build(opinion_spans.Config(**config))
+    odd = pos_tagger.Config(**config | {"spelling": "recurrent", "spelling_features": 3})
+    with pytest.raises(ConfigError, match=r"config.spelling_features must be even, got 3"):
+        pos_tagger.build(odd)
+    task = pos_tagger.build(pos_tagger.Config(**config)).task
+    assert task.headline == "accuracy"
+    assert task.scores(SimpleNamespace(), []) == {}

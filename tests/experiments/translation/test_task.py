@@ -1,0 +1,172 @@
+"""Translation: loss and scores, the order of sentences, the mode that translates, bad input."""
+
+import io
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+import sacrebleu
+
+from data.catalogue import DataError
+from data.text.subwords import BEGIN, END
+from experiments import nmt
+from experiments.common.stdin import lines_of_input
+from experiments.translation import modes
+from train.config import ConfigError
+
+SIZE = {"hidden": 8, "embedding": 6, "batch_size": 4, "held_out": 10, "beam_size": 2, "longest": 30}
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Task, variables at the start, and the held-out dates."""
+    experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", smoothing=0.1, **SIZE))
+    task = experiment.task
+    inputs = task.inputs(experiment.train(0), ())
+    variables = jax.jit(task.model.init)(jax.random.key(0), *inputs)
+    return task, variables, experiment.evals["validation"]
+
+
+def test_loss_is_the_sum_of_what_the_steps_of_a_search_give(network):
+    task, variables, held_out = network
+    batch = next(iter(held_out))
+    outputs = jax.jit(task.model.apply)(variables, *task.inputs(batch, ()))
+    means = task.means(outputs, batch)
+    tokens = batch["targets"][:, None]  # every step of the search forced
+    free = np.full((len(tokens), 1, 3 * 30 // 2 - tokens.shape[-1]), -1)
+    prefix = np.concatenate([np.where(batch["mask"][:, None] > 0, tokens, -1), free], axis=-1)
+    found = task.search(variables, batch, prefix=prefix[:, 0])
+    real = batch["index"] >= 0
+    np.testing.assert_array_equal(found.tokens[real, 0, : tokens.shape[-1]], batch["targets"][real])
+    np.testing.assert_allclose(-found.log_probs[real, 0].sum(), means["nats"].total, rtol=1e-5)
+    log_p = np.asarray(jax.nn.log_softmax(outputs), np.float64)
+    smoothed = 0.9 * np.eye(log_p.shape[-1])[batch["targets"]] + 0.1 / log_p.shape[-1]
+    expected = -(smoothed * log_p).sum(axis=-1)[batch["mask"] > 0].sum()
+    np.testing.assert_allclose(means["loss"].total, expected, rtol=1e-5)
+    right = (log_p.argmax(axis=-1) == batch["targets"])[batch["mask"] > 0].sum()
+    assert means["accuracy"].total == right
+
+
+def test_translations_are_in_the_order_of_the_sentences(network):
+    task, variables, held_out = network
+    assert task.headline == "exact"
+    together = task.translate(variables, held_out)
+    assert together == [task.n_best(variables, [text])[0][0][1] for text in held_out.sources]
+    assert len(set(together)) > 1
+
+
+def test_scores_are_of_the_whole_set(network, monkeypatch):
+    task, variables, held_out = network
+    wrong = [*held_out.references[:-1], "1"]
+    monkeypatch.setattr(task, "translate", lambda variables, batches: wrong)
+    scores = task.scores(SimpleNamespace(variables=variables), held_out)
+    assert scores["exact"] == pytest.approx(0.9)
+    references = [list(held_out.references)]
+    assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(wrong, references).score)
+    assert scores["chrf"] == pytest.approx(sacrebleu.corpus_chrf(wrong, references).score)
+    assert 50 < min(scores["bleu"], scores["chrf"]) < 100
+
+
+def test_pictures_show_the_translations_and_where_the_network_looked(network):
+    task, variables, held_out = network
+    found = task.figures(SimpleNamespace(variables=variables), held_out)
+    assert held_out.references[int(next(iter(held_out))["index"][0])] in found["translations"]
+    assert len(found["attention"].axes) >= 4
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_mode_translates_every_line(network, monkeypatch, capsys, count):
+    task, variables, _ = network
+    monkeypatch.setattr(task.config, "n_best", count)
+    text = io.TextIOWrapper(io.BytesIO("<de>3. März 2005\n<en>May 4, 1999\n".encode()))
+    monkeypatch.setattr("sys.stdin", text)
+    modes.translate(task, SimpleNamespace(variables=variables))
+    lines = capsys.readouterr().out.splitlines()
+    best = task.n_best(variables, ["<de>3. März 2005", "<en>May 4, 1999"])
+    pairs = [pair for hypotheses in best for pair in hypotheses]
+    assert lines == [text if count == 1 else f"{score:8.3f}  {text}" for score, text in pairs]
+    assert len(lines) == 2 * count
+    if count == 2:
+        scores = [float(line.split()[0]) for line in lines]
+        assert scores[0] >= scores[1]
+        assert scores[2] >= scores[3]
+
+
+def test_state_after_a_phrase_does_not_depend_on_the_others(network):
+    task, variables, _ = network
+    phrases = ["<de>3. März 2005", "<en>May 4, 1999"]
+    found = np.array(task.encode(variables, phrases))
+    encoder = task.model.bind(variables).encoder
+    for row, ids in zip(found, task.source.encode(phrases), strict=True):
+        alone = encoder(np.array([[*ids, END]]), np.array([len(ids) + 1])).carries[-1]
+        np.testing.assert_allclose(row, np.concatenate(alone, axis=-1)[0], atol=1e-6)
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys, tmp_path):
+    task, variables, _ = network
+    monkeypatch.setattr(task.config, "picture", str(tmp_path / "states.png"))
+    text = "<de>3. März 2005\n<de>4. März 2005\n\n\n<en>May 4, 1999\n<en>May 5, 1999\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    modes.states(task, SimpleNamespace(variables=variables))
+    assert (tmp_path / "states.png").stat().st_size > 10_000
+    assert "4 of 4 phrases have their nearest neighbour in" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo")))
+    with pytest.raises(DataError, match="needs three phrases or more, the input has 2"):
+        modes.states(task, SimpleNamespace(variables=variables))
+
+
+def test_principal_components_are_the_axes_of_most_variance():
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(30, 2)) * [1, 5]
+    plane -= plane.mean(axis=0)
+    plane = plane @ np.linalg.svd(plane, full_matrices=False)[2].T  # the axes are its own
+    directions = np.linalg.qr(rng.normal(size=(7, 2)))[0]
+    points, shares = modes.principal_components(3 + plane @ directions.T)
+    np.testing.assert_allclose(np.abs(points), np.abs(plane), atol=1e-9)
+    np.testing.assert_allclose(shares, (plane**2).sum(axis=0) / (plane**2).sum())
+    assert (points[np.abs(points).argmax(axis=0), [0, 1]] > 0).all()
+
+
+def test_labels_keep_their_order_and_a_distance():
+    found = modes.apart(np.array([2.0, 0.0, 0.1, 5.0, 0.1]), 1.0)
+    np.testing.assert_allclose(found, [3.0, 0.0, 1.0, 5.0, 2.0])
+
+
+def test_input_that_is_no_text_is_one_line(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" a\r\n\xff\n")))
+    lines = lines_of_input()
+    assert next(lines) == " a"
+    with pytest.raises(DataError, match="line 2 of the input is not UTF-8"):
+        next(lines)
+
+
+def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
+    lines = [f"{n} little cat{'s' * (n > 1)}\t{n} kleine Katze{'n' * (n > 1)}" for n in range(99)]
+    (tmp_path / "cats.tsv").write_text("\n".join([*lines, *(f"nothing {n}\t" for n in range(9))]))
+    experiment = nmt.build(
+        nmt.Config(dataset=f"tsv:{tmp_path / 'cats.tsv'}", vocabulary="words", symbols=40, **SIZE)
+    )
+    batch = experiment.train(0)
+    assert set(batch["inputs"][:, 0]) == {BEGIN}
+    assert (batch["targets"] == END).sum() == len(batch["targets"])
+    assert experiment.provenance["with an empty side"] > 0
+    assert "tok:13a" in experiment.provenance["BLEU"]
+    held_out = experiment.evals["test"]
+    assert len(held_out.sources) == len(held_out.references) > 0
+    assert experiment.task.headline == "bleu"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"n_best": 3}, "n_best must be at most beam_size, 2"),
+        ({"attention": "dot"}, "attention=dot needs config.bidirectional=False"),
+        ({"bridge": "copy"}, "bridge=copy needs config.bidirectional=False"),
+        ({"input_feeding": True, "attention": "none"}, "input_feeding needs an attention"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        nmt.build(nmt.Config(**SIZE, **settings))

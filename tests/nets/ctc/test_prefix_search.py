@@ -1,0 +1,198 @@
+"""The search with a beam that holds every label is enumeration, with a language model as well."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nets.ctc.loss import ctc_greedy, ctc_loss
+from nets.ctc.prefix_search import SymbolModel, ctc_beam_search, rescore
+from nets.language.recurrent_lm import LanguageModel
+from tests.nets.ctc.ctc_paths import log_softmax, totals
+
+T, V, BLANK = 4, 4, 1
+LENGTHS = np.array([4, 3, 0])
+WIDE = 64  # there are 61 labels that paths of four steps spell
+
+
+@pytest.fixture(scope="module")
+def logits():
+    return np.random.default_rng(5).normal(0, 1.5, (3, T, V)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def wanted(logits):
+    return [totals(logits[row, :n], BLANK) for row, n in enumerate(LENGTHS)]
+
+
+def as_dict(found, row):
+    """{label: (log_prob, score)} in the order of the result."""
+    labels, lengths, log_probs, scores = (np.asarray(leaf[row]) for leaf in found)
+    return {
+        tuple(label[:n].tolist()): (p, score)
+        for label, n, p, score in zip(labels, lengths, log_probs, scores, strict=True)
+        if score > -np.inf
+    }
+
+
+def test_a_wide_beam_finds_all_labels_and_their_probabilities(logits, wanted):
+    poisoned = np.where(np.arange(T)[:, None] < LENGTHS[:, None, None], logits, np.nan)
+    found = ctc_beam_search(poisoned, LENGTHS, beam_size=WIDE, blank_id=BLANK)
+    for row, sums in enumerate(wanted):
+        labels = as_dict(found, row)
+        assert labels.keys() == sums.keys()
+        order = sorted(sums, key=sums.get, reverse=True)
+        assert list(labels) == order
+        for label, (log_prob, score) in labels.items():
+            assert log_prob == pytest.approx(sums[label], abs=1e-5)
+            assert score == log_prob
+        rest = np.asarray(found.scores[row, len(sums) :])
+        assert (rest == -np.inf).all()
+        assert not np.asarray(found.labels[row, len(sums) :]).any()
+
+
+def test_the_most_probable_label_is_not_that_of_the_best_path():
+    """Graves's example: blank 0.6 and a symbol 0.4, twice; P() = 0.36 and P(symbol) = 0.64."""
+    odds = np.zeros((3, T, V), np.float32)
+    odds[:, :, BLANK], odds[:, :, 2] = 0.6, 0.4
+    with np.errstate(divide="ignore"):
+        logits = np.log(odds)
+    lengths = np.array([2, 2, 2])
+    assert ctc_greedy(logits, lengths, BLANK)[1].tolist() == [0, 0, 0]
+    found = ctc_beam_search(logits, lengths, beam_size=WIDE, blank_id=BLANK)
+    assert found.labels[0, :2, 0].tolist() == [2, 0]
+    assert found.lengths[0, :3].tolist() == [1, 0, 0]
+    np.testing.assert_allclose(np.exp(found.log_probs[0, :3]), [0.64, 0.36, 0], rtol=1e-6)
+
+
+def bigram(table, tokens, carry):
+    """Logits of the symbol that follows, and a carry that knows the number of steps."""
+    return table[tokens, carry % 2], carry + 1
+
+
+def test_a_language_model_is_fused_as_enumeration_says(logits, wanted):
+    """The blank's id begins and ends a text; its tables differ for odd and even steps."""
+    table = np.random.default_rng(6).normal(0, 2, (V, 2, V)).astype(np.float32)
+    model = SymbolModel(bigram, table, np.zeros(3, np.int32), BLANK, BLANK)
+    weight, bonus = 0.7, 0.3
+    options = {"beam_size": WIDE, "blank_id": BLANK, "lm_weight": weight, "length_bonus": bonus}
+    found = jax.device_get(ctc_beam_search(logits, LENGTHS, **options, language_model=model))
+    log_probs = log_softmax(table)
+    for row, sums in enumerate(wanted):
+        scores = {}
+        for label, log_prob in sums.items():
+            before = (BLANK, *label)
+            steps = [
+                log_probs[a, t % 2, b] for t, (a, b) in enumerate(zip(before, label, strict=False))
+            ]
+            steps.append(log_probs[before[-1], len(label) % 2, BLANK])
+            scores[label] = log_prob + weight * sum(steps) + bonus * len(label)
+        labels = as_dict(found, row)
+        assert list(labels) == sorted(scores, key=scores.get, reverse=True)
+        for label, (log_prob, score) in labels.items():
+            assert score == pytest.approx(scores[label], abs=1e-4)
+            assert log_prob == pytest.approx(sums[label], abs=1e-5)
+    assert tuple(found.labels[0, 0].tolist()) != max(wanted[0], key=wanted[0].get)
+
+
+def test_a_recurrent_model_of_characters_is_fused():
+    """A text of ids 1 to 3; its probabilities by the model read at once."""
+    network = LanguageModel(5, cell="rnn", hidden=4)
+    carry = network.initialize_carry(2)
+    form = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((2, 1), jnp.int32), carry)
+    rng = np.random.default_rng(9)
+    variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), form)
+
+    def step_fn(variables, tokens, carry):
+        logits, carry = network.apply(variables, tokens[:, None], carry)
+        return logits[:, 0], carry
+
+    logits = np.random.default_rng(7).normal(0, 1, (2, 6, 4)).astype(np.float32)
+    lengths = np.array([6, 5])
+    model = SymbolModel(step_fn, variables, carry, bos_id=4)
+    found = ctc_beam_search(logits, lengths, beam_size=7, language_model=model, lm_weight=0.5)
+    found = jax.device_get(found)
+    assert (found.lengths > 1).any()
+
+    @jax.jit
+    def judge(labels, counts):
+        logits_of = network.apply(
+            variables, jnp.pad(labels, ((0, 0), (1, 0)), constant_values=4), carry
+        )[0]
+        told = jnp.take_along_axis(jax.nn.log_softmax(logits_of)[:, :-1], labels[..., None], axis=2)
+        told = jnp.where(jnp.arange(6) < counts[:, None], told[..., 0], 0)
+        return told.sum(axis=1), ctc_loss(logits, lengths, labels, counts).nats
+
+    for k in range(7):
+        told, nats = judge(found.labels[:, k], found.lengths[:, k])
+        own = found.log_probs[:, k]
+        np.testing.assert_allclose(found.scores[:, k], own + 0.5 * told, atol=1e-4)
+        assert (own <= 1e-5 - nats).all()  # paths that the search left are missing
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+
+
+def slow_search(log_probs, beam_size, blank):
+    """Hannun's search with a dictionary of prefixes."""
+    beam = {(): (0.0, -np.inf)}
+    for frame in log_probs:
+        new = {}
+
+        def put(prefix, blank_part, symbol_part, new=new):
+            old = new.get(prefix, (-np.inf, -np.inf))
+            new[prefix] = np.logaddexp(old[0], blank_part), np.logaddexp(old[1], symbol_part)
+
+        for prefix, (ends_blank, ends_symbol) in beam.items():
+            both = np.logaddexp(ends_blank, ends_symbol)
+            put(prefix, both + frame[blank], -np.inf)
+            for symbol, p in enumerate(frame):
+                if symbol != blank:
+                    again = prefix[-1:] == (symbol,)
+                    if again:
+                        put(prefix, -np.inf, ends_symbol + p)
+                    put((*prefix, symbol), -np.inf, (ends_blank if again else both) + p)
+        best = sorted(new, key=lambda prefix: -np.logaddexp(*new[prefix]))[:beam_size]
+        beam = {prefix: new[prefix] for prefix in best}
+    return {prefix: np.logaddexp(*parts) for prefix, parts in beam.items()}
+
+
+def test_a_narrow_beam_is_that_of_a_dictionary_of_prefixes():
+    """Prefixes leave the beam and come back, so that merging has all that it must see."""
+    rng = np.random.default_rng(8)
+    logits = rng.normal(0, 1, (30, 24, V)).astype(np.float32)
+    logits[10:, :, BLANK] += rng.normal(1, 2, (20, 24))
+    lengths = rng.integers(8, 25, 30)
+    found = ctc_beam_search(logits, lengths, beam_size=6, blank_id=BLANK, n_best=4)
+    for row, n in enumerate(lengths):
+        own = slow_search(log_softmax(logits[row, :n]), 6, BLANK)
+        labels = as_dict(found, row)
+        assert list(labels) == list(own)[:4]
+        for label, (log_prob, _) in labels.items():
+            assert log_prob == pytest.approx(own[label], abs=1e-4)
+
+
+def test_a_limit_of_symbols_nan_and_another_judge(logits, wanted):
+    spoilt = np.where(np.arange(3)[:, None, None] == 1, np.nan, logits)
+    found = ctc_beam_search(spoilt, LENGTHS, beam_size=8, blank_id=BLANK, max_labels=1)
+    assert found.labels.shape == (3, 8, 1)
+    assert as_dict(found, 0).keys() == {(), (0,), (2,), (3,)}
+    assert (found.scores[1] == -np.inf).all()
+    assert not found.lengths[1].any()
+    assert as_dict(found, 2).keys() == {()}
+    judged = rescore(found, np.where(found.labels[..., 0] == 3, 100.0, 0.0))
+    assert judged.labels[0, 0].tolist() == [3]
+    assert judged.scores[0, 0] == pytest.approx(judged.log_probs[0, 0] + 100)
+    assert as_dict(judged, 0).keys() == as_dict(found, 0).keys()
+    assert not as_dict(judged, 1)
+
+
+def test_what_does_not_fit_is_refused(logits):
+    def refused(match, **options):
+        with pytest.raises(ValueError, match=match):
+            ctc_beam_search(logits, LENGTHS, **{"beam_size": 4, **options})
+
+    refused("n_best must be from 1 to the beam_size 4, got 5", n_best=5)
+    refused("n_best must be from 1 to the beam_size 0", beam_size=0)
+    refused("max_labels must be at least 1, got 0", max_labels=0)
+    refused("blank_id must be from 0 to 3", blank_id=4)
+    small = SymbolModel(bigram, np.zeros((3, 2, 3)), np.zeros(3, np.int32), 0)
+    refused(r"shape \(3, 4 or more\), got \(3, 3\)", language_model=small)

@@ -1,0 +1,318 @@
+"""Sampling is held to the greedy loop and to the distribution that it draws from, both to numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from nets.decoding.sampling import (
+    ensemble,
+    greedy,
+    keep_min_p,
+    keep_top_k,
+    keep_top_p,
+    sample,
+    sample_steps,
+)
+from tests.nets.decoding import automata
+
+V = 4
+
+
+def markov(table, tokens, carry):
+    """Logits that depend on the last token alone: table [V, V]."""
+    return table[tokens], carry
+
+
+def counting(table, tokens, carry):
+    """Logits that depend on the last token and on a carry that counts: table [3, V, V]."""
+    steps, total = carry
+    return table[(steps + total) % 3, tokens], (steps + 1, total + tokens)
+
+
+def random_table(*shape):
+    return jnp.asarray(np.random.default_rng(0).normal(0, 1.0, shape), jnp.float32)
+
+
+def softmax(logits):
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
+def test_temperature_zero_is_the_greedy_loop():
+    table = random_table(3, V, V)
+    first = jnp.array([0, 3, 1], jnp.int32)
+    start = jnp.array([0, 1, 2], jnp.int32)
+    options = {"length": 9, "temperature": 0.0}
+    drawn = sample(counting, table, (start, start * 0), first, jax.random.key(0), **options)
+    assert drawn.shape == (3, 9)
+    assert drawn.dtype == jnp.int32
+    for row in range(3):
+        token, steps, total = int(first[row]), row, 0
+        for t in range(9):
+            following = int(np.argmax(table[(steps + total) % 3, token]))
+            steps, total, token = steps + 1, total + token, following
+            assert drawn[row, t] == token
+
+
+def test_at_temperature_zero_the_first_of_equals_is_taken():
+    table, first = jnp.zeros((V, V)).at[:, 0].set(-1.0), jnp.zeros(100, jnp.int32)
+    options = {"length": 2, "temperature": 0.0}
+    drawn = sample(markov, table, (), first, jax.random.key(0), **options)
+    np.testing.assert_array_equal(drawn, 1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_pairs_are_drawn_from_the_softmax_of_each_last_token(temperature):
+    table, rows = random_table(V, V), 20_000
+    first = jnp.full(rows, 2, jnp.int32)
+    options = {"length": 2, "temperature": temperature}
+    drawn = np.asarray(sample(markov, table, (), first, jax.random.key(1), **options))
+    odds = softmax(np.asarray(table, np.float64) / temperature)
+    expected = rows * odds[2][:, None] * odds
+    counted = np.zeros((V, V))
+    np.add.at(counted, (drawn[:, 0], drawn[:, 1]), 1)
+    assert expected.min() > 1
+    statistic = ((counted - expected) ** 2 / expected).sum()
+    assert statistic < stats.chi2.ppf(0.999, V * V - 1)
+
+
+def test_a_low_temperature_takes_the_most_probable():
+    table = jnp.asarray([[0.0, 1.0, 0.2, 0.5]] * V)
+    first = jnp.zeros(2000, jnp.int32)
+    options = {"length": 2, "temperature": 0.01}
+    drawn = sample(markov, table, (), first, jax.random.key(2), **options)
+    np.testing.assert_array_equal(drawn, 1)
+
+
+def test_the_key_decides():
+    table, first = random_table(V, V), jnp.zeros(8, jnp.int32)
+    a, again, b = (
+        np.asarray(sample(markov, table, (), first, jax.random.key(seed), length=20))
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(a, again)
+    assert (a != b).any()
+    # every step and every row draws by itself
+    assert len({row.tobytes() for row in a}) == 8
+    assert len({column.tobytes() for column in a.T}) > 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-9, 1.0, 1e6])
+def test_a_token_of_no_probability_is_never_drawn(temperature):
+    banned = jnp.array([0, 2])
+    table = random_table(V, V).at[:, banned].set(-jnp.inf)
+    first = jnp.zeros(500, jnp.int32)
+    options = {"length": 4, "temperature": temperature}
+    drawn = np.asarray(sample(markov, table, (), first, jax.random.key(5), **options))
+    assert set(np.unique(drawn)) <= {1, 3}
+    if temperature >= 1:
+        assert set(np.unique(drawn)) == {1, 3}
+
+
+def test_the_greedy_loop_takes_the_most_probable_until_the_end():
+    model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
+    first = jnp.arange(20, dtype=jnp.int32) % 5
+    found = greedy(automata.plain, model, carry, first, eos_id=2, max_length=8)
+    for row in range(20):
+        state, tokens = carry[0][row], [int(first[row])]
+        while len(tokens) <= 8 and (len(tokens) == 1 or tokens[-1] != 2):
+            state = model["following"][state, tokens[-1]]
+            tokens.append(int(np.argmax(model["logits"][len(tokens) - 1, state])))
+        length, tokens = len(tokens) - 1, tuple(tokens[1:])
+        assert found.lengths[row] == length
+        np.testing.assert_array_equal(found.tokens[row], [*tokens, *[0] * (8 - length)])
+        log_probs, _ = automata.walk(model, carry[0][row], first[row], tokens)
+        np.testing.assert_allclose(found.log_probs[row, :length], log_probs, atol=1e-5)
+        assert not found.log_probs[row, length:].any()
+    assert len(set(found.lengths.tolist())) > 1
+    assert found.tokens.dtype == found.lengths.dtype == jnp.int32
+
+
+def test_the_greedy_loop_ends_with_its_last_row():
+    calls = []
+
+    def step(ends, tokens, carry, memory):
+        jax.debug.callback(lambda _: calls.append(1), tokens)
+        return jnp.where(carry[:, None] == memory[:, None], ends[0], ends[1]), carry + 1
+
+    ends = jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    carry, memory = jnp.zeros(3, jnp.int32), jnp.array([0, 4, 2])
+    options = {"eos_id": 2, "max_length": 9, "memory": memory}
+    found = greedy(step, ends, carry, carry, **options)
+    jax.effects_barrier()
+    np.testing.assert_array_equal(found.lengths, [1, 5, 3])
+    assert len(calls) == 5
+    with pytest.raises(ValueError, match="max_length is 0"):
+        greedy(step, ends, carry, carry, **options | {"max_length": 0})
+
+
+def test_logits_of_nan_show_in_the_greedy_loop():
+    table, first = random_table(V, V).at[3].set(jnp.nan), jnp.array([3], jnp.int32)
+    found = greedy(markov, table, (), first, eos_id=2, max_length=1)
+    assert np.isnan(found.log_probs).all()
+
+
+def kept_top_k(logits, k):
+    """Which tokens are among the k largest."""
+    return logits >= np.sort(logits)[-min(k, len(logits))]
+
+
+def kept_top_p(logits, p):
+    """Which tokens are among the fewest that have probability p."""
+    kept, share = np.zeros(len(logits), bool), 0.0
+    for token in np.argsort(-logits):
+        if share < p:
+            kept[token] = True
+            share += softmax(np.float64(logits))[token]
+    return kept
+
+
+def kept_min_p(logits, p):
+    """Which tokens have p times the largest probability."""
+    odds = softmax(np.float64(logits))
+    return odds >= p * odds.max()
+
+
+@pytest.mark.parametrize(
+    ("keep", "oracle", "values"),
+    [
+        (keep_top_k, kept_top_k, [1, 3, 11, 50]),
+        (keep_top_p, kept_top_p, [1e-9, 0.3, 0.9, 0.999]),
+        (keep_min_p, kept_min_p, [1e-6, 0.05, 0.5, 0.97]),
+    ],
+)
+def test_filters_keep_what_they_should(keep, oracle, values):
+    logits = np.random.default_rng(2).normal(0, 2, (4, 3, 11)).astype(np.float32)
+    logits[0, :, 5] = -np.inf
+    for value in values:
+        found = np.asarray(keep(jnp.asarray(logits), value))
+        for place in np.ndindex(4, 3):
+            kept = oracle(logits[place], value) & np.isfinite(logits[place])
+            np.testing.assert_array_equal(found[place], np.where(kept, logits[place], -np.inf))
+
+
+@pytest.mark.parametrize(("keep", "value"), [(keep_top_k, 2), (keep_top_p, 0.5), (keep_min_p, 0.9)])
+def test_filters_keep_equals_alike(keep, value):
+    logits = jnp.array([1.0, 0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(keep(logits, value), [1, -np.inf, 1, 1])
+
+
+def test_the_whole_probability_keeps_every_token():
+    logits = jnp.asarray(np.random.default_rng(3).normal(0, 1, (50, 30)), jnp.float32)
+    np.testing.assert_array_equal(keep_top_p(logits, 1.0), logits)
+
+
+FILTERS = [{"top_k": 3}, {"top_p": 0.7}, {"min_p": 0.3}, {"top_k": 4, "top_p": 0.8, "min_p": 0.2}]
+
+
+@pytest.mark.parametrize("filters", FILTERS)
+def test_tokens_are_drawn_from_the_filtered_distribution(filters):
+    logits = np.random.default_rng(6).normal(0, 1, 7).astype(np.float32)
+    rows, temperature = 20_000, 0.8
+    scaled = np.float64(logits) / temperature
+    for name, oracle in (("top_k", kept_top_k), ("top_p", kept_top_p), ("min_p", kept_min_p)):
+        if name in filters:
+            scaled = np.where(oracle(scaled, filters[name]), scaled, -np.inf)
+    expected = rows * softmax(scaled)
+    assert 1 < np.count_nonzero(expected) < 7
+    options = {"length": 1, "temperature": temperature, **filters}
+    table, first = jnp.asarray(logits)[None], jnp.zeros(rows, jnp.int32)
+    drawn = sample(markov, table, (), first, jax.random.key(7), **options)
+    counts = np.bincount(np.asarray(drawn)[:, 0], minlength=7)
+    inside = expected > 0
+    assert not counts[~inside].any()
+    statistic = ((counts - expected)[inside] ** 2 / expected[inside]).sum()
+    assert statistic < stats.chi2.ppf(0.999, inside.sum() - 1)
+
+
+def test_a_row_that_has_ended_goes_on_with_padding():
+    table, first = random_table(V, V), jnp.zeros(64, jnp.int32)
+    free, ended = (
+        np.asarray(sample(markov, table, (), first, jax.random.key(8), length=12, eos_id=eos))
+        for eos in (None, 2)
+    )
+    ends = 0
+    for whole, row in zip(free, ended, strict=True):
+        places = np.flatnonzero(whole == 2)
+        length = places[0] + 1 if places.size else 12
+        np.testing.assert_array_equal(row[:length], whole[:length])
+        assert not row[length:].any()
+        ends += length < 12
+    assert ends > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"eos_id": 2, "top_k": 3, "top_p": 0.9, "min_p": 0.01}])
+def test_tokens_drawn_step_by_step_are_those_drawn_at_once(options):
+    table, first = random_table(3, V, V), jnp.arange(8, dtype=jnp.int32) % V
+    start = jnp.arange(8, dtype=jnp.int32) % 3
+    inputs = (counting, table, (start, start * 0), first, jax.random.key(9))
+    options = {"length": 10, "temperature": 1.5, **options}
+    steps = list(sample_steps(*inputs, **options))
+    assert len(steps) == 10
+    np.testing.assert_array_equal(np.stack(steps, axis=1), sample(*inputs, **options))
+    with pytest.raises(ValueError, match="top_k is 0"):
+        next(sample_steps(*inputs, **options | {"top_k": 0}))
+
+
+def test_sampling_reads_the_memory():
+    def step(table, tokens, carry, memory):
+        return table[tokens] + memory, carry
+
+    memory = jnp.full((3, V), -jnp.inf).at[jnp.arange(3), jnp.array([2, 0, 3])].set(0.0)
+    first = jnp.zeros(3, jnp.int32)
+    options = {"length": 2, "memory": memory}
+    drawn = sample(step, random_table(V, V), (), first, jax.random.key(0), **options)
+    np.testing.assert_array_equal(drawn, [[2, 2], [0, 0], [3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_k": 0}, "top_k is 0"),
+        ({"top_p": 0.0}, "top_p is 0.0; it must be above 0"),
+        ({"top_p": 1.1}, "top_p is 1.1"),
+        ({"min_p": -0.1}, "min_p is -0.1"),
+    ],
+)
+def test_filters_that_keep_nothing_are_refused(options, message):
+    first = jnp.zeros(3, jnp.int32)
+    with pytest.raises(ValueError, match=message):
+        sample(markov, random_table(V, V), (), first, jax.random.key(0), length=1, **options)
+
+
+def test_an_ensemble_of_one_is_the_model():
+    model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
+    tokens, options = jnp.arange(20, dtype=jnp.int32) % 5, {"eos_id": 2, "max_length": 8}
+    one = ensemble([automata.attending])
+    alone = greedy(automata.plain, model, carry, tokens, **options)
+    for a, b in zip(alone, greedy(one, (model,), (carry,), tokens, **options), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    memory = jnp.ones((20, automata.SOURCE), bool).at[::2, 1:].set(False)
+    logits, state, attention = automata.attending(model, tokens, carry, memory)
+    found = one((model,), tokens, (carry,), (memory,))
+    np.testing.assert_allclose(found[0], jax.nn.log_softmax(logits), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found[1][0][0], state[0])
+    np.testing.assert_array_equal(found[2], attention)
+
+
+def test_an_ensemble_takes_the_geometric_mean():
+    models = [automata.automaton(seed, 5) for seed in range(3)]
+    carries = tuple(automata.starts(seed, 4) for seed in range(3))
+    tokens = jnp.array([0, 3, 1, 4])
+    steps = [automata.attending(m, tokens, c) for m, c in zip(models, carries, strict=True)]
+    together = ensemble([automata.attending] * 3)
+    logits, carry, attention = together(tuple(models), tokens, carries)
+    odds = np.prod([softmax(np.float64(s[0])) for s in steps], axis=0) ** (1 / 3)
+    np.testing.assert_allclose(np.exp(logits), odds / odds.sum(axis=1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(attention, np.mean([s[2] for s in steps], axis=0), rtol=1e-6)
+    for mine, step in zip(carry, steps, strict=True):
+        np.testing.assert_array_equal(mine[0], step[1][0])
+    mixed = ensemble([automata.attending, automata.plain])
+    assert len(mixed(tuple(models[:2]), tokens, carries[:2])) == 2
+    # equal members, equal function: what was compiled for one serves the other
+    assert hash(together) == hash(ensemble([automata.attending] * 3))
+    assert together == ensemble([automata.attending] * 3)
+    with pytest.raises(ValueError, match="at least one step function"):
+        ensemble([])

@@ -1,0 +1,91 @@
+"""Gradients of the rows that a batch reads: the same step as with dense ones, and nothing dense."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from train.placement import JitMesh, Pmap
+from train.step import make_train_step
+from train.task import Experiment, Mean, Task
+
+SIZE = 40
+
+
+class Lookup(nn.Module):
+    """y = bias + the mean entry of a row of a table."""
+
+    @nn.compact
+    def __call__(self, ids, *, train=False):
+        table = self.param("table", nn.initializers.normal(), (SIZE, 3))
+        bias = self.param("bias", nn.initializers.zeros, ())
+        rows = (
+            self.get_variable("rows", "table") if self.has_variable("rows", "table") else table[ids]
+        )
+        return bias + rows.mean(axis=(1, 2))
+
+
+class Regression(Task):
+    model = Lookup()
+
+    def inputs(self, batch, carry):
+        return (batch["ids"],)
+
+    def means(self, outputs, batch):
+        return {"loss": Mean.of((outputs - batch["y"]) ** 2)}
+
+
+class ByRows(Regression):
+    def rows(self, batch):
+        return {"table": batch["ids"]}
+
+
+def batch_at(step):
+    rng = np.random.default_rng(step)  # few ids, so that a row is read several times
+    return {"ids": rng.integers(0, 6, (8, 2), dtype=np.int32), "y": np.float32(rng.random(8))}
+
+
+def experiment_of(task):
+    optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.sgd(0.5))
+    return Experiment(task, optimizer, batch_at, {})
+
+
+def params_after(devices, task, steps=3):
+    experiment = experiment_of(task)
+    state, window = devices.init(experiment, 0, batch_at(0))
+    step = devices.compile(experiment)
+    state, window = devices.spread([state]), devices.copy([window])
+    for i in range(steps):
+        state, window = step(state, window, devices.put_batch([batch_at(i)]))
+    return devices.gather(state)[0].params
+
+
+@pytest.mark.parametrize("make", [JitMesh, Pmap])
+def test_steps_by_rows_are_those_with_dense_gradients(make):
+    dense = params_after(JitMesh(8, jax.devices()[:1]), Regression())
+    for devices in (make(8, jax.devices()[:1]), make(8)):
+        found = params_after(devices, ByRows())
+        for name, leaf in dense.items():
+            np.testing.assert_allclose(found[name], leaf, atol=1e-6)
+
+
+def primitives_of_table_size(jaxpr):
+    """Names of what makes an array with the rows of the table, programs inside included."""
+    for equation in jaxpr.eqns:
+        if any(getattr(out.aval, "shape", ())[:1] == (SIZE,) for out in equation.outvars):
+            yield equation.primitive.name
+        for value in equation.params.values():
+            if hasattr(value, "jaxpr"):
+                yield from primitives_of_table_size(value.jaxpr)
+
+
+def test_nothing_but_the_scatter_has_the_size_of_the_table():
+    found = {}
+    for task in (Regression(), ByRows()):
+        devices = JitMesh(8, jax.devices()[:1])
+        args = (*devices.init(experiment_of(task), 0, batch_at(0)), batch_at(0))
+        jaxpr = jax.make_jaxpr(make_train_step(experiment_of(task)))(*args).jaxpr
+        found[type(task)] = sorted(set(primitives_of_table_size(jaxpr)) - {"pjit", "jit"})
+    assert found[ByRows] == ["scatter-add"]
+    assert len(found[Regression]) > 3

@@ -1,0 +1,175 @@
+"""Where arrays live and how a step is compiled: one program over a mesh, or pmap.
+
+Both modes give one canonical state to the rest: the one that a single device would have, with
+the carry's rows in order. Checkpoints and evaluation see nothing else, so a run may go on on
+another number of devices.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from .config import ConfigError
+from .state import TrainState, init_state
+from .step import Step, Window, make_train_step
+from .task import Batch, Experiment
+
+AXIS = "data"
+
+
+Canonical = tuple[TrainState, Window]
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Place arrays that every process has as a whole; each sends to its own devices alone."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_callback(x.shape, sharding, np.asarray(x).__getitem__), tree
+    )
+
+
+# of XLA's newest library for a CPU all but the convolution, which uses one core
+LIBRARY: dict[str, Any] = {
+    "xla_cpu_experimental_ynn_fusion_type": ",".join(
+        f"LIBRARY_FUSION_TYPE_{kind}" for kind in ("DOT", "INDIVIDUAL_DOT", "REDUCE")
+    )
+}
+
+
+def compiler_options(
+    devices: Sequence[jax.Device], options: dict[str, Any] = LIBRARY
+) -> dict[str, Any]:
+    """Options with which a step is compiled: these for a CPU, where XLA knows them.
+
+    They do not follow the number of cores, so that a run that goes on with more of them repeats its
+    losses bit for bit. Several devices of one CPU are its threads: they have none.
+    """
+    if len(devices) > 1 or devices[0].platform != "cpu":
+        return {}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return dict(options)
+
+
+class JitMesh:
+    """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided.
+
+    Raises ConfigError when the devices do not divide the batch.
+    """
+
+    def __init__(self, batch_size: int, devices=None):
+        self.devices = list(devices or jax.devices())
+        count = len(self.devices)
+        if batch_size % count:
+            raise ConfigError(
+                f"config.batch_size {batch_size} must be a multiple of the {count} devices"
+            )
+        # make_mesh's default, explicit axes, breaks Linen's Embed and Dropout
+        mesh = jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=self.devices)
+        self.everywhere = NamedSharding(mesh, PartitionSpec())
+        self.rows = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def put_rows(self, tree: Any) -> Any:
+        """Divide the rows of a batch, or of a carry, over the devices."""
+        return put(tree, self.rows)
+
+    def initializer(self, experiment: Experiment, batch: Batch) -> Callable[[int], Canonical]:
+        """Return seed -> canonical state and window before the first step, for batches like it."""
+
+        def make(seed, batch):
+            state = init_state(experiment, seed, batch)
+            return state, Window.empty(experiment.task, state.variables, batch)
+
+        state, _ = jax.eval_shape(make, 0, batch)
+        shardings = jax.tree.map(lambda _: self.everywhere, state).replace(carry=self.rows)
+        compiled = jax.jit(make, out_shardings=(shardings, self.everywhere))
+        # as an array, the seed is no part of the program: all seeds share the compiled one
+        return lambda seed: compiled(np.uint32(seed), batch)
+
+    def init(self, experiment: Experiment, seed: int, batch: Batch) -> Canonical:
+        """Build canonical state and window of one seed."""
+        return self.initializer(experiment, batch)(seed)
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step; the state is donated."""
+        options = compiler_options(self.devices)
+        return jax.jit(make_train_step(experiment), donate_argnums=0, compiler_options=options)
+
+    def put_batch(self, batches: Sequence[Batch]) -> Any:
+        """Place the batch of each run that the step makes: of one."""
+        (batch,) = batches
+        return self.put_rows(batch)
+
+    def spread(self, states: Sequence[Any]) -> Any:
+        """Turn the canonical state of each run into the step's own form; `gather` undoes it."""
+        (state,) = states
+        return state
+
+    def gather(self, state: Any) -> list[Any]:
+        """Return the canonical state of each run."""
+        return [state]
+
+    copy, one = spread, gather  # the same for the window of each run, which has no rows
+
+
+class Pmap(JitMesh):
+    """jax.pmap: every leaf of the step's state has a leading axis of devices.
+
+    Raises ConfigError when there are several processes, too.
+    """
+
+    def __init__(self, batch_size: int, devices=None):
+        super().__init__(batch_size, devices)
+        if jax.process_count() > 1:
+            raise ConfigError("config.parallel=pmap is of one process; use jit with several")
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step with pmap; the state is donated."""
+        step = make_train_step(experiment, axis_name=AXIS)
+        return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
+
+    def put_batch(self, batches: Sequence[Batch]) -> Any:
+        """Give the rows a leading axis of devices."""
+        (batch,) = batches
+        return self._divide(batch)
+
+    def copy(self, states: Sequence[Any]) -> Any:
+        """Give every leaf a leading axis of devices."""
+        (window,) = states
+        return self._repeat(window)
+
+    def one(self, state: Any) -> list[Any]:
+        """Take the first device's copy, and put it everywhere."""
+        return [self._first(state)]
+
+    def spread(self, states: Sequence[Any]) -> Any:
+        """Copy the state to every device; divide the rows of the carry."""
+        (state,) = states
+        return self._repeat(state.replace(carry=())).replace(carry=self._divide(state.carry))
+
+    def gather(self, state: Any) -> list[Any]:
+        """Take one copy of the state; join the rows of the carry."""
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
+        return [self._first(state.replace(carry=())).replace(carry=self.put_rows(carry))]
+
+    def _divide(self, rows: Any) -> Any:
+        count = len(self.devices)
+        return self.put_rows(jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), rows))
+
+    def _repeat(self, tree: Any) -> Any:
+        count = len(self.devices)
+        return self.put_rows(jax.tree.map(lambda x: jnp.stack([x] * count), tree))
+
+    def _first(self, tree: Any) -> Any:
+        first = jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
+        return jax.device_put(first, self.everywhere)
+
+
+MODES = {"jit": JitMesh, "pmap": Pmap}
