@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from .catalogue import DataError
+from .epochs import Batch
 
-Batch = dict[str, np.ndarray]
 Shape = tuple[int, ...]  # a width for each part of an example
 
 MULTIPLE = 4  # widths are rounded up to it

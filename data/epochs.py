@@ -6,6 +6,8 @@ import numpy as np
 
 from .catalogue import DataError
 
+Batch = dict[str, np.ndarray]  # by name, leading axis the examples
+
 
 def check_batch_size(batch_size: int, count: int) -> None:
     """Raise DataError when a batch is larger than a set of `count` examples."""

@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.common.classification import Classify
 from experiments.common.pictures import filters_picture
-from experiments.image.task import MODES, Classify, make_experiment
+from experiments.image.task import MODES, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.resnet import ConvNet
 from train import cli

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from data.series.adding import SHORTEST, EvaluationSequences, TrainingSequences
 from nets.interpret.gradient_flow import gradient_norms
-from nets.language.recurrent_lm import CELLS
+from nets.recurrent.cells import CELLS
 from nets.recurrent.layers import RNN
 from train import cli
 from train.config import Config as SharedConfig

@@ -25,10 +25,11 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.common.classification import Classify
 from experiments.common.pictures import filters_picture
 from experiments.image.photos import Config as PhotoConfig
 from experiments.image.photos import make_any_experiment
-from experiments.image.task import MODES, Classify
+from experiments.image.task import MODES
 from nets.image.alexnet import SIZES, AlexNet
 from nets.image.vgg import SMALLEST, VGG
 from train import cli

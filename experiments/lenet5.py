@@ -29,8 +29,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from experiments.common.classification import Classify
 from experiments.common.pictures import filters_picture
-from experiments.image.task import MODES, Classify, make_experiment
+from experiments.image.task import MODES, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.lenet import LeNet5, PublishedLeNet5
 from train import cli

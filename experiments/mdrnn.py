@@ -17,7 +17,8 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from experiments.image.task import MODES, Classify, make_experiment
+from experiments.common.classification import Classify
+from experiments.image.task import MODES, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.recurrent.grid import MDRNN
 from train import cli

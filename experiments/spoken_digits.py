@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
-from experiments.image.task import Classify
+from experiments.common.classification import Classify
 from experiments.signal.series import (
     accuracy_by_offset,
     draw_evidence,

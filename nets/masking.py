@@ -41,3 +41,23 @@ def check_carry(wanted, given) -> None:
     same_kind = str(jax.tree.structure(wanted)) == str(jax.tree.structure(given))
     if forms[0] != forms[1] or not same_kind:
         raise ValueError(f"initial_carry must be {forms[0]}, got {forms[1]}")
+
+
+def masked_softmax(scores, valid):
+    """exp(scores) over its sum along the last axis, where valid; zeros elsewhere.
+
+    A row without anything valid is zero, and what stands at invalid places, NaN included, changes
+    neither values nor gradients.
+    """
+    scores = jnp.where(valid, scores, 0)
+    highest = jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf, where=valid)
+    highest = jnp.where(jnp.isfinite(highest), highest, 0)
+    weights = jnp.where(valid, jnp.exp(scores - jax.lax.stop_gradient(highest)), 0)
+    total = weights.sum(axis=-1, keepdims=True)
+    return weights / jnp.where(total > 0, total, 1)
+
+
+def only_valid(x, lengths, other=0.0):
+    """x [B, T, C] with `other` in every step after the end of its row; lengths int [B] or None."""
+    valid = valid_steps(x.shape[:2], lengths)
+    return x if valid is None else jnp.where(valid[..., None], x, other)

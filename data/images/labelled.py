@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..catalogue import DataError, data_folder, load_splits
-from ..epochs import check_batch_size, epoch_examples
+from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, fingerprint, kept
-
-Batch = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ..catalogue import DataError, data_folder, load_splits
-from ..epochs import check_batch_size, epoch_examples
+from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation
-from .labelled import Batch, Images
+from .labelled import Images
 
 # 224 of the 256 pixels to which Krizhevsky et al. 2012 bring the shorter side
 SHARE = 224 / 256

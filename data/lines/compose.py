@@ -6,8 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..buckets import Batch
 from ..catalogue import DataError
+from ..epochs import Batch
 from .transcripts import Transcripts
 
 TRAINING, HELD_OUT = 0, 1  # first words of the seeds, so that no two streams meet

@@ -13,8 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ..buckets import Batch, Shape, padded
+from ..buckets import Shape, padded
 from ..catalogue import DataError
+from ..epochs import Batch
 from ..series.labelled import pad
 
 

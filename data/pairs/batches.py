@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..buckets import Batch, EvaluationBuckets, Shape, padded
+from ..buckets import EvaluationBuckets, Shape, padded
+from ..epochs import Batch
 from ..text.subwords import BEGIN, END
 
 IdPair = tuple[Sequence[int], Sequence[int]]

@@ -16,8 +16,9 @@ import babel
 import babel.dates
 import numpy as np
 
-from ..buckets import Batch, Shape
+from ..buckets import Shape
 from ..catalogue import DataError, nearest
+from ..epochs import Batch
 from ..text.subwords import Listed
 from .batches import make_batch, widths
 from .parallel import Pair

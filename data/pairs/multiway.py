@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..buckets import Batch
 from ..catalogue import DataError
+from ..epochs import Batch
 from .dates import Dates, DateSymbols
 from .parallel import Pair, Pairs
 

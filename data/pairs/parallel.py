@@ -1,20 +1,18 @@
 """Parallel text: sentences with their translations, from two files, a folder or a table."""
 
-import gzip
 import hashlib
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ..catalogue import DataError, nearest
+from ..text.corpus import near_file, read_lines
 
 Pair = tuple[str, str]
 
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
 FORMS = "pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
-GZIP_MAGIC = b"\x1f\x8b"  # begins no UTF-8 text
 
 
 @dataclass(frozen=True)
@@ -68,33 +66,6 @@ def load_pairs(name: str, source: str = "", target: str = "", test: str = "") ->
     return Pairs(whole, validation, test_pairs, len(train) - len(whole))
 
 
-def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
-    """Lines of a file, plain or gzipped, in the first encoding that fits, without their ends.
-
-    Only a line feed ends a line, as in every tool that counts lines; a carriage return before it
-    and a byte order mark are dropped.
-    """
-    try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}{_near_file(path)}") from None
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read {path}: {reason}") from None
-    for encoding in encodings:
-        try:
-            text = content.decode(encoding).removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            number = content.count(b"\n", 0, error.start) + 1
-            continue
-        lines = text.split("\n")
-        return [line.removesuffix("\r") for line in lines[: len(lines) - (lines[-1] == "")]]
-    names = " or ".join(map(str.upper, encodings))
-    raise DataError(f"{path} is not {names} text: line {number} is wrong")
-
-
 def read_two(source: Path, target: Path) -> list[Pair]:
     """Pairs of two files, line by line, without white space around the sentences."""
     lines = read_lines(source), read_lines(target)
@@ -142,7 +113,7 @@ def divide(pairs: list[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
 def _folder(folder: Path, source: str, target: str, test: str) -> list[list[Pair]]:
     """Training, validation and test pairs of two languages of a folder."""
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}{_near_file(folder)}")
+        raise DataError(f"there is no folder {folder}{near_file(folder)}")
     files: dict[str, dict[str, Path]] = {}  # split, language -> file
     for path in sorted(folder.iterdir()):
         stem, _, language = path.name.removesuffix(".gz").rpartition(".")
@@ -175,8 +146,3 @@ def _test_name(folder: Path, files: Iterable[str], chosen: str) -> str:
     if not chosen and len(there) > 1:
         raise DataError(f"{folder} has several test sets, choose one: {', '.join(there)}")
     return chosen or "".join(there) or "test"
-
-
-def _near_file(path: Path) -> str:
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    return nearest(path.name, sorted(names))

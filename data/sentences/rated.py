@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import DataError, load_splits
-from ..pairs.parallel import read_lines
-from ..text.corpus import SPLITS
+from ..text.corpus import SPLITS, read_lines
 from ..text.words import the_file
 from .tagged import split_words
 

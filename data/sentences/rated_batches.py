@@ -10,7 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..buckets import Batch, Shape, padded
+from ..buckets import Shape, padded
+from ..epochs import Batch
 from ..text.words import WordVocabulary
 from .rated import Rated
 

@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..buckets import Batch, Shape, padded
+from ..buckets import Shape, padded
+from ..epochs import Batch
 from ..text.corpus import Vocabulary as Letters
 from ..text.words import WordVocabulary
 from .tagged import Sentence, TaggedCorpus

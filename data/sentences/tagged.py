@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..catalogue import DataError, load_splits, nearest
-from ..pairs.parallel import read_lines
-from ..text.corpus import SPLITS
+from ..text.corpus import SPLITS, read_lines
 from ..text.words import split_files, the_file
 from .python_tokens import pieces
 

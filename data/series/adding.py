@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Batch = dict[str, np.ndarray]
+from ..epochs import Batch
 
 TRAINING, HELD_OUT = 0, 1  # first words of the seeds, so that no two streams meet
 SHORTEST, EARLY = 4, 10

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..epochs import check_batch_size, epoch_examples
-from ..images.labelled import Batch
+from ..epochs import Batch, check_batch_size, epoch_examples
 
 
 def pad(series: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:

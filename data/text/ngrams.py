@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..catalogue import DataError
-from ..epochs import check_batch_size, epoch_examples
-
-Batch = dict[str, np.ndarray]
+from ..epochs import Batch, check_batch_size, epoch_examples
 
 
 def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:

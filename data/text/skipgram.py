@@ -11,9 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from ..catalogue import DataError
+from ..epochs import Batch
 from .words import Tokens
-
-Batch = dict[str, np.ndarray]
 
 NOBODY = -1  # the sentence of what is not in the text
 

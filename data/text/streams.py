@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..catalogue import DataError
-
-Batch = dict[str, np.ndarray]
+from ..epochs import Batch
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from data.images.photos import PhotoBatches, are_photos, load_photos, principal_colours
-from experiments.image.task import Classify, assemble, augmentation_of, make_experiment
+from experiments.common.classification import Classify
 from experiments.image.task import Config as ImageConfig
+from experiments.image.task import assemble, augmentation_of, make_experiment
 from train.config import option
 from train.task import Experiment
 

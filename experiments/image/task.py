@@ -4,22 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-import optax
-from flax import linen as nn
-from matplotlib.figure import Figure
-
 from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
-from experiments.common.pictures import confusion_picture, sheet
+from experiments.common.classification import Classify
 from experiments.image.inside import look_inside
 from experiments.image.robustness import robustness
 from train.config import Config as SharedConfig
 from train.config import changed, option
 from train.optimizer import make_optimizer
-from train.task import Batch, Experiment, Mean, Task
+from train.task import Batch, Experiment
 
 MODES = {"robustness": robustness, "inside": look_inside}
 DISTORTIONS = {"squeeze": 0.2, "shear": 0.25}  # of config.distort: see data/images/augment.py
@@ -51,58 +45,6 @@ class Config(SharedConfig):
     erase: int = option(0, "augmentation: side of a square that is blanked, pixels", minimum=0)
 
     figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
-
-
-class Classify(Task):
-    """Mean of -log P(label given image)."""
-
-    headline = "accuracy"
-    config: Config  # both are given by make_experiment
-    test: EvaluationBatches
-
-    def __init__(self, model: nn.Module, classes: tuple[str, ...]):
-        self.model, self.classes = model, classes
-
-    def inputs(self, batch, carry):
-        """Return the images."""
-        return (batch["image"],)
-
-    def losses(self, outputs, labels):
-        """Loss [B] of outputs [B, classes]: in nats."""
-        return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
-
-    def means(self, outputs, batch):
-        """Loss and accuracy."""
-        right = jnp.argmax(outputs, axis=-1) == batch["label"]
-        values = {"loss": self.losses(outputs, batch["label"]), "accuracy": right}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
-
-    def pictures(self, batch) -> np.ndarray:
-        """Return what is drawn of each example, images [B, H, W, C]."""
-        return batch["image"]
-
-    def figures(self, predict, batches) -> dict[str, Figure]:
-        """Return the confusion matrix, and the mistakes made with most confidence."""
-        seen = [
-            [
-                part[batch["mask"] > 0]
-                for part in (self.pictures(batch), batch["label"], predict(batch)[0])
-            ]
-            for batch in batches
-        ]
-        images, labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-        guesses = logits.argmax(axis=1)
-        doubt = logits.max(axis=1) - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-        worst = np.argsort(-doubt, kind="stable")[: min(24, int((doubt > 0).sum()))]
-        names = self.classes
-        return {
-            "confusion": confusion_picture(labels, guesses, names),
-            "mistakes": sheet(
-                images[worst],
-                [f"{names[labels[i]]}, taken for {names[guesses[i]]}" for i in worst],
-                f"the worst of {int((guesses != labels).sum())} mistakes in {len(labels)}",
-            ),
-        }
 
 
 def augmentation_of(config: Config) -> Augmentation:

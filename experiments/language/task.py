@@ -14,7 +14,8 @@ from flax import linen as nn
 
 from data.text.streams import EvaluationWindows, TrainingLanes
 from nets.decoding.sampling import sample_steps
-from nets.language.recurrent_lm import CELLS, LanguageModel
+from nets.language.recurrent_lm import LanguageModel
+from nets.recurrent.cells import CELLS
 from train.config import Config as SharedConfig
 from train.config import changed, option
 from train.evaluate import Predictor

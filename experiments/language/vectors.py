@@ -11,8 +11,8 @@ from scipy.stats import spearmanr
 from data.text.vectors import write_vectors
 from data.text.word_tests import Similarities, load_analogies, load_similarities
 from data.text.words import WordVocabulary
+from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
-from experiments.translation.modes import principal_components
 from train.config import ConfigError, hint
 from train.evaluate import Predictor
 

@@ -15,9 +15,9 @@ from data.sentences.rated import Rated
 from data.sentences.rated_batches import RatedIds
 from data.sentences.tagged import split_words
 from data.text.words import UNKNOWN, WordVocabulary
+from experiments.common.classification import Classify
 from experiments.common.pictures import confusion_picture
 from experiments.common.stdin import texts_of_input
-from experiments.image.task import Classify
 from nets.sentence.classifier import SentenceClassifier, evidence
 from train.evaluate import Predictor
 

@@ -7,13 +7,12 @@ import numpy as np
 from data.buckets import EvaluationBuckets
 from data.catalogue import DataError
 from data.lines.transcripts import Transcripts
-from data.pairs.parallel import read_lines
+from data.text.corpus import read_lines
 from data.text.ngrams import ngrams
 from experiments.common.pictures import save
 from experiments.signal.alignment import draw_alignments
 from experiments.signal.task import Transcribe
-from nets.language.kneser_ney import fit
-from nets.language.ngram_table import ngram_table
+from nets.language.kneser_ney import fit, ngram_table
 from train.config import ConfigError
 from train.evaluate import Predictor
 

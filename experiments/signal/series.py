@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError, nearest
-from data.images.labelled import Batch
+from data.epochs import Batch
 from data.series.labelled import EvaluationSeries, TimeSeries
 from data.series.strokes import load_pendigits, strokes
 from data.sound.spectrogram import spectrograms

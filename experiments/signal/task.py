@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from data.buckets import Batch, EvaluationBuckets, Shape, TrainingBuckets, in_order
+from data.buckets import EvaluationBuckets, Shape, TrainingBuckets, in_order
 from data.catalogue import DataError
+from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
 from data.lines.transcripts import Alphabet, Transcripts
@@ -19,7 +20,7 @@ from nets.ctc.acoustic_model import Transcriber
 from nets.ctc.frontends import FrameStacking
 from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
 from nets.ctc.prefix_search import SymbolModel, ctc_beam_search
-from nets.language.ngram_table import table_step
+from nets.language.kneser_ney import table_step
 from nets.recurrent.stack import UNITS, DeepRecurrent
 from train.config import Config as SharedConfig
 from train.config import ConfigError, changed, option

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from data.catalogue import DataError
 from experiments.common.pictures import save
+from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input, texts_of_input
 from experiments.translation.task import Translate
 from train.evaluate import Predictor
@@ -48,18 +49,6 @@ def states(task: Translate, predict: Predictor) -> None:
         f"{(number[near] == number).sum()} of {len(phrases)} phrases have their nearest neighbour "
         "in their own group"
     )
-
-
-def principal_components(vectors) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates [N, 2] of vectors [N, D] along the two directions of most variance; its shares.
-
-    The sign of a direction is that of its largest coordinate.
-    """
-    centred = vectors - vectors.mean(axis=0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-    points = left[:, :2] * scale[:2]
-    largest = points[np.abs(points).argmax(axis=0), np.arange(2)]
-    return points * np.sign(largest), scale[:2] ** 2 / (scale**2).sum()
 
 
 def nearest_neighbours(vectors) -> np.ndarray:

@@ -16,7 +16,7 @@ from data.buckets import EvaluationBuckets, in_order
 from data.pairs.batches import source_buckets
 from data.text.subwords import BEGIN, END, Vocabulary
 from nets.decoding.beam_search import BeamResult, beam_search
-from nets.language.recurrent_lm import CELLS
+from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import Config as SharedConfig
 from train.config import ConfigError, changed, option

@@ -11,15 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..masking import valid_steps
+from ..masking import only_valid
 
 READOUTS = ("max", "mean", "flatten")
-
-
-def only_valid(x, lengths, other=0.0):
-    """x [B, T, C] with `other` in every step after the end of its row; lengths int [B] or None."""
-    valid = valid_steps(x.shape[:2], lengths)
-    return x if valid is None else jnp.where(valid[..., None], x, other)
 
 
 def max_over_windows(x, lengths, window: int):

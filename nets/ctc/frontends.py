@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..convolution.conv import Conv
-from ..convolution.temporal import max_over_windows, only_valid
+from ..convolution.temporal import max_over_windows
+from ..masking import only_valid
 
 
 class FrameStacking(nn.Module):

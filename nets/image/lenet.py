@@ -8,7 +8,22 @@ import numpy as np
 from flax import linen as nn
 
 from ..convolution.conv import DIMENSIONS, Conv, convolve
-from .digit_codes import digit_codes
+
+# Stylised bitmaps of the digits, 7 x 12 pixels, drawn for this project.
+BITMAPS = """
+..###.. ...##.. .#####. .#####. ....##. ####### ..####. ####### .#####. .#####.
+.##.##. ..###.. ##...## ##...## ...###. ##..... .##.... .....## ##...## ##...##
+##...## .####.. .....## .....## ..####. ##..... ##..... .....## ##...## ##...##
+##...## ...##.. .....## .....## .##.##. ##..... ##..... ....##. ##...## ##...##
+##...## ...##.. ....##. .....## ##..##. ##..... ##..... ....##. ##...## ##...##
+##...## ...##.. ...##.. ..####. ##..##. ######. ######. ...##.. .#####. ##...##
+##...## ...##.. ..##... .....## ####### .....## ##...## ...##.. ##...## .######
+##...## ...##.. .##.... .....## ....##. .....## ##...## ..##... ##...## .....##
+##...## ...##.. ##..... .....## ....##. .....## ##...## ..##... ##...## .....##
+##...## ...##.. ##..... .....## ....##. .....## ##...## .##.... ##...## .....##
+.##.##. ...##.. ##..... ##...## ....##. ##...## ##...## .##.... ##...## ....##.
+..###.. .###### ####### .#####. ....##. .#####. .#####. .##.... .#####. .####..
+"""
 
 # Which of the six maps of S2 (rows) each of the 16 maps of C3 (columns) reads: Table I.
 TABLE_I = """
@@ -156,3 +171,13 @@ def within(fan_in):
 def start(fan_in: int) -> dict[str, Any]:
     """Options of a Flax layer whose kernel and bias begin within +-2.4 / fan_in."""
     return {"kernel_init": within(fan_in), "bias_init": within(fan_in)}
+
+
+def digit_codes() -> np.ndarray:
+    """Codes float32 [10, 84] of the digits 0 to 9: the rows of each bitmap, ink 1, paper -1.
+
+    Digits that look alike have codes that are near. Source of the idea: LeCun et al. 1998, Fig. 3.
+    """
+    rows = [row.split() for row in BITMAPS.split("\n")[1:-1]]
+    drawn = np.array([[list(bitmap) for bitmap in row] for row in rows])  # [12, 10, 7]
+    return np.where(drawn.swapaxes(0, 1).reshape(10, 84) == "#", 1, -1).astype(np.float32)

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..recurrent.cells import ElmanCell, GRUCell, LSTMCell
+from ..recurrent.cells import CELLS
 from ..recurrent.layers import RNN
 from .adaptive_softmax import AdaptiveSoftmax
 from .sampled_softmax import log_uniform_log_prob, log_uniform_samples, sampled_log_prob
 
-CELLS = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}
 SOFTMAXES = ("full", "sampled", "adaptive")
 
 

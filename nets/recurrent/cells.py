@@ -321,3 +321,6 @@ class GRUCell(Cell):
             z, r = jnp.split(nn.sigmoid(inputs[..., :split] + gates), 2, axis=-1)
             candidate = self.recur({"recurrent_kernel": kernel[:, split:]}, r * carry, drop)
         return z * carry + (1 - z) * jnp.tanh(inputs[..., split:] + candidate)
+
+
+CELLS = {"rnn": ElmanCell, "gru": GRUCell, "lstm": LSTMCell}

@@ -6,8 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..language.recurrent_lm import CELLS
-from .cells import ElmanCell
+from .cells import CELLS, ElmanCell
 from .layers import RNN, Bidirectional, Stacked
 
 UNITS: dict[str, Any] = {**CELLS, "relu": partial(ElmanCell, activation=nn.relu)}

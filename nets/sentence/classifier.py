@@ -5,8 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..convolution.temporal import pool_over_time
-from ..masking import valid_steps
-from ..translation.attention import masked_softmax
+from ..masking import masked_softmax, valid_steps
 from .encoder import SentenceEncoder
 
 POOLINGS = ("last", "mean", "max", "attention")

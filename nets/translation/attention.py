@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..masking import masked_softmax
+
 SCORES = ("additive", "dot", "general")
 
 
@@ -22,20 +24,6 @@ class Memory(NamedTuple):
     values: jax.Array
     keys: jax.Array
     valid: jax.Array
-
-
-def masked_softmax(scores, valid):
-    """exp(scores) over its sum along the last axis, where valid; zeros elsewhere.
-
-    A row without anything valid is zero, and what stands at invalid places, NaN included, changes
-    neither values nor gradients.
-    """
-    scores = jnp.where(valid, scores, 0)
-    highest = jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf, where=valid)
-    highest = jnp.where(jnp.isfinite(highest), highest, 0)
-    weights = jnp.where(valid, jnp.exp(scores - jax.lax.stop_gradient(highest)), 0)
-    total = weights.sum(axis=-1, keepdims=True)
-    return weights / jnp.where(total > 0, total, 1)
 
 
 class Attention(nn.Module):

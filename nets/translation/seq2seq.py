@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..language.recurrent_lm import CELLS
+from ..recurrent.cells import CELLS
 from ..recurrent.layers import RNN
 from ..recurrent.stack import DeepRecurrent
 from .attention import Attention, Memory

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.catalogue import DataError
-from data.pairs.parallel import Pairs, divide, load_pairs, read_lines
+from data.pairs.parallel import Pairs, divide, load_pairs
+from data.text.corpus import read_lines
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
 sentences = st.text("abc", max_size=2)

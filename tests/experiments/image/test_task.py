@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from experiments import mdrnn
-from experiments.image.task import Classify
+from experiments.common.classification import Classify
 from nets.recurrent.grid import MDRNN
 from tests.nets.recurrent.networks import noise_like, quick_jit
 

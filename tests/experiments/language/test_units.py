@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from data.catalogue import DataError
 from experiments import char_lm
 from experiments.common import pictures
-from experiments.language import unit_pictures, units
+from experiments.language import units
 from nets.language.recurrent_lm import LanguageModel
 
 CODE = '''def f(a, b="it's"):  # don't (count)
@@ -111,14 +111,14 @@ def test_a_planted_unit_is_found_with_its_correlation():
 
 def test_a_passage_is_where_the_feature_changes():
     text = "a" * 100 + "\n" + "b\n" * 20
-    rows = unit_pictures.rows_of(text)
+    rows = units.rows_of(text)
     assert "".join(text[place] for row in rows for place in row) == text
-    assert max(map(len, rows)) == unit_pictures.WIDTH
-    assert [len(row) for row in rows][:3] == [unit_pictures.WIDTH, 101 - unit_pictures.WIDTH, 2]
+    assert max(map(len, rows)) == units.WIDTH
+    assert [len(row) for row in rows][:3] == [units.WIDTH, 101 - units.WIDTH, 2]
     feature = np.zeros(len(text))
     feature[5], feature[-7:-4] = 9, 1
-    shown = unit_pictures.passage(rows, feature, 50)
-    assert len(shown) == unit_pictures.ROWS
+    shown = units.passage(rows, feature, 50)
+    assert len(shown) == units.ROWS
     assert feature[shown[0][0] : shown[-1][-1] + 1].sum() == 3
 
 
@@ -146,7 +146,7 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
         return [0.1 * planted[:, ::-1] + variables, np.zeros((len(ids), 4))]
 
     monkeypatch.setattr(units, "states_of", states_of)
-    monkeypatch.setattr(unit_pictures, "ROWS", 1)
+    monkeypatch.setattr(units, "ROWS", 1)
     predict = SimpleNamespace(variables=1.0)
     units.units(task, predict)
     lines = capsys.readouterr().out.splitlines()

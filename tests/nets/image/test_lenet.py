@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from nets.image.digit_codes import digit_codes
-from nets.image.lenet import LeNet5, PublishedLeNet5, squash
+from nets.image.lenet import LeNet5, PublishedLeNet5, digit_codes, squash
 
 
 def randomised(channels, batch, seed=0):

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from nets.language.kneser_ney import fit, log_probs
-from nets.language.ngram_table import ngram_table, table_step
+from nets.language.kneser_ney import fit, log_probs, ngram_table, table_step
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])

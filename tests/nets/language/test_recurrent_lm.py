@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from nets.language.recurrent_lm import CELLS, LanguageModel
-from nets.recurrent.cells import LSTMCell
+from nets.language.recurrent_lm import LanguageModel
+from nets.recurrent.cells import CELLS, LSTMCell
 from nets.recurrent.layers import RNN
 
 V, H, E = 5, 4, 3

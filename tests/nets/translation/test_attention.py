@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nets.translation.attention import SCORES, Attention, masked_softmax
+from nets.masking import masked_softmax
+from nets.translation.attention import SCORES, Attention
 from tests.nets.recurrent.networks import PRECISIONS, noise_like, quick_jit
 
 B, Q, S, H, M, A = 3, 2, 5, 4, 4, 6

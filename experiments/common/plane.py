@@ -1,0 +1,15 @@
+"""TODO."""
+
+import numpy as np
+
+
+def principal_components(vectors) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates [N, 2] of vectors [N, D] along the two directions of most variance; its shares.
+
+    The sign of a direction is that of its largest coordinate.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
+    points = left[:, :2] * scale[:2]
+    largest = points[np.abs(points).argmax(axis=0), np.arange(2)]
+    return points * np.sign(largest), scale[:2] ** 2 / (scale**2).sum()
