@@ -4,7 +4,7 @@
 
 A search error is a test sentence for which a hypothesis of a higher score is known than the one
 that was found: the best one of all sizes here. The first sentences, as many as --exact says, are
-searched once more, without a length penalty: there nets.decoding.exact_search finds the most
+searched once more, without a length penalty: there nets.decoding.exact finds the most
 probable hypothesis of all. "proven" is the share of them for which it can prove it within --nodes
 calls of the model, "error_of_proven" the share of search errors among these. "length" is that of
 all translations over that of all references. Seconds are those of the search for all sentences,
@@ -25,7 +25,7 @@ from bench.tables import markdown
 from data.text.subwords import END
 from experiments import nmt
 from experiments.report.runs import Run, group_runs, mean_seconds
-from nets.decoding.exact_search import exact_search
+from nets.decoding.exact import exact_search
 from train.rundir import read_json
 
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.tables import arguments, publish
-from nets.decoding.beam_search import beam_search
+from nets.decoding.beam import beam_search
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.cli import keep_freed_memory
 
@@ -106,7 +106,7 @@ def plain(variables, source, lengths) -> np.ndarray:
 
 
 def ours(step_fn, variables, source, lengths, n_best: int):
-    """Result of nets.decoding.beam_search."""
+    """Result of nets.decoding.beam."""
     carry, memory = start(variables, source, lengths)
     ends = {"bos_id": BEGIN, "eos_id": END, "max_length": LONGEST}
     options = {"beam_size": BEAMS, "length_penalty": ALPHA, "n_best": n_best}

@@ -15,7 +15,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from data.buckets import EvaluationBuckets, in_order
 from data.pairs.batches import source_buckets
 from data.text.subwords import BEGIN, END, Vocabulary
-from nets.decoding.beam_search import BeamResult, beam_search
+from nets.decoding.beam import BeamResult, beam_search
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import Config as SharedConfig
@@ -186,7 +186,7 @@ class Translate(Task):
         return [best[0][1] for best in found]
 
     def search(self, variables, batch: Batch, **options) -> BeamResult:
-        """Search for the translations of a batch; options as of nets.decoding.beam_search."""
+        """Search for the translations of a batch; options as of nets.decoding.beam."""
         given = self.problem(variables, batch)
         # of its own length alone, since what a sentence becomes must not depend on its batch
         limits = np.minimum(2 * batch["source_lengths"] + 10, given["max_length"])

@@ -227,7 +227,7 @@ def share_out(ranks, missing, required: Required, places: int):
     ranks: [B, N], falling but for -inf, which marks what gets none. missing: int [B, N], how many
     required tokens each has not met. Of n + 1 numbers that can be missing, each gets the same share
     of the places, the lowest ones one more where they do not divide. What a number does not fill
-    goes to the best of the rest. Source: Post and Vilar, see nets.decoding.beam_search.
+    goes to the best of the rest. Source: Post and Vilar, see nets.decoding.beam.
     """
     numbers = jnp.arange(required.tokens.shape[-1] + 1)
     live = ranks > -jnp.inf

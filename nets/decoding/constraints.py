@@ -12,7 +12,7 @@ from jax import lax
 
 
 class Limits(NamedTuple):
-    """The limits of a search as its caller gives them: see nets.decoding.beam_search."""
+    """The limits of a search as its caller gives them: see nets.decoding.beam."""
 
     min_length: int
     no_repeat_ngram: int

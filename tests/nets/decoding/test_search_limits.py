@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nets.decoding.beam_search import beam_search
-from nets.decoding.exact_search import exact_search
+from nets.decoding.beam import beam_search
+from nets.decoding.exact import exact_search
 from nets.decoding.scores import scoring, upper_bound
 from tests.nets.decoding.automata import (
     EOS,

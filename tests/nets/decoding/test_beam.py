@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nets.decoding.beam_search import BeamResult, beam_search
+from nets.decoding.beam import BeamResult, beam_search
 from nets.decoding.sampling import greedy
 from tests.nets.decoding.automata import (
     EOS,

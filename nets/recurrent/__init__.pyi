@@ -1,0 +1,9 @@
+from .cells import CELLS as CELLS
+from .cells import ElmanCell as ElmanCell
+from .cells import GRUCell as GRUCell
+from .cells import LSTMCarry as LSTMCarry
+from .cells import LSTMCell as LSTMCell
+from .layers import RNN as RNN
+from .layers import Bidirectional as Bidirectional
+from .layers import Stacked as Stacked
+from .stack import DeepRecurrent as DeepRecurrent
