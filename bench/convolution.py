@@ -22,8 +22,8 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
 from experiments import convnet, lenet5
 from nets.convolution import conv
-from train.cli import keep_freed_memory
 from train.placement import JitMesh
+from train.process import keep_freed_memory
 from train.task import Experiment
 
 BATCH, STEPS = 128, 10

@@ -26,7 +26,7 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn
 from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
 from nets.ctc.prefix_search import ctc_beam_search
-from train.cli import keep_freed_memory
+from train.process import keep_freed_memory
 
 ROWS, STEPS, SYMBOLS, LABELS, BEAMS = 32, 400, 60, 50, 16
 

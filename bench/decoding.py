@@ -29,7 +29,7 @@ import numpy as np
 from bench.tables import arguments, publish
 from nets.decoding.beam import beam_search
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
-from train.cli import keep_freed_memory
+from train.process import keep_freed_memory
 
 BATCH, BEAMS, SYMBOLS, HIDDEN, LONGEST = 64, 5, 6000, 320, 60
 BEGIN, END, ALPHA = 2, 3, 1.0

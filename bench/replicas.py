@@ -14,8 +14,8 @@ import jax
 from bench.tables import arguments, publish
 from bench.timing import in_turn, ratio, training
 from experiments import char_lm, lenet5
-from train.cli import keep_freed_memory
 from train.placement import JitMesh
+from train.process import keep_freed_memory
 from train.replicas import Replicas
 
 COUNTS, STEPS = (2, 4, 8), 20

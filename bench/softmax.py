@@ -21,9 +21,9 @@ from bench.tables import arguments, publish
 from bench.timing import in_turn, training
 from data.text.streams import TrainingLanes
 from experiments import word_lm
-from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.placement import JitMesh
+from train.process import keep_freed_memory
 from train.task import Experiment
 
 VOCABULARIES, WINDOWS = (10_000, 100_000), (20, 35)

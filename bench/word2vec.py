@@ -27,9 +27,9 @@ from tqdm import tqdm
 from bench.tables import arguments, publish
 from data.text.words import load_words
 from experiments import word2vec
-from train.cli import keep_freed_memory
 from train.loop import IN_FLIGHT
 from train.placement import JitMesh
+from train.process import keep_freed_memory
 from train.task import Experiment
 
 SIZES = (10_000, 50_000, 200_000)
@@ -78,11 +78,11 @@ def ours(config, passes: int, _sentences) -> tuple[dict[str, float], np.ndarray,
 def gensims(config, passes: int, sentences) -> tuple[dict[str, float], np.ndarray, tuple]:
     """Do the same with gensim."""
     model = importlib.import_module("gensim.models").Word2Vec(
-        vector_size=config.features,
+        vector_size=config.embedding,
         window=config.window,
         negative=config.negatives,
         sample=config.subsample,
-        min_count=config.minimum,
+        min_count=config.min_count,
         alpha=config.learning_rate,
         seed=config.seed,
         sg=1,

@@ -18,9 +18,9 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
 from data.text.streams import TrainingLanes
 from experiments.word_lm import Config, NextWord, network
-from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.placement import JitMesh
+from train.process import keep_freed_memory
 from train.task import Experiment
 
 VOCABULARY, STEPS = 10_000, 20

@@ -32,26 +32,25 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.text.corpus import PADDING, UNKNOWN, Vocabulary, load_text
-from experiments.language.calibration import calibrate
-from experiments.language.dynamic import dynamic
-from experiments.language.task import MODES, NextSymbol, make_experiment
-from experiments.language.units import Config as UnitsConfig
-from experiments.language.units import units
+from experiments.language.task import SCORING, NextSymbol, make_experiment
+from experiments.language.task import Config as LanguageConfig
 from nets.language.recurrent_lm import LanguageModel
 from train import cli
 from train.config import option
 from train.task import Experiment
 
+MODES = {**SCORING, "units": "experiments.language.units:units"}
+
 
 @dataclass(slots=True, kw_only=True)
-class Config(UnitsConfig):
+class Config(LanguageConfig):
     """Settings of a character language model."""
 
     PRESETS: ClassVar = {
         "lecture": {
             "cell": "rnn",
             "hidden": 100,
-            "window": 25,
+            "bptt_length": 25,
             "batch_size": 10,
             "steps": 200_000,
             "learning_rate": 2e-3,
@@ -73,17 +72,42 @@ class Config(UnitsConfig):
             "learning_rate": 3e-3,
             "beta2": 0.99,
             "warmup_steps": 200,
-            "averaging": 0.999,
+            "ema_decay": 0.999,
             "eval_every": 1_625,
             "save_every": 1_000,
             "log_every": 100,
         },
     }
+    TINY: ClassVar = {
+        "dataset": "text:{data}/argparse.txt",
+        "hidden": 8,
+        "embedding": 8,
+        "bptt_length": 8,
+        "heldout_characters": 200,
+        "sample_length": 20,
+    }
 
-    dataset: str = option("python_source", "a prepared dataset with text, or text:PATH")
-    input_scale: float = option(0.0, "deviation of the one-hot kernel; 0: LeCun's", minimum=0)
-    vocabulary: int = option(128, "symbols at most; the rarest characters become one", minimum=3)
-    heldout_characters: int = option(0, "of each held-out split; 0: all", minimum=0)
+    dataset: str = LanguageConfig.changed(
+        "dataset", "python_source", "a TFDS dataset of texts, or text:PATH"
+    )
+    input_scale: float = option(
+        0.0, "standard deviation of the one-hot input kernel", note="0: LeCun's", minimum=0
+    )
+    vocab_size: int = option(
+        128,
+        "maximum vocabulary size",
+        note="rarer characters share one symbol",
+        group="data",
+        minimum=3,
+    )
+    heldout_characters: int = option(
+        0, "characters of each held-out split to use", note="0: all", group="data", minimum=0
+    )
+
+    input: str = option(
+        "", "input files", note="one text; default: the validation text", modes=("units",)
+    )
+    picture: str = option("units.png", "image file to write", modes=("units",))
 
 
 class NextCharacter(NextSymbol):
@@ -95,14 +119,14 @@ class NextCharacter(NextSymbol):
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the lanes and the task."""
     corpus = load_text(config.dataset, config.data_dir)
-    vocabulary = Vocabulary.of(corpus.train, config.vocabulary)
+    vocabulary = Vocabulary.of(corpus.train, config.vocab_size)
     size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
     model = LanguageModel(
         *size,
         dropout=config.dropout,
         input_scale=config.input_scale,
         dtype=jnp.dtype(config.precision),
-        variational=config.variational,
+        variational=config.variational_dropout,
         weight_drop=config.weight_drop,
     )
     limit = config.heldout_characters or None
@@ -113,4 +137,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {**MODES, "calibrate": calibrate, "dynamic": dynamic, "units": units})
+    cli.run(Config, build, MODES)

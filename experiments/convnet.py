@@ -22,18 +22,17 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.classification import Classify
-from experiments.common.pictures import filters_picture
 from experiments.image.task import MODES, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.resnet import ConvNet
 from train import cli
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, option
 from train.task import Experiment
 
 # eleven passes over 57,000 images; mnist takes sixteen
 SHORT = {
-    "size": 28,
-    "held_out": 0.05,
+    "image_size": 28,
+    "validation_fraction": 0.05,
     "steps": 5000,
     "log_every": 100,
     "eval_every": 2500,
@@ -49,20 +48,25 @@ class Config(ImageConfig):
         "mnist": {**SHORT, "dataset": "mnist", "distort": True, "steps": 7000},
         "fashion": {**SHORT, "dataset": "fashion_mnist", "shift": 1.0, "scale": 0.0, "flip": True},
     }
+    TINY: ClassVar = {"image_size": 16, "channels": 4, "stages": 1, "dropout": 0.0}
 
-    size: int = option(32, "side of the images, pixels", minimum=2)
-    channels: int = option(16, "channels of the first layer; each stage doubles them", minimum=1)
-    stages: int = option(2, "times that the image is halved", minimum=1, maximum=8)
-    blocks: int = option(1, "residual blocks in a stage", minimum=1)
-    dropout: float = option(0.1, "share of the last layer's inputs left out", minimum=0, below=1)
-    smoothing: float = option(
-        0.05, "share of a label that is spread over all classes", minimum=0, below=1
+    image_size: int = option(32, "side of the images, in pixels", group="data", minimum=2)
+    channels: int = option(
+        16, "channels of the first layer", note="each stage doubles them", minimum=1
     )
-    steps: int = changed("steps", 600)
-    optimizer: str = changed("optimizer", "adamw")
-    learning_rate: float = changed("learning_rate", 4e-3)
-    weight_decay: float = changed("weight_decay", 0.02)
-    warmup_steps: int = changed("warmup_steps", 200)
+    stages: int = option(
+        2, "stages of the network", note="each halves the image", minimum=1, maximum=8
+    )
+    blocks: int = option(1, "residual blocks per stage", minimum=1)
+    dropout: float = option(
+        0.1, "dropout probability", note="before the last layer", minimum=0, below=1
+    )
+    label_smoothing: float = option(0.05, "label smoothing", minimum=0, below=1)
+    steps: int = ImageConfig.changed("steps", 600)
+    optimizer: str = ImageConfig.changed("optimizer", "adamw")
+    learning_rate: float = ImageConfig.changed("learning_rate", 4e-3)
+    weight_decay: float = ImageConfig.changed("weight_decay", 0.02)
+    warmup_steps: int = ImageConfig.changed("warmup_steps", 200)
 
 
 class ClassifySmoothly(Classify):
@@ -83,16 +87,18 @@ class ClassifySmoothly(Classify):
 
     def figures(self, predict, batches):
         """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
+        from experiments.common.pictures import filters_picture
+
         shown = {"filters": filters_picture(predict.variables["params"]["conv"]["kernel"])}
         return shown | super().figures(predict, batches)
 
 
 def build(config: Config) -> Experiment:
     """Make the network for the classes of the data, and the rest of the experiment."""
-    if config.size < 2**config.stages:
+    if config.image_size < 2**config.stages:
         raise ConfigError(
-            f"config.size {config.size} is less than {2**config.stages}, which config.stages "
-            f"{config.stages} halve to one pixel"
+            f"config.image_size {config.image_size} is less than {2**config.stages}, the minimum "
+            f"for config.stages {config.stages}"
         )
 
     def make_task(classes):
@@ -104,9 +110,9 @@ def build(config: Config) -> Experiment:
             config.dropout,
             jnp.dtype(config.precision),
         )
-        return ClassifySmoothly(model, classes, config.smoothing)
+        return ClassifySmoothly(model, classes, config.label_smoothing)
 
-    return make_experiment(config, make_task, config.size)
+    return make_experiment(config, make_task, config.image_size)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ Reproduces: vanishing and exploding gradients (Hochreiter 1991; Bengio et al. 19
 global norm (Pascanu et al. 2013), the orthogonal start (Saxe et al. 2014), and the adding problem
 of Hochreiter and Schmidhuber 1997: data/series/adding.py. Who always answers 1 has a loss of 0.167.
 
-    python -m experiments.gradient_health --workdir=runs/rnn --config.cell=rnn --config.start=lecun
+    python -m experiments.gradient_health --workdir=runs/rnn --config.cell=rnn \\
+        --config.recurrent_init=lecun
 
 The figure shows |dL/dh_t| / |dL/dh_T| against the distance T - t, where L is the last step's loss;
 "log10_reach" is log10 of that ratio at t = 1. Both are medians over sequences, in float32; for an
@@ -14,19 +15,18 @@ LSTM h_t is c and h together. Measured: the rows of C2 in experiments/README.md.
 import math
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from matplotlib.figure import Figure
 
 from data.series.adding import SHORTEST, EvaluationSequences, TrainingSequences
 from nets.interpret.gradient_flow import gradient_norms
 from nets.recurrent.cells import CELLS
 from nets.recurrent.layers import RNN
 from train import cli
-from train.config import Config as SharedConfig
-from train.config import changed, option
+from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.state import stream
 from train.task import Experiment, Mean, Task
@@ -37,20 +37,32 @@ LINES = {"orthogonal": "-", "lecun": "--", "state": "-", "c": "--", "h": ":"}
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
+class Config(OptimizerConfig):
     """Settings of a run on the adding problem."""
 
-    dataset: str = option("adding", "drawn, not read", choices=("adding",))
-    lag: int = option(50, "length T; half of it or more is to be bridged", minimum=SHORTEST)
-    cell: str = option("gru", "", choices=CELLS)
-    hidden: int = option(32, "units", minimum=1)
-    start: str = option("orthogonal", "of the recurrent kernel", choices=STARTS)
-    gain: float = option(1.0, "factor of that start", above=0)
-    forget_bias: float = option(3.0, "of an LSTM at the start; other cells have none")
-    batch_size: int = option(64, "sequences in a step", minimum=1)
-    learning_rate: float = changed("learning_rate", 5e-3)
-    decay_factor: float = option(0.1, "last rate over the first", minimum=0, maximum=1)
-    clip_norm: float = changed("clip_norm", 1.0)
+    TINY: ClassVar = {"hidden": 8, "sequence_length": 12}
+
+    dataset: str = option("adding", "dataset", note="generated", group="data", choices=("adding",))
+    sequence_length: int = option(
+        50,
+        "sequence length T",
+        note="the numbers to add are at least T/2 from the end",
+        group="data",
+        minimum=SHORTEST,
+    )
+    batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sequences")
+
+    cell: str = option("gru", "recurrent cell", choices=CELLS)
+    hidden: int = option(32, "hidden units per layer", minimum=1)
+    recurrent_init: str = option(
+        "orthogonal", "initialisation of the recurrent kernel", choices=STARTS
+    )
+    init_gain: float = option(1.0, "factor of the initial recurrent kernel", above=0)
+    forget_bias: float = option(3.0, "initial forget bias", note="cell=lstm")
+
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 5e-3)
+    decay_factor: float = OptimizerConfig.changed("decay_factor", 0.1)
+    clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
 
 
 class AddingNetwork(nn.Module):
@@ -70,8 +82,8 @@ def network(config: Config, cell: str, start: str) -> AddingNetwork:
     """Make the network of one of CELLS whose recurrent kernel begins as one of STARTS."""
     own = {"forget_bias": config.forget_bias} if cell == "lstm" else {}
     size = (config.hidden, jnp.dtype(config.precision))
-    normal = nn.initializers.normal(config.gain * config.hidden**-0.5)
-    init = normal if start == "lecun" else nn.initializers.orthogonal(config.gain)
+    normal = nn.initializers.normal(config.init_gain * config.hidden**-0.5)
+    init = normal if start == "lecun" else nn.initializers.orthogonal(config.init_gain)
     return AddingNetwork(RNN(CELLS[cell](*size, recurrent_init=init, **own)))
 
 
@@ -91,7 +103,7 @@ class Add(Task):
 
     def __init__(self, config: Config, x):
         self.config, self.x = config, x
-        self.model = network(config, config.cell, config.start)
+        self.model = network(config, config.cell, config.recurrent_init)
 
     def inputs(self, batch, carry):
         """Return the sequences."""
@@ -119,17 +131,25 @@ class Add(Task):
 
     def figures(self, predict, batches):
         """Draw the ratios of all cells at the start, and of this run's then and now."""
+        from matplotlib.figure import Figure
+
         config, colour = self.config, COLOURS[self.config.cell]
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         every, own = figure.subplots(1, 2, sharey=True)
         every.set_yscale("log", nonpositive="mask")
         for (cell, start), ratio in self.at_the_start.items():
             every.plot(ratio, LINES[start], color=COLOURS[cell], label=f"{cell}, {start}")
-        every.set(title=f"at the start, gain {config.gain:g}", ylabel="|dL/dh_t| / |dL/dh_T|")
-        own.plot(self.at_the_start[config.cell, config.start], "grey", label="state, at the start")
+        every.set(title=f"at the start, gain {config.init_gain:g}", ylabel="|dL/dh_t| / |dL/dh_T|")
+        own.plot(
+            self.at_the_start[config.cell, config.recurrent_init],
+            "grey",
+            label="state, at the start",
+        )
         for part, ratio in ratios(config.cell, predict.variables["params"], self.x).items():
             own.plot(ratio, LINES[part], color=colour, label=f"{part}, now")
-        own.set(title=f"this run: {config.cell}, {config.start}, clip {config.clip_norm:g}")
+        own.set(
+            title=f"this run: {config.cell}, {config.recurrent_init}, clip {config.clip_norm:g}"
+        )
         for axis in (every, own):
             axis.set_xlabel("distance T - t, steps")
             axis.legend(fontsize=8)
@@ -139,9 +159,9 @@ class Add(Task):
 
 def build(config: Config) -> Experiment:
     """Make the network and the sequences."""
-    sizes = (1000, config.batch_size, config.lag)
+    sizes = (1000, config.batch_size, config.sequence_length)
     evals = {name: EvaluationSequences(*sizes, i) for i, name in enumerate(("validation", "test"))}
-    train = TrainingSequences(config.batch_size, config.lag, config.seed)
+    train = TrainingSequences(config.batch_size, config.sequence_length, config.seed)
     task = Add(config, next(iter(evals["validation"]))["x"])
     return Experiment(task, make_optimizer(config), train, evals, {"dataset": config.dataset})
 

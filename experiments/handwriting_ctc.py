@@ -25,11 +25,9 @@ import numpy as np
 from data.catalogue import DataError, nearest
 from data.lines.digits import DIGITS, digit_images, longest_line, read_line
 from data.lines.pens import pen_digits, read_pen
-from experiments.signal.modes import MODES
+from experiments.signal.task import MODES, Corpus, divided, make_experiment, of_lines
 from experiments.signal.task import Config as TranscriptionConfig
-from experiments.signal.task import Corpus, divided, make_experiment, of_lines
 from train import cli
-from train.config import option
 from train.task import Experiment
 
 KINDS = ("digit_lines", "pens", "pens:FOLDER")
@@ -39,7 +37,9 @@ KINDS = ("digit_lines", "pens", "pens:FOLDER")
 class Config(TranscriptionConfig):
     """Settings of the lines."""
 
-    dataset: str = option("digit_lines", "digit_lines, pens or pens:FOLDER")
+    dataset: str = TranscriptionConfig.changed(
+        "dataset", "digit_lines", "digit_lines, pens or pens:FOLDER"
+    )
 
 
 def read_digits(config: Config) -> Corpus:
@@ -48,7 +48,7 @@ def read_digits(config: Config) -> Corpus:
     rest, test = digits["train"], digits["test"]
     chosen, validation = divided(len(rest.labels), config)
     train = rest.part(chosen, distort=True)
-    lines = of_lines(config, train, rest.part(validation), test, longest_line(config.longest))
+    lines = of_lines(config, train, rest.part(validation), test, longest_line(config.max_length))
     return Corpus(DIGITS, **lines, read=read_line, kind="columns", found={"digits": len(chosen)})
 
 
@@ -62,7 +62,7 @@ def read_pens(config: Config, folder: str) -> Corpus:
         digits.part(places[chosen], distort=True),
         digits.part(places[validation]),
         digits.part(test),
-        config.longest * max(len(row) for row in digits.points),
+        config.max_length * max(len(row) for row in digits.points),
     )
     read = partial(read_pen, scale=digits.scale)
     return Corpus(DIGITS, **lines, read=read, kind="pen", found={"digits": len(chosen)})

@@ -7,7 +7,7 @@ network on the validation set of 2012: AlexNet 18.2 % top-5 error, VGG-16 8.8 % 
 one scale.
 
     python -m experiments.imagenet --workdir=runs/small
-    python -m experiments.imagenet --workdir=runs/vgg --config.network=vgg11
+    python -m experiments.imagenet --workdir=runs/vgg --config.architecture=vgg11
     python -m experiments.imagenet --workdir=runs/alexnet --config.preset=alexnet
 
 A preset (alexnet, vgg11, vgg16, vgg19) is the published recipe on imagenet2012, which must have
@@ -26,21 +26,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.common.classification import Classify
-from experiments.common.pictures import filters_picture
 from experiments.image.photos import Config as PhotoConfig
 from experiments.image.photos import make_any_experiment
 from experiments.image.task import MODES
 from nets.image.alexnet import SIZES, AlexNet
 from nets.image.vgg import SMALLEST, VGG
 from train import cli
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, option
 from train.task import Experiment, Mean
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue: Simonyan and Zisserman's
 PUBLISHED = {
     "dataset": "imagenet2012",
-    "width": 1.0,
-    "held_out": 0.01,
+    "width_multiplier": 1.0,
+    "validation_fraction": 0.01,
     "shift": 0.0,
     "scale": 0.0,
     "flip": True,
@@ -53,30 +52,37 @@ PUBLISHED = {
     "eval_every": 10_000,
     "save_every": 2000,
 }
-DEEP = {**PUBLISHED, "size": 224, "batch_size": 256, "steps": 370_000, "decay_every": 100_000}
+DEEP = {**PUBLISHED, "image_size": 224, "batch_size": 256, "steps": 370_000, "decay_every": 100_000}
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(PhotoConfig):
-    """Settings of the network; those of the images are in _photos.py and _images.py."""
+    """Settings of the network; those of the data are in experiments/image/."""
 
     PRESETS: ClassVar = {
         "alexnet": {
             **PUBLISHED,
-            "network": "alexnet",
-            "size": 227,
+            "architecture": "alexnet",
+            "image_size": 227,
             "steps": 900_000,
             "decay_every": 250_000,
         },
         **{name: {**DEEP, "network": name} for name in ("vgg11", "vgg16", "vgg19")},
     }
+    TINY: ClassVar = {"image_size": 16, "width_multiplier": 0.02, "dropout": 0.0}
 
-    network: str = option("alexnet", "", choices=("alexnet", "vgg11", "vgg16", "vgg19"))
-    grouped: bool = option(True, "AlexNet's second, fourth and fifth convolution are two halves")
-    batch_norm: bool = option(False, "VGG: after each convolution")
-    width: float = option(0.125, "times the published channels and units", above=0)
-    dropout: float = option(0.5, "share of a dense layer's units", minimum=0, below=1)
-    steps: int = changed("steps", 600)
+    architecture: str = option(
+        "alexnet", "network architecture", choices=("alexnet", "vgg11", "vgg16", "vgg19")
+    )
+    grouped_convolutions: bool = option(
+        True, "split the second, fourth and fifth convolution into two groups", note="alexnet"
+    )
+    batch_norm: bool = option(False, "batch normalisation after each convolution", note="vgg")
+    width_multiplier: float = option(
+        0.125, "channels and units relative to the published network", above=0
+    )
+    dropout: float = option(0.5, "dropout probability", note="of dense layers", minimum=0, below=1)
+    steps: int = PhotoConfig.changed("steps", 600)
 
 
 class ClassifyCentred(Classify):
@@ -100,6 +106,8 @@ class ClassifyCentred(Classify):
 
     def figures(self, predict, batches):
         """First-layer filters; of small images the mistakes, too."""
+        from experiments.common.pictures import filters_picture
+
         params = predict.variables["params"]
         for name in self.first:
             params = params[name]
@@ -113,11 +121,19 @@ def build(config: Config) -> Experiment:
 
     def make_task(classes, small):
         dtype = jnp.dtype(config.precision)
-        if config.network == "alexnet":
-            model = AlexNet(len(classes), config.grouped, config.width, config.dropout, dtype)
+        if config.architecture == "alexnet":
+            model = AlexNet(
+                len(classes),
+                config.grouped_convolutions,
+                config.width_multiplier,
+                config.dropout,
+                dtype,
+            )
             return ClassifyCentred(model, classes, ("conv1",), small)
-        layers = int(config.network.removeprefix("vgg"))
-        deep = VGG(layers, len(classes), config.batch_norm, config.width, config.dropout, dtype)
+        layers = int(config.architecture.removeprefix("vgg"))
+        deep = VGG(
+            layers, len(classes), config.batch_norm, config.width_multiplier, config.dropout, dtype
+        )
         return ClassifyCentred(deep, classes, ("block1", "conv1"), small)
 
     return make_any_experiment(config, make_task)
@@ -125,13 +141,15 @@ def build(config: Config) -> Experiment:
 
 def check_size(config: Config) -> None:
     """Raise ConfigError for a size that the network cannot read."""
-    if config.network == "alexnet" and config.size not in SIZES:
+    if config.architecture == "alexnet" and config.image_size not in SIZES:
         raise ConfigError(
-            f"config.size must be 227, 224, or from 15 to 64 for alexnet, got {config.size}"
+            "config.image_size must be 227, 224, or from 15 to 64 for alexnet, "
+            f"got {config.image_size}"
         )
-    if config.network != "alexnet" and config.size < SMALLEST:
+    if config.architecture != "alexnet" and config.image_size < SMALLEST:
         raise ConfigError(
-            f"config.size must be at least {SMALLEST} for {config.network}, got {config.size}"
+            f"config.image_size must be at least {SMALLEST} for {config.architecture}, "
+            f"got {config.image_size}"
         )
 
 

@@ -30,12 +30,11 @@ import jax
 import jax.numpy as jnp
 
 from experiments.common.classification import Classify
-from experiments.common.pictures import filters_picture
 from experiments.image.task import MODES, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.lenet import LeNet5, PublishedLeNet5
 from train import cli
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, option
 from train.task import Experiment
 
 PUBLISHED: dict[str, Any] = {
@@ -44,9 +43,9 @@ PUBLISHED: dict[str, Any] = {
     "steps": 36750,
     "batch_size": 32,
     "learning_rate": 4e-3,
-    "averaging": 0.999,
-    "rubbish": 2.0,
-    "held_out": 0.02,
+    "ema_decay": 0.999,
+    "rubbish_penalty": 2.0,
+    "validation_fraction": 0.02,
     "shift": 0.0,
     "scale": 0.0,
     "eval_every": 3675,
@@ -61,16 +60,20 @@ class Config(ImageConfig):
         "published": PUBLISHED,
         "distorted": {**PUBLISHED, "steps": 73500, "distort": True, "shift": 2.0, "scale": 0.1},
     }
+    TINY: ClassVar = {}
 
-    variant: str = option("softmax", "of the network", choices=("softmax", "published"))
+    variant: str = option("softmax", "output of the network", choices=("softmax", "published"))
     criterion: str = option(
-        "map", "variant=published: equation 8 (mle) or 9 (map)", choices=("mle", "map")
+        "map",
+        "training criterion: equation 8 (mle) or 9 (map) of the paper",
+        note="variant=published",
+        choices=("mle", "map"),
     )
-    rubbish: float = option(
-        40.0, "j of criterion=map: wrong classes with more penalty are left alone", minimum=0
+    rubbish_penalty: float = option(
+        40.0, "penalty j of the rubbish class", note="criterion=map", minimum=0
     )
-    steps: int = changed("steps", 1500)
-    learning_rate: float = changed("learning_rate", 3e-3)
+    steps: int = ImageConfig.changed("steps", 1500)
+    learning_rate: float = ImageConfig.changed("learning_rate", 3e-3)
 
 
 class ClassifyByFilters(Classify):
@@ -78,6 +81,8 @@ class ClassifyByFilters(Classify):
 
     def figures(self, predict, batches):
         """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
+        from experiments.common.pictures import filters_picture
+
         shown = {"filters": filters_picture(predict.variables["params"]["C1"]["kernel"])}
         return shown | super().figures(predict, batches)
 
@@ -95,7 +100,7 @@ class ClassifyByPenalties(ClassifyByFilters):
         own = -jnp.take_along_axis(outputs, labels[:, None], axis=1)[:, 0]
         if self.config.criterion == "mle":
             return own
-        rubbish = jnp.full_like(own, -self.config.rubbish)[:, None]
+        rubbish = jnp.full_like(own, -self.config.rubbish_penalty)[:, None]
         return own + jax.nn.logsumexp(jnp.concatenate([rubbish, outputs], axis=1), axis=1)
 
 

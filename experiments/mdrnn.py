@@ -12,7 +12,7 @@ sixteenth as many places. Measured: the rows of C12 in experiments/README.md.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -22,7 +22,7 @@ from experiments.image.task import MODES, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.recurrent.grid import MDRNN
 from train import cli
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, option
 from train.task import Experiment
 
 SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
@@ -32,13 +32,23 @@ SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
 class Config(ImageConfig):
     """Settings of the network; those of the data are in experiments/image/task.py."""
 
-    cell: str = option("lstm", "", choices=("lstm", "elman"))
-    hidden: int = option(32, "units of a direction", minimum=1)
-    directions: int = option(4, "corners to read from: 1, 2 or 4", minimum=1, maximum=4)
-    block: int = option(4, f"side of a place, pixels: {SIDES}", minimum=1, maximum=16)
-    steps: int = changed("steps", 600)
-    learning_rate: float = changed("learning_rate", 5e-3)
-    clip_norm: float = changed("clip_norm", 1.0)
+    TINY: ClassVar = {"hidden": 8}
+
+    cell: str = option("lstm", "recurrent cell", choices=("lstm", "elman"))
+    hidden: int = option(32, "hidden units per layer", note="per direction", minimum=1)
+    scan_directions: int = option(
+        4, "number of scan directions: 1, 2 or 4", note="one per corner", minimum=1, maximum=4
+    )
+    patch_size: int = option(
+        4,
+        "side of a patch, one position of the grid, in pixels",
+        note=f"{SIDES}",
+        minimum=1,
+        maximum=16,
+    )
+    steps: int = ImageConfig.changed("steps", 600)
+    learning_rate: float = ImageConfig.changed("learning_rate", 5e-3)
+    clip_norm: float = ImageConfig.changed("clip_norm", 1.0)
 
 
 class GridReader(nn.Module):
@@ -63,17 +73,21 @@ class GridReader(nn.Module):
 
 def build(config: Config) -> Experiment:
     """Make the network for the classes of the data, and the rest of the experiment."""
-    if config.block not in SIDES or config.directions == 3:
+    if config.patch_size not in SIDES or config.scan_directions == 3:
         raise ConfigError(
-            f"config.block must be one of {SIDES} and config.directions 1, 2 or 4, "
-            f"got {config.block} and {config.directions}"
+            f"config.patch_size must be one of {SIDES} and config.scan_directions 1, 2 or 4, "
+            f"got {config.patch_size} and {config.scan_directions}"
         )
     dtype = jnp.dtype(config.precision)
-    how: dict[str, Any] = {"cell": config.cell, "directions": config.directions, "dtype": dtype}
+    how: dict[str, Any] = {
+        "cell": config.cell,
+        "directions": config.scan_directions,
+        "dtype": dtype,
+    }
 
     def make_task(classes):
         network = MDRNN(config.hidden, **how)
-        return Classify(GridReader(network, config.block, len(classes), dtype), classes)
+        return Classify(GridReader(network, config.patch_size, len(classes), dtype), classes)
 
     return make_experiment(config, make_task)
 

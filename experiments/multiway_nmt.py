@@ -15,8 +15,7 @@ the mean over the pairs, "test/exact en-fr" that of one. Measured: D4 in experim
 """
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -27,25 +26,39 @@ from data.pairs.parallel import load_pairs
 from data.text.subwords import make_vocabulary
 from experiments.translation.corpora import Config as CorpusConfig
 from experiments.translation.corpora import Corpus, of_dates, of_text
-from experiments.translation.modes import states, translate
 from experiments.translation.task import Translate, make_network, signatures
 from nets.translation.multiway import MultiSeq2Seq
 from train import cli
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Task
+
+MODES = {
+    "translate": "experiments.translation.modes:translate_pair",
+    "states": "experiments.translation.modes:states_pair",
+}
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(CorpusConfig):
     """Settings of a network for several pairs."""
 
-    dataset: str = option("dates", "dates or pairs:FOLDER")
-    pairs: str = option("en-fr+de-fr+en-de", "source-target, a plus between two of them")
-    shared: bool = option(True, "pairs share the encoder and the decoder of a language")
-    direction: str = option("", "pair of the modes; empty: the first", volatile=True)
+    TINY: ClassVar = {**CorpusConfig.TINY, "language_pairs": "en-fr"}
 
-    steps: int = changed("steps", 3000)
+    dataset: str = CorpusConfig.changed("dataset", "dates", "dates or pairs:FOLDER")
+    language_pairs: str = option(
+        "en-fr+de-fr+en-de", "language pairs SOURCE-TARGET, joined by +", group="data"
+    )
+    shared: bool = option(True, "share one encoder or decoder per language among the pairs")
+
+    steps: int = CorpusConfig.changed("steps", 3000)
+
+    direction: str = option(
+        "",
+        "language pair to use",
+        note="default: the first",
+        modes=("translate", "states"),
+    )
 
 
 class MultiTranslate(Task):
@@ -73,6 +86,10 @@ class MultiTranslate(Task):
         found = self.model.variables_of(predict.variables, pair)
         return self.tasks[pair], replace(predict, variables=found)
 
+    def chosen(self, predict):
+        """Return the task and the network of config.direction, by default of the first pair."""
+        return self.of_pair(predict, self.config.direction or next(iter(self.tasks)))
+
     def scores(self, predict, batches):
         """Scores of `Translate` for every pair, and their means over the pairs."""
         found = {}
@@ -94,16 +111,16 @@ def read_dates(pairs, seeds, config: Config) -> dict[str, Corpus]:
     """Dates of each pair, in the characters of its languages."""
     found = {}
     for pair in pairs:
-        dates = multiway.DatesByLanguage(Dates.of(f"dates:{pair}").directions, config.noise)
+        dates = multiway.DatesByLanguage(Dates.of(f"dates:{pair}").directions, config.format_noise)
         found[pair] = of_dates(dates, *dates.vocabularies, seeds[pair], config)
     return found
 
 
 def read_text(pairs, seeds, config: Config) -> dict[str, Corpus]:
     """Parallel text of each pair, with one vocabulary a language, made of all its sides."""
-    texts = {p: load_pairs(config.dataset, x, y, config.test) for p, (x, y) in pairs.items()}
+    texts = {p: load_pairs(config.dataset, x, y, config.test_set) for p, (x, y) in pairs.items()}
     sides = multiway.sides_by_language(pairs, texts)
-    words = {x: make_vocabulary(config.vocabulary, sides[x], config.symbols) for x in sides}
+    words = {x: make_vocabulary(config.tokenizer, sides[x], config.vocab_size) for x in sides}
     return {
         pair: of_text(texts[pair], words[x], words[y], seeds[pair], config)
         for pair, (x, y) in pairs.items()
@@ -112,7 +129,7 @@ def read_text(pairs, seeds, config: Config) -> dict[str, Corpus]:
 
 def build(config: Config) -> Experiment:
     """Read the pairs; make the network, the batches in turn and the task."""
-    dates, pairs = config.dataset == "dates", multiway.language_pairs(config.pairs)
+    dates, pairs = config.dataset == "dates", multiway.language_pairs(config.language_pairs)
     if not dates and not config.dataset.startswith("pairs:"):
         raise ConfigError(f"config.dataset must be dates or pairs:FOLDER, got {config.dataset!r}")
     if config.direction not in ("", *pairs):
@@ -140,11 +157,5 @@ def build(config: Config) -> Experiment:
     return Experiment(task, make_optimizer(config), train, evals, found)
 
 
-def in_direction(mode, task: MultiTranslate, predict):
-    """Run a mode with the network of config.direction, or of the first pair."""
-    mode(*task.of_pair(predict, task.config.direction or next(iter(task.tasks))))
-
-
 if __name__ == "__main__":
-    modes = {"translate": partial(in_direction, translate), "states": partial(in_direction, states)}
-    cli.run(Config, build, modes)
+    cli.run(Config, build, MODES)

@@ -27,7 +27,7 @@ from data.text.words import UNKNOWN, RunningWords, as_text, load_words
 from experiments.language.task import MODES, SymbolConfig, SymbolTask, make_experiment
 from nets.language.neural_ngram import NeuralNGram
 from train import cli
-from train.config import changed, option
+from train.config import option
 from train.task import Experiment
 
 EPOCH = 1815  # steps over the Penn Treebank, 512 words each
@@ -40,22 +40,34 @@ class Config(SymbolConfig):
 
     PRESETS: ClassVar = {
         "ptb": {
-            **{"minimum": 1, "hidden": 200, "embedding": 100, "dropout": 0.25},
+            **{"min_count": 1, "hidden": 200, "embedding": 100, "dropout": 0.25},
             **{"embedding_dropout": 0.25, "batch_size": 512, "learning_rate": 2e-3},
             **{"steps": 7 * EPOCH, "eval_every": EPOCH, "save_every": EPOCH, "log_every": 100},
         },
     }
+    TINY: ClassVar = {
+        "dataset": "text:{data}/argparse.txt",
+        "hidden": 8,
+        "embedding": 8,
+        "context_size": 8,
+        "sample_length": 20,
+    }
 
-    dataset: str = option("python_docs", "words:FOLDER, text:PATH, a prepared dataset with text")
-    minimum: int = option(3, "occurrences of a word of the vocabulary", minimum=1)
-    window: int = option(5, "words that the next one is predicted from", minimum=1)
-    hidden: int = option(200, "tanh units", minimum=1)
-    embedding: int = option(100, "width of the embedding", minimum=1)
-    embedding_dropout: float = option(0.0, "of the embeddings", minimum=0, maximum=0.95)
-    direct: bool = option(False, "connections from the embeddings to the output")
-    sample_length: int = option(60, "words of a sample", minimum=1, volatile=True)
-    learning_rate: float = changed("learning_rate", 1e-3)
-    batch_size: int = option(256, "words predicted in a step", minimum=1)
+    dataset: str = SymbolConfig.changed(
+        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+    )
+    min_count: int = option(3, "minimum count of a vocabulary word", group="data", minimum=1)
+    batch_size: int = SymbolConfig.changed("batch_size", 256, "in predicted words")
+
+    context_size: int = option(5, "words of context", minimum=1)
+    hidden: int = option(200, "hidden units per layer", note="tanh", minimum=1)
+    embedding: int = option(100, "embedding dimension", minimum=1)
+    embedding_dropout: float = option(
+        0.0, "dropout probability of embeddings", minimum=0, maximum=0.95
+    )
+    direct_connections: bool = option(False, "connect the embeddings to the output layer")
+    learning_rate: float = SymbolConfig.changed("learning_rate", 1e-3)
+    sample_length: int = SymbolConfig.changed("sample_length", 60, "in words")
 
 
 class NextWord(SymbolTask):
@@ -66,7 +78,7 @@ class NextWord(SymbolTask):
 
     def grams(self, ids: np.ndarray) -> np.ndarray:
         """Words of a text int32 [N - 1, window + 1], each after those before it."""
-        return ngrams(ids, self.config.window + 1, self.vocabulary.encode("\n")[0])
+        return ngrams(ids, self.config.context_size + 1, self.vocabulary.encode("\n")[0])
 
     def training(self, ids):
         """Every n-gram once in an epoch, in an order drawn for it."""
@@ -82,7 +94,7 @@ class NextWord(SymbolTask):
 
     def read(self, variables, tokens):
         """Return the words before the next one, int32 [1, window]."""
-        window = self.config.window
+        window = self.config.context_size
         ends = np.repeat(self.vocabulary.encode("\n")[None], window, axis=1)
         return np.concatenate([ends, tokens], axis=1)[:, -window:]
 
@@ -95,12 +107,12 @@ class NextWord(SymbolTask):
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the n-grams and the task."""
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.of(corpus.train, config.minimum)
+    vocabulary = RunningWords.of(corpus.train, config.min_count)
     model = NeuralNGram(
         len(vocabulary),
         config.hidden,
         config.embedding,
-        direct=config.direct,
+        direct=config.direct_connections,
         dropout=config.dropout,
         embedding_dropout=config.embedding_dropout,
         dtype=jnp.dtype(config.precision),

@@ -22,28 +22,34 @@ from data.pairs.parallel import load_pairs
 from data.text.subwords import make_vocabulary
 from experiments.translation.corpora import Config as CorpusConfig
 from experiments.translation.corpora import Corpus, of_dates, of_text
-from experiments.translation.modes import states, translate
 from experiments.translation.task import Translate, make_network, signatures
 from train import cli
-from train.config import changed, option
+from train.config import option
 from train.optimizer import make_optimizer
 from train.task import Experiment
+
+MODES = {
+    "translate": "experiments.translation.modes:translate",
+    "states": "experiments.translation.modes:states",
+}
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(CorpusConfig):
     """Settings of a network for one direction."""
 
-    dataset: str = option("dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE")
-    source: str = option("en", "language of pairs:FOLDER that is read")
-    target: str = option("de", "language of pairs:FOLDER that is written")
+    dataset: str = CorpusConfig.changed(
+        "dataset", "dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+    )
+    source: str = option("en", "source language", note="pairs:FOLDER", group="data")
+    target: str = option("de", "target language", note="pairs:FOLDER", group="data")
 
-    steps: int = changed("steps", 1500)
+    steps: int = CorpusConfig.changed("steps", 1500)
 
 
 def read_dates(config: Config) -> Corpus:
     """Dates of the languages in config.dataset."""
-    dates = Dates.of(config.dataset, config.noise)
+    dates = Dates.of(config.dataset, config.format_noise)
     corpus = of_dates(dates, dates.vocabulary, dates.vocabulary, config.seed, config)
     found = {"dataset": config.dataset, "symbols": len(dates.vocabulary)}
     return corpus._replace(provenance=found)
@@ -51,9 +57,9 @@ def read_dates(config: Config) -> Corpus:
 
 def read_text(config: Config) -> Corpus:
     """Parallel text, with one vocabulary for both languages."""
-    text = load_pairs(config.dataset, config.source, config.target, config.test)
+    text = load_pairs(config.dataset, config.source, config.target, config.test_set)
     sides = [side for pair in text.train for side in pair]
-    vocabulary = make_vocabulary(config.vocabulary, sides, config.symbols)
+    vocabulary = make_vocabulary(config.tokenizer, sides, config.vocab_size)
     corpus = of_text(text, vocabulary, vocabulary, config.seed, config)
     found = {
         "dataset": config.dataset.split(":")[0],
@@ -74,4 +80,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"translate": translate, "states": states})
+    cli.run(Config, build, MODES)

@@ -14,8 +14,8 @@ networks with equally many parameters, by proportional and binary overlap of spa
 
 Data: spans:FOLDER, reviews with the spans that they judge, such as SemEval-2014's of laptops;
 conll:FOLDER with tags B-TYPE, I-TYPE, O; or python_tokens, comments and strings in Python (the
-default, needs no network). config.parameters sets config.hidden so that networks of any depth have
-as many parameters, tables of words and letters apart. Measured: the row of C7 in
+default, needs no network). config.parameter_budget sets config.hidden so that networks of any depth
+have as many parameters, tables of words and letters apart. Measured: the row of C7 in
 experiments/README.md.
 """
 
@@ -26,22 +26,27 @@ from typing import Any, ClassVar
 
 from data.catalogue import DataError
 from data.sentences.tagged import is_bio
-from experiments.sentence.tag_modes import tag
+from experiments.sentence.tagging import (
+    MODES,
+    make_experiment,
+    make_network,
+    parameters_of,
+    read_corpus,
+)
 from experiments.sentence.tagging import Config as TaggingConfig
-from experiments.sentence.tagging import make_experiment, make_network, parameters_of, read_corpus
 from train import cli
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, option
 from train.task import Experiment
 
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
         "cell": "relu",
         "output": "softmax",
-        "parameters": 100_000,
+        "parameter_budget": 100_000,
         "dropout": 0.5,
         "word_dropout": 0.1,
         "learning_rate": 3e-3,
-        "averaging": 0.99,
+        "ema_decay": 0.99,
         "steps": 800,
         "eval_every": 200,
     }
@@ -50,14 +55,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(TaggingConfig):
-    """Settings of a deep network for spans."""
+    """Settings of a deep network that marks spans."""
 
     PRESETS: ClassVar = PRESETS
 
-    layers: int = option(2, "recurrent layers", minimum=1)
-    parameters: int = option(0, "at most, by config.hidden; 0: config.hidden is as set", minimum=0)
-
-    steps: int = changed("steps", 1000)
+    layers: int = TaggingConfig.changed("layers", 2)
+    parameter_budget: int = option(
+        0, "choose the hidden units to have at most so many parameters", note="0: off", minimum=0
+    )
+    steps: int = TaggingConfig.changed("steps", 1000)
 
 
 def hidden_of_budget(parameters: Callable[[int], int], budget: int) -> int:
@@ -67,7 +73,7 @@ def hidden_of_budget(parameters: Callable[[int], int], budget: int) -> int:
     """
     first, second, third = (parameters(width) for width in (1, 2, 3))
     if first > budget:
-        raise ConfigError(f"config.parameters must be at least {first} here, got {budget}")
+        raise ConfigError(f"config.parameter_budget must be at least {first} here, got {budget}")
     slope, bend = second - first, third - 2 * second + first
     # Newton's form of the quadratic through three points, of the width after this one
     return next(
@@ -85,15 +91,15 @@ def build(config: Config) -> Experiment:
             f"spans need tags O, B-TYPE and I-TYPE; {config.dataset} has tag {vocabularies.tags[0]}"
         )
     hidden = config.hidden
-    if config.parameters:
+    if config.parameter_budget:
 
         def parameters(width: int) -> int:
             return parameters_of(make_network(config, vocabularies, width))
 
-        hidden = hidden_of_budget(parameters, config.parameters)
+        hidden = hidden_of_budget(parameters, config.parameter_budget)
     network = make_network(config, vocabularies, hidden)
     return make_experiment(network, corpus, vocabularies, config, "proportional_f1")
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"tag": tag})
+    cli.run(Config, build, MODES)

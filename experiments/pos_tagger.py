@@ -21,11 +21,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from data.sentences.tagged import is_bio
-from experiments.sentence.tag_modes import tag
+from experiments.sentence.tagging import MODES, make_experiment, make_network, read_corpus
 from experiments.sentence.tagging import Config as TaggingConfig
-from experiments.sentence.tagging import make_experiment, make_network, read_corpus
 from train import cli
-from train.config import changed
 from train.task import Experiment
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -35,16 +33,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden": 200,
         "dropout": 0.5,
         "word_dropout": 0.1,
-        "averaging": 0.998,
+        "ema_decay": 0.998,
         "steps": 4000,
         "eval_every": 800,
     },
     "chunking": {
-        "spelling_features": 100,
+        "char_features": 100,
         "hidden": 200,
         "dropout": 0.5,
         "word_dropout": 0.1,
-        "averaging": 0.998,
+        "ema_decay": 0.998,
         "steps": 3000,
         "eval_every": 600,
     },
@@ -57,7 +55,7 @@ class Config(TaggingConfig):
 
     PRESETS: ClassVar = PRESETS
 
-    steps: int = changed("steps", 1500)
+    steps: int = TaggingConfig.changed("steps", 1500)
 
 
 def build(config: Config) -> Experiment:
@@ -69,4 +67,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"tag": tag})
+    cli.run(Config, build, MODES)

@@ -28,22 +28,22 @@ from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.sentences.rated import FOLDS, load_rated
 from data.sentences.rated_batches import RatedIds
 from data.text.words import WordVocabulary
-from experiments.sentence.rating import Rate, rate
+from experiments.sentence.rating import Rate
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.classifier import POOLINGS, SentenceClassifier
 from nets.sentence.encoder import SentenceEncoder
 from train import cli
-from train.config import Config as SharedConfig
-from train.config import changed, option
+from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
-REVIEWS: dict[str, Any] = {"learning_rate": 2e-3, "longest": 60}
+MODES = {"rate": "experiments.sentence.rating_modes:rate"}
+REVIEWS: dict[str, Any] = {"learning_rate": 2e-3, "max_length": 60}
 PRESETS: dict[str, dict[str, Any]] = {
     "mr": {
         **REVIEWS,
         "word_dropout": 0.2,
-        "averaging": 0.99,
+        "ema_decay": 0.99,
         "batch_size": 50,
         "steps": 900,
         "eval_every": 150,
@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         **REVIEWS,
         "phrases": True,
         "hidden": 100,
-        "averaging": 0.995,
+        "ema_decay": 0.995,
         "steps": 6000,
         "eval_every": 500,
     },
@@ -60,35 +60,69 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings of data, network and training."""
+class Config(OptimizerConfig):
+    """Settings of the data, the network and its training."""
 
     PRESETS: ClassVar = PRESETS
+    TINY: ClassVar = {
+        "dataset": "lines:{data}/rated",
+        "hidden": 8,
+        "embedding": 8,
+        "buckets": 1,
+        "dropout": 0.0,
+        "word_dropout": 0.0,
+    }
 
-    dataset: str = option("packages", "packages, lines:FOLDER or trees:FOLDER")
-    fold: int = option(
-        -1, "of lines:FOLDER that is the test; -1: the seed's last digit", minimum=-1, maximum=9
+    dataset: str = OptimizerConfig.changed(
+        "dataset", "packages", "packages, lines:FOLDER or trees:FOLDER"
     )
-    phrases: bool = option(False, "train on every phrase of trees:FOLDER, not on wholes alone")
-    minimum: int = option(2, "occurrences of a word of the vocabulary", minimum=1)
-    longest: int = option(100, "words of a sentence in training; longer are left out", minimum=1)
-    buckets: int = option(4, "shapes of batches at most", minimum=1)
+    fold: int = option(
+        -1,
+        "fold of the cross-validation to test on",
+        note="lines:FOLDER; -1: the last digit of the seed",
+        group="data",
+        minimum=-1,
+        maximum=9,
+    )
+    phrases: bool = option(
+        False,
+        "train on every phrase, not only on whole sentences",
+        note="trees:FOLDER",
+        group="data",
+    )
+    min_count: int = option(2, "minimum count of a vocabulary word", group="data", minimum=1)
+    max_length: int = option(
+        100,
+        "maximum length of a training sequence",
+        note="in words; longer sentences are left out",
+        group="data",
+        minimum=1,
+    )
+    buckets: int = option(4, "maximum number of batch shapes", group="data", minimum=1)
+    batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentences")
 
-    embedding: int = option(100, "width of the words' vectors", minimum=1)
-    cell: str = option("lstm", "", choices=UNITS)
-    hidden: int = option(64, "units of a layer and direction", minimum=1)
-    layers: int = option(1, "of recurrence", minimum=1)
-    directions: str = option("both", "in which a sentence is read", choices=DIRECTIONS)
-    pooling: str = option("max", "what is made of its words' states", choices=POOLINGS)
-    dropout: float = option(0.5, "of vectors and states, all words alike", minimum=0, maximum=0.95)
-    word_dropout: float = option(0.1, "of words, read as unknown", minimum=0, maximum=0.95)
+    embedding: int = option(100, "embedding dimension", minimum=1)
+    cell: str = option("lstm", "recurrent cell", choices=UNITS)
+    hidden: int = option(64, "hidden units per layer", note="per direction", minimum=1)
+    layers: int = option(1, "recurrent layers", minimum=1)
+    directions: str = option("both", "reading directions", choices=DIRECTIONS)
+    pooling: str = option("max", "pooling of the states over time", choices=POOLINGS)
+    dropout: float = option(
+        0.5,
+        "dropout probability",
+        note="of embeddings and states; one mask for all words",
+        minimum=0,
+        maximum=0.95,
+    )
+    word_dropout: float = option(
+        0.1, "dropout probability of whole words", note="read as unknown", minimum=0, maximum=0.95
+    )
 
-    steps: int = changed("steps", 800)
-    batch_size: int = option(64, "sentences in a step", minimum=1)
-    learning_rate: float = changed("learning_rate", 3e-3)
-    clip_norm: float = changed("clip_norm", 1.0)
-    eval_every: int = option(200, "steps between evaluations", minimum=1)
-    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
+    steps: int = OptimizerConfig.changed("steps", 800)
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 3e-3)
+    clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
+    eval_every: int = OptimizerConfig.changed("eval_every", 200)
+    figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
 
 def make_network(config: Config, words: int, classes: int) -> SentenceClassifier:
@@ -115,11 +149,13 @@ def build(config: Config) -> Experiment:
         phrases=config.phrases,
     )
     sentences = (words for words, _ in corpus.train)
-    vocabulary = WordVocabulary.of(sentences, config.minimum, "drop")
+    vocabulary = WordVocabulary.of(sentences, config.min_count, "drop")
     train, *held_out = (
         RatedIds.of(part, vocabulary) for part in (corpus.train, corpus.validation, corpus.test)
     )
-    batches = TrainingBuckets(train, config.batch_size, config.seed, config.longest, config.buckets)
+    batches = TrainingBuckets(
+        train, config.batch_size, config.seed, config.max_length, config.buckets
+    )
     network = make_network(config, vocabulary.padded_size, len(corpus.classes))
     return Experiment(
         task=Rate(network, corpus.classes, vocabulary),
@@ -143,4 +179,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"rate": rate})
+    cli.run(Config, build, MODES)

@@ -2,7 +2,7 @@
 
 Reproduces: Graves, Mohamed and Hinton, "Speech recognition with deep recurrent neural networks",
 2013: connectionist temporal classification on a deep bidirectional LSTM, and that deep is better
-than wide (17.7 % phoneme error on TIMIT, which is not free). --config.front=bands convolves over
+than wide (17.7 % phoneme error on TIMIT, which is not free). --config.frontend=bands convolves over
 the frequency bands of a frame first: Abdel-Hamid et al., "Applying convolutional neural networks
 concepts to hybrid NN-HMM model for speech recognition", 2012.
 
@@ -13,13 +13,14 @@ concepts to hybrid NN-HMM model for speech recognition", 2012.
 
 Data: tones (the default), telephone numbers as the tones of a keypad in noise, synthetic;
 spoken_lines:FOLDER, single words joined to lines, as the Free Spoken Digit Dataset has them, whose
-test is of recordings, or with --config.held_out=speaker:NAME of a speaker, that no training line
+test is of recordings, or with --config.test_split=speaker:NAME of a speaker, that no training line
 holds; speech:FOLDER, WAV files with transcripts. --mode=transcribe writes down a WAV file of the
 user, and draws where each symbol was heard; --mode=decode scores searches, also with a language.
 Measured: the rows of C10 and B8 in experiments/README.md.
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,9 +31,8 @@ from data.lines.tones import KEYS, RATE, tones
 from data.lines.transcripts import Alphabet, Transcripts
 from data.sound.speech import load_speech, read_sound
 from data.sound.waves import load_waves
-from experiments.signal.modes import MODES
+from experiments.signal.task import MODES, Corpus, divided, make_experiment, of_lines, of_recordings
 from experiments.signal.task import Config as TranscriptionConfig
-from experiments.signal.task import Corpus, divided, make_experiment, of_lines, of_recordings
 from nets.ctc.frontends import BandConvolution
 from train import cli
 from train.config import ConfigError, option
@@ -44,29 +44,53 @@ KINDS = ("tones", "spoken_lines:FOLDER", "speech:FOLDER")
 
 @dataclass(slots=True, kw_only=True)
 class Config(TranscriptionConfig):
-    """Settings of sounds and of what reads them."""
+    """Settings of sounds and of the network that reads them."""
 
-    dataset: str = option("tones", "tones, spoken_lines:FOLDER or speech:FOLDER")
-    held_out: str = option("standard", "spoken_lines: the test, standard or speaker:NAME")
-    shortest: int = option(3, "fewest symbols of a line that is drawn", minimum=1)
-    longest: int = option(7, "most symbols of it", minimum=1)
-    bands: int = option(40, "of the log-mel spectrogram", minimum=4)
-    deltas: bool = option(False, "first and second differences over time beside each band")
-    gain: float = option(10.0, "spoken_lines: highest change of loudness, decibel", minimum=0)
-    tempo: float = option(0.1, "spoken_lines: highest change of speed", minimum=0, maximum=0.5)
+    TINY: ClassVar = {**TranscriptionConfig.TINY, "mel_bands": 8, "filters": 8}
 
-    front: str = option("none", "convolution over bands before the rest", choices=FRONTS)
-    filters: int = option(32, "front=bands: kernels", minimum=1)
-    size: int = option(8, "front=bands: bands that a kernel sees", minimum=1)
-    pool: int = option(3, "front=bands: bands of which the largest is kept", minimum=1)
-    stack: int = option(3, "frames that are read as one", minimum=1)
+    dataset: str = TranscriptionConfig.changed(
+        "dataset", "tones", "tones, spoken_lines:FOLDER or speech:FOLDER"
+    )
+    test_split: str = option(
+        "standard",
+        "test recordings: standard, or speaker:NAME",
+        note="spoken_lines:FOLDER",
+        group="data",
+    )
+    min_length: int = TranscriptionConfig.changed("min_length", 3)
+    max_length: int = TranscriptionConfig.changed("max_length", 7)
+    mel_bands: int = option(40, "bands of the log-mel spectrogram", group="data", minimum=4)
+    deltas: bool = option(
+        False, "append first and second differences over time to each band", group="data"
+    )
+    gain_db: float = option(
+        10.0,
+        "augmentation: maximum change of loudness, in dB",
+        note="spoken_lines:FOLDER",
+        group="data",
+        minimum=0,
+    )
+    time_stretch: float = option(
+        0.1,
+        "augmentation: maximum relative change of speed",
+        note="spoken_lines:FOLDER",
+        group="data",
+        minimum=0,
+        maximum=0.5,
+    )
+
+    frontend: str = option("none", "front-end: a convolution over frequency bands", choices=FRONTS)
+    filters: int = option(32, "convolution kernels per layer", note="frontend=bands", minimum=1)
+    kernel_bands: int = option(8, "height of a kernel, in bands", note="frontend=bands", minimum=1)
+    pool_bands: int = option(3, "bands per max-pooling window", note="frontend=bands", minimum=1)
+    frame_stacking: int = TranscriptionConfig.changed("frame_stacking", 3)
 
 
 def heard(config: Config, alphabet: Alphabet, train: Sounds, validation: Sounds, test: Sounds):
     """Corpus of lines of sounds; frames are made as those for training are."""
     features = train.features
     parts = (train, replace(validation, features=features), replace(test, features=features))
-    lines = of_lines(config, *parts, config.frames)
+    lines = of_lines(config, *parts, config.max_frames)
     return Corpus(
         alphabet, **lines, read=reader(features), kind="spectrogram", found={"rate": features.rate}
     )
@@ -80,12 +104,14 @@ def reader(features: Features):
 def read_words(config: Config, folder: str) -> Corpus:
     """Recordings of single words, joined."""
     waves = load_waves(folder)
-    test = waves.held_out(config.held_out)
+    test = waves.held_out(config.test_split)
     rest = np.flatnonzero(~test)
     chosen, validation = divided(len(rest), config)
-    plain = Features(waves.rate, config.bands, config.deltas)
+    plain = Features(waves.rate, config.mel_bands, config.deltas)
     train = spoken(waves, rest[chosen], plain)
-    train = replace(train, gain=config.gain, tempo=config.tempo, quiet=(30.0, 70.0)).fitted()
+    train = replace(
+        train, gain=config.gain_db, tempo=config.time_stretch, quiet=(30.0, 70.0)
+    ).fitted()
     others = (spoken(waves, places, plain) for places in (rest[validation], test))
     return heard(config, words(waves), train, *others)
 
@@ -101,7 +127,7 @@ def read_speech(config: Config, folder: str) -> Corpus:
         "test": np.flatnonzero(speech.test),
     }
     alphabet = Alphabet.of(speech.texts)
-    features = Features(speech.rate, config.bands, config.deltas)
+    features = Features(speech.rate, config.mel_bands, config.deltas)
     features = features.fitted(speech.sounds[i] for i in parts["train"])
     frames = [features(sound) for sound in speech.sounds]
     whole = Transcripts(frames, [alphabet.encode(text) for text in speech.texts])
@@ -118,16 +144,19 @@ def read_speech(config: Config, folder: str) -> Corpus:
 def build(config: Config) -> Experiment:
     """Read the sounds, and make the network."""
     kind, _, folder = config.dataset.partition(":")
-    if config.held_out != "standard" and kind != "spoken_lines":
-        raise ConfigError(f"config.held_out={config.held_out} needs spoken_lines:FOLDER")
-    if config.front == "bands" and config.bands < config.size:
-        raise ConfigError(f"config.size must be at most bands, {config.bands}, got {config.size}")
+    if config.test_split != "standard" and kind != "spoken_lines":
+        raise ConfigError(f"config.test_split={config.test_split} needs spoken_lines:FOLDER")
+    if config.frontend == "bands" and config.mel_bands < config.kernel_bands:
+        raise ConfigError(
+            f"config.kernel_bands must be at most config.mel_bands, {config.mel_bands}, "
+            f"got {config.kernel_bands}"
+        )
     if kind == "spoken_lines":
         corpus = read_words(config, folder)
     elif kind == "speech":
         corpus = read_speech(config, folder)
     elif config.dataset == "tones":
-        keys = tones(Features(RATE, config.bands, config.deltas))
+        keys = tones(Features(RATE, config.mel_bands, config.deltas))
         corpus = heard(config, KEYS, keys, keys, keys)
     else:
         near = nearest(config.dataset, KINDS)
@@ -135,9 +164,13 @@ def build(config: Config) -> Experiment:
         raise DataError(f"there is no dataset {config.dataset!r}{near}; there are {known}")
     channels = 3 if config.deltas else 1
     bands = BandConvolution(
-        config.filters, config.size, config.pool, channels, dtype=jnp.dtype(config.precision)
+        config.filters,
+        config.kernel_bands,
+        config.pool_bands,
+        channels,
+        dtype=jnp.dtype(config.precision),
     )
-    return make_experiment(config, corpus, (bands,) if config.front == "bands" else ())
+    return make_experiment(config, corpus, (bands,) if config.frontend == "bands" else ())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ networks for images, speech, and time series", 1995. The layers are in nets/conv
     python -m experiments.spoken_digits --workdir=runs/strokes
     python -m experiments.spoken_digits --workdir=runs/spoken --config.dataset=waves:recordings
     python -m experiments.spoken_digits --workdir=runs/pens --config.dataset=pendigits:FOLDER
-    python -m experiments.spoken_digits --workdir=runs/spoken --mode=shift --config.against=runs/b
+    python -m experiments.spoken_digits --workdir=runs/spoken --mode=shift \\
+        --config.compare_runs=runs/b
 
 Data: strokes (synthetic drawings, the default) and pendigits:FOLDER (real ones),
 data/series/strokes.py; waves:FOLDER, WAV files as the Free Spoken Digit Dataset has them,
@@ -16,57 +17,79 @@ still named right. Measured: the rows of B7 in experiments/README.md; docs/convo
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import jax.numpy as jnp
 import numpy as np
 
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
 from experiments.common.classification import Classify
-from experiments.signal.series import (
-    accuracy_by_offset,
-    draw_evidence,
-    load_series,
-    pictures,
-    show_shift,
-)
+from experiments.signal.series import load_series, pictures
 from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
-from train.config import Config as SharedConfig
-from train.config import changed, option
+from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
+MODES = {"shift": f"{__name__}:shift"}
 VALIDATION = 2  # word of the seed, so that no two streams meet
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings of data, augmentation and network."""
+class Config(OptimizerConfig):
+    """Settings of the data, the augmentation and the network."""
 
-    dataset: str = option("strokes", "strokes, pendigits:FOLDER or waves:FOLDER")
-    held_out: str = option("standard", "the test: standard, or speaker:NAME of recordings")
-    validation: float = option(0.1, "share of the rest for validation", above=0, maximum=0.5)
-    bands: int = option(40, "of the log-mel spectrogram of a recording", minimum=4)
-    frames: int = option(100, "of it, 10 ms each; the rest is cut off", minimum=10)
-    shift: int = option(20, "augmentation: most steps of rest before a series", minimum=0)
-    gain: float = option(10.0, "augmentation: highest change of loudness, decibel", minimum=0)
-    noise: float = option(0.2, "augmentation: standard deviation of noise", minimum=0)
+    TINY: ClassVar = {"filters": 8, "mel_bands": 8, "max_frames": 96}
 
-    filters: int = option(64, "kernels of a layer", minimum=1)
-    layers: int = option(3, "of convolution", minimum=1)
-    size: int = option(5, "of a kernel, steps", minimum=1)
-    pool: int = option(2, "steps of which a layer leaves the largest", minimum=1)
-    readout: str = option("max", "pooling over time, or a weight a place", choices=READOUTS)
-    dropout: float = option(0.0, "of what is read out", minimum=0, below=1)
+    dataset: str = OptimizerConfig.changed(
+        "dataset", "strokes", "strokes, pendigits:FOLDER or waves:FOLDER"
+    )
+    test_split: str = option(
+        "standard", "test recordings: standard, or speaker:NAME", note="waves:FOLDER", group="data"
+    )
+    validation_fraction: float = option(
+        0.1,
+        "fraction of the training data held out for validation",
+        group="data",
+        above=0,
+        maximum=0.5,
+    )
+    mel_bands: int = option(
+        40, "bands of the log-mel spectrogram", note="waves:FOLDER", group="data", minimum=4
+    )
+    max_frames: int = option(
+        100,
+        "maximum number of frames",
+        note="waves:FOLDER; of 10 ms; longer recordings are cut",
+        group="data",
+        minimum=10,
+    )
+    max_delay: int = option(
+        20, "augmentation: maximum number of silent steps before a series", group="data", minimum=0
+    )
+    gain_db: float = option(
+        10.0, "augmentation: maximum change of loudness, in dB", group="data", minimum=0
+    )
+    jitter: float = option(
+        0.2, "augmentation: standard deviation of additive noise", group="data", minimum=0
+    )
+    batch_size: int = OptimizerConfig.changed("batch_size", 64, "in series")
 
-    steps: int = changed("steps", 1500)
-    batch_size: int = option(64, "series in a step", minimum=1)
-    learning_rate: float = changed("learning_rate", 2e-3)
-    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
+    filters: int = option(64, "convolution kernels per layer", minimum=1)
+    conv_layers: int = option(3, "convolution layers", minimum=1)
+    kernel_size: int = option(5, "length of a kernel, in steps", minimum=1)
+    pool_size: int = option(2, "steps per max-pooling window", minimum=1)
+    readout: str = option("max", "readout: pooling over time, or flatten", choices=READOUTS)
+    dropout: float = option(0.0, "dropout probability", note="of the readout", minimum=0, below=1)
 
-    against: str = option("", "other runs that --mode=shift draws, by commas", volatile=True)
-    picture: str = option("shift.png", "file that --mode=shift draws", volatile=True)
+    steps: int = OptimizerConfig.changed("steps", 1500)
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 2e-3)
+    figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
+
+    compare_runs: str = option(
+        "", "run directories to compare with, separated by commas", modes=("shift",)
+    )
+    picture: str = option("shift.png", "image file to write", modes=("shift",))
 
 
 class ClassifySeries(Classify):
@@ -76,8 +99,8 @@ class ClassifySeries(Classify):
 
     def __init__(self, config: Config, test: TimeSeries):
         dtype = jnp.dtype(config.precision)
-        features = (config.filters,) * config.layers
-        layers = TimeConvolutions(features, config.size, config.pool, dtype)
+        features = (config.filters,) * config.conv_layers
+        layers = TimeConvolutions(features, config.kernel_size, config.pool_size, dtype)
         network = TimeConvNet(layers, len(test.classes), config.readout, config.dropout)
         super().__init__(network, test.classes)
         self.settings, self.held_out = config, test
@@ -92,18 +115,22 @@ class ClassifySeries(Classify):
 
     def figures(self, predict, batches):
         """What speaks for the label and when, the confusion matrix, and the worst mistakes."""
+        from experiments.signal.evidence import draw_evidence
+
         shown = draw_evidence(self.model, predict.variables, next(iter(batches)), self.classes)
         return {"evidence": shown} | super().figures(predict, batches)
 
 
 def build(config: Config) -> Experiment:
     """Load the series, divide them, and make the network."""
-    series, of_test = load_series(config.dataset, config.held_out, config.bands, config.frames)
+    series, of_test = load_series(
+        config.dataset, config.test_split, config.mel_bands, config.max_frames
+    )
     test, rest = series.part(of_test), series.part(~of_test)
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(len(rest.labels))
-    count = max(1, round(len(order) * config.validation))
+    count = max(1, round(len(order) * config.validation_fraction))
     validation, train = rest.part(order[:count]), rest.part(order[count:])
-    augmentation = (config.shift, config.gain, config.noise)
+    augmentation = (config.max_delay, config.gain_db, config.jitter)
     return Experiment(
         task=ClassifySeries(config, test),
         optimizer=make_optimizer(config),
@@ -124,9 +151,11 @@ def build(config: Config) -> Experiment:
 
 def shift(task: ClassifySeries, predict) -> None:
     """Print and draw the accuracy on the test against when the series begin."""
+    from experiments.signal.shift import accuracy_by_offset, show_shift
+
     runs = {"this run": (task, predict)}
     config = task.settings
-    for folder in filter(None, config.against.split(",")):
+    for folder in filter(None, config.compare_runs.split(",")):
         words = ["", f"--workdir={folder}", "--mode=shift"]
         other, workdir, _ = cli.parse(Config, ("train", "shift"), words)
         experiment, predict = cli.load_run(build, other, workdir)
@@ -134,10 +163,10 @@ def shift(task: ClassifySeries, predict) -> None:
     found = {}
     for folder, (each, predict) in runs.items():
         how = each.settings
-        name = f"{folder}: {how.readout}, trained with shifts to {how.shift}"
+        name = f"{folder}: {how.readout}, trained with shifts to {how.max_delay}"
         found[name] = accuracy_by_offset(predict, each.held_out)
     show_shift(found, config.picture)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {"shift": shift})
+    cli.run(Config, build, MODES)

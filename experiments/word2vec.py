@@ -18,6 +18,7 @@ text:PATH, or a prepared dataset with text. Measured: the first row of A6 in exp
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,47 +27,73 @@ import optax
 from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
 from data.text.words import RARE, WordVocabulary, load_words
 from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
-from experiments.language.vectors import MODES, WordTests, neighbours_text, normalized, plane
+from experiments.language.vectors import WordTests, neighbours_text, normalized
 from nets.language.huffman import huffman_tree
 from nets.language.skipgram import SkipGram, band
 from train import cli
-from train.config import Config as SharedConfig
-from train.config import changed, option
-from train.optimizer import make_optimizer
+from train.config import RunConfig, option
 from train.task import Experiment, Mean, Task
 
+MODES = {
+    "save": "experiments.language.vectors:save",
+    "neighbours": "experiments.language.vectors:nearest",
+}
 OBJECTIVES = ("negative_sampling", "hierarchical", "softmax")
 SOFTMAX_PAIRS = 500  # whose gradients add up, as those of `limit` occurrences of a row do
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
+class Config(RunConfig):
     """Settings of word vectors."""
 
-    dataset: str = option("python_docs", "words:FOLDER, text:PATH, a prepared dataset with text")
-    objective: str = option("negative_sampling", "", choices=OBJECTIVES)
-    features: int = option(100, "of a word vector", minimum=2)
-    window: int = option(5, "words to each side at most", minimum=1)
-    negatives: int = option(5, "noise words that a pair counts", minimum=1)
-    noise: int = option(32, "noise words drawn for a block", minimum=1)
-    subsample: float = option(1e-3, "share from which words are left out; 0: none", minimum=0)
-    minimum: int = option(5, "occurrences of a word of the vocabulary", minimum=1)
-    rare: str = option("drop", "what becomes of rarer words", choices=RARE)
-    block: int = option(32, "words of a block", minimum=1)
-    limit: int = option(16, "occurrences of a row in a step whose updates add up", minimum=1)
-    wordsim: str = option("", "file of pairs with a similarity, scored by rank correlation")
-    analogies: str = option("", "file of analogies, scored by the share that is right")
-    vectors: str = option("", "file that --mode=save writes, .bin: binary", volatile=True)
-    neighbours: int = option(8, "shown of a word", minimum=1, volatile=True)
+    TINY: ClassVar = {
+        "dataset": "text:{data}/argparse.txt",
+        "embedding": 8,
+        "window": 8,
+        "block_size": 16,
+    }
 
-    batch_size: int = option(32, "blocks in a step", minimum=1)
-    steps: int = changed("steps", 3000)
-    learning_rate: float = option(0.025, "of a pair, its highest value", above=0)
-    decay_factor: float = option(1e-3, "last rate over the first", minimum=0, maximum=1)
-    optimizer: str = option("sgd", "no other one updates rows alone", choices=("sgd",))
-    averaging: float = option(0.0, "none: it would read whole tables", minimum=0, maximum=0)
-    weight_decay: float = option(0.0, "none: a row would decay at each use", minimum=0, maximum=0)
-    clip_norm: float = option(0.0, "none: a row's gradient comes in parts", minimum=0, maximum=0)
+    dataset: str = RunConfig.changed(
+        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+    )
+    subsample: float = option(
+        1e-3, "subsampling threshold of frequent words", note="0: none", group="data", minimum=0
+    )
+    min_count: int = option(5, "minimum count of a vocabulary word", group="data", minimum=1)
+    rare: str = option("drop", "treatment of rarer words", group="data", choices=RARE)
+    block_size: int = option(32, "words of a block of running text", group="data", minimum=1)
+    batch_size: int = RunConfig.changed("batch_size", 32, "in blocks")
+    wordsim: str = option("", "file of rated word pairs to score", group="data")
+    analogies: str = option("", "file of analogies to score", group="data")
+
+    objective: str = option("negative_sampling", "training objective", choices=OBJECTIVES)
+    embedding: int = option(100, "embedding dimension", minimum=2)
+    window: int = option(5, "maximum distance of a context word", minimum=1)
+    negatives: int = option(5, "negative samples per pair", minimum=1)
+    shared_negatives: int = option(32, "negative samples drawn per block", minimum=1)
+
+    steps: int = RunConfig.changed("steps", 3000)
+    learning_rate: float = option(
+        0.025, "peak learning rate", note="of one pair", group="optimizer", above=0
+    )
+    decay_factor: float = option(
+        1e-3,
+        "learning-rate decay",
+        note="final over peak rate of the cosine schedule",
+        group="optimizer",
+        minimum=0,
+        maximum=1,
+    )
+    max_row_updates: int = option(
+        16,
+        "maximum updates of one row that add up in a step",
+        note="more are averaged",
+        group="optimizer",
+        minimum=1,
+    )
+
+    vectors: str = option("", "word-vector file to write", note=".bin: binary", modes=("save",))
+    neighbours: int = option(8, "neighbours to print", modes=("neighbours",), minimum=1)
 
 
 class PredictContext(Task):
@@ -76,7 +103,7 @@ class PredictContext(Task):
         self.vocabulary, self.config, self.tests, self.turns = vocabulary, config, tests, turns
         self.headline = "wordsim" if config.wordsim else "loss"
         outputs = len(vocabulary) - (config.objective == "hierarchical")  # words or inner nodes
-        size = (len(vocabulary), outputs, config.features)
+        size = (len(vocabulary), outputs, config.embedding)
         self.model = SkipGram(*size, jnp.dtype(config.precision))
 
     def rows(self, batch):
@@ -108,6 +135,8 @@ class PredictContext(Task):
 
     def figures(self, predict, batches):
         """Frequent words in a plane, and what lies near to some of them."""
+        from experiments.language.word_plane import plane
+
         vectors = np.asarray(predict.variables["params"]["words"])
         some = np.unique(np.geomspace(1, len(vectors), 40).astype(int)) - 1
         lines = neighbours_text(self, normalized(vectors), some.tolist())
@@ -117,12 +146,12 @@ class PredictContext(Task):
 def build(config: Config) -> Experiment:
     """Read corpus and tests; make vocabulary, blocks and task."""
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = WordVocabulary.of(corpus.train, config.minimum, config.rare)
-    noise = config.noise if config.objective == "negative_sampling" else 0
+    vocabulary = WordVocabulary.of(corpus.train, config.min_count, config.rare)
+    noise = config.shared_negatives if config.objective == "negative_sampling" else 0
     tree = huffman_tree(vocabulary.counts.tolist())
     paths = np.where(tree.turns, tree.nodes, -1) if config.objective == "hierarchical" else None
-    size, cdf = (config.block, config.window, noise), noise_cdf(vocabulary.counts)
-    blocks = Blocks(*size, cdf, config.limit, paths)
+    size, cdf = (config.block_size, config.window, noise), noise_cdf(vocabulary.counts)
+    blocks = Blocks(*size, cdf, config.max_row_updates, paths)
     keep = keep_probability(vocabulary.counts, config.subsample)
     encode = partial(vocabulary.encode, rare=config.rare)
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
@@ -130,9 +159,12 @@ def build(config: Config) -> Experiment:
     tests = WordTests.of(config.wordsim, config.analogies, vocabulary)
     # the step's gradient is a mean over pairs; of a softmax, more of them at once overshoot
     pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
+    schedule = optax.cosine_decay_schedule(
+        config.learning_rate, config.steps, alpha=config.decay_factor
+    )
     return Experiment(
         task=PredictContext(vocabulary, config, tests, tree.turns),
-        optimizer=optax.chain(make_optimizer(config), optax.scale(pairs)),
+        optimizer=optax.chain(optax.sgd(schedule), optax.scale(pairs)),
         train=train,
         evals={name: held_out(encode(text), name=name) for name, text in corpus.held_out.items()},
         provenance={

@@ -17,8 +17,8 @@ Large vocabularies, and the modes cache, calibrate, dynamic: docs/language_model
 Data: python_docs (prose of Python's library, the default), words:FOLDER with train, valid and test
 files in the form of the Penn Treebank, text:PATH, or a prepared dataset with text. The end of a
 sentence is a word, <eos>, and is predicted like any other; words that occur less than
-config.minimum times are <unk>, which is predicted but never written. A held-out text is read in one
-pass from its first word to its last. Measured: mikolov and zaremba_small, rows of C4 in
+config.min_count times are <unk>, which is predicted but never written. A held-out text is read in
+one pass from its first word to its last. Measured: mikolov and zaremba_small, rows of C4 in
 experiments/README.md.
 """
 
@@ -28,16 +28,17 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.text.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments.language.cache import SHARES, THETAS, cache
-from experiments.language.calibration import calibrate
-from experiments.language.dynamic import dynamic
 from experiments.language.presets import PRESETS
-from experiments.language.task import MODES, NextSymbol, make_experiment
+from experiments.language.task import SCORING, NextSymbol, make_experiment
 from experiments.language.task import Config as LanguageConfig
 from nets.language.recurrent_lm import SOFTMAXES, LanguageModel
 from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment, Mean
+
+MODES = {**SCORING, "cache": "experiments.language.cache:cache"}
+THETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
+SHARES = (0.05, 0.1, 0.2, 0.3)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,25 +46,50 @@ class Config(LanguageConfig):
     """Settings of a word language model."""
 
     PRESETS: ClassVar = PRESETS
+    TINY: ClassVar = {
+        "dataset": "text:{data}/argparse.txt",
+        "hidden": 8,
+        "embedding": 8,
+        "bptt_length": 8,
+        "sample_length": 20,
+    }
 
-    dataset: str = option("python_docs", "words:FOLDER, text:PATH, a prepared dataset with text")
-    minimum: int = option(3, "occurrences of a word of the vocabulary", minimum=1)
-    hidden: int = option(200, "units of a layer", minimum=1)
-    embedding: int = option(200, "width of the embedding", minimum=1)
-    embedding_dropout: float = option(0.0, "of the embeddings", minimum=0, maximum=0.95)
-    word_dropout: float = option(0.0, "of words, each everywhere", minimum=0, maximum=0.95)
-    activation_penalty: float = option(0.0, "AR: times the mean of squared outputs", minimum=0)
-    change_penalty: float = option(0.0, "TAR: times that of their squared changes", minimum=0)
-    tied: bool = option(True, "the output product is the embedding's table")
-    softmax: str = option("full", "how it is trained", choices=SOFTMAXES)
-    samples: int = option(1000, "words drawn at a step, softmax=sampled", minimum=1)
-    cutoffs: tuple[int, ...] = option((2000, 20000), "where clusters begin, adaptive", minimum=1)
-    cache_size: int = option(500, "words that mode=cache remembers", minimum=1, volatile=True)
-    cache_thetas: tuple[float, ...] = option(THETAS, "that it tries", minimum=0, volatile=True)
-    cache_shares: tuple[float, ...] = option(SHARES, "too", above=0, below=1, volatile=True)
-    init_range: float = option(0.0, "kernels start within +- this; 0: own rules", minimum=0)
-    window: int = option(35, "words of backpropagation through time", minimum=1)
-    sample_length: int = option(60, "words of a sample", minimum=1, volatile=True)
+    dataset: str = LanguageConfig.changed(
+        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+    )
+    min_count: int = option(3, "minimum count of a vocabulary word", group="data", minimum=1)
+    bptt_length: int = LanguageConfig.changed("bptt_length", 35)
+
+    hidden: int = LanguageConfig.changed("hidden", 200)
+    embedding: int = option(200, "embedding dimension", minimum=1)
+    embedding_dropout: float = option(
+        0.0, "dropout probability of embeddings", minimum=0, maximum=0.95
+    )
+    word_dropout: float = option(
+        0.0, "dropout probability of whole words", note="all occurrences", minimum=0, maximum=0.95
+    )
+    activation_reg: float = option(0.0, "weight of the L2 norm of outputs (AR)", minimum=0)
+    temporal_activation_reg: float = option(
+        0.0, "weight of the L2 norm of changes of outputs over time (TAR)", minimum=0
+    )
+    tie_embeddings: bool = option(True, "share the embedding with the output layer")
+    softmax: str = option("full", "output softmax", choices=SOFTMAXES)
+    num_sampled: int = option(1000, "sampled words per step", note="softmax=sampled", minimum=1)
+    cutoffs: tuple[int, ...] = option(
+        (2000, 20000), "first word of each tail cluster", note="softmax=adaptive", minimum=1
+    )
+    init_range: float = option(
+        0.0, "initialise uniformly in +- this range", note="0: each layer's own", minimum=0
+    )
+
+    sample_length: int = LanguageConfig.changed("sample_length", 60, "in words")
+    cache_size: int = option(500, "words in the cache", modes=("cache",), minimum=1)
+    cache_thetas: tuple[float, ...] = option(
+        THETAS, "flatness parameters theta to try", modes=("cache",), minimum=0
+    )
+    cache_shares: tuple[float, ...] = option(
+        SHARES, "interpolation weights of the cache to try", modes=("cache",), above=0, below=1
+    )
 
 
 class NextWord(NextSymbol):
@@ -90,29 +116,31 @@ def network(config: Config, vocabulary: int) -> LanguageModel:
         dropout=config.dropout,
         dtype=jnp.dtype(config.precision),
         embedding_dropout=config.embedding_dropout,
-        tied=config.tied,
+        tied=config.tie_embeddings,
         init_range=config.init_range,
-        variational=config.variational,
+        variational=config.variational_dropout,
         word_dropout=config.word_dropout,
         weight_drop=config.weight_drop,
-        activation_penalty=config.activation_penalty,
-        change_penalty=config.change_penalty,
+        activation_penalty=config.activation_reg,
+        change_penalty=config.temporal_activation_reg,
         softmax=config.softmax,
-        samples=config.samples,
+        samples=config.num_sampled,
         cutoffs=tuple(int(first) for first in config.cutoffs if first < vocabulary),
     )
 
 
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the lanes and the task."""
-    if config.tied and config.layers == 1 and config.embedding != config.hidden:
-        raise ConfigError("config.tied with one layer needs config.embedding = config.hidden")
-    if config.tied and config.softmax == "adaptive":
-        raise ConfigError("config.softmax=adaptive needs config.tied=False")
+    if config.tie_embeddings and config.layers == 1 and config.embedding != config.hidden:
+        raise ConfigError(
+            "config.tie_embeddings with one layer needs config.embedding = config.hidden"
+        )
+    if config.tie_embeddings and config.softmax == "adaptive":
+        raise ConfigError("config.softmax=adaptive needs config.tie_embeddings=False")
     if list(config.cutoffs) != sorted({int(first) for first in config.cutoffs}):
         raise ConfigError(f"config.cutoffs must be increasing whole numbers, got {config.cutoffs}")
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.of(corpus.train, config.minimum)
+    vocabulary = RunningWords.of(corpus.train, config.min_count)
     model = network(config, len(vocabulary))
     never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
     texts = {name: as_text(split) for name, split in corpus.held_out.items()}
@@ -121,4 +149,4 @@ def build(config: Config) -> Experiment:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, {**MODES, "cache": cache, "calibrate": calibrate, "dynamic": dynamic})
+    cli.run(Config, build, MODES)

@@ -3,8 +3,8 @@
     python tests/closure.py lenet5 char_lm
 
 prints for each experiment the lines of the project that importing it loads, outside its own file.
-Every import statement of a file counts, also one inside a function, and so does the `__init__` of
-each package on the way; a module that is loaded by name, such as a mode, is not counted.
+The `__init__` of each package on the way counts. What is loaded later does not: an import inside a
+function, a mode that is loaded by its name, a public name of a package in nets/.
 """
 
 import ast
@@ -27,10 +27,25 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Names that a file imports anywhere in it, absolute: modules, and what may be modules."""
+def at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that run when a module is imported: none of a function, none for type checkers."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from at_import(node)
+
+
+def imported(path: Path, deferred: bool = False) -> Iterator[str]:
+    """Absolute names that a file imports: modules, and names that may be modules.
+
+    deferred: count imports inside functions and those for type checkers too.
+    """
     package = list(path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if deferred else at_import(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -40,10 +55,10 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def neighbours(path: Path) -> set[Path]:
+def neighbours(path: Path, deferred: bool = False) -> set[Path]:
     """Files of this project that a file imports, packages on the way included."""
     found = set()
-    for name in imported(path):
+    for name in imported(path, deferred):
         parts = name.split(".")
         found |= {path_of(".".join(parts[:i])) for i in range(1, len(parts) + 1)}
     return {other for other in found if other and other != path}
@@ -51,13 +66,13 @@ def neighbours(path: Path) -> set[Path]:
 
 def closure(path: Path) -> set[Path]:
     """Files that importing a file loads, itself among them."""
-    seen, left = set(), [path]
+    loaded, left = set(), [path]
     while left:
         path = left.pop()
-        if path not in seen:
-            seen.add(path)
+        if path not in loaded:
+            loaded.add(path)
             left.extend(neighbours(path))
-    return seen
+    return loaded
 
 
 def lines_loaded(path: Path) -> int:

@@ -1,15 +1,15 @@
 """The command line of an experiment: absl flags in, one clear line out when something is wrong."""
 
-import ctypes
 import dataclasses
-import math
 import os
+import pkgutil
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import jax
@@ -17,44 +17,41 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from .checkpoint import best_first, restore_first
-from .config import Config, ConfigError, hint
-from .distributed import connect
+from .config import ConfigError, RunConfig, hint
 from .evaluate import Evaluator, Predictor
-from .loop import STOP_SIGNALS, PreemptedError, fit, fit_all
+from .loop import STOP_SIGNALS, PreemptedError, fit
 from .placement import JitMesh
-from .recorder import Run
-from .replicas import MODES as REPLICAS
-from .replicas import check_alike, devices_of_replicas, replica_configs, varied_settings
-from .rundir import check_config, check_data, read_json, write_config, write_json
+from .process import keep_compiled_programs, keep_freed_memory
+from .rundir import check_config, check_data, finished, read_json
 from .task import Experiment
 
-AnyConfig = TypeVar("AnyConfig", bound=Config)
-Mode = Callable[[Any, Predictor], None]
+AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
+Build = Callable[[Any], Experiment]
+HELP = {"-h", "--help", "--helpfull", "--helpshort"}
 
 
 def run(
-    config_class: type[AnyConfig],
-    build: Callable[[AnyConfig], Experiment],
-    modes: Mapping[str, Mode] | None = None,
+    config_class: type[RunConfig], build: Build, modes: Mapping[str, str] | None = None
 ) -> None:
     """Run an experiment from sys.argv and exit.
 
-    modes: what else --mode= can do with a trained network: mode(task, predict), where the config is
-    that of the run in workdir, in which only volatile fields may be overridden.
+    modes: what --mode= offers for a trained network, each the name "package.module:function" of
+    function(task, predict), which is imported when the mode is asked for. In a mode the config is
+    that of the run in workdir; only volatile fields may be overridden.
 
-    Exits 0 when finished, 130 when a mode is interrupted, 141 when nobody reads the output any
-    more. An exception is taken for the user's to mend, shown in one line and exited with, when it
-    has an `exit_code`; any other is a defect and keeps its traceback.
+    Exits with 0 when finished, 130 when a mode is interrupted, 141 when its output is closed. An
+    exception with `exit_code` is a user error: one line, that exit code. Any other exception is a
+    defect and keeps its traceback.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, _stop_before_training)
     try:
         _run(config_class, build, modes or {}, sys.argv)
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line of what was being written
+        print(file=sys.stderr)  # ends the line that was being printed
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still held
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         code = getattr(error, "exit_code", None)
@@ -64,26 +61,34 @@ def run(
         sys.exit(code)
 
 
-def _stop_before_training(number, _frame) -> None:
-    """End at once: there is nothing to save before `fit`, which has its own answer."""
-    text = f"error: stopped by {signal.Signals(number).name}; the same command goes on\n"
+def _stop_before_training(number: int, _frame: FrameType | None) -> None:
+    """Exit at once: there is nothing to save before `fit`, which has its own handler."""
+    text = f"error: stopped by {signal.Signals(number).name}; run the same command to continue\n"
     os.write(2, text.encode())
     os._exit(PreemptedError.exit_code)
 
 
-def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> None:
-    if {"-h", "--help", "--helpfull", "--helpshort"} & set(argv):
+def _run(
+    config_class: type[RunConfig], build: Build, modes: Mapping[str, str], argv: list[str]
+) -> None:
+    if HELP & set(argv):
+        from .usage import usage
+
         print(usage(config_class, modes))
         return
     config, workdir, mode = parse(config_class, ("train", *modes), argv)
     config.check()
     check_config(workdir, config)
-    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn of what is no fault here
+    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn about harmless things
     if config.distributed and mode == "train":
+        from .distributed import connect
+
         connect()
     keep_freed_memory()
-    _keep_compiled_programs()
+    keep_compiled_programs()
     if mode == "train" and config.replicated:
+        from .replicas import train_replicas
+
         train_replicas(build, config, workdir)
     elif mode == "train":
         if not finished(workdir):
@@ -92,44 +97,13 @@ def _run(config_class, build, modes: Mapping[str, Mode], argv: list[str]) -> Non
     else:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
         experiment, predict = load_run(build, config, workdir)
-        modes[mode](experiment.task, predict)
+        pkgutil.resolve_name(modes[mode])(experiment.task, predict)
 
 
-def finished(workdir: Path) -> bool:
-    """Say whether a run is finished, in a line with its metrics when it is."""
-    result = read_json(workdir / "result.json")
-    if result:
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
-        print(f"{workdir} is finished at step {result['step']}: {shown}")
-    return bool(result)
+def load_run(build: Build, config: RunConfig, workdir: Path) -> tuple[Experiment, Predictor]:
+    """Return a run's experiment, and its network at the best readable checkpoint.
 
-
-def train_replicas(build, config: Config, workdir: Path) -> None:
-    """Train the runs that a config with replicas asks for, each in a folder below `workdir`.
-
-    Those that are finished are left out.
-    """
-    configs = {workdir / name: each for name, each in replica_configs(config).items()}
-    for folder, each in configs.items():
-        each.check()
-        check_config(folder, each)
-    count = devices_of_replicas(len(configs))
-    left = {folder: each for folder, each in configs.items() if not finished(folder)}
-    runs = [Run(build(each), each, folder) for folder, each in left.items()]
-    check_alike([run.experiment for run in runs])
-    write_config(workdir, config)
-    if runs:
-        used = jax.devices()[: math.gcd(len(runs), count)]
-        devices = REPLICAS[config.parallel](varied_settings([run.config for run in runs]), used)
-        fit_all(runs, devices)
-        print(f"finished: {len(runs)} runs in {workdir}")
-    write_json(workdir / "result.json", {"replicas": [folder.name for folder in configs]})
-
-
-def load_run(build, config: Config, workdir: Path) -> tuple[Experiment, Predictor]:
-    """Return a run's experiment, and its network at the best checkpoint that can be read.
-
-    Raises ConfigError when there is no checkpoint, or when the data are not those of the run.
+    Raises ConfigError when there is no checkpoint, or when the data differ from those of the run.
     """
     folder = workdir / "checkpoints"
     steps = best_first(folder)
@@ -145,78 +119,40 @@ def load_run(build, config: Config, workdir: Path) -> tuple[Experiment, Predicto
 
 
 def parse(
-    config_class: type[AnyConfig], modes: tuple[str, ...], argv: list[str]
+    config_class: type[AnyConfig], modes: Iterable[str], argv: list[str]
 ) -> tuple[AnyConfig, Path, str]:
-    """Return (config, workdir, mode) from a command line; raises ConfigError with one clear line.
+    """Return (config, workdir, mode) of a command line; raises ConfigError with one clear line.
 
-    In a mode other than training the config starts as that of the run in workdir.
+    In a mode other than training, the config starts as that of the run in workdir.
     """
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
+    flags.DEFINE_string("workdir", "", "run directory", flag_values=values)
     flags.DEFINE_enum("mode", "train", list(modes), "what to do", flag_values=values)
-    flags.DEFINE_string("flagfile", "", "file of flags, one a line", flag_values=values)
+    flags.DEFINE_string("flagfile", "", "file of flags, one per line", flag_values=values)
     names = [field.name for field in dataclasses.fields(config_class)]
     try:
         argv = [argv[0], *values.read_flags_from_files(argv[1:], force_gnu=False)]
-        for word in argv[1:]:  # the definition below answers an unknown field with a KeyError
-            found = re.match(r"--?(?:no)?config\.([^=]*)", word)
-            if found and found[1] not in names:
-                raise ConfigError(f"there is no --config.{found[1]}{hint(found[1], names)}")
+        for word in argv[1:]:  # ml_collections raises a KeyError for an unknown field
+            match = re.match(r"--?(?:no)?config\.([^=]*)", word)
+            if match and match[1] not in names:
+                raise ConfigError(f"there is no --config.{match[1]}{hint(match[1], names)}")
         holder = config_flags.DEFINE_config_dataclass(
             "config", config_class(), flag_values=values, sys_argv=argv
         )
         rest = values(argv)
-    except (flags.Error, UnicodeDecodeError) as error:  # the last: in --flagfile
+    except (flags.Error, UnicodeDecodeError) as error:  # the latter from --flagfile
         raise ConfigError(str(error)) from error
     if rest[1:]:
-        raise ConfigError(f"flags begin with --, got {rest[1]!r}")
+        raise ConfigError(f"flags start with --, got {rest[1]!r}")
     if not values.workdir:
-        raise ConfigError("--workdir=DIR is needed: the folder of the run")
+        raise ConfigError("--workdir=DIR is required: the run directory")
     config, workdir = holder.value, Path(values.workdir)
     overrides = config_flags.get_override_values(values["config"])
     preset = config.PRESETS.get(config.preset, {})
     for name in set(preset) - set(overrides):
         setattr(config, name, preset[name])
-    if values.mode != "train" and (made_with := read_json(workdir / "config.json")):
-        for name in (set(names) & set(made_with)) - set(overrides):
-            value = made_with[name]  # JSON gives tuples back as lists
+    if values.mode != "train" and (saved := read_json(workdir / "config.json")):
+        for name in (set(names) & set(saved)) - set(overrides):
+            value = saved[name]  # JSON returns tuples as lists
             setattr(config, name, tuple(value) if isinstance(value, list) else value)
     return config, workdir, values.mode
-
-
-def usage(config_class: type[Config], modes: Mapping[str, Mode]) -> str:
-    """Text of --help: the experiment's docstring, and every field with its default and its help."""
-    lines = [
-        (sys.modules[config_class.__module__].__doc__ or "").strip(),
-        "\nflags:",
-        "  --workdir=DIR               folder of the run: made, continued or finished",
-        f"  --mode={'|'.join(('train', *modes))}",
-    ]
-    for field in dataclasses.fields(config_class):
-        choices = config_class.PRESETS if field.name == "preset" else field.metadata["choices"]
-        text = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
-        lines.append(f"  {f'--config.{field.name}={field.default}':<36} {text.strip()}")
-    return "\n".join(lines)
-
-
-def keep_freed_memory() -> None:
-    """Let the process keep the memory it frees, where the C library is glibc.
-
-    Else the large buffers of a step are given back, mapped and cleared anew at each step, which
-    took a quarter of the time of training `nmt` on a CPU. Sizes in bytes, numbers as in malloc.h.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8
-        mallopt(arena_max, 1)
-        mallopt(mmap_max, 0)
-        mallopt(trim_threshold, 2**31 - 1)
-        mallopt(top_pad, 2**28)
-
-
-def _keep_compiled_programs() -> None:
-    """Let JAX keep compiled programs on disk, so that a resumed run starts in seconds."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unfold" / "jax"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

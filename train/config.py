@@ -1,4 +1,4 @@
-"""The settings that every experiment shares: default, help, range and choices in one place each."""
+"""Settings that every experiment shares, each declared once with its default, help and range."""
 
 import dataclasses
 import difflib
@@ -13,82 +13,130 @@ BOUNDS = {
     "maximum": ("at most", operator.le),
     "below": ("below", operator.lt),
 }
+GROUPS = ("data", "network", "optimizer", "run")  # in the order of --help
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used. `exit_code` asks the command line for one line and no more."""
+    """An invalid setting; its `exit_code` makes the command line print one line and exit."""
 
     exit_code = 2
 
 
 def option(
-    default: Any, help: str, *, choices: Iterable[str] = (), volatile: bool = False, **bounds: float
+    default: Any,
+    help: str,
+    *,
+    note: str = "",
+    group: str = "network",
+    modes: Iterable[str] = (),
+    choices: Iterable[str] = (),
+    volatile: bool = False,
+    **bounds: float,
 ) -> Any:
-    """Declare a field of a Config.
+    """Declare a field of a config.
 
-    choices: the values a text may have. volatile: the field cannot change a result, so a run may be
-    continued with another value of it. bounds: minimum, above, maximum, below, of a number or of
-    each number of a tuple.
+    help: the meaning, the same in every experiment that has a field of this name. note: details of
+    this experiment. group: one of GROUPS, the section of --help. modes: names of the only --mode=
+    that read the field, which makes it volatile. choices: the valid values of a string.
+    volatile: the field cannot change the result of training, so a run may be resumed with another
+    value. bounds: minimum, above, maximum, below; of a number, or of each number in a tuple.
     """
-    metadata = {"help": help, "choices": tuple(choices), "volatile": volatile, "bounds": bounds}
+    modes = tuple(modes)
+    metadata = {
+        "help": help,
+        "note": note,
+        "group": group,
+        "modes": modes,
+        "choices": tuple(choices),
+        "volatile": volatile or bool(modes),
+        "bounds": bounds,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class Config:
-    """Settings of a run; an experiment adds its own fields in a subclass.
+class RunConfig:
+    """Settings of any run; an experiment adds its own fields in a subclass.
 
-    PRESETS: other defaults by the name of a preset.
+    PRESETS: other defaults, by the name of a preset. TINY: the settings of a run of a few seconds.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    TINY: ClassVar[Mapping[str, Any]] = {}
 
-    preset: str = option("", "other defaults, by name")
-    seed: int = option(0, "of initialisation, data, dropout, sampling", minimum=0, below=2**32)
-    dataset: str = option("", "name of the data; see the experiment's own help")
-    data_dir: str = option("", "of prepared data; empty: TFDS_DATA_DIR or TFDS's", volatile=True)
-    steps: int = option(1000, "optimizer steps in the whole run", minimum=1, below=2**31)
-    batch_size: int = option(128, "examples in a step, over all devices", minimum=1)
-
-    optimizer: str = option("adam", "", choices=("sgd", "momentum", "adam", "adamw"))
-    learning_rate: float = option(1e-3, "its highest value", above=0)
-    momentum: float = option(0.9, "of optimizer=momentum", minimum=0, below=1)
-    beta2: float = option(0.999, "decay of the squared gradient, adam and adamw", above=0, below=1)
-    weight_decay: float = option(0.0, "L2 on kernels (not biases); adamw: decoupled", minimum=0)
-    clip_norm: float = option(0.0, "highest global norm of the gradient; 0: no clipping", minimum=0)
-    warmup_steps: int = option(0, "steps of linear growth of the learning rate", minimum=0)
-    schedule: str = option("cosine", "after warm-up", choices=("constant", "cosine", "step"))
-    decay_start: int = option(0, "steps of schedule=step before it begins to fall", minimum=0)
-    decay_every: int = option(1000, "steps between falls, schedule=step", minimum=1)
-    decay_factor: float = option(
-        0.01, "step: of each fall; cosine: the last rate over the first", minimum=0, maximum=1
+    dataset: str = option("", "dataset", group="data")
+    data_dir: str = option(
+        "",
+        "folder of prepared TFDS datasets",
+        note="default: $TFDS_DATA_DIR, else that of TFDS",
+        group="data",
+        volatile=True,
+    )
+    batch_size: int = option(
+        128, "batch size over all devices", note="in examples", group="data", minimum=1
     )
 
-    averaging: float = option(
-        0.0, "decay of the weights' running mean, which is what is evaluated", minimum=0, below=1
+    preset: str = option("", "name of a set of defaults, listed below", group="run")
+    seed: int = option(
+        0,
+        "random seed of initialisation, data order, dropout and sampling",
+        group="run",
+        minimum=0,
+        below=2**32,
     )
-
-    precision: str = option("float32", "of the products", choices=("float32", "bfloat16"))
-    parallel: str = option("jit", "over devices: one program, or pmap", choices=("jit", "pmap"))
-    distributed: bool = option(False, "meet other processes of this run first", volatile=True)
-    replicas: int = option(1, "seeds in one program, each with a folder, from seed on", minimum=1)
-    learning_rates: tuple[float, ...] = option((), "in that program, each with every seed", above=0)
-    weight_decays: tuple[float, ...] = option((), "in that program, as well", minimum=0)
-
-    log_every: int = option(50, "steps between lines of training metrics", minimum=1)
-    eval_every: int = option(500, "steps between evaluations on the first held-out set", minimum=1)
-    save_every: int = option(500, "steps between checkpoints", minimum=1, volatile=True)
+    steps: int = option(
+        1000, "optimizer steps of the whole run", group="run", minimum=1, below=2**31
+    )
+    log_every: int = option(
+        50, "interval between logged training metrics, in steps", group="run", minimum=1
+    )
+    eval_every: int = option(
+        500,
+        "interval between evaluations on the first held-out set, in steps",
+        group="run",
+        minimum=1,
+    )
+    save_every: int = option(
+        500, "interval between checkpoints, in steps", group="run", volatile=True, minimum=1
+    )
     figures_at: tuple[float, ...] = option(
-        (0.0, 0.5, 1.0), "fractions of the run at which figures are drawn", minimum=0, maximum=1
+        (0.0, 0.5, 1.0),
+        "fractions of the run at which figures are drawn",
+        group="run",
+        minimum=0,
+        maximum=1,
     )
+    precision: str = option(
+        "float32", "dtype of matrix products", group="run", choices=("float32", "bfloat16")
+    )
+    parallel: str = option(
+        "jit",
+        "data parallelism: one program over a mesh (jit), or pmap",
+        group="run",
+        choices=("jit", "pmap"),
+    )
+    distributed: bool = option(
+        False, "train with several processes", note="see docs/gpu.md", group="run", volatile=True
+    )
+    replicas: int = option(
+        1,
+        "number of consecutive seeds to train in one program",
+        note="one run directory each",
+        group="run",
+        minimum=1,
+    )
+
+    def replica_axes(self) -> dict[str, tuple[float, ...]]:
+        """Values of the settings that the runs of one program vary, besides the seed."""
+        return {}
 
     @property
     def replicated(self) -> bool:
-        """True when several runs are asked for, or one beside others."""
-        return self.replicas > 1 or bool(self.learning_rates or self.weight_decays)
+        """True when one program trains several runs."""
+        return self.replicas > 1 or any(self.replica_axes().values())
 
     def check(self) -> None:
-        """Raise ConfigError naming the first field whose type, range or choice is wrong."""
+        """Raise ConfigError naming the first field with a wrong type, range or choice."""
         if self.preset and self.preset not in self.PRESETS:
             listed = ", ".join(self.PRESETS) or "none here"
             raise ConfigError(
@@ -98,27 +146,110 @@ class Config:
         for field in dataclasses.fields(self):
             if fault := _fault(getattr(self, field.name), type(field.default), field.metadata):
                 raise ConfigError(f"config.{field.name} must be {fault}")
-        for name, values in (
-            ("learning_rates", self.learning_rates),
-            ("weight_decays", self.weight_decays),
-        ):
+        for name, values in self.replica_axes().items():
             if len(set(values)) < len(values):
-                raise ConfigError(f"config.{name} names a value twice, {values}")
+                raise ConfigError(f"config.{name}s has a repeated value: {values}")
         if self.replicated and self.distributed:
-            raise ConfigError("config.replicas is of one process, not with config.distributed")
+            raise ConfigError("config.replicas cannot be combined with config.distributed")
+
+    @classmethod
+    def changed(cls, name: str, default: Any, note: str | None = None) -> Any:
+        """Declare a field of this class again in a subclass, with another default or note.
+
+        Help, group, choices and range stay those of the field.
+        """
+        metadata = dict(cls.__dataclass_fields__[name].metadata)
+        if note is not None:
+            metadata["note"] = note
+        return dataclasses.field(default=default, metadata=metadata)
 
 
-def changed(name: str, default: Any) -> Any:
-    """Declare a field of Config anew in a subclass, with another default and all else as it was."""
-    return dataclasses.field(default=default, metadata=Config.__dataclass_fields__[name].metadata)
+@dataclasses.dataclass(slots=True, kw_only=True)
+class OptimizerConfig(RunConfig):
+    """Settings of a run whose optimizer is chosen on the command line: train/optimizer.py."""
+
+    optimizer: str = option(
+        "adam", "optimizer", group="optimizer", choices=("sgd", "momentum", "adam", "adamw")
+    )
+    learning_rate: float = option(1e-3, "peak learning rate", group="optimizer", above=0)
+    momentum: float = option(
+        0.9, "momentum", note="optimizer=momentum", group="optimizer", minimum=0, below=1
+    )
+    beta2: float = option(
+        0.999,
+        "decay rate of the second moment",
+        note="optimizer=adam and adamw",
+        group="optimizer",
+        above=0,
+        below=1,
+    )
+    weight_decay: float = option(
+        0.0,
+        "weight decay of kernels, not of biases",
+        note="decoupled with optimizer=adamw, else L2",
+        group="optimizer",
+        minimum=0,
+    )
+    clip_norm: float = option(
+        0.0,
+        "maximum global norm of the gradient",
+        note="0: no clipping",
+        group="optimizer",
+        minimum=0,
+    )
+    warmup_steps: int = option(
+        0, "steps of linear learning-rate warm-up", group="optimizer", minimum=0
+    )
+    schedule: str = option(
+        "cosine",
+        "learning-rate schedule after the warm-up",
+        group="optimizer",
+        choices=("constant", "cosine", "step"),
+    )
+    decay_start: int = option(
+        0, "step at which decay begins", note="schedule=step", group="optimizer", minimum=0
+    )
+    decay_every: int = option(
+        1000,
+        "interval between decays, in steps",
+        note="schedule=step",
+        group="optimizer",
+        minimum=1,
+    )
+    decay_factor: float = option(
+        0.01,
+        "learning-rate decay",
+        note="schedule=cosine: final over peak rate; step: factor of each decay",
+        group="optimizer",
+        minimum=0,
+        maximum=1,
+    )
+    ema_decay: float = option(
+        0.0,
+        "decay of the exponential moving average of the weights, which is evaluated",
+        note="0: none",
+        group="optimizer",
+        minimum=0,
+        below=1,
+    )
+    learning_rates: tuple[float, ...] = option(
+        (), "learning rates to train in one program, each with every seed", group="run", above=0
+    )
+    weight_decays: tuple[float, ...] = option(
+        (), "weight decays to train in one program, each with every seed", group="run", minimum=0
+    )
+
+    def replica_axes(self) -> dict[str, tuple[float, ...]]:
+        """Values of the settings that the runs of one program vary, besides the seed."""
+        return {"learning_rate": self.learning_rates, "weight_decay": self.weight_decays}
 
 
-def _fault(value: Any, wanted: type, meta: Mapping[str, Any]) -> str:
-    """Say what `value` must be and is not; nothing when it is."""
+def _fault(value: Any, expected: type, meta: Mapping[str, Any]) -> str:
+    """Return what `value` must be, or nothing when it is valid."""
     items = value if isinstance(value, tuple) else (value,)
-    same = type(value) is wanted or (wanted is float and type(value) is int)
-    if not same or (wanted is tuple and any(type(item) not in (int, float) for item in items)):
-        kind = "tuple of numbers" if wanted is tuple else wanted.__name__
+    same = type(value) is expected or (expected is float and type(value) is int)
+    if not same or (expected is tuple and any(type(item) not in (int, float) for item in items)):
+        kind = "tuple of numbers" if expected is tuple else expected.__name__
         return f"of type {kind}, got {value!r}"
     if meta["choices"] and value not in meta["choices"]:
         listed = ", ".join(meta["choices"])
@@ -127,14 +258,14 @@ def _fault(value: Any, wanted: type, meta: Mapping[str, Any]) -> str:
         words, holds = BOUNDS[name]
         if not all(holds(item, bound) for item in items):
             return f"{words} {bound}, got {value!r}"
-    if wanted in (float, tuple) and not all(map(math.isfinite, items)):
+    if expected in (float, tuple) and not all(map(math.isfinite, items)):
         return f"finite, got {value!r}"
-    if wanted is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
+    if expected is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
         return f"valid Unicode, got {value!r}"
     return ""
 
 
 def hint(name: str, names: Iterable[str]) -> str:
-    """Text that names the nearest of `names`, or nothing when none is near."""
+    """Text that suggests the nearest of `names`, or nothing when none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""

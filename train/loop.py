@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from tqdm import tqdm
 
 from .checkpoint import restore_latest
-from .config import Config
+from .config import RunConfig
 from .distributed import must_stop, writable
 from .evaluate import Evaluator
 from .placement import MODES, Canonical, JitMesh
@@ -38,7 +38,7 @@ class PreemptedError(Exception):
     exit_code = 75
 
 
-def fit(experiment: Experiment, config: Config, workdir: Path) -> dict[str, Any]:
+def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, Any]:
     """Train in `workdir` to the end, from the latest checkpoint there if there is one.
 
     Returns the contents of result.json. Raises NonFiniteError; PreemptedError after one of
@@ -109,7 +109,9 @@ class _Loop:
 
     def __init__(self, members: Sequence[Member], devices: JitMesh, held: int, bar: tqdm):
         self.members, self.devices, self.held, self.bar = members, devices, held, bar
-        self.config: Config = members[0].run.config  # what it has of the steps is the same in all
+        self.config: RunConfig = members[
+            0
+        ].run.config  # what it has of the steps is the same in all
         self.step = max(held, 0)  # the number of steps taken so far
         self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
 

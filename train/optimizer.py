@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule from a Config, by Optax."""
+"""Optimizer and learning-rate schedule from a OptimizerConfig, by Optax."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .config import Config
+from .config import OptimizerConfig
 
 
-def make_schedule(config: Config) -> optax.Schedule:
+def make_schedule(config: OptimizerConfig) -> optax.Schedule:
     """Return the learning rate as a function of the step: warm-up, then the chosen schedule."""
     peak, warmup = config.learning_rate, config.warmup_steps
     if config.schedule == "cosine":
@@ -27,7 +27,7 @@ def make_schedule(config: Config) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), main], [warmup])
 
 
-def make_optimizer(config: Config) -> optax.GradientTransformationExtraArgs:
+def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:
     """Return the config's optimizer; `update` takes other values of its numbers by their names.
 
     Those may be traced: update(gradient, state, params, learning_rate=rate).
@@ -39,7 +39,7 @@ def make_optimizer(config: Config) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(make_chain(config).init, update)
 
 
-def make_chain(config: Config) -> optax.GradientTransformation:
+def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
     """Clip by global norm, add L2 (before adam's scaling, after adamw's), scale by the schedule."""
     rate = make_schedule(config)
     l2 = optax.add_decayed_weights(
@@ -53,7 +53,7 @@ def make_chain(config: Config) -> optax.GradientTransformation:
         "adamw": [optax.scale_by_adam(b2=config.beta2), l2],
     }
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    average = [average_params(config.averaging)] if config.averaging else []
+    average = [average_params(config.ema_decay)] if config.ema_decay else []
     scale = optax.scale_by_learning_rate(rate)
     return optax.chain(*clip, *rules[config.optimizer], scale, *average)
 

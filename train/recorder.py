@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .checkpoint import Checkpoints, best_first
-from .config import Config
+from .config import RunConfig
 from .evaluate import Evaluator, Predictor
 from .metrics import Metrics, final_metrics, save_figures
 from .rundir import log_attempt, seconds_trained, write_json
@@ -24,7 +24,7 @@ class Run(NamedTuple):
     """What is trained in a folder."""
 
     experiment: Experiment
-    config: Config
+    config: RunConfig
     workdir: Path
 
 

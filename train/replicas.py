@@ -3,37 +3,62 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .config import Config, ConfigError
+from .config import ConfigError, RunConfig
+from .loop import fit_all
 from .placement import JitMesh, put
+from .recorder import Run
+from .rundir import check_config, finished, write_config, write_json
 from .state import init_state
 from .step import Step, make_train_step
 from .task import Batch, Experiment
 
-VARIED = ("learning_rate", "weight_decay")
 
+def train_replicas(
+    build: Callable[[RunConfig], Experiment], config: RunConfig, workdir: Path
+) -> None:
+    """Train the runs of a config with replicas, each in a folder below `workdir`.
 
-def replica_configs(config: Config) -> dict[str, Config]:
-    """Config of each run by the name of its folder, which is the one that a sweep would give it.
-
-    Every seed from config.seed on with each of the learning rates and weight decays. Each config is
-    that of a run by itself.
+    Finished runs are left out.
     """
-    alone = {"replicas": 1, "learning_rates": (), "weight_decays": ()}
-    values = (config.learning_rates, config.weight_decays)
-    axes = [[(name, x) for x in xs] for name, xs in zip(VARIED, values, strict=True) if xs]
+    configs = {workdir / name: each for name, each in replica_configs(config).items()}
+    for folder, each in configs.items():
+        each.check()
+        check_config(folder, each)
+    count = devices_of_replicas(len(configs))
+    left = {folder: each for folder, each in configs.items() if not finished(folder)}
+    runs = [Run(build(each), each, folder) for folder, each in left.items()]
+    check_alike([run.experiment for run in runs])
+    write_config(workdir, config)
+    if runs:
+        used = jax.devices()[: math.gcd(len(runs), count)]
+        devices = MODES[config.parallel](varied_settings([run.config for run in runs]), used)
+        fit_all(runs, devices)
+        print(f"finished: {len(runs)} runs in {workdir}")
+    write_json(workdir / "result.json", {"replicas": [folder.name for folder in configs]})
+
+
+def replica_configs(config: RunConfig) -> dict[str, RunConfig]:
+    """Config of each run, by the name of its folder, as a sweep would name it.
+
+    The runs are every seed from config.seed on with each value of `config.replica_axes()`. Each
+    config is that of a run on its own.
+    """
+    varied = config.replica_axes()
+    alone: dict[str, Any] = {"replicas": 1, **{f"{name}s": () for name in varied}}
+    axes = [[(name, x) for x in values] for name, values in varied.items() if values]
     seeds = [("seed", config.seed + i) for i in range(config.replicas)]
     configs = {}
     for chosen in itertools.product(*axes, seeds):
-        changes: dict[str, Any] = {**alone, **dict(chosen)}
         name = ",".join(f"{name}={value}" for name, value in chosen)
-        configs[name] = dataclasses.replace(config, **changes)
+        configs[name] = dataclasses.replace(config, **{**alone, **dict(chosen)})
     return configs
 
 
@@ -67,9 +92,10 @@ def _shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): x.shape for path, x in leaves}
 
 
-def varied_settings(configs: Sequence[Config]) -> list[dict[str, float]]:
-    """Of each config, the optimizer's numbers that are not the same in all."""
-    names = [n for n in VARIED if len({getattr(config, n) for config in configs}) > 1]
+def varied_settings(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
+    """Return for each config the optimizer settings that are not the same in all of them."""
+    varied = configs[0].replica_axes()
+    names = [n for n in varied if len({getattr(config, n) for config in configs}) > 1]
     return [{name: getattr(config, name) for name in names} for config in configs]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from .config import Config, ConfigError
+from .config import ConfigError, RunConfig
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -39,7 +39,16 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def check_config(workdir: Path, config: Config) -> None:
+def finished(workdir: Path) -> bool:
+    """Return whether a run is finished; if so, print a line with its metrics."""
+    result = read_json(workdir / "result.json")
+    if result:
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
+        print(f"{workdir} is finished at step {result['step']}: {metrics}")
+    return bool(result)
+
+
+def check_config(workdir: Path, config: RunConfig) -> None:
     """Raise ConfigError when what is in a folder was made with another config; write nothing.
 
     Fields that cannot change a result (data_dir, save_every, ...) may differ; one that was not
@@ -122,7 +131,7 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def open_run(workdir: Path, config: Config, provenance: Mapping[str, Any]) -> Iterator[None]:
+def open_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Iterator[None]:
     """Make the folder and its descriptions, and hold it against a second process.
 
     Raises ConfigError when it cannot be written, when another process holds it, and when the run
@@ -145,7 +154,7 @@ def open_run(workdir: Path, config: Config, provenance: Mapping[str, Any]) -> It
         yield
 
 
-def write_config(workdir: Path, config: Config) -> None:
+def write_config(workdir: Path, config: RunConfig) -> None:
     """Write a config, and the flags that give it again, into a folder, which may be new.
 
     Raises ConfigError when it cannot be written.

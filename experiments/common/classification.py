@@ -1,16 +1,17 @@
 """The task of every classifier: its loss, accuracy, confusion matrix and worst mistakes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from matplotlib.figure import Figure
 
 from data.images.labelled import EvaluationBatches
-from experiments.common.pictures import confusion_picture, sheet
 from train.task import Mean, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Classify(Task):
@@ -41,8 +42,10 @@ class Classify(Task):
         """Return what is drawn of each example, images [B, H, W, C]."""
         return batch["image"]
 
-    def figures(self, predict, batches) -> dict[str, Figure]:
+    def figures(self, predict, batches) -> dict[str, "Figure"]:
         """Return the confusion matrix, and the mistakes made with most confidence."""
+        from experiments.common.pictures import confusion_picture, sheet
+
         seen = [
             [
                 part[batch["mask"] > 0]

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Vectors in the plane of their first two principal components."""
 
 import numpy as np
 

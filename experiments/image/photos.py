@@ -13,11 +13,15 @@ from train.task import Experiment
 
 @dataclass(slots=True, kw_only=True)
 class Config(ImageConfig):
-    """Settings of photographs; those that small images have as well are in _images.py."""
+    """Settings of photographs; those of all images are in experiments/image/task.py."""
 
-    size: int = option(32, "side of the images, pixels", minimum=1)
-    colour: float = option(
-        0.1, "photographs: deviation of the multiples of principal colours", minimum=0
+    image_size: int = option(32, "side of the images, in pixels", group="data", minimum=1)
+    colour_noise: float = option(
+        0.1,
+        "augmentation: standard deviation of noise along the principal colours",
+        note="photographs only",
+        group="data",
+        minimum=0,
     )
 
 
@@ -29,15 +33,17 @@ def make_any_experiment(
     With small images in memory otherwise. make_task(classes, small) makes the task for either.
     """
     if not are_photos(config.dataset, config.data_dir):
-        return make_experiment(config, lambda classes: make_task(classes, True), config.size)
-    parts = load_photos(config.dataset, config.data_dir, config.size, config.held_out)
+        return make_experiment(config, lambda classes: make_task(classes, True), config.image_size)
+    parts = load_photos(
+        config.dataset, config.data_dir, config.image_size, config.validation_fraction
+    )
     train = parts["train"]
     batches = PhotoBatches(
         train,
         config.batch_size,
         config.seed,
         augmentation_of(config),
-        config.colour,
+        config.colour_noise,
         principal_colours(train),
     )
     provenance = {"dataset": config.dataset, **{name: len(part) for name, part in parts.items()}}

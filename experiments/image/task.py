@@ -8,43 +8,58 @@ from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
 from experiments.common.classification import Classify
-from experiments.image.inside import look_inside
-from experiments.image.robustness import robustness
-from train.config import Config as SharedConfig
-from train.config import changed, option
+from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment
 
-MODES = {"robustness": robustness, "inside": look_inside}
+MODES = {
+    "robustness": "experiments.image.robustness:robustness",
+    "inside": "experiments.image.inside:look_inside",
+}
 DISTORTIONS = {"squeeze": 0.2, "shear": 0.25}  # of config.distort: see data/images/augment.py
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings of the data, and of a training that suits it."""
+class Config(OptimizerConfig):
+    """Settings of labelled images and their augmentation."""
 
-    dataset: str = option("digits", "digits, mnist, fashion_mnist, or another with labelled images")
-    held_out: float = option(
-        0.1, "share of the training images for validation", above=0, maximum=0.5
+    dataset: str = OptimizerConfig.changed(
+        "dataset",
+        "digits",
+        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images",
     )
-    shift: float = option(2.0, "augmentation: largest shift, pixels", minimum=0)
+    validation_fraction: float = option(
+        0.1,
+        "fraction of the training data held out for validation",
+        group="data",
+        above=0,
+        maximum=0.5,
+    )
+    shift: float = option(
+        2.0, "augmentation: maximum translation, in pixels", group="data", minimum=0
+    )
     scale: float = option(
-        0.1, "augmentation: largest relative change of size", minimum=0, maximum=0.5
+        0.1, "augmentation: maximum relative change of size", group="data", minimum=0, maximum=0.5
     )
-    jitter: float = option(0.0, "augmentation: standard deviation of noise", minimum=0)
+    jitter: float = option(
+        0.0, "augmentation: standard deviation of additive noise", group="data", minimum=0
+    )
     distort: bool = option(
-        False, "augmentation: squeeze and shear as well, after LeCun et al. 1998"
+        False, "augmentation: squeeze and shear as LeCun et al. 1998", group="data"
     )
+    flip: bool = option(False, "augmentation: random horizontal flips", group="data")
+    erase: int = option(
+        0, "augmentation: side of an erased random square, in pixels", group="data", minimum=0
+    )
+    figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
     picture: str = option(
-        "", "file that a mode draws; empty: robustness.png, inside.png", volatile=True
+        "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
     )
-    layer: str = option("", "that --mode=inside looks into; empty: each convolution", volatile=True)
-    units: int = option(12, "of a layer that --mode=inside draws", minimum=1, volatile=True)
-    flip: bool = option(False, "augmentation: left and right change places, by chance")
-    erase: int = option(0, "augmentation: side of a square that is blanked, pixels", minimum=0)
-
-    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
+    layer: str = option(
+        "", "layer to visualise", note="default: every convolution", modes=("inside",)
+    )
+    units: int = option(12, "units of a layer to draw", modes=("inside",), minimum=1)
 
 
 def augmentation_of(config: Config) -> Augmentation:
@@ -81,7 +96,7 @@ def make_experiment(
             f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
         )
     full, test = splits["train"], splits["test"]
-    held_out = max(1, round(len(full.labels) * config.held_out))
+    held_out = max(1, round(len(full.labels) * config.validation_fraction))
     train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))
     provenance = {
         "dataset": config.dataset,

@@ -13,9 +13,6 @@ from nets.language.neural_cache import Cache, mixed
 from nets.language.recurrent_lm import LanguageModel
 from train.config import ConfigError
 
-THETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
-SHARES = (0.05, 0.1, 0.2, 0.3)
-
 
 def cached_nats(model: LanguageModel, variables, ids, size: int, grid):
     """Mean of -log P over all words of a text but the first: (without a cache, with one [L, K]).

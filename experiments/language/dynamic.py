@@ -105,7 +105,7 @@ def measure(task: NextSymbol, predict: Predictor) -> tuple[Found, float]:
     rates = [float(rate) for rate in config.dynamic_rates]
     if not rates:
         raise ConfigError("config.dynamic_rates needs a value or more")
-    evaluate = DynamicEvaluator(task, config.dynamic_window, config.dynamic_return)
+    evaluate = DynamicEvaluator(task, config.dynamic_window, config.dynamic_decay)
     for name, text in task.texts.items():
         ids = task.vocabulary.encode(text)
         whole = predict.evaluator(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
@@ -124,6 +124,6 @@ def dynamic(task: NextSymbol, predict: Predictor) -> None:
     found, rate = measure(task, predict)
     print_found(found)
     print(
-        f"dynamic: rate {rate:g}, chosen on the first text; {config.dynamic_return:g} of the way "
+        f"dynamic: rate {rate:g}, chosen on the first text; {config.dynamic_decay:g} of the way "
         f"back after every {config.dynamic_window} {task.unit}s"
     )

@@ -13,48 +13,75 @@ import optax
 from flax import linen as nn
 
 from data.text.streams import EvaluationWindows, TrainingLanes
-from nets.decoding.sampling import sample_steps
 from nets.language.recurrent_lm import LanguageModel
 from nets.recurrent.cells import CELLS
-from train.config import Config as SharedConfig
-from train.config import changed, option
+from train.config import OptimizerConfig, option
 from train.evaluate import Predictor
 from train.optimizer import make_optimizer
 from train.state import stream
 from train.task import Batch, Experiment, Mean, Task
 
+MODES = {"generate": "experiments.language.task:generate"}
+SCORING = {  # the modes of recurrent networks
+    **MODES,
+    "calibrate": "experiments.language.calibration:calibrate",
+    "dynamic": "experiments.language.dynamic:dynamic",
+}
 EVALUATION_WINDOW = 256  # of no effect on what is found
 RATES = (2e-4, 4e-4, 8e-4)
 
 
 @dataclass(slots=True, kw_only=True)
-class SymbolConfig(SharedConfig):
-    """Settings that all language models share."""
+class SymbolConfig(OptimizerConfig):
+    """Settings of every language model."""
 
-    dropout: float = option(0.0, "share dropped after each layer", minimum=0, maximum=0.95)
-    prompt: str = option("", "what a sample continues; empty: a new line", volatile=True)
-    sample_length: int = option(400, "symbols of a sample", minimum=1, volatile=True)
-    temperature: float = option(0.8, "of sampling; 0: the most probable", minimum=0, volatile=True)
+    dropout: float = option(
+        0.0, "dropout probability", note="after each layer", minimum=0, maximum=0.95
+    )
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 4e-3)
+    clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
 
-    learning_rate: float = changed("learning_rate", 4e-3)
-    clip_norm: float = changed("clip_norm", 1.0)
+    prompt: str = option(
+        "", "text that a sample continues", note="default: a new line", modes=("generate",)
+    )
+    sample_length: int = option(
+        400, "length of a sample", note="in characters", modes=("generate",), minimum=1
+    )
+    temperature: float = option(
+        0.8, "sampling temperature", note="0: greedy", modes=("generate",), minimum=0
+    )
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(SymbolConfig):
-    """Settings that recurrent language models share."""
+    """Settings of recurrent language models."""
 
-    cell: str = option("gru", "", choices=CELLS)
-    hidden: int = option(192, "units of a layer", minimum=1)
+    cell: str = option("gru", "recurrent cell", choices=CELLS)
+    hidden: int = option(192, "hidden units per layer", minimum=1)
     layers: int = option(1, "recurrent layers", minimum=1)
-    embedding: int = option(0, "width of the embedding; 0: one-hot", minimum=0)
-    variational: bool = option(False, "dropout with one mask for all steps of a window")
-    weight_drop: float = option(0.0, "of recurrent kernels", minimum=0, maximum=0.95)
-    window: int = option(64, "symbols of backpropagation through time", minimum=1)
-    dynamic_rates: tuple[float, ...] = option(RATES, "of mode=dynamic", minimum=0, volatile=True)
-    dynamic_return: float = option(3e-3, "its way back", minimum=0, maximum=1, volatile=True)
-    dynamic_window: int = option(32, "symbols of its steps", minimum=1, volatile=True)
-    batch_size: int = option(32, "lanes of text read side by side", minimum=1)
+    embedding: int = option(0, "embedding dimension", note="0: one-hot", minimum=0)
+    variational_dropout: bool = option(False, "use one dropout mask for all time steps")
+    weight_drop: float = option(
+        0.0, "dropout probability of recurrent weights", minimum=0, maximum=0.95
+    )
+    bptt_length: int = option(
+        64, "window of truncated backpropagation through time, in symbols", group="data", minimum=1
+    )
+    batch_size: int = SymbolConfig.changed("batch_size", 32, "parallel streams of text")
+
+    dynamic_rates: tuple[float, ...] = option(
+        RATES, "learning rates to try", modes=("dynamic",), minimum=0
+    )
+    dynamic_decay: float = option(
+        3e-3,
+        "decay towards the trained weights per update",
+        modes=("dynamic",),
+        minimum=0,
+        maximum=1,
+    )
+    dynamic_window: int = option(
+        32, "window of an update, in symbols", modes=("dynamic",), minimum=1
+    )
 
 
 class Symbols(Protocol):
@@ -135,6 +162,8 @@ class SymbolTask(Task):
 
         An empty prompt is a new line.
         """
+        from nets.decoding.sampling import sample_steps
+
         config, vocabulary = self.config, self.vocabulary
         prompt = vocabulary.encode(config.prompt)
         prompt = prompt if len(prompt) else vocabulary.encode("\n")
@@ -178,7 +207,7 @@ class NextSymbol(SymbolTask):
     def training(self, ids):
         """Windows of lanes."""
         config = self.config
-        return TrainingLanes(ids, config.batch_size, config.window, config.seed)
+        return TrainingLanes(ids, config.batch_size, config.bptt_length, config.seed)
 
     def held_out(self, ids):
         """Windows of one lane."""
@@ -244,6 +273,3 @@ def generate(task: SymbolTask, predict: Predictor) -> None:
         )
     for piece in task.write(predict.variables):
         print(piece, end="", flush=True)
-
-
-MODES = {"generate": generate}

@@ -6,9 +6,8 @@ Source: Karpathy, Johnson and Fei-Fei, "Visualizing and Understanding Recurrent 
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -20,10 +19,8 @@ from matplotlib.figure import Figure
 from data.catalogue import DataError
 from data.text.corpus import load_text, read_path
 from experiments.common.pictures import save
-from experiments.language.task import Config as LanguageConfig
 from experiments.language.task import Symbols
 from nets.language.recurrent_lm import LanguageModel
-from train.config import option
 from train.evaluate import Predictor
 
 LONGEST = 100_000  # characters that are read
@@ -39,20 +36,12 @@ SPANS = re.compile(
 )
 
 
-@dataclass(slots=True, kw_only=True)
-class Config(LanguageConfig):
-    """Settings of a language model whose units can be drawn."""
-
-    text: str = option("", "file that --mode=units reads; empty: validation text", volatile=True)
-    picture: str = option("units.png", "file that --mode=units draws", volatile=True)
-
-
 class Characters(Protocol):
     """What is drawn: a task of characters."""
 
     model: LanguageModel
     vocabulary: Symbols
-    config: Config
+    config: Any
 
 
 class Found(NamedTuple):
@@ -155,8 +144,8 @@ def find_units(states, features: Mapping[str, np.ndarray]) -> list[Found]:
 def units(task: Characters, predict: Predictor) -> None:
     """--mode=units: find the units that follow features of a text, and draw them."""
     config = task.config
-    if config.text:
-        text = read_path(Path(config.text).expanduser())[:LONGEST]
+    if config.input:
+        text = read_path(Path(config.input).expanduser())[:LONGEST]
     else:
         text = load_text(config.dataset, config.data_dir).validation[:LONGEST]
     layers = states_of(task.model, predict.variables, task.vocabulary.encode(text))

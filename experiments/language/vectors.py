@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
 from data.text.vectors import write_vectors
 from data.text.word_tests import Similarities, load_analogies, load_similarities
 from data.text.words import WordVocabulary
-from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
 from train.config import ConfigError, hint
 from train.evaluate import Predictor
@@ -59,6 +56,8 @@ class WordTests(NamedTuple):
 
 def rank_correlation(a, b) -> float:
     """Spearman's correlation of two rows [N]; 0 when one of them is constant."""
+    from scipy.stats import spearmanr
+
     return float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0
 
 
@@ -101,22 +100,6 @@ def neighbours_text(task, units, ids: Sequence[int]) -> str:
     return "".join(lines)
 
 
-def plane(vocabulary: WordVocabulary, vectors, count: int = 150) -> Figure:
-    """Draw the `count` most frequent words in the plane of their first two principal components."""
-    points, shares = principal_components(normalized(vectors[:count]))
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    axis = figure.subplots()
-    axis.plot(*points.T, ".", alpha=0)  # texts alone set no limits
-    for (x, y), word in zip(points, vocabulary.words, strict=False):
-        shown = word.replace("$", r"\$")  # else what stands between two of them is a formula
-        axis.annotate(shown, (x, y), fontsize=7, ha="center", va="center")
-    axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
-    axis.set_ylabel(f"second, {shares[1]:.0%}")
-    axis.set_title(f"the {len(points)} most frequent words")
-    axis.grid(alpha=0.3)
-    return figure
-
-
 def save(task, predict: Predictor) -> None:
     """--mode=save: write the word vectors of the run's best checkpoint to --config.vectors."""
     if not task.config.vectors:
@@ -135,6 +118,3 @@ def nearest(task, predict: Predictor) -> None:
             print(neighbours_text(task, units, [known]), end="", flush=True)
         elif word:
             print(f"{word}: unknown{hint(word, task.vocabulary.words)}", flush=True)
-
-
-MODES = {"save": save, "neighbours": nearest}

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from train.cli import parse
-from train.config import Config, ConfigError
+from train.config import ConfigError, RunConfig
 from train.rundir import check_config, read_json
 
 
-def check(config_class: type[Config], lines: Iterable[str]) -> list[int]:
+def check(config_class: type[RunConfig], lines: Iterable[str]) -> list[int]:
     """Steps of each run; ConfigError naming the first run that cannot be made in its folder."""
     steps = []
     folders: set[Path] = set()
@@ -37,7 +37,7 @@ def check(config_class: type[Config], lines: Iterable[str]) -> list[int]:
     return steps
 
 
-def check_neighbours(folder: Path, config_class: type[Config]) -> None:
+def check_neighbours(folder: Path, config_class: type[RunConfig]) -> None:
     """Raise ConfigError when a run in a folder has a setting that this experiment does not know."""
     names = {field.name for field in dataclasses.fields(config_class)}
     for path in sorted(folder.glob("*/config.json")):
@@ -52,7 +52,7 @@ def main(argv: list[str], lines: Iterable[str]) -> None:
     """Print the steps of the runs; one line and exit 2 when a run cannot be made."""
     name = argv[1].removeprefix("--experiment=")
     try:
-        print(check(importlib.import_module(f"experiments.{name}").Config, lines))
+        print(check(importlib.import_module(f"experiments.{name}").RunConfig, lines))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(ConfigError.exit_code)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,53 +12,90 @@ import numpy as np
 from data.buckets import EvaluationBuckets, TrainingBuckets, in_order
 from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
-from experiments.common.pictures import confusion_picture
 from experiments.sentence.spans import span_scores
-from experiments.sentence.tag_sheet import tag_sheet
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.char_encoder import SPELLINGS, Spelling
 from nets.sentence.encoder import SentenceEncoder
 from nets.sentence.linear_crf import log_prob, viterbi
 from nets.sentence.tagger import OUTPUTS, Tagger
-from train.config import Config as SharedConfig
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment, Mean, Task
 
+MODES = {"tag": "experiments.sentence.tag_modes:tag"}
 SHAPES_OF_TEXT = tuple((8 * 2**k,) for k in range(5))
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings of data and network that taggers share."""
+class Config(OptimizerConfig):
+    """Settings of the data and the network of every tagger."""
 
-    dataset: str = option(
-        "python_tokens", "conll:FOLDER, conllu:FOLDER, spans:FOLDER, a prepared treebank"
+    TINY: ClassVar = {
+        "dataset": "conll:{data}/tagged",
+        "hidden": 8,
+        "embedding": 8,
+        "layers": 1,  # both taggers then have the same network, compiled once
+        "char_encoder": "none",
+        "output": "softmax",
+    }
+
+    dataset: str = OptimizerConfig.changed(
+        "dataset",
+        "python_tokens",
+        "python_tokens, conll:FOLDER, conllu:FOLDER, spans:FOLDER or a TFDS treebank",
     )
-    column: int = option(0, "of the tag in conll:FOLDER, from 1; 0: the last", minimum=0)
-    pieces: int = option(6000, "of python_tokens to train on", minimum=1)
-    piece: int = option(128, "characters of a piece", minimum=2)
-    minimum: int = option(2, "occurrences of a word that is known", minimum=1)
-    fold: bool = option(True, "words are known in lower case, digits as 0")
-    longest: int = option(160, "words of a sentence to train on; others are left out", minimum=1)
+    tag_column: int = option(
+        0, "column of the tag", note="conll:FOLDER; from 1; 0: the last", group="data", minimum=0
+    )
+    train_chunks: int = option(
+        6000, "training chunks", note="python_tokens", group="data", minimum=1
+    )
+    chunk_length: int = option(
+        128, "length of a chunk, in characters", note="python_tokens", group="data", minimum=2
+    )
+    min_count: int = option(2, "minimum count of a vocabulary word", group="data", minimum=1)
+    normalize_words: bool = option(True, "map words to lower case and digits to 0", group="data")
+    max_length: int = option(
+        160,
+        "maximum length of a training sequence",
+        note="in words; longer sentences are left out",
+        group="data",
+        minimum=1,
+    )
+    batch_size: int = OptimizerConfig.changed("batch_size", 32, "in sentences")
 
-    embedding: int = option(100, "width of a word's vector", minimum=1)
-    spelling: str = option("convolution", "reads letters of words", choices=(*SPELLINGS, "none"))
-    letters: int = option(16, "of a spelling; the middle of longer ones is left out", minimum=2)
-    spelling_features: int = option(50, "of a spelling; even if recurrent", minimum=2)
-    cell: str = option("lstm", "", choices=UNITS)
-    hidden: int = option(100, "units of a layer and direction", minimum=1)
+    embedding: int = option(100, "embedding dimension", minimum=1)
+    char_encoder: str = option(
+        "convolution", "encoder of the characters of a word", choices=(*SPELLINGS, "none")
+    )
+    max_characters: int = option(
+        16, "characters of a word to read", note="the middle of longer words is cut", minimum=2
+    )
+    char_features: int = option(
+        50, "features of a word's characters", note="even if recurrent", minimum=2
+    )
+    cell: str = option("lstm", "recurrent cell", choices=UNITS)
+    hidden: int = option(100, "hidden units per layer", note="per direction", minimum=1)
     layers: int = option(1, "recurrent layers", minimum=1)
-    directions: str = option("both", "in which sentences are read", choices=DIRECTIONS)
-    output: str = option("crf", "tags in a chain, or each by itself", choices=OUTPUTS)
-    dropout: float = option(0.0, "of inputs and outputs of layers", minimum=0, maximum=0.95)
-    variational: bool = option(False, "dropout with one mask for all words of a sentence")
-    word_dropout: float = option(0.0, "of words, their spelling kept", minimum=0, maximum=0.95)
+    directions: str = option("both", "reading directions", choices=DIRECTIONS)
+    output: str = option(
+        "crf", "output layer: a linear-chain CRF or a softmax per word", choices=OUTPUTS
+    )
+    dropout: float = option(
+        0.0, "dropout probability", note="around each layer", minimum=0, maximum=0.95
+    )
+    variational_dropout: bool = option(False, "use one dropout mask for all time steps")
+    word_dropout: float = option(
+        0.0,
+        "dropout probability of whole words",
+        note="their characters are kept",
+        minimum=0,
+        maximum=0.95,
+    )
 
-    batch_size: int = option(32, "sentences in a step", minimum=1)
-    learning_rate: float = changed("learning_rate", 4e-3)
-    clip_norm: float = changed("clip_norm", 5.0)
-    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 4e-3)
+    clip_norm: float = OptimizerConfig.changed("clip_norm", 5.0)
+    figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
 
 def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tagger:
@@ -70,14 +107,14 @@ def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tag
         config.cell,
         config.directions,
         config.dropout,
-        config.variational,
+        config.variational_dropout,
         dtype=dtype,
     )
     spelling = None
     if letters := vocabularies.letter_ids:
-        features, kind = config.spelling_features, config.spelling
+        features, kind = config.char_features, config.char_encoder
         if kind == "recurrent" and features % 2:
-            raise ConfigError(f"config.spelling_features must be even, got {features}")
+            raise ConfigError(f"config.char_features must be even, got {features}")
         spelling = Spelling(letters, features=features, kind=kind, dtype=dtype)
     words = vocabularies.word_ids, config.embedding
     encoder = SentenceEncoder(core, *words, spelling, config.word_dropout, dtype)
@@ -163,6 +200,9 @@ class Tag(Task):
 
     def figures(self, predict, batches):
         """Return the confusion matrix, and sentences with their tags and mistakes in colour."""
+        from experiments.common.pictures import confusion_picture
+        from experiments.sentence.tag_sheet import tag_sheet
+
         found = self.best_tags(predict, batches, len(batches.sentences))
         number = {tag: i for i, tag in enumerate(self.vocabularies.tags)}
         true = np.array([number[tag] for _, tags in batches.sentences for tag in tags])
@@ -176,12 +216,12 @@ class Tag(Task):
 def read_corpus(config: Config) -> tuple[TaggedCorpus, Vocabularies]:
     """Tagged sentences, and the vocabularies of those to train on."""
     corpus = load_tagged(
-        config.dataset, config.data_dir, config.column, config.pieces, config.piece
+        config.dataset, config.data_dir, config.tag_column, config.train_chunks, config.chunk_length
     )
-    spelled = config.spelling != "none" and not corpus.by_character
-    fold = config.fold and not corpus.by_character
-    letters = config.letters if spelled else 0
-    return corpus, Vocabularies.of(corpus, config.minimum, fold, letters)
+    spelled = config.char_encoder != "none" and not corpus.by_character
+    fold = config.normalize_words and not corpus.by_character
+    letters = config.max_characters if spelled else 0
+    return corpus, Vocabularies.of(corpus, config.min_count, fold, letters)
 
 
 def make_experiment(
@@ -194,7 +234,7 @@ def make_experiment(
     """Batches of a corpus, and the task of a network; headline: the metric of tables."""
     task = Tag(network, vocabularies, corpus.by_character, headline)
     examples = vocabularies.encode(corpus.train)
-    train = TrainingBuckets(examples, config.batch_size, config.seed, config.longest)
+    train = TrainingBuckets(examples, config.batch_size, config.seed, config.max_length)
     held_out = {"validation": corpus.validation, "test": corpus.test}
     evals = {
         name: HeldOut(

@@ -21,13 +21,13 @@ SHARE_OF_WIDTH = 8  # widths of what a user gives are multiples of it: few progr
 
 
 def language_of(task: Transcribe) -> np.ndarray | None:
-    """Table of the n-grams of config.language, None without one; the blank ends a text.
+    """Table of the n-grams of config.lm_text, None without one; the blank ends a text.
 
     Raises DataError for what is no text of the alphabet, ConfigError for too large an order.
     """
-    if not task.config.language:
+    if not task.config.lm_text:
         return None
-    path, order = Path(task.config.language).expanduser(), task.config.order
+    path, order = Path(task.config.lm_text).expanduser(), task.config.lm_order
     texts = []
     for number, line in enumerate(read_lines(path), 1):
         try:
@@ -40,7 +40,7 @@ def language_of(task: Transcribe) -> np.ndarray | None:
     try:
         return ngram_table(fit(grams, len(task.alphabet.symbols) + 1))
     except ValueError as error:
-        raise ConfigError(f"config.order: {error}") from None
+        raise ConfigError(f"config.lm_order: {error}") from None
 
 
 def decode(task: Transcribe, predict: Predictor) -> None:
@@ -83,6 +83,3 @@ def transcribe(task: Transcribe, predict: Predictor) -> None:
         seen += task.align(batch, outputs)
     save(draw_alignments(seen, task.corpus.kind), config.picture)
     print(f"drawn in {config.picture}")
-
-
-MODES = {"transcribe": transcribe, "decode": decode}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,54 +15,97 @@ from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
 from data.lines.transcripts import Alphabet, Transcripts
-from experiments.signal.alignment import Seen, draw_alignments
 from nets.ctc.acoustic_model import Transcriber
 from nets.ctc.frontends import FrameStacking
 from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
-from nets.ctc.prefix_search import SymbolModel, ctc_beam_search
-from nets.language.kneser_ney import table_step
 from nets.recurrent.stack import UNITS, DeepRecurrent
-from train.config import Config as SharedConfig
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
+if TYPE_CHECKING:
+    from experiments.signal.alignment import Seen
+
+MODES = {
+    "transcribe": "experiments.signal.modes:transcribe",
+    "decode": "experiments.signal.modes:decode",
+}
 VALIDATION = 2  # word of the seed, so that no two streams meet
 SHOWN = 3  # held-out lines whose alignment is drawn
 MISTAKES = 20  # that are listed
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings of lines that are drawn, of the network, and of its training."""
+class Config(OptimizerConfig):
+    """Settings of lines to transcribe, of the network and of its training."""
 
-    shortest: int = option(4, "fewest symbols of a line that is drawn", minimum=1)
-    longest: int = option(8, "most symbols of it", minimum=1)
-    frames: int = option(400, "most frames of a line; of speech:FOLDER, in training", minimum=8)
-    validation: float = option(0.1, "share of what is not the test", above=0, maximum=0.5)
-    lines: int = option(300, "held-out lines that are drawn, of validation and test", minimum=1)
+    TINY: ClassVar = {
+        "max_frames": 96,
+        "heldout_lines": 12,
+        "hidden": 8,
+        "layers": 1,
+        "beam_size": 1,
+    }
 
-    stack: int = option(1, "frames that are read as one", minimum=1)
-    cell: str = option("lstm", "", choices=UNITS)
-    hidden: int = option(64, "units of a layer and direction", minimum=1)
-    layers: int = option(2, "bidirectional layers", minimum=1)
-    dropout: float = option(0.0, "between layers", minimum=0, maximum=0.95)
-    beam_size: int = option(1, "prefixes of a search for the scores; 1: best path", minimum=1)
+    min_length: int = option(
+        4, "minimum length of a composed line, in symbols", group="data", minimum=1
+    )
+    max_length: int = option(
+        8,
+        "maximum length of a training sequence",
+        note="in symbols of a composed line",
+        group="data",
+        minimum=1,
+    )
+    max_frames: int = option(
+        400,
+        "maximum number of frames",
+        note="of a line; speech:FOLDER: of a training recording",
+        group="data",
+        minimum=8,
+    )
+    validation_fraction: float = option(
+        0.1,
+        "fraction of the training data held out for validation",
+        group="data",
+        above=0,
+        maximum=0.5,
+    )
+    heldout_lines: int = option(300, "composed lines in each held-out set", group="data", minimum=1)
+    batch_size: int = OptimizerConfig.changed("batch_size", 32, "in lines")
 
-    language: str = option("", "modes: file of texts like those to find", volatile=True)
-    order: int = option(4, "of its n-grams of symbols", minimum=1, volatile=True)
-    language_weight: float = option(0.5, "of their log P in a search", minimum=0, volatile=True)
-    length_bonus: float = option(0.0, "of each symbol beside them, nats", volatile=True)
-    input: str = option("", "files that --mode=transcribe reads, by commas", volatile=True)
-    n_best: int = option(3, "transcripts of each that it prints", minimum=1, volatile=True)
-    picture: str = option("alignment.png", "file that it draws", volatile=True)
+    frame_stacking: int = option(1, "consecutive frames stacked into one", minimum=1)
+    cell: str = option("lstm", "recurrent cell", choices=UNITS)
+    hidden: int = option(64, "hidden units per layer", note="per direction", minimum=1)
+    layers: int = option(2, "recurrent layers", note="bidirectional", minimum=1)
+    dropout: float = option(
+        0.0, "dropout probability", note="between layers", minimum=0, maximum=0.95
+    )
+    beam_size: int = option(1, "beam size of the search", note="1: the best path", minimum=1)
 
-    steps: int = changed("steps", 2000)
-    batch_size: int = option(32, "lines in a step", minimum=1)
-    learning_rate: float = changed("learning_rate", 4e-3)
-    clip_norm: float = changed("clip_norm", 1.0)
-    warmup_steps: int = changed("warmup_steps", 100)
-    figures_at: tuple[float, ...] = changed("figures_at", (1.0,))
+    steps: int = OptimizerConfig.changed("steps", 2000)
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 4e-3)
+    clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
+    warmup_steps: int = OptimizerConfig.changed("warmup_steps", 100)
+    figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
+
+    input: str = option("", "input files", note="separated by commas", modes=("transcribe",))
+    n_best: int = option(
+        3, "hypotheses to print", note="per input file", modes=("transcribe",), minimum=1
+    )
+    picture: str = option("alignment.png", "image file to write", modes=("transcribe",))
+    lm_text: str = option(
+        "", "text file to train an n-gram language model on", modes=("transcribe", "decode")
+    )
+    lm_order: int = option(
+        4, "order of the n-gram language model", modes=("transcribe", "decode"), minimum=1
+    )
+    lm_weight: float = option(
+        0.5, "weight of the language model's log P", modes=("transcribe", "decode"), minimum=0
+    )
+    length_bonus: float = option(
+        0.0, "score added per symbol, in nats", modes=("transcribe", "decode")
+    )
 
 
 def divided(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +116,7 @@ def divided(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
     if count < 2:
         raise DataError(f"to train and to validate needs two pieces or recordings, got {count}")
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(count)
-    size = max(1, round(count * config.validation))
+    size = max(1, round(count * config.validation_fraction))
     return order[size:], order[:size]
 
 
@@ -99,25 +142,27 @@ def of_lines(
     """Batches of lines that are drawn from pieces: what `Corpus` needs of them.
 
     frames: those of the longest line that there may be. The test's are the same for every seed, as
-    far as its pieces are. Raises ConfigError when config.shortest is above config.longest.
+    far as its pieces are. Raises ConfigError when config.min_length is above config.max_length.
     """
-    if config.shortest > config.longest:
-        raise ConfigError(f"config.shortest must be at most longest, {config.longest}")
-    counts, frames = (config.shortest, config.longest), min(config.frames, frames)
+    if config.min_length > config.max_length:
+        raise ConfigError(
+            f"config.min_length must be at most config.max_length, {config.max_length}"
+        )
+    counts, frames = (config.min_length, config.max_length), min(config.max_frames, frames)
     sets = {"validation": (validation, config.seed + 1), "test": (test, 0)}
     return {
         "train": TrainingLines(train, config.batch_size, config.seed, counts, frames),
         "held_out": {
-            name: held_out_lines(pieces, config.lines, counts, frames, seed)
+            name: held_out_lines(pieces, config.heldout_lines, counts, frames, seed)
             for name, (pieces, seed) in sets.items()
         },
-        "shapes": ((frames, config.longest),),
+        "shapes": ((frames, config.max_length),),
     }
 
 
 def of_recordings(config: Config, parts: Mapping[str, Transcripts]) -> dict[str, Any]:
     """Batches of sequences that are there, by "train", "validation" and "test"."""
-    train = TrainingBuckets(parts["train"], config.batch_size, config.seed, config.frames)
+    train = TrainingBuckets(parts["train"], config.batch_size, config.seed, config.max_frames)
     return {
         "train": train,
         "held_out": {name: parts[name] for name in ("validation", "test")},
@@ -134,7 +179,7 @@ def make_network(config: Config, symbols: int, fronts: tuple[nn.Module, ...] = (
         dropout=config.dropout,
         dtype=jnp.dtype(config.precision),
     )
-    stacked = (FrameStacking(config.stack),) if config.stack > 1 else ()
+    stacked = (FrameStacking(config.frame_stacking),) if config.frame_stacking > 1 else ()
     return Transcriber(core, symbols + 1, (*fronts, *stacked))
 
 
@@ -191,12 +236,15 @@ class Transcribe(Task):
         The score is log P of the frames, or with a language, a table of
         `nets.language.ngram_table`, also what that says, and the length, as the config weighs them.
         """
+        from nets.ctc.prefix_search import SymbolModel, ctc_beam_search
+        from nets.language.kneser_ney import table_step
+
         options: dict[str, Any] = {}
         if language is not None:
             start = jnp.zeros(len(outputs[0]), jnp.int32)
             options = {
                 "language_model": SymbolModel(table_step, language, start, bos_id=0, eos_id=0),
-                "lm_weight": self.config.language_weight,
+                "language_weight": self.config.lm_weight,
                 "length_bonus": self.config.length_bonus,
             }
         found = jax.device_get(ctc_beam_search(*outputs, beam_size=beam_size, **options))
@@ -239,6 +287,8 @@ class Transcribe(Task):
 
     def figures(self, predict, batches):
         """Return alignments of some lines, and the worst mistakes as a text."""
+        from experiments.signal.alignment import draw_alignments
+
         pairs = self.pairs(predict, batches, self.config.beam_size)
         errors = np.array([edit_distance(a, b) for a, b in pairs])
         worst = np.argsort(-errors, kind="stable")[:MISTAKES]
@@ -256,8 +306,10 @@ class Transcribe(Task):
         picture = {"alignment": draw_alignments(seen, self.corpus.kind)} if seen else {}
         return {"mistakes": mistakes, **picture}
 
-    def align(self, batch: Batch, outputs) -> list[Seen]:
+    def align(self, batch: Batch, outputs) -> list["Seen"]:
         """How the text of each real row of a batch lies along its frames, where it can."""
+        from experiments.signal.alignment import Seen
+
         logits, lengths = outputs
         aligned = ctc_align(logits, lengths, batch["labels"], batch["label_lengths"])
         rows = jax.device_get((jax.nn.softmax(logits, axis=-1), lengths, aligned.place))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.pairs.batches import IdPairs
@@ -19,12 +19,36 @@ from train.task import Batch
 class Config(TranslationConfig):
     """Settings of the data of a translator."""
 
-    test: str = option("", "test set of pairs:FOLDER, where there are several")
-    vocabulary: str = option("bpe", "of parallel text; dates have characters", choices=KINDS)
-    symbols: int = option(6000, "ids of a vocabulary of parallel text", minimum=8)
-    buckets: int = option(5, "shapes of batches at most", minimum=1)
-    noise: float = option(0.1, "share of dates in capitals, ...", minimum=0, maximum=1)
-    held_out: int = option(1000, "dates of each held-out set", minimum=1)
+    TINY: ClassVar = {
+        "heldout_examples": 10,
+        "max_length": 8,
+        "buckets": 1,
+        "hidden": 8,
+        "embedding": 8,
+        "beam_size": 2,
+    }
+
+    test_set: str = option(
+        "", "name of the test set", note="pairs:FOLDER with several", group="data"
+    )
+    tokenizer: str = option(
+        "bpe", "tokenizer of parallel text", note="dates: characters", group="data", choices=KINDS
+    )
+    vocab_size: int = option(
+        6000, "maximum vocabulary size", note="parallel text only", group="data", minimum=8
+    )
+    buckets: int = option(5, "maximum number of batch shapes", group="data", minimum=1)
+    format_noise: float = option(
+        0.1,
+        "fraction of dates with altered case or spacing",
+        note="dataset=dates",
+        group="data",
+        minimum=0,
+        maximum=1,
+    )
+    heldout_examples: int = option(
+        1000, "examples of each held-out set", note="dataset=dates", group="data", minimum=1
+    )
 
 
 class Corpus(NamedTuple):
@@ -43,7 +67,7 @@ def of_dates(
     """Corpus of dates, whose `encode` writes them in these vocabularies."""
     evals = {}
     for split in ("validation", "test"):
-        pairs = dates.held_out(split, config.held_out)
+        pairs = dates.held_out(split, config.heldout_examples)
         batches = EvaluationBuckets(IdPairs(dates.encode(pairs)), config.batch_size, (dates.shape,))
         evals[split] = HeldOut(batches, *zip(*pairs, strict=True))
     return Corpus(TrainingDates(dates, config.batch_size, seed), evals, source, target, {})
@@ -60,7 +84,7 @@ def of_text(
         return IdPairs(list(zip(*ids, strict=True)))
 
     train = TrainingBuckets(
-        encode(text.train), config.batch_size, seed, config.longest, config.buckets
+        encode(text.train), config.batch_size, seed, config.max_length, config.buckets
     )
     evals = {
         name: HeldOut(

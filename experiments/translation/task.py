@@ -3,58 +3,82 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from matplotlib.figure import Figure
-from sacrebleu.metrics import BLEU, CHRF
 
 from data.buckets import EvaluationBuckets, in_order
 from data.pairs.batches import source_buckets
 from data.text.subwords import BEGIN, END, Vocabulary
-from nets.decoding.beam import BeamResult, beam_search
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
-from train.config import Config as SharedConfig
-from train.config import ConfigError, changed, option
+from train.config import ConfigError, OptimizerConfig, option
 from train.task import Batch, Mean, Task
+
+if TYPE_CHECKING:
+    from nets.decoding.beam import BeamResult
 
 BATCH_OF_TEXT, SHAPES_OF_TEXT = 16, tuple((8 * 2**k, 4) for k in range(5))
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(SharedConfig):
-    """Settings that networks for translation share."""
+class Config(OptimizerConfig):
+    """Settings of every translation network."""
 
-    cell: str = option("gru", "", choices=CELLS)
-    hidden: int = option(128, "units of a layer; of each direction in the encoder", minimum=1)
-    embedding: int = option(128, "width of the embeddings", minimum=1)
-    layers: int = option(1, "recurrent layers of encoder and decoder", minimum=1)
-    bidirectional: bool = option(True, "the encoder reads from both ends")
-    backwards: bool = option(False, "an encoder in one direction reads from the end")
-    attention: str = option("additive", "", choices=("additive", "dot", "general", "none"))
-    window: int = option(0, "half width of local attention; 0: global", minimum=0)
-    input_feeding: bool = option(False, "the decoder reads its last attentional state, too")
-    bridge: str = option("dense", "from encoder to decoder", choices=("dense", "copy", "zeros"))
-    tied: bool = option(False, "the output product is the target embedding's table")
-    dropout: float = option(0.0, "of embeddings and layers", minimum=0, maximum=0.95)
-    word_dropout: float = option(0.0, "of whole symbols that are read", minimum=0, maximum=0.95)
-    smoothing: float = option(0.0, "of the target distribution", minimum=0, below=1)
-    sampling: float = option(0.0, "share of steps that read a drawn token", minimum=0, maximum=1)
+    batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentence pairs")
+    max_length: int = option(
+        60,
+        "maximum length of a training sequence",
+        note="in ids; longer pairs are left out",
+        group="data",
+        minimum=4,
+    )
 
-    longest: int = option(60, "ids of a sentence in training; longer ones are left out", minimum=4)
-    beam_size: int = option(4, "open hypotheses of a search; 1: greedy", minimum=1)
-    length_penalty: float = option(1.0, "alpha: log P is over ((5 + length) / 6)^alpha")
-    n_best: int = option(1, "translations shown, at most beam_size", minimum=1, volatile=True)
-    picture: str = option("states.png", "file that --mode=states draws", volatile=True)
+    cell: str = option("gru", "recurrent cell", choices=CELLS)
+    hidden: int = option(
+        128, "hidden units per layer", note="per direction in the encoder", minimum=1
+    )
+    embedding: int = option(128, "embedding dimension", minimum=1)
+    layers: int = option(1, "recurrent layers", note="of the encoder and of the decoder", minimum=1)
+    bidirectional: bool = option(True, "read the source in both directions")
+    reverse_source: bool = option(False, "read the source from its end", note="bidirectional=False")
+    attention: str = option(
+        "additive", "attention score", choices=("additive", "dot", "general", "none")
+    )
+    attention_window: int = option(
+        0, "half width of local attention", note="0: global attention", minimum=0
+    )
+    input_feeding: bool = option(False, "feed the attentional state to the next decoder step")
+    bridge: str = option(
+        "dense",
+        "initial decoder state from the encoder state",
+        choices=("dense", "copy", "zeros"),
+    )
+    tie_embeddings: bool = option(False, "share the embedding with the output layer")
+    dropout: float = option(
+        0.0, "dropout probability", note="of embeddings and layers", minimum=0, maximum=0.95
+    )
+    word_dropout: float = option(
+        0.0, "dropout probability of whole words", note="of the input ids", minimum=0, maximum=0.95
+    )
+    label_smoothing: float = option(0.0, "label smoothing", minimum=0, below=1)
+    scheduled_sampling: float = option(
+        0.0, "fraction of decoder steps that read a sampled token", minimum=0, maximum=1
+    )
+    beam_size: int = option(4, "beam size of the search", note="1: greedy", minimum=1)
+    length_penalty: float = option(1.0, "alpha of the length penalty ((5 + length) / 6)^alpha")
 
-    batch_size: int = option(64, "pairs in a step", minimum=1)
-    learning_rate: float = changed("learning_rate", 3e-3)
-    clip_norm: float = changed("clip_norm", 1.0)
-    warmup_steps: int = changed("warmup_steps", 100)
+    learning_rate: float = OptimizerConfig.changed("learning_rate", 3e-3)
+    clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
+    warmup_steps: int = OptimizerConfig.changed("warmup_steps", 100)
+
+    n_best: int = option(
+        1, "hypotheses to print", note="at most beam_size", modes=("translate",), minimum=1
+    )
+    picture: str = option("states.png", "image file to write", modes=("states",))
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:
@@ -74,16 +98,16 @@ def make_network(config: Config, source: int, target: int) -> Seq2Seq:
         "dtype": jnp.dtype(config.precision),
     }
     encoder = Encoder(
-        source, bidirectional=config.bidirectional, backwards=config.backwards, **shared
+        source, bidirectional=config.bidirectional, backwards=config.reverse_source, **shared
     )
     decoder = Decoder(
         target,
         attention=config.attention,
-        window=config.window,
+        window=config.attention_window,
         input_feeding=config.input_feeding,
-        sampling=config.sampling,
+        sampling=config.scheduled_sampling,
         bridge=config.bridge,
-        tied=config.tied,
+        tied=config.tie_embeddings,
         **shared,
     )
     return Seq2Seq(encoder, decoder)
@@ -104,6 +128,8 @@ class HeldOut:
 
 def signatures() -> dict[str, str]:
     """What sacrebleu did to reach its scores, tokenisation and version among it."""
+    from sacrebleu.metrics import BLEU, CHRF
+
     found = {}
     metrics: dict[str, Any] = {"BLEU": BLEU(), "chrF": CHRF()}
     for name, metric in metrics.items():
@@ -129,7 +155,7 @@ class Translate(Task):
         """Loss with smoothed targets, nats of the targets themselves, and accuracy, by token."""
         chosen = jnp.take_along_axis(outputs, batch["targets"][..., None], axis=-1)[..., 0]
         total = jax.nn.logsumexp(outputs, axis=-1)
-        smoothing = self.config.smoothing
+        smoothing = self.config.label_smoothing
         values = {
             "loss": total - (1 - smoothing) * chosen - smoothing * outputs.mean(axis=-1),
             "nats": total - chosen,
@@ -174,6 +200,8 @@ class Translate(Task):
 
     def scores(self, predict, batches):
         """BLEU, chrF and the share of exact matches of the best translations."""
+        from sacrebleu.metrics import BLEU, CHRF
+
         found = self.translate(predict.variables, batches)
         references = [list(batches.references)]
         exact = np.mean([a == b for a, b in zip(found, batches.references, strict=True)])
@@ -185,8 +213,10 @@ class Translate(Task):
         found = self.found(variables, batches, len(batches.sources), n_best=1)
         return [best[0][1] for best in found]
 
-    def search(self, variables, batch: Batch, **options) -> BeamResult:
-        """Search for the translations of a batch; options as of nets.decoding.beam."""
+    def search(self, variables, batch: Batch, **options) -> "BeamResult":
+        """Search for the translations of a batch; options as of nets.decoding.beam_search."""
+        from nets.decoding.beam import beam_search
+
         given = self.problem(variables, batch)
         # of its own length alone, since what a sentence becomes must not depend on its batch
         limits = np.minimum(2 * batch["source_lengths"] + 10, given["max_length"])
@@ -203,7 +233,7 @@ class Translate(Task):
             "memory": memory,
             "bos_id": BEGIN,
             "eos_id": END,
-            "max_length": 3 * self.config.longest // 2,
+            "max_length": 3 * self.config.max_length // 2,
             "length_penalty": self.config.length_penalty,
         }
 
@@ -232,23 +262,6 @@ class Translate(Task):
         }
         if not attends:
             return shown
-        return {**shown, "attention": self.attention_picture(batch, found, rows)}
+        from experiments.translation.pictures import draw_attention
 
-    def attention_picture(self, batch, found, rows) -> Figure:
-        """Draw for each row which source token every target token looked at."""
-        figure = Figure(figsize=(13, 4.2 * -(-len(rows) // 3)), layout="constrained")
-        axes = figure.subplots(-(-len(rows) // 3), 3, squeeze=False).ravel()
-        for axis in axes[len(rows) :]:
-            axis.axis("off")
-        for axis, row in zip(axes, rows, strict=False):
-            source = batch["source"][row, : batch["source_lengths"][row]]
-            length = int(found.lengths[row, 0])
-            axis.imshow(found.attention[row, 0, :length, : len(source)], cmap="Blues", vmin=0)
-            target = found.tokens[row, 0, :length]
-            for set_ticks, ids, words, turn in (
-                (axis.set_xticks, source, self.source, 90),
-                (axis.set_yticks, target, self.target, 0),
-            ):
-                labels = ["end" if i == END else words.decode([i]) for i in ids]
-                set_ticks(range(len(ids)), labels, rotation=turn, fontsize=7)
-        return figure
+        return {**shown, "attention": draw_attention(batch, found, rows, self.source, self.target)}

@@ -78,7 +78,7 @@ def test_images_are_centred_in_bytes(channels):
 @pytest.mark.parametrize(
     ("module", "changes", "part"),
     [
-        (convnet, {"size": 7, "stages": 3}, "config.size 7 is less than 8"),
+        (convnet, {"size": 7, "stages": 3}, "config.image_size 7 is less than 8"),
         (imagenet, {"size": 100}, "227, 224, or from 15 to 64 for alexnet, got 100"),
         (imagenet, {"size": 28, "network": "vgg16"}, "at least 32 for vgg16, got 28"),
     ],

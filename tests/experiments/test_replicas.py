@@ -7,9 +7,9 @@ import pytest
 
 from experiments.report.runs import group_runs, load_runs
 from tests.experiments.test_experiments import small
-from train.cli import train_replicas
 from train.loop import fit
 from train.metrics import read_metrics
+from train.replicas import train_replicas
 
 
 @pytest.mark.parametrize(("name", "drawn"), [("lenet5", ()), ("char_lm", (1.0,))])

@@ -126,7 +126,7 @@ def test_samples_follow_the_stream_of_the_step_and_are_of_training_alone(build):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"softmax": "adaptive"}, "config.softmax=adaptive needs config.tied=False"),
+        ({"softmax": "adaptive"}, "config.softmax=adaptive needs config.tie_embeddings=False"),
         ({"cutoffs": (5, 3)}, "config.cutoffs must be increasing whole numbers"),
         ({"cutoffs": (2.5,)}, "config.cutoffs must be increasing whole numbers"),
     ],

@@ -1,11 +1,12 @@
 """The check of settings, from the side of the experiment."""
 
+import dataclasses
 import json
 
 import pytest
 
 from experiments.report.check import check
-from train.config import Config, ConfigError
+from train.config import ConfigError, OptimizerConfig
 
 
 def lines(folder, *sets):
@@ -23,7 +24,7 @@ def write_config(folder, name, **settings):
 
 def test_steps_of_all_runs_come_back_and_nothing_is_made(tmp_path):
     sets = [[f"--config.seed={i}", f"--config.steps={i + 1}"] for i in range(300)]
-    assert check(Config, lines(tmp_path, *sets)) == list(range(1, 301))
+    assert check(OptimizerConfig, lines(tmp_path, *sets)) == list(range(1, 301))
     assert not list(tmp_path.iterdir())
 
 
@@ -39,20 +40,20 @@ def test_steps_of_all_runs_come_back_and_nothing_is_made(tmp_path):
 )
 def test_first_run_that_is_refused_is_named(tmp_path, word, part):
     with pytest.raises(ConfigError) as caught:
-        check(Config, lines(tmp_path, [], [word], ["--config.steps=-1"]))
+        check(OptimizerConfig, lines(tmp_path, [], [word], ["--config.steps=-1"]))
     assert str(caught.value).startswith("r1: ")
     assert part in str(caught.value)
 
 
 def test_run_that_was_made_with_other_settings_is_refused(tmp_path):
-    here = {name: getattr(Config(), name) for name in Config.__slots__}
+    here = dataclasses.asdict(OptimizerConfig())
     write_config(tmp_path, "r1", **{**here, "save_every": 7})  # which cannot change a result
-    assert check(Config, lines(tmp_path, [], [])) == [1000, 1000]
+    assert check(OptimizerConfig, lines(tmp_path, [], [])) == [1000, 1000]
     with pytest.raises(ConfigError, match=r"^r1: .*made with another config: seed 0 there, 4 here"):
-        check(Config, lines(tmp_path, [], ["--config.seed=4"]))
+        check(OptimizerConfig, lines(tmp_path, [], ["--config.seed=4"]))
 
 
 def test_folder_with_runs_of_another_experiment_is_refused(tmp_path):
     write_config(tmp_path, "cell=gru", steps=4, cell="gru")
     with pytest.raises(ConfigError, match=r"cell=gru is a run of another .* has config\.cell"):
-        check(Config, lines(tmp_path, []))
+        check(OptimizerConfig, lines(tmp_path, []))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from train.config import Config
+from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
@@ -86,7 +86,7 @@ def small_config():
             "eval_every": 6,
             "save_every": 4,
         }
-        return Config(**{**defaults, **changes})
+        return OptimizerConfig(**{**defaults, **changes})
 
     return make
 

@@ -13,7 +13,7 @@ import pytest
 
 from experiments import char_lm, lenet5
 from train import cli
-from train.config import Config
+from train.config import OptimizerConfig
 from train.rundir import environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,7 +191,7 @@ def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_not_read(
     def written(task, predict):
         print("to nobody", flush=True)
 
-    module = SimpleNamespace(__name__="x", Config=Config, build=None)
+    module = SimpleNamespace(__name__="x", OptimizerConfig=OptimizerConfig, build=None)
     module.MODES = {"interrupted": interrupted, "written": written}
     monkeypatch.setattr(cli, "load_run", lambda *given: (SimpleNamespace(task=None), None))
     assert run(module, f"--workdir={tmp_path}", "--mode=interrupted") == (130, "so far", "\n")
@@ -248,14 +248,14 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path}"])
     with pytest.raises(ValueError, match="a defect"):
-        cli.run(Config, broken)
+        cli.run(OptimizerConfig, broken)
 
 
 def test_stopped_while_data_is_read_exits_75(command, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(
-        "import os\nfrom train import cli\nfrom train.config import Config\n"
-        f"cli.run(Config, lambda config: os.kill(os.getpid(), {int(signal.SIGTERM)}))\n"
+        "import os\nfrom train import cli\nfrom train.config import OptimizerConfig\n"
+        f"cli.run(OptimizerConfig, lambda config: os.kill(os.getpid(), {int(signal.SIGTERM)}))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = command(script, f"--workdir={tmp_path / 'run'}", environment=environment)
@@ -269,7 +269,7 @@ def test_other_signals_stop_while_data_is_read_as_well(monkeypatch, tmp_path, ca
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path / 'run'}"])
     with pytest.raises(SystemExit) as stop:
-        cli.run(Config, lambda config: signal.raise_signal(number))
+        cli.run(OptimizerConfig, lambda config: signal.raise_signal(number))
     assert stop.value.code == 75
     said = capfd.readouterr().err
     assert said == f"error: stopped by {number.name}; the same command goes on\n"
@@ -298,7 +298,7 @@ def test_exit_codes_of_a_real_process(command, tmp_path, text_file):
 def test_freed_memory_is_kept():
     code = """
 import resource
-from train.cli import keep_freed_memory
+from train.process import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -23,7 +23,7 @@ SCRIPT = """
 import os, signal, time, jax
 from tests.train.conftest import Regression, batch_at
 from train import cli
-from train.config import Config
+from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
@@ -38,7 +38,7 @@ def build(config):
     task = Regression(dropout=0.3)
     return Experiment(task, make_optimizer(config), train, evals, {"rows": "drawn"})
 
-cli.run(Config, build)
+cli.run(OptimizerConfig, build)
 """
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from train.config import Config
+from train.config import OptimizerConfig
 from train.optimizer import make_optimizer, make_schedule
 from train.state import TrainState
 
@@ -60,7 +60,7 @@ def by_hand(config):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
 @pytest.mark.parametrize("clip_norm", [0.0, 0.25])
 def test_two_updates_are_those_of_the_formula(optimizer, clip_norm):
-    config = Config(
+    config = OptimizerConfig(
         optimizer=optimizer,
         learning_rate=0.1,
         weight_decay=0.05,
@@ -74,14 +74,14 @@ def test_two_updates_are_those_of_the_formula(optimizer, clip_norm):
 
 
 def test_weight_decay_leaves_biases_alone():
-    with_decay = updated(Config(optimizer="sgd", weight_decay=0.5))
-    without = updated(Config(optimizer="sgd"))
+    with_decay = updated(OptimizerConfig(optimizer="sgd", weight_decay=0.5))
+    without = updated(OptimizerConfig(optimizer="sgd"))
     np.testing.assert_array_equal(with_decay["bias"], without["bias"])
     assert np.abs(with_decay["kernel"] - without["kernel"]).max() > 1e-4
 
 
 def test_evaluation_sees_the_running_mean_of_the_weights():
-    optimizer = make_optimizer(Config(optimizer="sgd", learning_rate=0.1, averaging=0.5))
+    optimizer = make_optimizer(OptimizerConfig(optimizer="sgd", learning_rate=0.1, averaging=0.5))
     params, opt_state, mean = PARAMS, optimizer.init(PARAMS), PARAMS
     for t in range(1, 13):  # the share is 9 / (9 + t) up to t = 9, then 1 - 0.5
         updates, opt_state = optimizer.update(GRADIENTS[t % 2], opt_state, params)
@@ -114,6 +114,6 @@ def test_evaluation_sees_the_running_mean_of_the_weights():
     ],
 )
 def test_schedules(changes, expected):
-    schedule = make_schedule(Config(steps=100, learning_rate=2.0, **changes))
+    schedule = make_schedule(OptimizerConfig(steps=100, learning_rate=2.0, **changes))
     for step, rate in expected.items():
         np.testing.assert_allclose(float(schedule(jnp.int32(step))), rate, rtol=1e-5, atol=1e-7)

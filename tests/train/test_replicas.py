@@ -11,7 +11,7 @@ import pytest
 
 from tests.train.conftest import batch_at
 from train.checkpoint import Checkpoints, restore
-from train.config import Config, ConfigError
+from train.config import ConfigError, OptimizerConfig
 from train.loop import PreemptedError, fit, fit_all
 from train.metrics import read_metrics
 from train.placement import JitMesh
@@ -63,7 +63,7 @@ def assert_close(run, other):
 
 
 def test_configs_are_those_of_runs_by_themselves_and_of_a_sweep_s_folders():
-    config = Config(replicas=2, seed=3, learning_rates=(0.1, 1e-3), weight_decays=(0.5,))
+    config = OptimizerConfig(replicas=2, seed=3, learning_rates=(0.1, 1e-3), weight_decays=(0.5,))
     found = replica_configs(config)
     assert list(found) == [
         "learning_rate=0.1,weight_decay=0.5,seed=3",
@@ -71,7 +71,7 @@ def test_configs_are_those_of_runs_by_themselves_and_of_a_sweep_s_folders():
         "learning_rate=0.001,weight_decay=0.5,seed=3",
         "learning_rate=0.001,weight_decay=0.5,seed=4",
     ]
-    assert found["learning_rate=0.001,weight_decay=0.5,seed=4"] == Config(
+    assert found["learning_rate=0.001,weight_decay=0.5,seed=4"] == OptimizerConfig(
         seed=4, learning_rate=1e-3, weight_decay=0.5
     )
     assert varied_settings(list(found.values())) == [
@@ -263,17 +263,17 @@ def test_networks_of_different_shapes_are_refused(tmp_path, regression, small_co
 
 def test_settings_of_replicas_that_make_no_sense():
     with pytest.raises(ConfigError, match=r"config.learning_rates names a value twice, \(1, 1.0\)"):
-        Config(learning_rates=(1, 1.0)).check()
+        OptimizerConfig(learning_rates=(1, 1.0)).check()
     with pytest.raises(ConfigError, match=r"config.replicas is of one process"):
-        Config(replicas=2, distributed=True).check()
+        OptimizerConfig(replicas=2, distributed=True).check()
 
 
 def test_folder_of_replicas_is_no_run_and_a_run_is_no_folder_of_replicas(tmp_path):
-    one, several = Config(), Config(replicas=2)
+    one, several = OptimizerConfig(), OptimizerConfig(replicas=2)
     write_config(tmp_path / "several", several)
     check_config(tmp_path / "several", several)
     with pytest.raises(ConfigError, match="replicas 2 there, 3 here"):
-        check_config(tmp_path / "several", Config(replicas=3))
+        check_config(tmp_path / "several", OptimizerConfig(replicas=3))
     with pytest.raises(ConfigError, match="holds replicas, each a run in a folder of it"):
         check_config(tmp_path / "several", one)
     write_config(tmp_path / "one", one)
@@ -282,10 +282,10 @@ def test_folder_of_replicas_is_no_run_and_a_run_is_no_folder_of_replicas(tmp_pat
 
 
 def test_setting_that_was_not_known_then_counts_as_its_default(tmp_path):
-    write_config(tmp_path, Config())
+    write_config(tmp_path, OptimizerConfig())
     fields = json.loads((tmp_path / "config.json").read_text())
     del fields["weight_decays"], fields["averaging"]
     (tmp_path / "config.json").write_text(json.dumps(fields))
-    check_config(tmp_path, Config())
+    check_config(tmp_path, OptimizerConfig())
     with pytest.raises(ConfigError, match=r"averaging 0.0 there, 0.5 here"):
-        check_config(tmp_path, Config(averaging=0.5))
+        check_config(tmp_path, OptimizerConfig(averaging=0.5))

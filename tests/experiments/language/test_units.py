@@ -153,7 +153,7 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
     assert len(lines) == 7
     assert lines[0].split() == ["inside", "a", "string", "unit", "5", "of", "layer", "1", "+1.000"]
     assert (tmp_path / "units.png").stat().st_size > 10_000
-    config.text = str(tmp_path / "own")
+    config.input = str(tmp_path / "own")
     (tmp_path / "own").write_text("a")
     monkeypatch.setattr(units, "states_of", lambda *given: [np.zeros((1, 1))])
     with pytest.raises(DataError, match="too short or too even"):

@@ -193,13 +193,13 @@ def test_parameters_are_those_outside_of_tables(network):
 
 
 def test_what_cannot_be_is_refused(folder):
-    with pytest.raises(ConfigError, match=r"config.parameters must be at least .*, got 5"):
+    with pytest.raises(ConfigError, match=r"config.parameter_budget must be at least .*, got 5"):
         opinion_spans.build(opinion_spans.Config(dataset=f"conll:{folder}", parameters=5, **SIZE))
     config = {"dataset": f"conll:{folder}", "column": 2, **SIZE}
     with pytest.raises(DataError, match=r"spans need tags O, B-TYPE and I-TYPE; .* has tag NNP"):
         opinion_spans.build(opinion_spans.Config(**config))
     odd = pos_tagger.Config(**config | {"spelling": "recurrent", "spelling_features": 3})
-    with pytest.raises(ConfigError, match=r"config.spelling_features must be even, got 3"):
+    with pytest.raises(ConfigError, match=r"config.char_features must be even, got 3"):
         pos_tagger.build(odd)
     task = pos_tagger.build(pos_tagger.Config(**config)).task
     assert task.headline == "accuracy"

@@ -1,0 +1,74 @@
+"""The text of --help: modes, then settings by group, then presets."""
+
+import dataclasses
+import inspect
+import pkgutil
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .config import GROUPS, RunConfig
+
+WIDTH = 36  # columns of a flag, before its help
+
+
+def usage(config_class: type[RunConfig], modes: Mapping[str, str]) -> str:
+    """Return the experiment's docstring, its modes, and each setting with default and help.
+
+    A setting that only some modes read is listed under them.
+    """
+    fields = dataclasses.fields(config_class)
+    docstring = sys.modules[config_class.__module__].__doc__ or ""
+    lines = [
+        docstring.strip(),
+        "\nusage: --workdir=DIR [--mode=MODE] [--flagfile=FILE] [--config.NAME=VALUE ...]\n",
+        _row("--workdir=DIR", "run directory; created, or continued"),
+        _row("--flagfile=FILE", "file of flags, one per line, such as DIR/flags.txt"),
+        "\nmodes:",
+        _row("--mode=train", "train the network (the default)"),
+    ]
+    for mode, name in modes.items():
+        lines.append(_row(f"--mode={mode}", _summary(name)))
+        own = (field for field in fields if mode in field.metadata["modes"])
+        lines += ["  " + _setting(config_class, field) for field in own]
+    for group in GROUPS:
+        lines.append(f"\n{group}:")
+        for field in fields:
+            if field.metadata["group"] == group and not field.metadata["modes"]:
+                lines.append(_setting(config_class, field))
+    if config_class.PRESETS:
+        lines += ["\npresets:", *_presets(config_class)]
+    return "\n".join(lines)
+
+
+def _row(flag: str, text: str) -> str:
+    return f"  {flag:<{WIDTH}} {text}".rstrip()
+
+
+def _summary(name: str) -> str:
+    """First sentence of the docstring of a mode, without the mode's own name in front."""
+    text = inspect.getdoc(pkgutil.resolve_name(name)) or ""
+    return text.split("\n")[0].rstrip(".")
+
+
+def _setting(config_class: type[RunConfig], field: dataclasses.Field[Any]) -> str:
+    meta = field.metadata
+    choices = config_class.PRESETS if field.name == "preset" else meta["choices"]
+    text = "; ".join(filter(None, (meta["help"], meta["note"])))
+    return _row(
+        f"--config.{field.name}={field.default}",
+        text + (f" ({', '.join(choices)})" if choices else ""),
+    )
+
+
+def _presets(config_class: type[RunConfig]) -> Iterator[str]:
+    for name, values in config_class.PRESETS.items():
+        yield f"  --config.preset={name}"
+        line = "    "
+        for setting, value in values.items():
+            word = f" {setting}={value}"
+            if len(line + word) > 100:
+                yield line
+                line = "    "
+            line += word
+        yield line
