@@ -42,7 +42,9 @@ class Config(OptimizerConfig):
 
     TINY: ClassVar = {"hidden": 8, "sequence_length": 12}
 
-    dataset: str = option("adding", "dataset", note="generated", group="data", choices=("adding",))
+    dataset: str = option(
+        "adding", "dataset to use", note="generated", group="data", choices=("adding",)
+    )
     sequence_length: int = option(
         50,
         "sequence length T",

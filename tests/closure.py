@@ -64,14 +64,14 @@ def neighbours(path: Path, deferred: bool = False) -> set[Path]:
     return {other for other in found if other and other != path}
 
 
-def closure(path: Path) -> set[Path]:
-    """Files that importing a file loads, itself among them."""
+def closure(path: Path, deferred: bool = False) -> set[Path]:
+    """Files that importing a file loads, itself among them; deferred: also those loaded later."""
     loaded, left = set(), [path]
     while left:
         path = left.pop()
         if path not in loaded:
             loaded.add(path)
-            left.extend(neighbours(path))
+            left.extend(neighbours(path, deferred))
     return loaded
 
 

@@ -58,13 +58,19 @@ def option(
 class RunConfig:
     """Settings of any run; an experiment adds its own fields in a subclass.
 
-    PRESETS: other defaults, by the name of a preset. TINY: the settings of a run of a few seconds.
+    PRESETS: other defaults, by the name of a preset. TINY: the settings of a run of a
+    few seconds, in addition to those of RunConfig; {data} stands for a folder of small files.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    TINY: ClassVar[Mapping[str, Any]] = {}
+    TINY: ClassVar[Mapping[str, Any]] = {
+        "steps": 2,
+        "batch_size": 8,
+        "log_every": 1,
+        "figures_at": (1.0,),
+    }
 
-    dataset: str = option("", "dataset", group="data")
+    dataset: str = option("", "dataset to use", group="data")
     data_dir: str = option(
         "",
         "folder of prepared TFDS datasets",
@@ -73,7 +79,7 @@ class RunConfig:
         volatile=True,
     )
     batch_size: int = option(
-        128, "batch size over all devices", note="in examples", group="data", minimum=1
+        128, "batch size, over all devices", note="in examples", group="data", minimum=1
     )
 
     preset: str = option("", "name of a set of defaults, listed below", group="run")

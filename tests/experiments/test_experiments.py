@@ -3,8 +3,11 @@
 import ast
 import dataclasses
 import importlib
+import inspect
 import json
+import pkgutil
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +17,9 @@ import pytest
 from flax import linen as nn
 
 from experiments import char_lm
+from tests.closure import closure
 from train.cli import parse
-from train.config import Config as SharedConfig
+from train.config import OptimizerConfig, RunConfig
 from train.loop import fit
 from train.metrics import read_metrics
 from train.placement import MODES
@@ -23,34 +27,6 @@ from train.placement import MODES
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
-SMALL = {
-    "steps": 2,
-    "batch_size": 8,
-    "log_every": 1,
-    "hidden": 8,
-    "window": 8,
-    "lag": 12,
-    "heldout_characters": 200,
-    "sample_length": 20,
-    "embedding": 8,
-    "beam_size": 2,
-    "block": 16,
-    "pairs": "en-fr",
-    "filters": 8,
-    "size": 16,
-    "channels": 4,
-    "stages": 1,
-    "width": 0.02,
-    "buckets": 1,
-    "spelling": "none",
-    "output": "softmax",
-    "bands": 8,
-    "frames": 96,
-    "lines": 12,
-    "dropout": 0.0,  # the devices of pmap drop other units
-    "word_dropout": 0.0,
-    "figures_at": (1.0,),
-}
 # of networks: none of them a default there, and all of them at once
 OPTIONS = {
     "layers": 2,
@@ -58,75 +34,74 @@ OPTIONS = {
     "embedding": 10,
     "channels": 6,
     "blocks": 2,
-    "stack": 2,
-    "spelling_features": 4,
+    "frame_stacking": 2,
+    "char_features": 4,
     "dropout": 0.11,
     "embedding_dropout": 0.12,
     "word_dropout": 0.13,
     "weight_drop": 0.14,
-    "sampling": 0.15,
-    "activation_penalty": 0.16,
-    "change_penalty": 0.17,
+    "scheduled_sampling": 0.15,
+    "activation_reg": 0.16,
+    "temporal_activation_reg": 0.17,
     "input_scale": 0.18,
     "init_range": 0.19,
     "cell": "rnn",
     "directions": "backward",
     "pooling": "mean",
-    "spelling": "recurrent",
+    "char_encoder": "recurrent",
     "output": "softmax",
     "attention": "dot",
     "bridge": "zeros",
     "readout": "mean",
     "softmax": "sampled",
-    "samples": 7,
-    "variational": True,
-    "direct": True,
+    "num_sampled": 7,
+    "variational_dropout": True,
+    "direct_connections": True,
     "input_feeding": True,
-    "backwards": True,
+    "reverse_source": True,
     "bidirectional": False,
-    "tied": True,
-    "grouped": False,
+    "tie_embeddings": True,
+    "grouped_convolutions": False,
 }
-OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "directions": 2}}
+OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "scan_directions": 2}}
 ALIASES = {
     "channels": "width",
     "embedding": "width",
     "hidden": "features",
-    "spelling_features": "features",
-    "spelling": "kind",
-    "stack": "count",
+    "char_features": "features",
+    "char_encoder": "kind",
+    "frame_stacking": "count",
+    "scheduled_sampling": "sampling",
+    "activation_reg": "activation_penalty",
+    "temporal_activation_reg": "change_penalty",
+    "num_sampled": "samples",
+    "variational_dropout": "variational",
+    "direct_connections": "direct",
+    "reverse_source": "backwards",
+    "tie_embeddings": "tied",
+    "grouped_convolutions": "grouped",
+    "scan_directions": "directions",
 }
-# a module in the network, and the length of a tuple there
-OTHERWISE = {("gradient_health", "cell"), ("spoken_digits", "layers")}
+OTHERWISE = {("gradient_health", "cell")}  # there it is a module of the network
 
 
 def small(module, text_file, **changes):
-    """Config of a run of two steps, as far as the experiment has these fields."""
-    names = {field.name for field in dataclasses.fields(module.Config)}
-    values = {name: value for name, value in {**SMALL, **changes}.items() if name in names}
-    if "source" in names or "pairs" in names:
-        values |= {"held_out": 10, "window": 0, "longest": 8}
-    elif "lines" in names:  # sequences of some hundred frames
-        values |= {"layers": 1, "beam_size": 1}
-    elif "window" in names:
-        values["dataset"] = f"text:{text_file}"
-    elif "phrases" in names:
-        values["dataset"] = f"lines:{text_file.parent / 'rated'}"
-    elif "column" in names:
-        # one layer: the networks of both taggers are the same, and compiled once
-        values |= {"dataset": f"conll:{tagged_words(text_file)}", "layers": 1}
+    """Config of a run of two steps: the experiment's own TINY, and what a test changes."""
+    values = {**RunConfig.TINY, **module.Config.TINY, **changes}
+    if "{data}" in values.get("dataset", ""):
+        tagged_words(text_file)
+        values["dataset"] = values["dataset"].format(data=text_file.parent)
     return module.Config(**values)
 
 
 def tagged_words(text_file):
-    """Folder of the first words of some lines of a text, few: batches have one shape."""
+    """Write a folder of the first words of some lines of a text, few: batches have one shape."""
     folder = text_file.parent / "tagged"
     folder.mkdir(exist_ok=True)
     lines = [line.split()[:4] for line in text_file.read_text().splitlines()[:60] if line.strip()]
     rows = [[f"{word} {'B-NAME' if word.istitle() else 'O'}" for word in line] for line in lines]
     for split in ("train", "test"):
         (folder / f"{split}.txt").write_text("\n\n".join(map("\n".join, rows)))
-    return folder
 
 
 @pytest.fixture(params=NAMES, scope="module")
@@ -215,19 +190,13 @@ def read_fields(paths):
     return found
 
 
-def with_imports(path):
-    """A file of experiments, and those there that it imports, or that these import."""
-    found = {path}
-    for name in re.findall(r"from experiments\.(\w+)", path.read_text(encoding="utf-8")):
-        found |= with_imports(FOLDER / f"{name}.py")
-    return found
-
-
 def test_every_field_of_every_config_is_read(module):
     shared = read_fields((ROOT / "train").glob("*.py"))
     shared |= {"data_dir"}  # sequences that are drawn lie in no folder
-    own = read_fields(with_imports(Path(module.__file__)))
-    common = {field.name for field in dataclasses.fields(SharedConfig)}
+    own = read_fields(
+        path for path in closure(Path(module.__file__), True) if FOLDER in path.parents
+    )
+    common = {field.name for field in dataclasses.fields(OptimizerConfig)}
     for field in dataclasses.fields(module.Config):
         readers = own | shared if field.name in common else own
         assert field.name in readers, f"nothing reads config.{field.name}"
@@ -286,13 +255,53 @@ def test_presets_are_of_fields_and_can_be_used(module):
         assert all(getattr(config, name) == value for name, value in values.items())
 
 
-def test_module_says_what_it_reproduces_and_is_short(module):
+def test_module_docstring_has_a_command(module):
     assert "python -m experiments." in module.__doc__
-    assert 60 <= len(Path(module.__file__).read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_mode_can_be_imported_and_has_a_summary(module):
+    for name in getattr(module, "MODES", {}).values():
+        assert inspect.getdoc(pkgutil.resolve_name(name))
+
+
+def test_settings_of_a_mode_name_a_mode(module):
+    modes = set(getattr(module, "MODES", {}))
+    for field in dataclasses.fields(module.Config):
+        assert set(field.metadata["modes"]) <= modes, field.name
+
+
+def test_a_setting_means_the_same_in_every_experiment():
+    helps = {}
+    for name in NAMES:
+        for field in dataclasses.fields(importlib.import_module(f"experiments.{name}").Config):
+            helps.setdefault(field.name, set()).add(field.metadata["help"])
+    assert not {name: texts for name, texts in helps.items() if len(texts) > 1}
+
+
+def test_recorded_commands_parse_with_the_settings_of_today():
+    for path in sorted((FOLDER / "results").glob("*.json")):
+        command = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
+        if command[1] != "launch.py":
+            continue
+        name = next(word[13:] for word in command if word.startswith("--experiment="))
+        config_class = importlib.import_module(f"experiments.{name}").Config
+        words = [word for word in command if word.startswith(("--config.", "--flagfile="))]
+        for word in command:
+            if swept := re.fullmatch(r"--(?:sweep|zip)=(\w+)=(.*)", word):
+                words.append(f"--config.{swept[1]}={first_value(swept[2])}")
+        config, *_ = parse(config_class, ("train",), ["x", "--workdir=x", *words])
+        config.check()
+
+
+def first_value(values):
+    """First value of a sweep, as the command line writes it."""
+    if values.startswith("["):
+        return ast.literal_eval(values)[0]
+    return re.split(r",|\.\.", values)[0]
 
 
 def test_lecture_network_overfits_one_window_of_text(tmp_path, text_file):
-    config = small(char_lm, text_file, cell="rnn", hidden=48, window=24, batch_size=4)
+    config = small(char_lm, text_file, cell="rnn", hidden=48, bptt_length=24, batch_size=4)
     config = dataclasses.replace(config, steps=150, log_every=150, learning_rate=0.02)
     experiment = char_lm.build(config)
     window = experiment.train(0)
