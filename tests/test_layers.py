@@ -1,22 +1,64 @@
-"""The shape of the tree: who imports whom, how long files are, what stands in no file."""
+"""The shape of the tree: the arrows between packages and rooms, the length of files."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from tests.closure import closure, imported, lines_loaded, module_of, neighbours
+
 ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
-    "nets": {"nets"},
-    "train": {"train"},
-    "data": {"data"},
-    "experiments": {"nets", "train", "data", "experiments"},
-    "jobs": {"jobs"},
+    "nets": set(),
+    "train": set(),
+    "data": set(),
+    "experiments": {"nets", "train", "data"},
+    "jobs": set(),
     "launch.py": {"jobs"},
 }
+# the rooms that a room imports; every room may import the files at the top of its package,
+# and the front doors at the top of experiments/ may import every room of it
+ARROWS = {
+    "nets": {
+        "": set(),
+        "convolution": set(),
+        "recurrent": set(),
+        "decoding": set(),
+        "image": {"convolution"},
+        "language": {"recurrent"},
+        "sentence": {"convolution", "recurrent"},
+        "translation": {"recurrent"},
+        "ctc": {"convolution", "decoding", "recurrent"},
+        "interpret": {"recurrent"},
+    },
+    "data": {
+        "": {"builtin"},
+        "builtin": set(),
+        "images": set(),
+        "text": set(),
+        "series": set(),
+        "pairs": {"text"},
+        "sentences": {"builtin", "text"},
+        "sound": {"series"},
+        "lines": {"images", "series", "sound"},
+    },
+    "experiments": {
+        "common": set(),
+        "report": set(),
+        "image": {"common"},
+        "language": {"common"},
+        "sentence": {"common"},
+        "signal": {"common"},
+        "translation": {"common"},
+    },
+}
+FLAT = {"nets": 3, "data": 3}  # modules at the top of a package, without `__init__`
 OF_LAUNCH = sys.stdlib_module_names | {"absl", "tqdm", "jobs", "optuna"}
+LINES_LOADED = {"lenet5": 3200, "char_lm": 3900, "nmt": 4500, "word2vec": 3400, "speech_ctc": 5000}
 
 
 def sources(folder):
@@ -24,48 +66,115 @@ def sources(folder):
     return [path] if path.is_file() else sorted(path.glob("**/*.py"))
 
 
-def imports(path):
-    """Modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def packages(path):
+    """Names of the top-level packages and modules that a file imports."""
+    return {name.split(".")[0] for name in imported(path, deferred=True)}
+
+
+def room_of(path):
+    """Room of a file: the folder below its package, empty at the top."""
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if len(parts) > 2 else ""
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_layers_do_not_import_one_another(folder):
     layers = {"nets", "train", "data", "experiments", "jobs", "launch", "tests", "bench"}
     for path in sources(folder):
-        found = {name.split(".")[0] for name in imports(path)} & layers
-        assert found <= MAY_IMPORT[folder], f"{path} imports {found}"
+        own = {folder.removesuffix(".py")}
+        assert packages(path) & layers <= MAY_IMPORT[folder] | own, path
 
 
-def test_data_does_not_import_flax_and_launch_imports_only_what_starts_jobs():
-    for path in sources("data"):
-        assert not {name.split(".")[0] for name in imports(path)} & {"flax", "jax", "optax"}, path
-    for path in (*sources("jobs"), *sources("launch.py")):
-        assert {name.split(".")[0] for name in imports(path)} <= OF_LAUNCH, path
+@pytest.mark.parametrize("package", ["nets", "train", "data"])
+def test_imports_inside_a_package_of_the_wheel_are_relative(package):
+    for path in sources(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                assert node.module.split(".")[0] != package, path
+            elif isinstance(node, ast.Import):
+                assert package not in {name.name.split(".")[0] for name in node.names}, path
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_arrows_between_rooms_are_those_of_the_table(package):
+    arrows = ARROWS[package]
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert rooms == set(arrows) - {""}
+    for path in sources(package):
+        room = room_of(path)
+        if package == "experiments" and not room:
+            continue
+        others = {room_of(p) for p in neighbours(path, deferred=True) if package in p.parts}
+        assert others - {room, ""} <= arrows[room], path
+    graph = {room: others - {room} for room, others in arrows.items()}
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError when there is a circle
 
 
 @pytest.mark.parametrize("folder", ["nets", "train", "data", "experiments", "jobs"])
 def test_there_is_no_circle_of_imports(folder):
-    names = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sources(folder)
-    }
-    graph = {name: set(imports(path)) & set(names) for name, path in names.items()}
-    while leaves := [name for name, needs in graph.items() if not needs & set(graph)]:
-        for name in leaves:
-            del graph[name]
-    assert not graph, f"circle among {sorted(graph)}"
+    graph = {}
+    for path in sources(folder):
+        names = neighbours(path, deferred=True)
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"[\"'](experiments(?:\.\w+)+):\w+[\"']", text):  # modes by name
+            assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), f"{path} names {name}"
+        graph[module_of(path)] = {module_of(p) for p in names if p.name != "__init__.py"}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"circle: {' > '.join(error.args[1])}")
+
+
+def test_importlib_is_not_used_to_hide_an_import_of_the_project():
+    for folder in ("nets", "train", "data", "experiments"):
+        for path in sources(folder):
+            text = path.read_text(encoding="utf-8")
+            calls = re.findall(r"import_module\(([^)]*)\)", text)
+            by_name = {"experiments/report/check.py", "nets/lazy.py"}  # named by the command line
+            assert not calls or str(path.relative_to(ROOT)) in by_name, path
+
+
+def test_data_does_not_import_jax_and_launch_imports_only_what_starts_jobs():
+    for path in sources("data"):
+        assert not packages(path) & {"flax", "jax", "optax"}, path
+    for path in (*sources("jobs"), *sources("launch.py")):
+        assert packages(path) <= OF_LAUNCH, path
 
 
 def test_experiments_do_not_import_one_another():
-    for path in (ROOT / "experiments").glob("[!_]*.py"):
-        found = [name for name in imports(path) if name.startswith("experiments")]
-        assert all(name.startswith("experiments._") for name in found), path
+    doors = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
+    for path in sources("experiments"):
+        names = {
+            name.split(".")[1] for name in imported(path, True) if name.startswith("experiments.")
+        }
+        assert not names & doors, path
+
+
+@pytest.mark.parametrize("name", LINES_LOADED)
+def test_an_experiment_loads_few_lines(name):
+    assert lines_loaded(ROOT / "experiments" / f"{name}.py") <= LINES_LOADED[name]
+
+
+@pytest.mark.parametrize("name", ["word2vec", "char_lm"])
+def test_importing_an_experiment_loads_what_its_imports_say(name):
+    script = (
+        f"import sys, experiments.{name}\n"
+        "ours = ('nets', 'train', 'data', 'experiments')\n"
+        "print(*(name for name in sys.modules if name.split('.')[0] in ours))\n"
+        "print(*{'matplotlib', 'sklearn', 'sacrebleu', 'sentencepiece'} & set(sys.modules))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+    static = {module_of(path) for path in closure(ROOT / "experiments" / f"{name}.py")}
+    assert set(out[0].split()) == static
+    assert not out[1]
+
+
+def test_packages_have_few_flat_files():
+    for package, most in FLAT.items():
+        flat = [p.name for p in (ROOT / package).glob("*.py") if p.name != "__init__.py"]
+        assert len(flat) <= most, flat
 
 
 def test_no_file_is_long_and_none_is_called_utils():

@@ -1,13 +1,27 @@
-"""A picture of sentences with the evidence of each word for the predicted class."""
+"""The evidence of each word of a sentence for its predicted class, and a picture of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from experiments.sentence.rating import Rating, relative
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS, SIZE = 96, 8  # characters of a line, points of a character
+
+
+class Rating(NamedTuple):
+    """The best class of a sentence, its probability, and what each word says for it, nats [T]."""
+
+    label: int
+    probability: float
+    parts: np.ndarray
+
+
+def relative(parts: np.ndarray) -> np.ndarray:
+    """Parts [T] over the largest of them, so from -1 to 1."""
+    return parts / (np.abs(parts).max() or 1)
 
 
 def evidence_picture(
@@ -15,8 +29,10 @@ def evidence_picture(
     found: Sequence[Rating],
     right: Sequence[str],
     classes: Sequence[str],
-) -> Figure:
+) -> "Figure":
     """Draw sentences with a colour behind each word: green speaks for the class that was found."""
+    from matplotlib.figure import Figure
+
     cells, heads, line = [], [], 0
     for words, rating, label in zip(sentences, found, right, strict=True):
         guess = classes[rating.label]

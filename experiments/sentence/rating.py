@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,18 +12,11 @@ from data.sentences.rated_batches import RatedIds
 from data.sentences.tagged import split_words
 from data.text.words import UNKNOWN, WordVocabulary
 from experiments.common.classification import Classify
+from experiments.sentence.evidence import Rating, evidence_picture
 from nets.sentence.classifier import SentenceClassifier, evidence
 
 BATCH_OF_TEXT, SHAPES_OF_TEXT = 16, tuple((16 * 2**k,) for k in range(4))
 SHOWN = 10  # sentences of a picture
-
-
-class Rating(NamedTuple):
-    """The best class of a sentence, its probability, and what each word says for it, nats [T]."""
-
-    label: int
-    probability: float
-    parts: np.ndarray
 
 
 class Rate(Classify):
@@ -70,7 +62,6 @@ class Rate(Classify):
     def figures(self, predict, batches):
         """Return the confusion matrix, and what the words of some sentences say."""
         from experiments.common.pictures import confusion_picture
-        from experiments.sentence.evidence import evidence_picture
 
         pairs = [
             (batch["label"][real], predict(batch)[0][real].argmax(axis=1), batch["words"][real])
@@ -88,8 +79,3 @@ class Rate(Classify):
             "confusion": confusion_picture(labels, guesses, self.classes),
             "evidence": evidence_picture(sentences, found, right, self.classes),
         }
-
-
-def relative(parts: np.ndarray) -> np.ndarray:
-    """Parts [T] over the largest of them, so from -1 to 1."""
-    return parts / (np.abs(parts).max() or 1)

@@ -7,7 +7,8 @@ import numpy as np
 
 from data.catalogue import DataError
 from experiments.common.stdin import texts_of_input
-from experiments.sentence.rating import Rate, relative
+from experiments.sentence.evidence import relative
+from experiments.sentence.rating import Rate
 from train.evaluate import Predictor
 
 GREEN, RED, BOLD = "32", "31", ";1"  # ECMA-48
