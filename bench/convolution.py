@@ -27,7 +27,7 @@ from train.process import keep_freed_memory
 from train.task import Experiment
 
 BATCH, STEPS = 128, 10
-RESIDUAL = convnet.Config(batch_size=BATCH, size=28)
+RESIDUAL = convnet.Config(batch_size=BATCH, image_size=28)
 Draw = Callable[[int], dict[str, np.ndarray]]
 
 

@@ -136,7 +136,7 @@ def by_size(rounds: int) -> list[dict[str, str]]:
             text = "\n".join(" ".join(map(str, row)) for row in order.reshape(-1, 20))
             for split in ("train", "valid", "test"):
                 Path(folder, f"{split}.txt").write_text(text)
-            config = word2vec.Config(dataset=f"words:{folder}", minimum=1)
+            config = word2vec.Config(dataset=f"words:{folder}", min_count=1)
             experiment = word2vec.build(config)
             trainers = {"rows": Trainer(experiment, config)}
             experiment.task.rows = lambda batch: {}

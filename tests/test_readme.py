@@ -15,7 +15,7 @@ CUT = {
         "--config.steps=2",
         "--config.batch_size=4",
         "--config.hidden=8",
-        "--config.window=8",
+        "--config.bptt_length=8",
         "--config.heldout_characters=200",
         "--config.sample_length=20",
     ],

@@ -33,7 +33,7 @@ EXPERIMENTS = {
         "--config.dropout=0.3",
         "--config.batch_size=8",
         "--config.hidden=24",
-        "--config.window=24",
+        "--config.bptt_length=24",
         "--config.heldout_characters=500",
     ],
 }

@@ -25,7 +25,7 @@ def after_two(experiment, devices, state, window):
 
 def test_batch_statistics_are_of_the_whole_batch_on_four_devices():
     config = convnet.Config(
-        size=8, channels=2, stages=1, batch_size=8, dropout=0.0, optimizer="sgd"
+        image_size=8, channels=2, stages=1, batch_size=8, dropout=0.0, optimizer="sgd"
     )
     config = dataclasses.replace(config, warmup_steps=0, learning_rate=0.1)
     experiment = convnet.build(config)
@@ -78,9 +78,9 @@ def test_images_are_centred_in_bytes(channels):
 @pytest.mark.parametrize(
     ("module", "changes", "part"),
     [
-        (convnet, {"size": 7, "stages": 3}, "config.image_size 7 is less than 8"),
-        (imagenet, {"size": 100}, "227, 224, or from 15 to 64 for alexnet, got 100"),
-        (imagenet, {"size": 28, "network": "vgg16"}, "at least 32 for vgg16, got 28"),
+        (convnet, {"image_size": 7, "stages": 3}, "config.image_size 7 is less than 8"),
+        (imagenet, {"image_size": 100}, "227, 224, or from 15 to 64 for alexnet, got 100"),
+        (imagenet, {"image_size": 28, "architecture": "vgg16"}, "at least 32 for vgg16, got 28"),
     ],
 )
 def test_sizes_that_a_network_cannot_read_are_refused(module, changes, part):
@@ -90,7 +90,9 @@ def test_sizes_that_a_network_cannot_read_are_refused(module, changes, part):
 
 @pytest.mark.parametrize("network", ["alexnet", "vgg11"])
 def test_small_images_make_either_network(network):
-    config = imagenet.Config(network=network, width=0.05, batch_size=8, batch_norm=True)
+    config = imagenet.Config(
+        architecture=network, width_multiplier=0.05, batch_size=8, batch_norm=True
+    )
     experiment = imagenet.build(config)
     state = jax.eval_shape(
         lambda: experiment.task.model.init(

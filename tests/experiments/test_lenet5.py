@@ -39,7 +39,7 @@ def test_losses_are_equations_8_and_9(tmp_path):
     def losses(outputs):
         found, task = [], object.__new__(lenet5.ClassifyByPenalties)
         for criterion, rubbish in cases:
-            task.config = settings(tmp_path, criterion=criterion, rubbish=rubbish)
+            task.config = settings(tmp_path, criterion=criterion, rubbish_penalty=rubbish)
             found.append(task.losses(outputs, labels))
         return found
 

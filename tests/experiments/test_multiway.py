@@ -12,7 +12,14 @@ from train.metrics import read_metrics
 from train.rundir import read_json
 
 E, H = 3, 5
-SIZE = {"hidden": H, "embedding": E, "batch_size": 4, "held_out": 10, "beam_size": 2, "longest": 8}
+SIZE = {
+    "hidden": H,
+    "embedding": E,
+    "batch_size": 4,
+    "heldout_examples": 10,
+    "beam_size": 2,
+    "max_length": 8,
+}
 # every part stands for its language
 NAMES = {
     "params": {f"{kind}_{x}": x for kind in ("encoders", "decoders") for x in ("en", "de", "fr")}
@@ -44,7 +51,7 @@ def experiment():
 
 
 def test_two_steps_of_two_pairs_leave_the_scores_of_each_and_their_means(tmp_path, monkeypatch):
-    changes = {"pairs": "en-fr+de-fr", "steps": 2, "log_every": 1, "figures_at": ()}
+    changes = {"language_pairs": "en-fr+de-fr", "steps": 2, "log_every": 1, "figures_at": ()}
     config = multiway_nmt.Config(**SIZE, **changes)
     experiment = multiway_nmt.build(config)
     for pair, count in (("en-fr", 10), ("de-fr", 4)):
@@ -96,7 +103,7 @@ def test_a_step_is_of_one_pair_and_the_pairs_take_turns(experiment):
     for step in range(6):
         batch = experiment.train(step)
         assert {key.partition("/")[0] for key in batch} == {pairs[step % 3]}
-    alone = build(pairs="de-fr").train(1)  # what a pair reads depends on no other pair
+    alone = build(language_pairs="de-fr").train(1)  # what a pair reads depends on no other pair
     assert all(np.array_equal(alone[key], experiment.train(4)[key]) for key in alone)
 
 
@@ -150,7 +157,7 @@ def test_parallel_text_has_one_vocabulary_a_language(tmp_path):
         for split, count in (("train", 9), ("val", 3), ("test", 2)):
             path = tmp_path / f"{split}.{language}"
             path.write_text("".join(f"{text}\n" for text in texts[:count]))
-    experiment = build(dataset=f"pairs:{tmp_path}", vocabulary="words", symbols=40)
+    experiment = build(dataset=f"pairs:{tmp_path}", tokenizer="words", vocab_size=40)
     tasks = experiment.task.tasks
     assert set(tasks["en-fr"].source.symbols) == {"cats", *"012345678"}
     assert set(tasks["en-de"].target.symbols) == {"Katzen", *"012345678"}
@@ -164,9 +171,9 @@ def test_parallel_text_has_one_vocabulary_a_language(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "part"),
     [
-        ({"pairs": "enfr"}, DataError, "'enfr' is no pair of languages"),
-        ({"pairs": "en-xx"}, DataError, "there is no language 'xx'"),
-        ({"pairs": "en-fr+en-fr"}, DataError, "'en-fr' is there twice"),
+        ({"language_pairs": "enfr"}, DataError, "'enfr' is no pair of languages"),
+        ({"language_pairs": "en-xx"}, DataError, "there is no language 'xx'"),
+        ({"language_pairs": "en-fr+en-fr"}, DataError, "'en-fr' is there twice"),
         ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),
         ({"direction": "fr-en"}, ConfigError, "must be one of en-fr, de-fr, en-de"),
         ({"n_best": 3}, ConfigError, "n_best must be at most beam_size, 2"),

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder):
     """Experiment and random variables of a small model."""
-    sizes = {"hidden": 6, "embedding": 5, "window": 3, "minimum": 2, "batch_size": 4}
+    sizes = {"hidden": 6, "embedding": 5, "context_size": 3, "min_count": 2, "batch_size": 4}
     config = ngram_lm.Config(
         dataset=f"words:{folder}", prompt="a b c a b", temperature=0.0, sample_length=8, **sizes
     )
@@ -86,7 +86,7 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
     kneser_ney.main()
     saved = json.loads(path.read_text())
     assert [row["settings"] for row in saved["rows"]] == [{"order": 1}, {"order": 3}]
-    config = ngram_lm.Config(dataset=f"words:{folder}", window=2, minimum=2, batch_size=4)
+    config = ngram_lm.Config(dataset=f"words:{folder}", context_size=2, min_count=2, batch_size=4)
     experiment = ngram_lm.build(config)
     grams = {name: held_out.grams for name, held_out in experiment.evals.items()}
     model = fit(experiment.train.grams, experiment.provenance["vocabulary"])

@@ -32,7 +32,7 @@ def recordings(tmp_path_factory):
 
 
 def config_of(folder, **changes):
-    sizes = {"bands": 8, "frames": 60, "filters": 4, "layers": 2, "batch_size": 16}
+    sizes = {"mel_bands": 8, "max_frames": 60, "filters": 4, "conv_layers": 2, "batch_size": 16}
     return Config(dataset=f"waves:{folder}", figures_at=(), eval_every=99, **sizes, **changes)
 
 
@@ -57,10 +57,10 @@ def test_a_speaker_can_be_held_out(recordings):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "held_out", "message"),
+    ("dataset", "test_split", "message"),
     [
         ("strokse", "standard", r"no dataset 'strokse' \(did you mean strokes\?\); there are"),
-        ("strokes", "speaker:ann", "held_out=speaker:ann needs recordings"),
+        ("strokes", "speaker:ann", "test_split=speaker:ann needs recordings"),
         ("strokes:x", "standard", "there is no dataset 'strokes:x'"),
         ("waves:", "standard", "needs a folder with"),
     ],
@@ -72,8 +72,8 @@ def test_what_there_is_not_is_one_line(dataset, held_out, message):
 
 
 def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch, capsys):
-    own = config_of(recordings, shift=5, picture=str(tmp_path / "shift.png"), against="b")
-    other = config_of(recordings, readout="flatten", shift=0)
+    own = config_of(recordings, max_delay=5, picture=str(tmp_path / "shift.png"), compare_runs="b")
+    other = config_of(recordings, readout="flatten", max_delay=0)
     loaded = []
 
     def load(make, config, workdir):

@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 def config_of(folder, **changes):
-    small = {"features": 8, "subsample": 0.0, "block": 8, "batch_size": 4, "steps": 200}
+    small = {"embedding": 8, "subsample": 0.0, "block_size": 8, "batch_size": 4, "steps": 200}
     return word2vec.Config(dataset=f"words:{folder}", **{**small, **changes})
 
 
@@ -141,7 +141,7 @@ def test_rate_is_that_of_a_pair(folder):
 def test_only_so_many_pairs_of_a_softmax_add_up(folder):
     rates = {}
     for objective in word2vec.OBJECTIVES:
-        changes = {"objective": objective, "block": 32, "batch_size": 32, "schedule": "constant"}
+        changes = {"objective": objective, "block_size": 32, "batch_size": 32, "decay_factor": 1.0}
         experiment = word2vec.build(config_of(folder, **changes))
         params = {"outputs": np.zeros((1, 1), np.float32)}
         state = experiment.optimizer.init(params)

@@ -35,9 +35,9 @@ def build(tmp_path_factory):
             hidden=SIZE,
             layers=1,
             embedding=SIZE,
-            window=4,
+            bptt_length=4,
             batch_size=4,
-            minimum=1,
+            min_count=1,
             **settings,
         )
         config.check()
@@ -62,9 +62,9 @@ def test_published_networks_of_ten_thousand_words(preset, count):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"softmax": "adaptive", "tied": False, "cutoffs": (3, 5, 1000)},
-        {"softmax": "sampled", "tied": False, "samples": 20_000},
-        {"softmax": "sampled", "tied": True, "samples": 20_000},
+        {"softmax": "adaptive", "tie_embeddings": False, "cutoffs": (3, 5, 1000)},
+        {"softmax": "sampled", "tie_embeddings": False, "num_sampled": 20_000},
+        {"softmax": "sampled", "tie_embeddings": True, "num_sampled": 20_000},
     ],
     ids=["adaptive", "sampled", "sampled and tied"],
 )
@@ -102,7 +102,7 @@ def test_training_and_evaluation_report_the_same_nats(build, settings):
 
 
 def test_samples_follow_the_stream_of_the_step_and_are_of_training_alone(build):
-    task = build(softmax="sampled", samples=3).task
+    task = build(softmax="sampled", num_sampled=3).task
     tokens = jnp.zeros((2, 3), jnp.int32)
     carry = task.model.initialize_carry(2)
     variables = jax.jit(task.model.init)(jax.random.key(0), tokens, carry)

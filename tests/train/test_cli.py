@@ -21,7 +21,7 @@ SHORT = [
     "--config.steps=2",
     "--config.batch_size=4",
     "--config.hidden=5",
-    "--config.window=6",
+    "--config.bptt_length=6",
     "--config.heldout_characters=60",
     "--config.sample_length=20",
 ]

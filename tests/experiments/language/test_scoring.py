@@ -26,11 +26,11 @@ DROPPED = {
     "embedding_dropout": 0.5,
     "word_dropout": 0.5,
     "weight_drop": 0.5,
-    "activation_penalty": 2.0,
-    "change_penalty": 2.0,
+    "activation_reg": 2.0,
+    "temporal_activation_reg": 2.0,
 }
 SOFTMAXES = {
-    "sampled": {**DROPPED, "softmax": "sampled", "samples": 2},
+    "sampled": {**DROPPED, "softmax": "sampled", "num_sampled": 2},
     "adaptive": {"softmax": "adaptive", "cutoffs": (3, 5)},
 }
 
@@ -49,12 +49,12 @@ def make(tmp_path_factory):
             hidden=4,
             layers=2,
             embedding=3,
-            tied=False,
-            window=4,
+            tie_embeddings=False,
+            bptt_length=4,
             batch_size=4,
-            minimum=1,
+            min_count=1,
             dynamic_window=WINDOW,
-            dynamic_return=RETURN,
+            dynamic_decay=RETURN,
             **settings,
         )
         config.check()

@@ -33,9 +33,9 @@ def model(tmp_path_factory):
         hidden=6,
         layers=2,
         embedding=5,
-        window=4,
+        bptt_length=4,
         batch_size=4,
-        minimum=2,
+        min_count=2,
     )
     experiment = word_lm.build(config)
     state, _ = JitMesh(4).init(experiment, 3, experiment.train(0))

@@ -135,7 +135,7 @@ def test_states_are_the_memories_after_each_symbol():
 
 def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
     (tmp_path / "text").write_text(CODE * 30)
-    config = char_lm.Config(dataset=f"text:{tmp_path / 'text'}", hidden=4, layers=2, window=8)
+    config = char_lm.Config(dataset=f"text:{tmp_path / 'text'}", hidden=4, layers=2, bptt_length=8)
     config.picture = str(tmp_path / "units.png")
     task = char_lm.build(config).task
 

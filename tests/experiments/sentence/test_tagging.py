@@ -18,11 +18,11 @@ from experiments.sentence.tagging import make_network, parameters_of, read_corpu
 from train.config import ConfigError
 
 SIZE = {
-    "minimum": 1,
+    "min_count": 1,
     "hidden": 3,
     "embedding": 4,
-    "spelling_features": 2,
-    "letters": 4,
+    "char_features": 2,
+    "max_characters": 4,
     "batch_size": 4,
 }
 TEXT = "Ann NNP B-PER\nsaw VBD O\nBob NNP B-PER\nLee NNP I-PER\n\nIt PRP O\nrains VBZ O\n"
@@ -122,7 +122,7 @@ def test_characters_are_tagged_as_one_text(tmp_path, monkeypatch, capsys):
     for path in paths:
         path.write_text("a = 'b'  # c\n" * 9)
     monkeypatch.setattr(python_tokens, "standard_library", lambda: paths)
-    config = pos_tagger.Config(pieces=8, piece=8, **SIZE)
+    config = pos_tagger.Config(train_chunks=8, chunk_length=8, **SIZE)
     corpus, vocabularies = read_corpus(config)
     assert corpus.by_character
     assert vocabularies.letter_ids == 0
@@ -178,7 +178,9 @@ def test_a_sheet_without_spans_or_mistakes_can_be_drawn():
 
 
 def test_a_network_uses_its_budget(folder):
-    config = opinion_spans.Config(dataset=f"conll:{folder}", layers=2, parameters=3000, **SIZE)
+    config = opinion_spans.Config(
+        dataset=f"conll:{folder}", layers=2, parameter_budget=3000, **SIZE
+    )
     network = opinion_spans.build(config).task.model
     _, vocabularies = read_corpus(config)
     wider = make_network(config, vocabularies, network.encoder.core.hidden + 1)
@@ -194,11 +196,13 @@ def test_parameters_are_those_outside_of_tables(network):
 
 def test_what_cannot_be_is_refused(folder):
     with pytest.raises(ConfigError, match=r"config.parameter_budget must be at least .*, got 5"):
-        opinion_spans.build(opinion_spans.Config(dataset=f"conll:{folder}", parameters=5, **SIZE))
-    config = {"dataset": f"conll:{folder}", "column": 2, **SIZE}
+        opinion_spans.build(
+            opinion_spans.Config(dataset=f"conll:{folder}", parameter_budget=5, **SIZE)
+        )
+    config = {"dataset": f"conll:{folder}", "tag_column": 2, **SIZE}
     with pytest.raises(DataError, match=r"spans need tags O, B-TYPE and I-TYPE; .* has tag NNP"):
         opinion_spans.build(opinion_spans.Config(**config))
-    odd = pos_tagger.Config(**config | {"spelling": "recurrent", "spelling_features": 3})
+    odd = pos_tagger.Config(**config | {"char_encoder": "recurrent", "char_features": 3})
     with pytest.raises(ConfigError, match=r"config.char_features must be even, got 3"):
         pos_tagger.build(odd)
     task = pos_tagger.build(pos_tagger.Config(**config)).task

@@ -20,7 +20,7 @@ from experiments.signal.task import Corpus, make_experiment
 from train.config import ConfigError
 
 LETTERS = Alphabet((" ", "a", "b"))
-SMALL = {"lines": 6, "batch_size": 2, "hidden": 4, "layers": 1, "eval_every": 99}
+SMALL = {"heldout_lines": 6, "batch_size": 2, "hidden": 4, "layers": 1, "eval_every": 99}
 TEXTS = ["ab a", "b", "aab"]
 
 
@@ -111,7 +111,7 @@ def test_a_language_decides_between_what_sounds_alike(tmp_path, capsys):
     texts = tmp_path / "texts.txt"
     texts.write_text("ab a\nab ab\na\n" * 20)
     picture = str(tmp_path / "alignment.png")
-    settings = {"language": str(texts), "order": 3, "language_weight": 1.0}
+    settings = {"lm_text": str(texts), "lm_order": 3, "lm_weight": 1.0}
     task = three_texts(input="one", picture=picture, n_best=1, **settings).task
     predict = Unsure([[2, 0, 2, 1, 2], [3], [2, 0, 2]], 3)
     transcribe(task, predict)
@@ -134,15 +134,15 @@ def test_a_language_is_of_the_alphabet_and_not_too_large(tmp_path):
     assert language_of(three_texts().task) is None
     texts.write_text("ab\nabc\n")
     with pytest.raises(DataError, match=r"line 2 of .*texts.txt: there is no symbol 'c' for 'abc'"):
-        language_of(three_texts(language=str(texts)).task)
+        language_of(three_texts(lm_text=str(texts)).task)
     texts.write_text("ab\n")
     with pytest.raises(ConfigError, match=r"config.lm_order: 30-grams of 4 symbols are \d+, more"):
-        language_of(three_texts(language=str(texts), order=30).task)
+        language_of(three_texts(lm_text=str(texts), lm_order=30).task)
     texts.write_text("")
     with pytest.raises(DataError, match=r"texts.txt has no texts"):
-        language_of(three_texts(language=str(texts)).task)
+        language_of(three_texts(lm_text=str(texts)).task)
     with pytest.raises(DataError, match="there is no file"):
-        language_of(three_texts(language=str(tmp_path / "none")).task)
+        language_of(three_texts(lm_text=str(tmp_path / "none")).task)
 
 
 def test_figures_show_the_places_of_symbols_and_the_worst_mistakes_first():
@@ -203,7 +203,9 @@ def test_digits_of_training_validation_and_test_are_different_ones(tmp_path):
 
 
 def test_pens_are_lines_of_movements():
-    experiment = handwriting_ctc.build(handwriting_ctc.Config(**SMALL, dataset="pens", frames=60))
+    experiment = handwriting_ctc.build(
+        handwriting_ctc.Config(**SMALL, dataset="pens", max_frames=60)
+    )
     batch = experiment.train(0)
     assert batch["x"].shape == (2, 60, 3)
     assert experiment.task.corpus.kind == "pen"
@@ -229,7 +231,11 @@ def recordings(tmp_path_factory):
 
 def test_words_are_joined_to_lines_and_a_speaker_can_be_held_out(recordings):
     config = speech_ctc.Config(
-        **SMALL, dataset=f"spoken_lines:{recordings}", held_out="speaker:bob", bands=8, deltas=True
+        **SMALL,
+        dataset=f"spoken_lines:{recordings}",
+        test_split="speaker:bob",
+        mel_bands=8,
+        deltas=True,
     )
     experiment = speech_ctc.build(config)
     assert experiment.task.alphabet.decode([2, 1]) == "yes no"
@@ -244,7 +250,7 @@ def test_words_are_joined_to_lines_and_a_speaker_can_be_held_out(recordings):
 
 
 def test_recordings_with_transcripts_go_through_buckets(recordings):
-    config = speech_ctc.Config(**SMALL, dataset=f"speech:{recordings}", bands=8)
+    config = speech_ctc.Config(**SMALL, dataset=f"speech:{recordings}", mel_bands=8)
     experiment = speech_ctc.build(config)
     counts = [experiment.provenance[name] for name in ("train", "validation", "test")]
     assert sum(counts) == 16
@@ -261,7 +267,7 @@ def test_one_recording_is_too_few(recordings, tmp_path):
     for path in folder.glob("*.wav"):  # recording 3 is the test
         if path.name not in ("no_ann_3.wav", "no_ann_5.wav"):
             path.unlink()
-    config = speech_ctc.Config(**SMALL, dataset=f"spoken_lines:{folder}", bands=8)
+    config = speech_ctc.Config(**SMALL, dataset=f"spoken_lines:{folder}", mel_bands=8)
     with pytest.raises(DataError, match="needs two pieces or recordings, got 1"):
         speech_ctc.build(config)
 
@@ -270,13 +276,17 @@ def test_one_recording_is_too_few(recordings, tmp_path):
     ("module", "settings", "message"),
     [
         (speech_ctc, {"dataset": "tone"}, r"no dataset 'tone' \(did you mean tones\?\); there"),
-        (speech_ctc, {"held_out": "speaker:x"}, "held_out=speaker:x needs spoken_lines"),
+        (speech_ctc, {"test_split": "speaker:x"}, "test_split=speaker:x needs spoken_lines"),
         (speech_ctc, {"dataset": "spoken_lines:/none"}, "needs a folder with"),
         (speech_ctc, {"dataset": "speech:/none"}, "needs a folder with"),
-        (speech_ctc, {"front": "bands", "bands": 4}, "size must be at most bands, 4, got 8"),
+        (
+            speech_ctc,
+            {"frontend": "bands", "mel_bands": 4},
+            "kernel_bands must be at most config.mel_bands, 4, got 8",
+        ),
         (handwriting_ctc, {"dataset": "pens:/none"}, "cannot read /none/pendigits.tra"),
         (handwriting_ctc, {"dataset": "lines"}, "no dataset 'lines'.*there are digit_lines, pens"),
-        (handwriting_ctc, {"shortest": 9}, "shortest must be at most longest, 8"),
+        (handwriting_ctc, {"min_length": 9}, "min_length must be at most config.max_length, 8"),
     ],
 )
 def test_what_there_is_not_is_one_line(module, settings, message):

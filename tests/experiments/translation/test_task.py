@@ -15,13 +15,20 @@ from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
 from train.config import ConfigError
 
-SIZE = {"hidden": 8, "embedding": 6, "batch_size": 4, "held_out": 10, "beam_size": 2, "longest": 30}
+SIZE = {
+    "hidden": 8,
+    "embedding": 6,
+    "batch_size": 4,
+    "heldout_examples": 10,
+    "beam_size": 2,
+    "max_length": 30,
+}
 
 
 @pytest.fixture(scope="module")
 def network():
     """Task, variables at the start, and the held-out dates."""
-    experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", smoothing=0.1, **SIZE))
+    experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", label_smoothing=0.1, **SIZE))
     task = experiment.task
     inputs = task.inputs(experiment.train(0), ())
     variables = jax.jit(task.model.init)(jax.random.key(0), *inputs)
@@ -146,7 +153,7 @@ def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
     lines = [f"{n} little cat{'s' * (n > 1)}\t{n} kleine Katze{'n' * (n > 1)}" for n in range(99)]
     (tmp_path / "cats.tsv").write_text("\n".join([*lines, *(f"nothing {n}\t" for n in range(9))]))
     experiment = nmt.build(
-        nmt.Config(dataset=f"tsv:{tmp_path / 'cats.tsv'}", vocabulary="words", symbols=40, **SIZE)
+        nmt.Config(dataset=f"tsv:{tmp_path / 'cats.tsv'}", tokenizer="words", vocab_size=40, **SIZE)
     )
     batch = experiment.train(0)
     assert set(batch["inputs"][:, 0]) == {BEGIN}
