@@ -33,7 +33,11 @@ SOFTMAXES = ("full", "full, tied", "sampled", "sampled, tied", "adaptive")
 def experiment(vocabulary: int, window: int, softmax: str) -> Experiment:
     """Training on words drawn by Zipf's law."""
     kind, *tied = softmax.split(", ")
-    settings = {**word_lm.Config.PRESETS["zaremba_small"], "window": window, "tied": bool(tied)}
+    settings = {
+        **word_lm.Config.PRESETS["zaremba_small"],
+        "bptt_length": window,
+        "tie_embeddings": bool(tied),
+    }
     config = word_lm.Config(**settings, softmax=kind)
     share = 1 / np.arange(1, vocabulary + 1)
     draw = np.random.default_rng(0).choice(vocabulary, 20 * window + 1, p=share / share.sum())

@@ -25,7 +25,9 @@ from train.task import Experiment
 
 VOCABULARY, STEPS = 10_000, 20
 PRESET = Config.PRESETS["zaremba_small"]
-BATCH, WINDOW, HIDDEN, LAYERS = (PRESET[n] for n in ("batch_size", "window", "hidden", "layers"))
+BATCH, WINDOW, HIDDEN, LAYERS = (
+    PRESET[n] for n in ("batch_size", "bptt_length", "hidden", "layers")
+)
 
 
 def ours(batches: TrainingLanes) -> Run:
