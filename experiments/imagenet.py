@@ -67,7 +67,7 @@ class Config(PhotoConfig):
             "steps": 900_000,
             "decay_every": 250_000,
         },
-        **{name: {**DEEP, "network": name} for name in ("vgg11", "vgg16", "vgg19")},
+        **{name: {**DEEP, "architecture": name} for name in ("vgg11", "vgg16", "vgg19")},
     }
     TINY: ClassVar = {"image_size": 16, "width_multiplier": 0.02, "dropout": 0.0}
 

@@ -9,7 +9,8 @@ import pytest
 from data.buckets import padded
 from data.catalogue import DataError
 from data.sentences.rated import Rated, load_rated
-from experiments.sentence.rating import Rating, coloured, numbered, rate
+from experiments.sentence.evidence import Rating
+from experiments.sentence.rating_modes import coloured, numbered, rate
 from experiments.sentiment import Config, build
 from nets.sentence.classifier import evidence
 from tests.nets.recurrent.networks import noise_like, quick_jit

@@ -10,7 +10,9 @@ from scipy.io import wavfile
 from data.catalogue import DataError
 from data.series.labelled import EvaluationSeries, TimeSeries
 from experiments.signal import series
-from experiments.signal.series import accuracy_by_offset, load_series, pictures
+from experiments.signal.evidence import draw_evidence
+from experiments.signal.series import load_series, pictures
+from experiments.signal.shift import accuracy_by_offset
 from experiments.spoken_digits import Config, build, shift
 from nets.convolution.temporal import TimeConvNet, TimeConvolutions
 from train.rundir import write_config
@@ -156,6 +158,6 @@ def test_evidence_is_drawn_of_real_series_alone():
     (batch,) = EvaluationSeries(series, 8)
     network = TimeConvNet(TimeConvolutions((2,), size=3), 3)
     variables = network.init(jax.random.key(0), batch["x"], batch["lengths"])
-    figure = series.draw_evidence(network, variables, batch, series.classes)
+    figure = draw_evidence(network, variables, batch, series.classes)
     titles = [axis.get_title() for axis in figure.axes]
     assert [title for title in titles if title] == ["one", "two"]

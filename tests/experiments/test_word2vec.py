@@ -11,7 +11,14 @@ from data.text.vectors import read_vectors
 from data.text.words import WordVocabulary
 from experiments import word2vec
 from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
-from experiments.language.vectors import MODES, WordTests, answers, normalized, rank_correlation
+from experiments.language.vectors import (
+    WordTests,
+    answers,
+    nearest,
+    normalized,
+    rank_correlation,
+    save,
+)
 from nets.language.huffman import huffman_tree
 from train.config import ConfigError
 from train.placement import JitMesh
@@ -175,7 +182,7 @@ def trained(folder, **changes):
 def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
     text = types.SimpleNamespace(buffer=io.BytesIO(b"a\n\n$b\nd\ncc\n"))
     monkeypatch.setattr("sys.stdin", text)
-    MODES["neighbours"](*trained(folder, neighbours=9))
+    nearest(*trained(folder, neighbours=9))
     assert capsys.readouterr().out.splitlines() == [
         "a: c 0.60, $b 0.00",
         "$b: c 0.80, a 0.00",
@@ -187,13 +194,13 @@ def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
 def test_save_writes_vectors_and_needs_a_file(folder, capsys):
     path = folder / "v.bin"
     task, predict = trained(folder, vectors=str(path))
-    MODES["save"](task, predict)
+    save(task, predict)
     assert str(path) in capsys.readouterr().out
     words, vectors = read_vectors(path)
     assert words == ["a", "$b", "c"]
     np.testing.assert_array_equal(vectors, predict.variables["params"]["words"])
     with pytest.raises(ConfigError, match=r"needs --config\.vectors=FILE"):
-        MODES["save"](*trained(folder))
+        save(*trained(folder))
 
 
 def test_figures_are_a_plane_and_neighbours(folder):

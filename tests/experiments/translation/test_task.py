@@ -11,8 +11,10 @@ import sacrebleu
 from data.catalogue import DataError
 from data.text.subwords import BEGIN, END
 from experiments import nmt
+from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
+from experiments.translation.pictures import apart
 from train.config import ConfigError
 
 SIZE = {
@@ -130,14 +132,14 @@ def test_principal_components_are_the_axes_of_most_variance():
     plane -= plane.mean(axis=0)
     plane = plane @ np.linalg.svd(plane, full_matrices=False)[2].T  # the axes are its own
     directions = np.linalg.qr(rng.normal(size=(7, 2)))[0]
-    points, shares = modes.principal_components(3 + plane @ directions.T)
+    points, shares = principal_components(3 + plane @ directions.T)
     np.testing.assert_allclose(np.abs(points), np.abs(plane), atol=1e-9)
     np.testing.assert_allclose(shares, (plane**2).sum(axis=0) / (plane**2).sum())
     assert (points[np.abs(points).argmax(axis=0), [0, 1]] > 0).all()
 
 
 def test_labels_keep_their_order_and_a_distance():
-    found = modes.apart(np.array([2.0, 0.0, 0.1, 5.0, 0.1]), 1.0)
+    found = apart(np.array([2.0, 0.0, 0.1, 5.0, 0.1]), 1.0)
     np.testing.assert_allclose(found, [3.0, 0.0, 1.0, 5.0, 2.0])
 
 
