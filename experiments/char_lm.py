@@ -95,7 +95,7 @@ class NextCharacter(NextSymbol):
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the lanes and the task."""
     corpus = load_text(config.dataset, config.data_dir)
-    vocabulary = Vocabulary.of(corpus.train, config.vocabulary)
+    vocabulary = Vocabulary.from_text(corpus.train, config.vocabulary)
     size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
     model = LanguageModel(
         *size,

@@ -95,7 +95,7 @@ class NextWord(SymbolTask):
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the n-grams and the task."""
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.of(corpus.train, config.minimum)
+    vocabulary = RunningWords.from_sentences(corpus.train, config.minimum)
     model = NeuralNGram(
         len(vocabulary),
         config.hidden,

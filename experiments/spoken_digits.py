@@ -99,10 +99,10 @@ class ClassifySeries(Classify):
 def build(config: Config) -> Experiment:
     """Load the series, divide them, and make the network."""
     series, of_test = load_series(config.dataset, config.held_out, config.bands, config.frames)
-    test, rest = series.part(of_test), series.part(~of_test)
+    test, rest = series.subset(of_test), series.subset(~of_test)
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(len(rest.labels))
     count = max(1, round(len(order) * config.validation))
-    validation, train = rest.part(order[:count]), rest.part(order[count:])
+    validation, train = rest.subset(order[:count]), rest.subset(order[count:])
     augmentation = (config.shift, config.gain, config.noise)
     return Experiment(
         task=ClassifySeries(config, test),

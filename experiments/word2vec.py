@@ -117,7 +117,7 @@ class PredictContext(Task):
 def build(config: Config) -> Experiment:
     """Read corpus and tests; make vocabulary, blocks and task."""
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = WordVocabulary.of(corpus.train, config.minimum, config.rare)
+    vocabulary = WordVocabulary.from_sentences(corpus.train, config.minimum, config.rare)
     noise = config.noise if config.objective == "negative_sampling" else 0
     tree = huffman_tree(vocabulary.counts.tolist())
     paths = np.where(tree.turns, tree.nodes, -1) if config.objective == "hierarchical" else None

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from data.text.streams import EvaluationWindows, TrainingLanes
+from data.text.streams import EvaluationWindows, TrainingStreams
 from nets.decoding.sampling import sample_steps
 from nets.language.recurrent_lm import LanguageModel
 from nets.recurrent.cells import CELLS
@@ -178,7 +178,7 @@ class NextSymbol(SymbolTask):
     def training(self, ids):
         """Windows of lanes."""
         config = self.config
-        return TrainingLanes(ids, config.batch_size, config.window, config.seed)
+        return TrainingStreams(ids, config.batch_size, config.window, config.seed)
 
     def held_out(self, ids):
         """Windows of one lane."""

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from data.buckets import EvaluationBuckets, in_order
+from data.buckets import EvaluationBuckets, restore_order
 from data.catalogue import DataError
-from data.sentences.rated import Rated
-from data.sentences.rated_batches import RatedIds
+from data.sentences.sentiment import LabelledSentence
+from data.sentences.sentiment_batches import LabelledIds
 from data.sentences.tagged import split_words
 from data.text.words import UNKNOWN, WordVocabulary
 from experiments.common.classification import Classify
@@ -58,7 +58,9 @@ class Rate(Classify):
 
     def ratings(self, variables, sentences: Sequence[Sequence[str]]) -> list[Rating]:
         """Rate sentences of words."""
-        ids = RatedIds.of((Rated(list(words), 0) for words in sentences), self.vocabulary)
+        ids = LabelledIds.from_sentences(
+            (LabelledSentence(list(words), 0) for words in sentences), self.vocabulary
+        )
         batches = EvaluationBuckets(ids, BATCH_OF_TEXT, SHAPES_OF_TEXT)
 
         def answer(batch):
@@ -69,7 +71,7 @@ class Rate(Classify):
                 label = int(shares[row].argmax())
                 yield Rating(label, float(shares[row, label]), parts[row, :length])
 
-        return in_order(batches, len(sentences), answer)
+        return restore_order(batches, len(sentences), answer)
 
     @partial(jax.jit, static_argnums=0)
     def _evidence(self, variables, words, lengths):

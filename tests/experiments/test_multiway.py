@@ -164,7 +164,7 @@ def test_parallel_text_has_one_vocabulary_a_language(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "part"),
     [
-        ({"pairs": "enfr"}, DataError, "'enfr' is no pair of languages"),
+        ({"pairs": "enfr"}, DataError, "'enfr' is not a pair of languages"),
         ({"pairs": "en-xx"}, DataError, "there is no language 'xx'"),
         ({"pairs": "en-fr+en-fr"}, DataError, "'en-fr' is there twice"),
         ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),

@@ -101,7 +101,7 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--dataset=words:nowhere"], "words: needs a folder after it"),
+        (["--dataset=words:nowhere"], "words: needs a folder, but"),
         (["--orders", "2", "0"], "the order of n-grams is at least 1, got 0"),
     ],
 )
