@@ -20,11 +20,7 @@ from ..series.labelled import pad
 
 @dataclass(frozen=True)
 class Alphabet:
-    """Symbols with ids 1, 2, ..., and the separator between them in a text.
-
-    >>> Alphabet(("one", "two"), " ").encode("two one")
-    [2, 1]
-    """
+    """Symbols with ids 1, 2, ..., and the separator between them in a text."""
 
     symbols: tuple[str, ...]
     separator: str = ""

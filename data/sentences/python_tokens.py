@@ -63,9 +63,6 @@ def character_tags(source: str) -> list[str]:
     The first character of a comment is B-COMMENT and its other characters are I-COMMENT; those of a
     string, including its prefix and quotes, are B-STRING and I-STRING; all others are O. An
     f-string includes its expressions.
-
-    >>> character_tags("x #y")
-    ['O', 'O', 'B-COMMENT', 'I-COMMENT']
     """
     try:
         tokens = [

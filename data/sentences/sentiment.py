@@ -114,10 +114,7 @@ def _read_classes(folder: Path) -> tuple[list[LabelledSentence], tuple[str, ...]
         files = {path.stem: path for path in paths if path.suffix == ".txt"}
     if len(files) < 2:
         listed = ", ".join(path.name for path in paths) or "nothing"
-        raise DataError(
-            f"{folder} needs two or more files, NAME.CLASS or CLASS.txt for each class, "
-            f"found {listed}"
-        )
+        raise DataError(f"{folder} needs two or more files NAME.CLASS or CLASS.txt, found {listed}")
     examples = []
     for label, path in enumerate(files.values()):
         for number, line in enumerate(read_lines(path, ("utf-8", "windows-1252")), 1):
@@ -140,9 +137,6 @@ def parse_tree(line: str) -> list[LabelledSentence]:
     """All subtrees of a tree such as (3 (2 a) (4 good)), in postorder, the whole tree last.
 
     Raises ValueError for unbalanced brackets, an unknown label, or a node without words.
-
-    >>> [(" ".join(words), label) for words, label in parse_tree("(3 (2 a) (4 good))")]
-    [('a', 2), ('good', 4), ('a good', 3)]
     """
     subtrees: list[LabelledSentence] = []
     open_nodes: list[LabelledSentence] = []

@@ -23,10 +23,6 @@ def adding_problem(count: int, length: int, rng: np.random.Generator) -> Batch:
     Returns "x" float32 [count, length, 2], a value uniform in [0, 1) and a marker that is 1 at two
     positions of a sequence and 0 elsewhere, and "target" float32 [count], the sum of the two marked
     values. Raises ValueError when the length is below 4: two marks must fit into the first half.
-
-    >>> batch = adding_problem(2, 8, np.random.default_rng(0))
-    >>> batch["x"].shape, batch["target"].shape
-    ((2, 8, 2), (2,))
     """
     if length < SHORTEST:
         raise ValueError(f"length must be at least {SHORTEST}, got {length}")

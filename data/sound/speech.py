@@ -49,10 +49,8 @@ def load_speech(folder: str) -> Speech:
     rate = Counter(rate for rate, _ in waves).most_common(1)[0][0]
     others = [path for path, (own, _) in zip(paths, waves, strict=True) if own != rate]
     if others:
-        print(
-            f"resampled {len(others)} of {len(paths)} recordings to {rate} Hz, "
-            f"for example {others[0]}"
-        )
+        count = f"{len(others)} of {len(paths)} recordings"
+        print(f"resampled {count} to {rate} Hz, for example {others[0]}")
     test = np.array([name.split("/")[0] == TEST for name in names])
     if not test.any():
         digests = [hashlib.sha1(name.encode()).digest() for name in names]

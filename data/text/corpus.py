@@ -95,11 +95,7 @@ class Vocabulary:
 
     @classmethod
     def from_text(cls, text: str, size: int) -> "Vocabulary":
-        """Vocabulary of the most frequent characters of a text, at most `size` ids in all.
-
-        >>> Vocabulary.from_text("banana", size=10).encode("bandana").tolist()
-        [3, 2, 4, 1, 2, 4, 2]
-        """
+        """Vocabulary of the most frequent characters of a text, at most `size` ids in all."""
         counts = Counter(text).most_common()
         ranked = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
         return cls("".join(sorted(character for character, _ in ranked[: size - 2])))

@@ -104,7 +104,7 @@ def test_missing_or_incomplete_corpora_are_refused_in_one_line(lines, tmp_path):
         ("package", "no sentiment corpus 'package'; use packages, lines:FOLDER or"),
         ("lines:", "no sentiment corpus 'lines:'"),
         (f"lines:{tmp_path}/none", "lines: needs a folder, but"),
-        (f"lines:{tmp_path}/empty", "needs two or more files, .* found nothing"),
+        (f"lines:{tmp_path}/empty", "needs two or more files .*, found nothing"),
         (f"lines:{tmp_path}/short", "2 sentences are too few for 10 folds"),
         (f"trees:{tmp_path}/short", "needs one file with train in its name"),
     ):
