@@ -34,7 +34,7 @@ def measure(dataset: str, minimum: int, orders: list[int], folder: Path) -> list
     or an order is below 1.
     """
     corpus = load_words(dataset)
-    vocabulary = RunningWords.of(corpus.train, minimum)
+    vocabulary = RunningWords.from_sentences(corpus.train, minimum)
     train = vocabulary.encode(as_text(corpus.train))
     held_out = {name: vocabulary.encode(as_text(s)) for name, s in corpus.held_out.items()}
     sizes = {"sha256": corpus.sha256, "words": len(train), "vocabulary": len(vocabulary)}

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.tables import arguments, publish
 from bench.timing import in_turn, training
-from data.text.streams import TrainingLanes
+from data.text.streams import TrainingStreams
 from experiments import word_lm
 from train.optimizer import make_optimizer
 from train.placement import JitMesh
@@ -41,7 +41,7 @@ def experiment(vocabulary: int, window: int, softmax: str) -> Experiment:
     config = word_lm.Config(**settings, softmax=kind)
     share = 1 / np.arange(1, vocabulary + 1)
     draw = np.random.default_rng(0).choice(vocabulary, 20 * window + 1, p=share / share.sum())
-    lanes = TrainingLanes(draw.astype(np.int32), config.batch_size, window, config.seed)
+    lanes = TrainingStreams(draw.astype(np.int32), config.batch_size, window, config.seed)
     model = word_lm.network(config, vocabulary)
     task = word_lm.NextWord(model, None, config, "word", (), texts={})
     return Experiment(task, make_optimizer(config), lanes, {})

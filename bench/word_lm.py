@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
-from data.text.streams import TrainingLanes
+from data.text.streams import TrainingStreams
 from experiments.word_lm import Config, NextWord, network
 from train.optimizer import make_optimizer
 from train.placement import JitMesh
@@ -30,14 +30,14 @@ BATCH, WINDOW, HIDDEN, LAYERS = (
 )
 
 
-def ours(batches: TrainingLanes) -> Run:
+def ours(batches: TrainingStreams) -> Run:
     """Make a function that takes some steps of `train.step`."""
     config = Config(preset="zaremba_small", **PRESET)
     task = NextWord(network(config, VOCABULARY), None, config, "word", (), texts={})
     return training(Experiment(task, make_optimizer(config), batches, {}), JitMesh(BATCH), 1, STEPS)
 
 
-def pytorch(batches: TrainingLanes) -> Run:
+def pytorch(batches: TrainingStreams) -> Run:
     """Make the same of PyTorch's own layers."""
     torch = importlib.import_module("torch")
     embedding = torch.nn.Embedding(VOCABULARY, HIDDEN)
@@ -69,7 +69,7 @@ def main() -> None:
     options = arguments(__doc__).parse_args()
     keep_freed_memory()  # as every command of an experiment does
     ids = np.random.default_rng(0).integers(VOCABULARY, size=100_000).astype(np.int32)
-    batches = TrainingLanes(ids, BATCH, WINDOW, 0)
+    batches = TrainingStreams(ids, BATCH, WINDOW, 0)
     runs = {"ours": ours(batches)}
     if importlib.util.find_spec("torch"):
         runs["PyTorch"] = pytorch(batches)

@@ -1,7 +1,7 @@
-"""Batches of few shapes: examples of like widths are padded together.
+"""Bucketing: examples of similar widths are padded together, so that batches have few shapes.
 
-A width is the length of a part of an example that varies: words, letters, frames. An example may
-have several, such as those of a source and its translation.
+A width is a variable length of an example: its number of words, letters or frames. An example may
+have several widths, such as those of a source sentence and its translation.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,27 +15,27 @@ import numpy as np
 from .catalogue import DataError
 from .epochs import Batch
 
-Shape = tuple[int, ...]  # a width for each part of an example
+Shape = tuple[int, ...]  # one padded size for each width of an example
 
-MULTIPLE = 4  # widths are rounded up to it
+MULTIPLE = 4  # padded sizes are multiples of it
 
 
 class Examples(Protocol):
-    """What batches are made of."""
+    """A dataset that makes padded batches of its examples."""
 
     @property
     def widths(self) -> np.ndarray:
-        """Widths int [N, W] that each of N examples needs."""
+        """Widths int [N, W] of the N examples."""
 
-    def batch(self, places: np.ndarray, shape: Shape, batch_size: int) -> Batch:
-        """Batch of the examples at some places, padded to a shape.
+    def batch(self, indices: np.ndarray, shape: Shape, batch_size: int) -> Batch:
+        """Batch of the examples at `indices`, padded to `shape`.
 
-        Rows after the last of them, up to batch_size, are padding throughout.
+        The rows after these examples, up to `batch_size`, are all padding.
         """
 
 
-def padded(rows: Sequence[Sequence[int] | np.ndarray], width: int) -> np.ndarray:
-    """Rows of ids as int32 [N, width], 0 after the end of each."""
+def pad_rows(rows: Sequence[Sequence[int] | np.ndarray], width: int) -> np.ndarray:
+    """Rows of ids, padded with 0 to int32 [N, width]."""
     lengths = np.array([len(row) for row in rows], np.int32)
     out = np.zeros((len(rows), width), np.int32)
     flat = np.fromiter(chain.from_iterable(rows), np.int32, count=int(lengths.sum()))
@@ -43,17 +43,17 @@ def padded(rows: Sequence[Sequence[int] | np.ndarray], width: int) -> np.ndarray
     return out
 
 
-def make_shapes(needed: np.ndarray, count: int) -> tuple[Shape, ...]:
-    """The `count` shapes, or fewer, that leave the least padding for widths [N, W].
+def make_shapes(widths: np.ndarray, count: int) -> tuple[Shape, ...]:
+    """At most `count` shapes that minimize the padding of examples with widths [N, W].
 
-    Examples are ranked by their largest width and cut into groups; the widths of a shape are what
-    its group and those before it need, rounded up to a multiple of 4, so the shapes grow. The cuts
-    are the best there are, by dynamic programming over all multiples of 4.
+    Examples are ranked by their largest width and cut into groups. A shape fits its group and all
+    groups before it, rounded up to multiples of 4, so the shapes grow. The cuts are optimal, by
+    dynamic programming over all multiples of 4.
     """
-    bounds, sizes = np.unique(_round_up(needed.max(axis=1)), return_counts=True)
-    inside = [needed[needed.max(axis=1) <= bound].max(axis=0) for bound in bounds]
-    area = _round_up(np.array(inside)).sum(axis=1)
-    before = np.concatenate([[0], np.cumsum(sizes)])  # examples in the bounds before
+    bounds, counts = np.unique(_round_up(widths.max(axis=1)), return_counts=True)
+    largest = [widths[widths.max(axis=1) <= bound].max(axis=0) for bound in bounds]
+    area = _round_up(np.array(largest)).sum(axis=1)
+    before = np.concatenate([[0], np.cumsum(counts)])  # examples below each bound
     # best[j]: the least area of the first j bounds, and the bounds that end its groups
     best: list[tuple[float, tuple[int, ...]]] = [(0, ()), *[(np.inf, ())] * len(bounds)]
     for _ in range(count):
@@ -64,41 +64,41 @@ def make_shapes(needed: np.ndarray, count: int) -> tuple[Shape, ...]:
             )
             for j in range(1, len(best))
         ]
-    return tuple(_shape(inside[j]) for j in best[-1][1])
+    return tuple(_shape(largest[j]) for j in best[-1][1])
 
 
-def assign(needed: np.ndarray, shapes: Sequence[Shape]) -> np.ndarray:
-    """Number int [N] of the first shape with room for widths [N, W]; len(shapes) where none has."""
-    fits = np.all(needed[:, None] <= np.array(shapes), axis=-1)
+def assign_shapes(widths: np.ndarray, shapes: Sequence[Shape]) -> np.ndarray:
+    """Index int [N] of the first shape that fits widths [N, W]; len(shapes) where none fits."""
+    fits = np.all(widths[:, None] <= np.array(shapes), axis=-1)
     return np.where(np.any(fits, axis=1), np.argmax(fits, axis=1), len(shapes))
 
 
 def fill_batches(groups: Sequence[np.ndarray], batch_size: int) -> list[tuple[int, np.ndarray]]:
-    """Cut groups of places into (group, places) of `batch_size` each.
+    """Cut groups of indices into batches (group number, indices) of `batch_size` each.
 
-    What is left over of a group is padded with the next one, whose shape has room for it: only the
-    very last batch may have fewer places.
+    The remainder of a group moves to the next one, whose shape is large enough: only the very last
+    batch may be smaller.
     """
     batches = []
-    left = np.zeros(0, np.int64)
+    remainder = np.zeros(0, np.int64)
     for number, group in enumerate(groups):
-        places = np.concatenate([left, group])
-        whole = len(places) if number == len(groups) - 1 else len(places) // batch_size * batch_size
-        starts = range(0, whole, batch_size)
-        batches += [(number, places[start : start + batch_size]) for start in starts]
-        left = places[whole:]
+        indices = np.concatenate([remainder, group])
+        count = len(indices)
+        used = count if number == len(groups) - 1 else count // batch_size * batch_size
+        starts = range(0, used, batch_size)
+        batches += [(number, indices[start : start + batch_size]) for start in starts]
+        remainder = indices[used:]
     return batches
 
 
 @dataclass(frozen=True)
 class TrainingBuckets:
-    """step -> batch, every example exactly once in an epoch, a function of (seed, step).
+    """step -> batch, a function of (seed, step); every example occurs once per epoch.
 
-    An epoch takes ceil(N / B) steps. Examples with a width above `longest` are left out; `too_long`
-    counts them. In an epoch each bucket is shuffled, then the order of the batches. What is left
-    over of a bucket goes into the next one, and the last batch of the longest bucket is filled up
-    with rows that are padding throughout: B is the same at every step. Raises DataError when all
-    examples are too long.
+    An epoch takes ceil(N / B) steps. Examples with a width above `longest` are excluded; `too_long`
+    counts them. Each epoch shuffles every bucket, then the order of the batches. The remainder of a
+    bucket moves to the next one, and padding rows complete the last batch of the largest bucket, so
+    every batch has B rows. Raises DataError when all examples are too long.
     """
 
     examples: Examples
@@ -107,38 +107,38 @@ class TrainingBuckets:
     longest: int = 100
     buckets: int = 5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that there is an example."""
-        if not len(self.kept):
+        if not len(self.included):
             raise DataError(
-                f"none of the {len(self.examples.widths)} training examples has all widths "
-                f"{self.longest} or less"
+                f"none of the {len(self.examples.widths)} training examples fits into "
+                f"width {self.longest}"
             )
 
     @cached_property
-    def kept(self) -> np.ndarray:
-        """Places int [N] of the examples that are not too long."""
+    def included(self) -> np.ndarray:
+        """Indices int [N] of the examples that are short enough."""
         return np.flatnonzero((self.examples.widths <= self.longest).all(axis=1))
 
     @property
     def too_long(self) -> int:
-        """Examples that are left out."""
-        return len(self.examples.widths) - len(self.kept)
+        """Number of excluded examples."""
+        return len(self.examples.widths) - len(self.included)
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return -(-len(self.kept) // self.batch_size)
+        return -(-len(self.included) // self.batch_size)
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
-        """Every shape that a batch may have, growing."""
-        return make_shapes(self.examples.widths[self.kept], self.buckets)
+        """All shapes that a batch may have, in increasing order."""
+        return make_shapes(self.examples.widths[self.included], self.buckets)
 
     @cached_property
     def _groups(self) -> list[np.ndarray]:
-        numbers = assign(self.examples.widths[self.kept], self.shapes)
-        return [self.kept[numbers == n] for n in range(len(self.shapes))]
+        numbers = assign_shapes(self.examples.widths[self.included], self.shapes)
+        return [self.included[numbers == n] for n in range(len(self.shapes))]
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -146,19 +146,19 @@ class TrainingBuckets:
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
-        epoch, within = divmod(step, self.steps_per_epoch)
+        epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
         sizes = tuple(map(len, self._groups))
-        number, places = epoch_batches(self.seed, epoch, sizes, self.batch_size)[within]
-        return self.examples.batch(self._order[places], self.shapes[number], self.batch_size)
+        number, positions = epoch_batches(self.seed, epoch, sizes, self.batch_size)[step_in_epoch]
+        return self.examples.batch(self._order[positions], self.shapes[number], self.batch_size)
 
 
 @lru_cache(maxsize=4)
 def epoch_batches(
     seed: int, epoch: int, sizes: tuple[int, ...], batch_size: int
 ) -> list[tuple[int, np.ndarray]]:
-    """Batches (group, places) of groups of these sizes: a pure function of (seed, epoch).
+    """Batches (group number, positions) of groups of these sizes: a function of (seed, epoch).
 
-    Places count through all groups, one after the other.
+    Positions index the concatenation of all groups.
     """
     rng = np.random.default_rng((seed, epoch))
     ends = np.cumsum(sizes)
@@ -169,10 +169,10 @@ def epoch_batches(
 
 @dataclass(frozen=True)
 class EvaluationBuckets:
-    """Batches of all examples, short ones first, in the training's shapes; adds "index" int32 [B].
+    """Batches of all examples, short ones first, in the training shapes; adds "index" int32 [B].
 
-    "index" is the place of an example, -1 in rows that fill up the last batch. Examples too long
-    for all shapes get a further one, as wide as the longest needs, rounded up.
+    "index" is the index of the example in each row, -1 in rows that fill up the last batch.
+    Examples too long for all shapes share one more shape, the largest of their widths rounded up.
     """
 
     examples: Examples
@@ -181,30 +181,35 @@ class EvaluationBuckets:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order."""
-        needed = self.examples.widths
-        numbers = assign(needed, self.shapes)
-        widest = np.max([*needed[numbers == len(self.shapes)], self.shapes[-1]], axis=0)
-        shapes = [*self.shapes, _shape(widest)]
+        widths = self.examples.widths
+        numbers = assign_shapes(widths, self.shapes)
+        largest = np.max([*widths[numbers == len(self.shapes)], self.shapes[-1]], axis=0)
+        shapes = [*self.shapes, _shape(largest)]
         groups = [np.flatnonzero(numbers == n) for n in range(numbers.max(initial=-1) + 1)]
-        for number, places in fill_batches(groups, self.batch_size):
-            batch = self.examples.batch(places, shapes[number], self.batch_size)
+        for number, indices in fill_batches(groups, self.batch_size):
+            batch = self.examples.batch(indices, shapes[number], self.batch_size)
             index = np.full(self.batch_size, -1, np.int32)
-            index[: len(places)] = places
+            index[: len(indices)] = indices
             yield {**batch, "index": index}
 
 
-def in_order(batches: Iterable[Batch], count: int, answer: Callable[[Batch], Iterable]) -> list:
-    """Entries of answer(batch), one for each row, at the places that "index" of a batch tells."""
-    found: list[Any] = [None] * count
+def restore_order(
+    batches: Iterable[Batch], count: int, outputs: Callable[[Batch], Iterable[Any]]
+) -> list[Any]:
+    """Outputs of `count` examples in the order of the dataset, by "index" of each batch.
+
+    outputs(batch) has one entry for each row; those of rows with index -1 are dropped.
+    """
+    ordered: list[Any] = [None] * count
     for batch in batches:
-        for place, entry in zip(batch["index"], answer(batch), strict=True):
-            if place >= 0:
-                found[place] = entry
-    return found
+        for index, output in zip(batch["index"], outputs(batch), strict=True):
+            if index >= 0:
+                ordered[index] = output
+    return ordered
 
 
-def _round_up(width):
-    return -(-width // MULTIPLE) * MULTIPLE
+def _round_up(widths: np.ndarray) -> np.ndarray:
+    return -(-widths // MULTIPLE) * MULTIPLE
 
 
 def _shape(widths: np.ndarray) -> Shape:

@@ -1,4 +1,4 @@
-"""Which examples a step shows, when every one is shown once in each epoch."""
+"""Shuffled epochs: the examples of each step, every example once per epoch."""
 
 from functools import lru_cache
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .catalogue import DataError
 
-Batch = dict[str, np.ndarray]  # by name, leading axis the examples
+Batch = dict[str, np.ndarray]  # arrays by name; the leading axis is the batch
 
 
 def check_batch_size(batch_size: int, count: int) -> None:
@@ -18,17 +18,17 @@ def check_batch_size(batch_size: int, count: int) -> None:
 
 
 def epoch_examples(seed: int, step: int, batch_size: int, count: int) -> np.ndarray:
-    """Numbers int [B] of the examples of a step: a pure function of (seed, step).
+    """Indices int [B] of the examples of a step: a pure function of (seed, step).
 
-    Batches go on over the end of an epoch, so that none is short. batch_size: `count` at most.
+    A batch may cross the end of an epoch, so none is short. batch_size: at most `count`.
     """
-    epochs, places = np.divmod(step * batch_size + np.arange(batch_size), count)
+    epochs, positions = np.divmod(step * batch_size + np.arange(batch_size), count)
     first = epoch_order(seed, int(epochs[0]), count)
     last = epoch_order(seed, int(epochs[-1]), count)
-    return np.where(epochs == epochs[0], first[places], last[places])
+    return np.where(epochs == epochs[0], first[positions], last[positions])
 
 
 @lru_cache(maxsize=4)
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """Order of `count` examples in an epoch: a pure function of (seed, epoch)."""
+    """Permutation int [N] of `count` examples in an epoch: a pure function of (seed, epoch)."""
     return np.random.default_rng((seed, epoch)).permutation(count)

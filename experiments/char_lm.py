@@ -119,7 +119,7 @@ class NextCharacter(NextSymbol):
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the lanes and the task."""
     corpus = load_text(config.dataset, config.data_dir)
-    vocabulary = Vocabulary.of(corpus.train, config.vocab_size)
+    vocabulary = Vocabulary.from_text(corpus.train, config.vocab_size)
     size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
     model = LanguageModel(
         *size,

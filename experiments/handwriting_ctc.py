@@ -47,8 +47,8 @@ def read_digits(config: Config) -> Corpus:
     digits = digit_images(config.data_dir)
     rest, test = digits["train"], digits["test"]
     chosen, validation = divided(len(rest.labels), config)
-    train = rest.part(chosen, distort=True)
-    lines = of_lines(config, train, rest.part(validation), test, longest_line(config.max_length))
+    train = rest.subset(chosen, distort=True)
+    lines = of_lines(config, train, rest.subset(validation), test, longest_line(config.max_length))
     return Corpus(DIGITS, **lines, read=read_line, kind="columns", found={"digits": len(chosen)})
 
 
@@ -59,9 +59,9 @@ def read_pens(config: Config, folder: str) -> Corpus:
     places = np.flatnonzero(~test)
     lines = of_lines(
         config,
-        digits.part(places[chosen], distort=True),
-        digits.part(places[validation]),
-        digits.part(test),
+        digits.subset(places[chosen], distort=True),
+        digits.subset(places[validation]),
+        digits.subset(test),
         config.max_length * max(len(row) for row in digits.points),
     )
     read = partial(read_pen, scale=digits.scale)

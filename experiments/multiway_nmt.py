@@ -73,12 +73,12 @@ class MultiTranslate(Task):
 
     def inputs(self, batch, carry):
         """Pair, source, its lengths, and the target up to the token before each."""
-        pair, batch = multiway.unnamed(batch)
+        pair, batch = multiway.remove_prefix(batch)
         return pair, *self.tasks[pair].inputs(batch, carry)
 
     def means(self, outputs, batch):
         """Return the means of `Translate`, under the same names for every pair."""
-        pair, batch = multiway.unnamed(batch)
+        pair, batch = multiway.remove_prefix(batch)
         return self.tasks[pair].means(outputs, batch)
 
     def of_pair(self, predict, pair):
@@ -111,7 +111,9 @@ def read_dates(pairs, seeds, config: Config) -> dict[str, Corpus]:
     """Dates of each pair, in the characters of its languages."""
     found = {}
     for pair in pairs:
-        dates = multiway.DatesByLanguage(Dates.of(f"dates:{pair}").directions, config.format_noise)
+        dates = multiway.DatesByLanguage(
+            Dates.from_name(f"dates:{pair}").directions, config.format_noise
+        )
         found[pair] = of_dates(dates, *dates.vocabularies, seeds[pair], config)
     return found
 

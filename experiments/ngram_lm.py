@@ -107,7 +107,7 @@ class NextWord(SymbolTask):
 def build(config: Config) -> Experiment:
     """Read the corpus; make the network, the n-grams and the task."""
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.of(corpus.train, config.min_count)
+    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
     model = NeuralNGram(
         len(vocabulary),
         config.hidden,

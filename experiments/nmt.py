@@ -49,7 +49,7 @@ class Config(CorpusConfig):
 
 def read_dates(config: Config) -> Corpus:
     """Dates of the languages in config.dataset."""
-    dates = Dates.of(config.dataset, config.format_noise)
+    dates = Dates.from_name(config.dataset, config.format_noise)
     corpus = of_dates(dates, dates.vocabulary, dates.vocabulary, config.seed, config)
     found = {"dataset": config.dataset, "symbols": len(dates.vocabulary)}
     return corpus._replace(provenance=found)

@@ -14,9 +14,9 @@ pretrained vectors 49.1 %, Tai et al. 2015).
 
 Data: packages (from which package of Python's library is a paragraph of its documentation? the
 default), lines:FOLDER (a file a class, one of ten folds is the test), or trees:FOLDER (train, dev
-and test of the treebank): data/sentences/rated.py. --mode=rate reads sentences from the standard
-input, a line each, and says of each word how much it speaks for the class. Measured: the rows of C9
-in experiments/README.md.
+and test of the treebank): data/sentences/sentiment.py. --mode=rate reads sentences from the
+standard input, a line each, and says of each word how much it speaks for the class. Measured: the
+rows of C9 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
-from data.sentences.rated import FOLDS, load_rated
-from data.sentences.rated_batches import RatedIds
+from data.sentences.sentiment import FOLDS, load_sentiment
+from data.sentences.sentiment_batches import LabelledIds
 from data.text.words import WordVocabulary
 from experiments.sentence.rating import Rate
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
@@ -141,7 +141,7 @@ def make_network(config: Config, words: int, classes: int) -> SentenceClassifier
 
 def build(config: Config) -> Experiment:
     """Read the sentences; make the network, the batches and the task."""
-    corpus = load_rated(
+    corpus = load_sentiment(
         config.dataset,
         config.data_dir,
         seed=config.seed,
@@ -149,9 +149,10 @@ def build(config: Config) -> Experiment:
         phrases=config.phrases,
     )
     sentences = (words for words, _ in corpus.train)
-    vocabulary = WordVocabulary.of(sentences, config.min_count, "drop")
+    vocabulary = WordVocabulary.from_sentences(sentences, config.min_count, "drop")
     train, *held_out = (
-        RatedIds.of(part, vocabulary) for part in (corpus.train, corpus.validation, corpus.test)
+        LabelledIds.from_sentences(part, vocabulary)
+        for part in (corpus.train, corpus.validation, corpus.test)
     )
     batches = TrainingBuckets(
         train, config.batch_size, config.seed, config.max_length, config.buckets

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.catalogue import DataError, nearest
-from data.lines.sounds import Features, Sounds, spoken, words
+from data.lines.sounds import Features, Sounds, word_alphabet, word_pieces
 from data.lines.tones import KEYS, RATE, tones
 from data.lines.transcripts import Alphabet, Transcripts
 from data.sound.speech import load_speech, read_sound
@@ -108,12 +108,12 @@ def read_words(config: Config, folder: str) -> Corpus:
     rest = np.flatnonzero(~test)
     chosen, validation = divided(len(rest), config)
     plain = Features(waves.rate, config.mel_bands, config.deltas)
-    train = spoken(waves, rest[chosen], plain)
+    train = word_pieces(waves, rest[chosen], plain)
     train = replace(
         train, gain=config.gain_db, tempo=config.time_stretch, quiet=(30.0, 70.0)
     ).fitted()
-    others = (spoken(waves, places, plain) for places in (rest[validation], test))
-    return heard(config, words(waves), train, *others)
+    others = (word_pieces(waves, places, plain) for places in (rest[validation], test))
+    return heard(config, word_alphabet(waves), train, *others)
 
 
 def read_speech(config: Config, folder: str) -> Corpus:
@@ -126,12 +126,12 @@ def read_speech(config: Config, folder: str) -> Corpus:
         "validation": rest[validation],
         "test": np.flatnonzero(speech.test),
     }
-    alphabet = Alphabet.of(speech.texts)
+    alphabet = Alphabet.from_texts(speech.texts)
     features = Features(speech.rate, config.mel_bands, config.deltas)
     features = features.fitted(speech.sounds[i] for i in parts["train"])
     frames = [features(sound) for sound in speech.sounds]
     whole = Transcripts(frames, [alphabet.encode(text) for text in speech.texts])
-    batches = of_recordings(config, {name: whole.part(p) for name, p in parts.items()})
+    batches = of_recordings(config, {name: whole.subset(p) for name, p in parts.items()})
     found = {
         "rate": speech.rate,
         "symbols": len(alphabet.symbols),

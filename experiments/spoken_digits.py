@@ -126,10 +126,10 @@ def build(config: Config) -> Experiment:
     series, of_test = load_series(
         config.dataset, config.test_split, config.mel_bands, config.max_frames
     )
-    test, rest = series.part(of_test), series.part(~of_test)
+    test, rest = series.subset(of_test), series.subset(~of_test)
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(len(rest.labels))
     count = max(1, round(len(order) * config.validation_fraction))
-    validation, train = rest.part(order[:count]), rest.part(order[count:])
+    validation, train = rest.subset(order[:count]), rest.subset(order[count:])
     augmentation = (config.max_delay, config.gain_db, config.jitter)
     return Experiment(
         task=ClassifySeries(config, test),

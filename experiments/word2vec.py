@@ -146,7 +146,7 @@ class PredictContext(Task):
 def build(config: Config) -> Experiment:
     """Read corpus and tests; make vocabulary, blocks and task."""
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = WordVocabulary.of(corpus.train, config.min_count, config.rare)
+    vocabulary = WordVocabulary.from_sentences(corpus.train, config.min_count, config.rare)
     noise = config.shared_negatives if config.objective == "negative_sampling" else 0
     tree = huffman_tree(vocabulary.counts.tolist())
     paths = np.where(tree.turns, tree.nodes, -1) if config.objective == "hierarchical" else None

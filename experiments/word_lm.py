@@ -140,7 +140,7 @@ def build(config: Config) -> Experiment:
     if list(config.cutoffs) != sorted({int(first) for first in config.cutoffs}):
         raise ConfigError(f"config.cutoffs must be increasing whole numbers, got {config.cutoffs}")
     corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.of(corpus.train, config.min_count)
+    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
     model = network(config, len(vocabulary))
     never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
     texts = {name: as_text(split) for name, split in corpus.held_out.items()}

@@ -1,6 +1,8 @@
-"""`digits`: scikit-learn's 1,797 real handwritten digits as a TFDS dataset."""
+"""`digits`: the 1,797 real handwritten digits of scikit-learn as a TFDS dataset."""
 
 import importlib
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -9,9 +11,9 @@ TEST_SIZE = 360
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """8x8 images of the UCI optical digits (Alpaydin and Kaynak 1998), values 0 to 16.
+    """8x8 images of the UCI optical digits (Alpaydin and Kaynak 1998), with values 0 to 16.
 
-    1,437 for training and 360 for the test, divided once at random.
+    A fixed random split has 1,437 images for training and 360 for the test.
     """
 
     name = "digits"
@@ -29,7 +31,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", "label"),
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict]]]:
         del dl_manager
         order = np.random.default_rng(0).permutation(1797)
         return {
@@ -37,10 +39,10 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             "test": self._generate_examples(order[:TEST_SIZE]),
         }
 
-    def _generate_examples(self, which: np.ndarray):
-        # here, since it loads slowly and this file is imported by every experiment
+    def _generate_examples(self, indices: np.ndarray) -> Iterator[tuple[int, dict]]:
+        # imported here because it loads slowly and every experiment imports this file
         datasets = importlib.import_module("sklearn.datasets")
         images, labels = datasets.load_digits(return_X_y=True)
-        for i in which.tolist():
+        for i in indices.tolist():
             image = images[i].reshape(8, 8, 1).astype(np.uint8)
             yield i, {"image": image, "label": int(labels[i])}

@@ -1,15 +1,17 @@
-"""`python_source`, `python_docs`: the running Python's own standard library as text corpora."""
+"""`python_source`, `python_docs`: the standard library of the running Python as text corpora."""
 
 import ast
 import io
 import platform
 import sysconfig
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow_datasets as tfds
 
-# tests, what is installed beside the library, and tables of data that only look like source
+# tests, installed packages, and data tables that are source code in form only
 SKIPPED = {
     "test",
     "tests",
@@ -22,21 +24,21 @@ SKIPPED = {
 
 
 def standard_library() -> list[Path]:
-    """Every .py file of the standard library in UTF-8, code only, in the order of the names."""
+    """All .py files of the standard library except SKIPPED, in the order of their names."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = (p for p in root.rglob("*.py") if not SKIPPED & set(p.relative_to(root).parts))
     return sorted(paths, key=lambda path: path.relative_to(root).as_posix())
 
 
-def split_of(index: int) -> str:
+def file_split(index: int) -> str:
     """Split of the file with this index: of every 20, one for validation and one for the test."""
     return {18: "validation", 19: "test"}.get(index % 20, "train")
 
 
 class PythonSource(tfds.core.GeneratorBasedBuilder):
-    """Text of Python's standard library, one example a file, split by file 90/5/5.
+    """Source code of Python's standard library, one example per file, split by file 90/5/5.
 
-    It differs from one Python version to the next, so the version is the name of its config.
+    It differs between Python versions, so the version is the name of the config.
     """
 
     name = "python_source"
@@ -52,45 +54,46 @@ class PythonSource(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict]]]:
         del dl_manager
         return {name: self._generate_examples(name) for name in ("train", "validation", "test")}
 
-    def _generate_examples(self, split: str):
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         root = Path(sysconfig.get_path("stdlib"))
         for index, path in enumerate(standard_library()):
             text = path.read_bytes()
-            if split_of(index) == split and _is_utf8(text):
+            if file_split(index) == split and _is_utf8(text):
                 name = path.relative_to(root).as_posix()
-                yield index, {"path": name, "text": self.text_of(text.decode())}
+                yield index, {"path": name, "text": self.extract_text(text.decode())}
 
-    def text_of(self, source: str) -> str:
-        """What of a file is in the corpus: all."""
+    def extract_text(self, source: str) -> str:
+        """Text of a file that belongs to the corpus: all of it."""
         return source
 
 
 class PythonDocs(PythonSource):
-    """Comments and docstrings of Python's standard library, one example a file, split as its code.
+    """Comments and docstrings of Python's standard library, one example per file.
 
-    Comments on lines that follow one another are one paragraph; an empty line ends each.
+    The splits are those of `python_source`. Comments on consecutive lines form one paragraph; an
+    empty line ends each paragraph.
     """
 
     name = "python_docs"
 
-    def text_of(self, source: str) -> str:
-        """Prose of a file, in order."""
+    def extract_text(self, source: str) -> str:
+        """Comments and docstrings of a file."""
         return documentation(source)
 
 
 def documentation(source: str) -> str:
-    """Comments and docstrings of a file of Python, in order, each with an empty line after it.
+    """Comments and docstrings of Python code, in order, each followed by an empty line.
 
-    A docstring here is a statement that is nothing but a string. A file that Python cannot read
-    has none.
+    Any statement that consists of a string counts as a docstring. Code with a syntax error has no
+    documentation.
     """
-    begins = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    statement_starts = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
     paragraphs: list[str] = []
-    before, comment_line = tokenize.NEWLINE, -1
+    previous, comment_line = tokenize.NEWLINE, -1
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:
@@ -101,9 +104,9 @@ def documentation(source: str) -> str:
                     paragraphs.append(text)
                 comment_line = token.start[0]
             elif token.type != tokenize.NL:
-                if token.type == tokenize.STRING and before in begins:
+                if token.type == tokenize.STRING and previous in statement_starts:
                     paragraphs.append(str(ast.literal_eval(token.string)))
-                before = token.type
+                previous = token.type
     except (SyntaxError, ValueError, tokenize.TokenError):
         return ""
     return "".join(paragraph.strip() + "\n\n" for paragraph in paragraphs)

@@ -1,8 +1,8 @@
-"""Augmentation of images, a pure function of the batch and its (seed, step).
+"""Image augmentation, a pure function of the batch and its (seed, step).
 
 Shift and scale along the axes are separable: each image is multiplied from the left by a matrix of
-row weights and from the right by one of column weights. With a horizontal shear each row has column
-positions of its own, and is read by linear interpolation.
+row weights and from the right by one of column weights. With a horizontal shear every row has its
+own column positions and is read by linear interpolation.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ import numpy as np
 def weights(positions: np.ndarray, size: int) -> np.ndarray:
     """Bilinear weights [..., P, size] that read an axis of `size` pixels at positions [..., P].
 
-    Outside of the axis the image is zero.
+    Outside the axis the image is zero.
     """
     distance = np.abs(positions[..., None] - np.arange(size, dtype=np.float32))
     return np.maximum(0.0, 1.0 - distance).astype(np.float32)
@@ -34,7 +34,7 @@ def separable(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
 def read_rows(images: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Read each row of images [N, P, W, C] at its own positions [N, P, Q], giving [N, P, Q, C].
 
-    Linear between neighbours, zero outside: what `weights` would multiply, in fewer operations.
+    Linear interpolation, zero outside: the product with `weights`, in fewer operations.
     """
     count, rows, width, channels = images.shape
     padded = np.pad(images, [(0, 0), (0, 0), (1, 2), (0, 0)]).reshape(-1, channels)
@@ -42,12 +42,12 @@ def read_rows(images: np.ndarray, positions: np.ndarray) -> np.ndarray:
     left = np.floor(positions)
     share = (positions - left)[..., None]
     first = (width + 3) * np.arange(count * rows).reshape(count, rows, 1)
-    places = first + left.astype(np.intp)
-    return padded[places] * (1 - share) + padded[places + 1] * share
+    indices = first + left.astype(np.intp)
+    return padded[indices] * (1 - share) + padded[indices + 1] * share
 
 
 def resample(images: np.ndarray, size: int) -> np.ndarray:
-    """Resize [N, H, W, C] to [N, size, size, C] bilinearly, corners on corners."""
+    """Resize [N, H, W, C] to [N, size, size, C] bilinearly, with the corners aligned."""
     axes = [
         weights(np.linspace(0, length - 1, size, dtype=np.float32)[None], length)
         for length in images.shape[1:3]
@@ -57,15 +57,15 @@ def resample(images: np.ndarray, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random planar distortions, jitter, flips and erasing, drawn anew for each image.
+    """Random planar distortions, jitter, flips and erasing, drawn separately for each image.
 
-    shift: largest move along each axis, pixels. scale: largest relative change of size, each axis
-    by itself. squeeze: one axis grows by up to this factor less 1 and the other shrinks by the same
-    factor. shear: largest move of a row to the side, pixels for each pixel of height from the
-    centre. jitter: standard deviation of noise added to each pixel. flip: left and right change
-    places in half of the images. erase: side of a square of zeros, pixels, around a place anywhere
-    in the image, so that a part of it may lie outside (Cutout: DeVries and Taylor 2017). Zero turns
-    each off. Outside of an image is zero; pixels between pixels are bilinear.
+    shift: largest translation along each axis, pixels. scale: largest relative change of size,
+    drawn separately for each axis. squeeze: one axis is stretched by a factor of up to 1 + squeeze
+    and the other compressed by the same factor. shear: largest horizontal shift of a row, pixels
+    per pixel of height from the centre. jitter: standard deviation of Gaussian noise on each pixel.
+    flip: mirror half of the images horizontally. erase: side of a square of zeros, pixels, at a
+    random position where part of it may be outside the image (Cutout: DeVries and Taylor 2017). A
+    value of zero turns each off. Images are zero outside and interpolated bilinearly.
     """
 
     shift: float = 0.0
@@ -77,40 +77,40 @@ class Augmentation:
     erase: int = 0
 
     def __call__(self, images: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-        """Images [N, H, W, C] changed by draws that depend on `key` alone."""
+        """Augment images [N, H, W, C] with random draws that depend on `key` alone."""
         rng = np.random.default_rng((*key, 1))
         count, height, width = images.shape[:3]
         if self.shift or self.scale or self.squeeze or self.shear:
-            move = rng.uniform(-self.shift, self.shift, (2, count, 1)).astype(np.float32)
+            shift = rng.uniform(-self.shift, self.shift, (2, count, 1)).astype(np.float32)
             factor = 1.0 + rng.uniform(-self.scale, self.scale, (2, count, 1)).astype(np.float32)
             if self.squeeze:
                 limit = np.log1p(self.squeeze)
-                longer = np.exp(rng.uniform(-limit, limit, (count, 1))).astype(np.float32)
-                factor *= np.stack([longer, 1 / longer])
+                stretch = np.exp(rng.uniform(-limit, limit, (count, 1))).astype(np.float32)
+                factor *= np.stack([stretch, 1 / stretch])
             rows, columns = (
-                (np.arange(length, dtype=np.float32)[None] - (length - 1) / 2 - move[axis])
+                (np.arange(length, dtype=np.float32)[None] - (length - 1) / 2 - shift[axis])
                 / factor[axis]
                 + (length - 1) / 2
                 for axis, length in enumerate((height, width))
             )
-            taller = weights(rows, height)
+            row_weights = weights(rows, height)
             if self.shear:
                 slope = rng.uniform(-self.shear, self.shear, (count, 1, 1)).astype(np.float32)
-                places = columns[:, None] + slope * (rows[:, :, None] - (height - 1) / 2)
-                images = read_rows(along_height(images, taller), places)
+                positions = columns[:, None] + slope * (rows[:, :, None] - (height - 1) / 2)
+                images = read_rows(along_height(images, row_weights), positions)
             else:
-                images = separable(images, taller, weights(columns, width))
+                images = separable(images, row_weights, weights(columns, width))
         if self.jitter:
             noise = rng.standard_normal(images.shape, dtype=np.float32)
             images = images + np.float32(self.jitter) * noise
         if self.flip:
-            chosen = rng.random((count, 1, 1, 1)) < 0.5
-            images = np.where(chosen, images[:, :, ::-1], images)
+            flipped = rng.random((count, 1, 1, 1)) < 0.5
+            images = np.where(flipped, images[:, :, ::-1], images)
         if self.erase:
-            low = rng.integers(1 - self.erase, (height, width), (count, 2))
-            hit = [
-                np.isin(np.arange(length) - low[:, axis, None], np.arange(self.erase))
+            first = rng.integers(1 - self.erase, (height, width), (count, 2))
+            erased = [
+                np.isin(np.arange(length) - first[:, axis, None], np.arange(self.erase))
                 for axis, length in enumerate((height, width))
             ]
-            images = np.where((hit[0][:, :, None] & hit[1][:, None])[..., None], 0, images)
+            images = np.where((erased[0][:, :, None] & erased[1][:, None])[..., None], 0, images)
         return images

@@ -1,4 +1,4 @@
-"""Decoded arrays in the user's cache: 70,000 PNGs of MNIST take ten seconds at every start."""
+"""Cache of decoded arrays: decoding the 70,000 PNGs of MNIST takes ten seconds at every start."""
 
 import contextlib
 import hashlib
@@ -12,35 +12,35 @@ import numpy as np
 Arrays = dict[str, np.ndarray]
 
 
-def folder_of_cache() -> Path:
-    """Folder that arrays are kept in."""
+def cache_folder() -> Path:
+    """Folder of the cache, below the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unfold" / "data"
 
 
 def fingerprint(folder: Path) -> str:
-    """Text that is another one when a file of a folder is."""
+    """Text that changes when a file below a folder changes."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     states = [(path, path.stat()) for path in files]
     return "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states)
 
 
-def kept(key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Arrays that `make` returned when it was first called for a key.
+def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
+    """Arrays of a key from the cache; made by `make()` and stored at the first call.
 
-    A file that is damaged is made again, and where none can be written there is none.
+    A damaged file is made again; where the cache cannot be written, `make()` is called each time.
     """
-    path = folder_of_cache() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
+    path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
     with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
-        with open(path, "rb") as file, np.load(file) as found:
-            return dict(found)
+        with open(path, "rb") as file, np.load(file) as loaded:
+            return dict(loaded)
     arrays = make()
-    part = path.with_suffix(f".{os.getpid()}")  # so that nobody reads half of it
+    temporary = path.with_suffix(f".{os.getpid()}")  # so that no process reads a partial file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as new:
+        with open(temporary, "wb") as new:
             np.savez(new, allow_pickle=False, **arrays)
-        part.replace(path)
+        temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
-            part.unlink()
+            temporary.unlink()
     return arrays

@@ -12,7 +12,7 @@ import numpy as np
 from ..catalogue import DataError, data_folder, load_splits
 from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation, resample
-from .decode_cache import Arrays, fingerprint, kept
+from .decode_cache import Arrays, cached, fingerprint
 
 
 @dataclass(frozen=True)
@@ -26,28 +26,28 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def part(self, which) -> "Images":
-        """Return the examples that an index, a slice or an array of indices picks."""
-        return replace(self, images=self.images[which], labels=self.labels[which])
+    def subset(self, indices: slice | np.ndarray) -> "Images":
+        """Return the examples selected by a slice, by indices or by bools."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
 
 
 def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
-    """Splits of an image dataset, every image brought to size x size.
+    """Load the splits of an image dataset, with all images brought to size x size.
 
     Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
-    32, as LeCun et al. 1998 do), and resampled bilinearly otherwise. Raises DataError when there is
-    no such dataset or it holds no labelled images of one size, or a label that is no class.
+    32, as in LeCun et al. 1998); others are resampled bilinearly. Raises DataError when there is no
+    such dataset, when it has no labelled images of a single shape, or when a label is not a class.
     """
     splits = {}
     for split, source in load_splits(name, data_dir).items():
         if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
-            raise DataError(f"dataset {name} holds no labelled images (in {data_folder(data_dir)})")
+            raise DataError(f"dataset {name} has no labelled images (in {data_folder(data_dir)})")
         key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
-        arrays = kept(key, partial(decode, name, source))
+        arrays = cached(key, partial(decode, name, source))
         images, labels = arrays["images"], arrays["labels"]
         feature = source.dataset_info.features["label"]
         if not hasattr(feature, "names"):
-            raise DataError(f"labels of dataset {name} are no classes but {feature}")
+            raise DataError(f"the labels of dataset {name} are not classes but {feature}")
         count = len(feature.names)
         if labels.min() < 0 or labels.max() >= count:
             raise DataError(
@@ -55,35 +55,35 @@ def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
                 f"for {count} classes"
             )
         splits[split] = Images(images, labels, tuple(feature.names))
-    brightest = np.float32(max(part.images.max() for part in splits.values()))
+    brightest = np.float32(max(source.images.max() for source in splits.values()))
     return {
-        split: replace(part, images=fit_to(part.images / brightest, size))
-        for split, part in splits.items()
+        split: replace(source, images=fit_to(source.images / brightest, size))
+        for split, source in splits.items()
     }
 
 
-def decode(name: str, source) -> Arrays:
-    """Images as they are stored, [N, H, W, C], and labels int32 [N] of a data source."""
+def decode(name: str, source: Any) -> Arrays:
+    """Decode the stored images [N, H, W, C] and labels int32 [N] of a data source."""
     elements = source.__getitems__(list(range(len(source))))
     shapes = {element["image"].shape for element in elements}
     if len(shapes) > 1:
-        raise DataError(f"dataset {name} holds images of several shapes: {sorted(shapes)[:3]}")
+        raise DataError(f"dataset {name} has images of several shapes: {sorted(shapes)[:3]}")
     images = np.stack([element["image"] for element in elements])
     labels = np.array([element["label"] for element in elements], np.int32)
     return {"images": images, "labels": labels}
 
 
 def checksum(*sets: Images) -> str:
-    """SHA-256 of the images and labels of some sets, one after the other."""
+    """SHA-256 of the images and labels of some sets, one set after the other."""
     digest = hashlib.sha256()
-    for part in sets:
-        digest.update(np.ascontiguousarray(part.images).data)
-        digest.update(np.ascontiguousarray(part.labels).data)
+    for images in sets:
+        digest.update(np.ascontiguousarray(images.images).data)
+        digest.update(np.ascontiguousarray(images.labels).data)
     return digest.hexdigest()
 
 
 def fit_to(images: np.ndarray, size: int) -> np.ndarray:
-    """Images [N, H, W, C] as [N, size, size, C]: centred in zeros, or resampled."""
+    """Bring images [N, H, W, C] to [N, size, size, C]: centred in zeros, or resampled."""
     height, width = images.shape[1:3]
     missing = (size - height, size - width)
     if all(0 <= m <= 8 for m in missing):
@@ -94,7 +94,7 @@ def fit_to(images: np.ndarray, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """step -> {"image" [B, H, W, C], "label" [B]}: every example once in each epoch.
+    """step -> {"image" [B, H, W, C], "label" [B]}: every example once per epoch.
 
     Raises DataError when a batch is larger than the set.
     """
@@ -104,22 +104,22 @@ class TrainingBatches:
     seed: int
     augmentation: Augmentation
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
-        chosen = epoch_examples(self.seed, step, self.batch_size, len(self.source))
-        images = self.augmentation(self.source.images[chosen], (self.seed, step))
-        return {"image": images, "label": self.source.labels[chosen]}
+        indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))
+        images = self.augmentation(self.source.images[indices], (self.seed, step))
+        return {"image": images, "label": self.source.labels[indices]}
 
 
 @dataclass(frozen=True)
 class EvaluationBatches:
-    """Every example once, in order: {"image", "label", "mask" [B]}; the tail is padded, mask 0.
+    """Every example once, in order: {"image", "label", "mask" [B]}; padding rows have mask 0.
 
-    source: has a length, and its `part` of a slice is Images.
+    source: Images or Photos; it has a length, and `subset` of a slice gives Images.
     """
 
     source: Any
@@ -129,11 +129,11 @@ class EvaluationBatches:
         """Yield batches of exactly batch_size rows."""
         count = len(self.source)
         for start in range(0, count, self.batch_size):
-            part = self.source.part(slice(start, start + self.batch_size))
-            rows = len(part.labels)
+            examples = self.source.subset(slice(start, start + self.batch_size))
+            rows = len(examples.labels)
             pad = self.batch_size - rows
             yield {
-                "image": np.pad(part.images, [(0, pad), (0, 0), (0, 0), (0, 0)]),
-                "label": np.pad(part.labels, (0, pad)),
+                "image": np.pad(examples.images, [(0, pad), (0, 0), (0, 0), (0, 0)]),
+                "label": np.pad(examples.labels, (0, pad)),
                 "mask": (np.arange(self.batch_size) < rows).astype(np.float32),
             }

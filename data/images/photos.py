@@ -1,6 +1,6 @@
-"""Labelled photographs of many sizes, as in ImageNet: decoded and cropped when they are needed.
+"""Labelled photographs of many sizes, as in ImageNet, decoded and cropped when needed.
 
-TFDS decodes them with Pillow, which resizes the crops here. Nothing is kept in memory.
+TFDS decodes them with Pillow, which also resizes the crops. No photograph stays in memory.
 """
 
 import os
@@ -17,20 +17,20 @@ from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation
 from .labelled import Images
 
-# 224 of the 256 pixels to which Krizhevsky et al. 2012 bring the shorter side
+# Krizhevsky et al. 2012 crop 224 of the 256 pixels to which they bring the shorter side
 SHARE = 224 / 256
 
 
-def crop(pixels: np.ndarray, size: int, where: np.ndarray) -> np.ndarray:
-    """Cut a square from pixels uint8 [H, W, 3], as float32 [size, size, 3] in 0 .. 1.
+def crop(pixels: np.ndarray, size: int, position: np.ndarray) -> np.ndarray:
+    """Crop a square from pixels uint8 [H, W, 3], giving float32 [size, size, 3] in 0 .. 1.
 
-    Its side is SHARE of the shorter one of the photograph. where: float [2] in 0 .. 1, from the
-    highest place to the lowest and from left to right; 0.5, 0.5 is the centre. Bilinear, with the
-    window as wide as an output pixel, so that a smaller picture has no aliases.
+    Its side is SHARE of the shorter side of the photograph. position: float [2] in 0 .. 1, from top
+    to bottom and from left to right; (0.5, 0.5) is the centre. Bilinear, with a window as wide as
+    an output pixel, which prevents aliasing.
     """
     height, width, _ = pixels.shape
     side = SHARE * min(height, width)
-    top, left = where * (height - side, width - side)
+    top, left = position * (height - side, width - side)
     box = (left, top, left + side, top + side)
     resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, box=box)
     return np.asarray(resized, np.float32) / np.float32(255)
@@ -38,42 +38,42 @@ def crop(pixels: np.ndarray, size: int, where: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Photos:
-    """Some of the photographs of a split, cropped to size x size, and the names of the classes.
+    """A subset of the photographs of a split, to be cropped to size x size, and the class names.
 
-    source: of elements {"image" uint8 [H, W, 3], "label"}; places: those of them that are meant.
+    source: elements {"image" uint8 [H, W, 3], "label"}; indices: the elements in the subset.
     """
 
     source: Any
     classes: tuple[str, ...]
     size: int
-    places: range
+    indices: range
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
-    def crops(self, which: Sequence[int] | np.ndarray, where: np.ndarray) -> Images:
-        """Crop photographs `which`, integers [N], at `where` [N, 2]: see `crop`."""
+    def crops(self, indices: Sequence[int] | np.ndarray, positions: np.ndarray) -> Images:
+        """Crop the photographs at indices [N] of this subset at positions [N, 2]: see `crop`."""
 
-        def one(place, at):
-            element = self.source[self.places[int(place)]]
-            return crop(element["image"], self.size, at), element["label"]
+        def load(index: int, position: np.ndarray) -> tuple[np.ndarray, int]:
+            element = self.source[self.indices[int(index)]]
+            return crop(element["image"], self.size, position), element["label"]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding does not hold Python's lock
-            images, labels = zip(*pool.map(one, which, where), strict=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases Python's lock
+            images, labels = zip(*pool.map(load, indices, positions), strict=True)
         return Images(np.stack(images), np.array(labels, np.int32), self.classes)
 
-    def part(self, which: slice) -> Images:
-        """Return the centres of the photographs that a slice picks."""
-        places = range(len(self))[which]
-        return self.crops(places, np.full((len(places), 2), 0.5))
+    def subset(self, indices: slice) -> Images:
+        """Return the centre crops of the photographs selected by a slice."""
+        chosen = range(len(self))[indices]
+        return self.crops(chosen, np.full((len(chosen), 2), 0.5))
 
 
 @dataclass(frozen=True)
 class PhotoBatches:
-    """step -> {"image" [B, S, S, 3], "label" [B]}: every photograph once in each epoch.
+    """step -> {"image" [B, S, S, 3], "label" [B]}: every photograph once per epoch.
 
-    Each is cropped at random, then augmented. colour: standard deviation of the multiples of
-    `colours` [3, 3] that are added to all pixels of an image, drawn for each row by itself. Raises
+    Each is cropped at random, then augmented. A random combination of the rows of `colours` [3, 3],
+    with weights of standard deviation `colour`, is added to all pixels of an image. Raises
     DataError when a batch is larger than the set.
     """
 
@@ -84,25 +84,25 @@ class PhotoBatches:
     colour: float
     colours: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
-        chosen = epoch_examples(self.seed, step, self.batch_size, len(self.source))
+        indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))
         rng = np.random.default_rng((self.seed, step, 2))
-        part = self.source.crops(chosen, rng.random((self.batch_size, 2)))
+        crops = self.source.crops(indices, rng.random((self.batch_size, 2)))
         weights = self.colour * rng.standard_normal((self.batch_size, 3), dtype=np.float32)
-        images = part.images + (weights @ self.colours)[:, None, None].astype(np.float32)
-        return {"image": self.augmentation(images, (self.seed, step)), "label": part.labels}
+        images = crops.images + (weights @ self.colours)[:, None, None].astype(np.float32)
+        return {"image": self.augmentation(images, (self.seed, step)), "label": crops.labels}
 
 
 def principal_colours(photos: Photos, count: int = 256) -> np.ndarray:
     """Eigenvectors of the covariance [3, 3] of pixels, as rows, each times its eigenvalue.
 
-    Of the centres of `count` photographs, evenly spaced; of all of them when there are fewer.
-    Source: Krizhevsky et al. 2012, section 4.1.
+    The pixels are those of the centre crops of `count` evenly spaced photographs, or of all when
+    there are fewer. Source: Krizhevsky et al. 2012, section 4.1.
     """
     chosen = np.unique(np.linspace(0, len(photos) - 1, count).round().astype(int))
     images = photos.crops(chosen, np.full((len(chosen), 2), 0.5)).images
@@ -111,7 +111,7 @@ def principal_colours(photos: Photos, count: int = 256) -> np.ndarray:
 
 
 def are_photos(name: str, data_dir: str) -> bool:
-    """Whether the images of a dataset differ in size; raises DataError when there is none."""
+    """Whether the images of a dataset vary in size; raises DataError when it cannot be opened."""
     features = next(iter(load_splits(name, data_dir).values())).dataset_info.features
     return "image" in features and None in features["image"].shape
 
@@ -119,9 +119,9 @@ def are_photos(name: str, data_dir: str) -> bool:
 def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[str, Photos]:
     """Photographs "train", "validation" and "test" of a dataset, cropped to size x size.
 
-    The last share `held_out` of its training photographs is "validation"; its own validation set,
-    whose labels are known where those of its test set are not, is "test". Raises DataError when
-    there are no such splits, or no labelled colour images.
+    The last share `held_out` of the training photographs is "validation". "test" is the dataset's
+    validation split if it has one, because the labels of test splits are often unknown, else its
+    test split. Raises DataError when these splits or labelled colour images are missing.
     """
     splits = load_splits(name, data_dir)
     final = next((split for split in ("validation", "test") if split in splits), "")
@@ -133,14 +133,14 @@ def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[st
     named = "label" in features and hasattr(features["label"], "names")
     if not named or features["image"].shape[-1] != 3:
         raise DataError(
-            f"dataset {name} holds no labelled photographs in colour (in {data_folder(data_dir)})"
+            f"dataset {name} has no labelled photographs in colour (in {data_folder(data_dir)})"
         )
     source = splits["train"]
-    kept = len(source) - max(1, round(len(source) * held_out))
-    train = Photos(source, tuple(features["label"].names), size, range(kept))
+    count = len(source) - max(1, round(len(source) * held_out))
+    train = Photos(source, tuple(features["label"].names), size, range(count))
     test = splits[final]
     return {
         "train": train,
-        "validation": replace(train, places=range(kept, len(source))),
-        "test": replace(train, source=test, places=range(len(test))),
+        "validation": replace(train, indices=range(count, len(source))),
+        "test": replace(train, source=test, indices=range(len(test))),
     }

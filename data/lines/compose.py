@@ -1,4 +1,4 @@
-"""Lines: pieces of known symbols, digits or tones, joined to one sequence without a boundary."""
+"""Lines composed of pieces, single symbols such as digits or tones, without boundaries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,48 +10,51 @@ from ..catalogue import DataError
 from ..epochs import Batch
 from .transcripts import Transcripts
 
-TRAINING, HELD_OUT = 0, 1  # first words of the seeds, so that no two streams meet
+TRAINING, HELD_OUT = 0, 1  # first elements of the seeds, so that no two random streams coincide
 
 
 class Pieces(Protocol):
-    """What lines are made of."""
+    """Examples of single symbols that are joined to lines."""
 
     @property
     def labels(self) -> np.ndarray:
-        """Ids int [P] of the symbols of the pieces."""
+        """Symbol ids int [P] of the pieces."""
 
-    def join(self, places: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        """Frames float32 [T, D] of the pieces at some places, one after the other."""
+    def join(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+        """Frames float32 [T, D] of the pieces at `indices`, one after the other."""
 
 
 def draw_line(
     pieces: Pieces, counts: tuple[int, int], frames: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[int]]:
-    """Frames [T, D] and ids of a line of counts[0] to counts[1] pieces.
+    """Frames [T, D] and symbol ids of a random line of counts[0] to counts[1] pieces.
 
-    One of more than `frames` frames loses its last pieces. Raises DataError when a piece alone is
-    too long.
+    A line of more than `frames` frames loses its last pieces. Raises DataError when a single piece
+    is too long.
     """
-    places = rng.integers(len(pieces.labels), size=rng.integers(counts[0], counts[1] + 1)).tolist()
-    while len(x := pieces.join(places, rng)) > frames:
-        places.pop()
-        if not places:
-            raise DataError(f"a piece alone takes more than the {frames} frames of a line")
-    return x, pieces.labels[places].tolist()
+    indices = rng.integers(len(pieces.labels), size=rng.integers(counts[0], counts[1] + 1)).tolist()
+    while len(x := pieces.join(indices, rng)) > frames:
+        indices.pop()
+        if not indices:
+            raise DataError(f"a single piece is longer than the {frames} frames of a line")
+    return x, pieces.labels[indices].tolist()
 
 
 def held_out_lines(
     pieces: Pieces, number: int, counts: tuple[int, int], frames: int, seed: int
 ) -> Transcripts:
-    """Some lines, always the same ones for the same pieces and seed."""
+    """`number` random lines, always the same for the same pieces and seed."""
     rng = np.random.default_rng((HELD_OUT, seed))
-    found = [draw_line(pieces, counts, frames, rng) for _ in range(number)]
-    return Transcripts(*zip(*found, strict=True))
+    lines = [draw_line(pieces, counts, frames, rng) for _ in range(number)]
+    return Transcripts(*zip(*lines, strict=True))
 
 
 @dataclass(frozen=True)
 class TrainingLines:
-    """step -> batch of data.transcripts of new lines: a function of (seed, step), of one shape."""
+    """step -> batch of new lines, a function of (seed, step); all batches have the same shape.
+
+    The keys are those of `data.lines.transcripts`.
+    """
 
     pieces: Pieces
     batch_size: int
@@ -66,5 +69,5 @@ class TrainingLines:
             draw_line(self.pieces, self.counts, self.frames, rng) for _ in range(self.batch_size)
         ]
         lines = Transcripts(*zip(*drawn, strict=True))
-        places = np.arange(self.batch_size)
-        return lines.batch(places, (self.frames, self.counts[1]), self.batch_size)
+        indices = np.arange(self.batch_size)
+        return lines.batch(indices, (self.frames, self.counts[1]), self.batch_size)

@@ -13,10 +13,10 @@ from .number_rows import read_numbers
 from .transcripts import Alphabet
 
 DIGITS = Alphabet(tuple("0123456789"))
-FULL = 16.0  # ink of a pixel of the digits
-SIZE, ROWS = 8, 12  # pixels: height of a digit, and of a line
-GAP, MARGIN = 3, 4  # most empty columns between two digits, and at both ends
-INK = 0.1  # of a column that is not empty
+FULL = 16.0  # largest pixel value of the digits
+SIZE, ROWS = 8, 12  # height of a digit and of a line, pixels
+GAP, MARGIN = 3, 4  # most empty columns between two digits and at either end
+INK = 0.1  # pixel value above which a column is not empty
 DISTORTION = Augmentation(scale=0.15, squeeze=0.1, shear=0.25, jitter=0.05)
 
 
@@ -24,62 +24,63 @@ DISTORTION = Augmentation(scale=0.15, squeeze=0.1, shear=0.25, jitter=0.05)
 class DigitImages:
     """Images float32 [P, 8, 8] in 0 .. 1 as pieces of lines; labels are digits + 1.
 
-    In a line each digit loses its empty columns and stands up to 4 rows higher or lower, 0 to 3
-    empty columns after the one before it. distort: each is scaled, sheared and made noisy as well.
+    In a line each digit loses its empty columns, is placed 0 to 4 rows below the top, and follows
+    the previous digit after 0 to 3 empty columns. distort: scale and shear each digit at random,
+    and add noise.
     """
 
     images: np.ndarray
     labels: np.ndarray
     distort: bool = False
 
-    def part(self, which: np.ndarray, distort: bool = False) -> "DigitImages":
-        """Return the digits that bools [P] or ints pick."""
+    def subset(self, which: np.ndarray, distort: bool = False) -> "DigitImages":
+        """Return the digits selected by bools [P] or indices."""
         return DigitImages(self.images[which], self.labels[which], distort)
 
-    def join(self, places: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        """Columns float32 [T, 12] of a line; the first row comes first."""
-        images = self.images[list(places)]
+    def join(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+        """Columns float32 [T, 12] of a line, each from top to bottom."""
+        images = self.images[list(indices)]
         if self.distort:
             key = (int(rng.integers(2**32)),)
             images = np.clip(DISTORTION(images[..., None], key)[..., 0], 0, 1)
         tops = rng.integers(ROWS - SIZE + 1, size=len(images)).tolist()
         gaps = rng.integers(GAP + 1, size=len(images))
         gaps[-1], margin = rng.integers(MARGIN + 1, size=2)
-        parts = [np.zeros((margin, ROWS), np.float32)]
+        columns = [np.zeros((margin, ROWS), np.float32)]
         for image, top, gap in zip(images, tops, gaps.tolist(), strict=True):
-            around = [(0, gap), (top, ROWS - SIZE - top)]
-            parts.append(np.pad(trimmed(image.T), around))
-        return np.concatenate(parts)
+            padding = [(0, gap), (top, ROWS - SIZE - top)]
+            columns.append(np.pad(trim(image.T), padding))
+        return np.concatenate(columns)
 
 
-def trimmed(columns: np.ndarray) -> np.ndarray:
-    """Columns [T, H] from the first to the last that has ink; all when none has."""
+def trim(columns: np.ndarray) -> np.ndarray:
+    """Columns [T, H] from the first to the last with ink; all of them when none has ink."""
     inked = np.flatnonzero(columns.max(axis=1) > INK)
     return columns[inked[0] : inked[-1] + 1] if len(inked) else columns
 
 
 def digit_images(data_dir: str) -> dict[str, DigitImages]:
     """The digits of scikit-learn as pieces, by split: 1,437 for "train", 360 for "test"."""
-    found = {}
+    splits = {}
     for name, source in load_splits("digits", data_dir).items():
         elements = [source[i] for i in range(len(source))]
         images = np.stack([x["image"][..., 0] for x in elements]).astype(np.float32) / FULL
-        found[name] = DigitImages(images, np.array([x["label"] for x in elements]) + 1)
-    return found
+        splits[name] = DigitImages(images, np.array([x["label"] for x in elements]) + 1)
+    return splits
 
 
 def longest_line(digits: int) -> int:
-    """Columns of the longest line of so many digits."""
+    """Columns of the longest possible line with this number of digits."""
     return 2 * MARGIN + digits * SIZE + (digits - 1) * GAP
 
 
 def read_line(path: str) -> np.ndarray:
     """Columns float32 [T, 12] of a picture of digits side by side, dark on light or the reverse.
 
-    The median of the parts between empty columns is brought to the height of a digit, and the whole
-    to the middle of the rows; what would be higher than a line is made to fit. A .csv file is read
-    as rows of numbers, ink above 0. Raises DataError, naming the file, when it cannot be read or
-    has no ink.
+    The picture is scaled so that the median height of its digits, separated by empty columns, is
+    that of a digit, or less if the line would be too high; it is then centred vertically. A .csv
+    file is read as rows of numbers, with ink above 0. Raises DataError, naming the file, when it
+    cannot be read or has no ink.
     """
     if Path(path).suffix.lower() == ".csv":
         values = read_numbers(path).astype(np.float32)
@@ -87,14 +88,14 @@ def read_line(path: str) -> np.ndarray:
         try:
             with Image.open(path) as image:
                 values = np.asarray(image.convert("L"), np.float32)
-        except (OSError, ValueError, SyntaxError) as error:  # the last: of a damaged PNG
+        except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: a damaged PNG
             raise DataError(f"cannot read picture {path}: {error}") from error
-        if np.median(values) > (values.min() + values.max()) / 2:  # most of a page is paper
+        if np.median(values) > (values.min() + values.max()) / 2:  # most pixels are background
             values = values.max() - values
     values = np.maximum(values, 0)
     if not values.size or not values.max():
         raise DataError(f"there is no ink in {path}")
-    rows = trimmed(values / values.max())
+    rows = trim(values / values.max())
     scale = min(SIZE / digit_height(rows > INK), ROWS / len(rows))
     width, height = (max(1, round(scale * n)) for n in (rows.shape[1], len(rows)))
     small = Image.fromarray(rows).resize((width, height), Image.Resampling.BOX)
@@ -104,7 +105,7 @@ def read_line(path: str) -> np.ndarray:
 
 
 def digit_height(ink: np.ndarray) -> float:
-    """Rows of the median part of a line, bool [H, W], that stands between empty columns."""
+    """Median height in rows of the digits of a line, bool [H, W], separated by empty columns."""
     columns = np.flatnonzero(ink.any(axis=0))
-    parts = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
-    return float(np.median([np.ptp(np.flatnonzero(ink[:, p].any(axis=1))) + 1 for p in parts]))
+    digits = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
+    return float(np.median([np.ptp(np.flatnonzero(ink[:, d].any(axis=1))) + 1 for d in digits]))

@@ -1,4 +1,4 @@
-"""How far a transcript is from what was said: edit distance, and error rates of a corpus."""
+"""Edit distance between transcripts, and the error rate of a corpus."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,24 +7,27 @@ import numpy as np
 
 
 def edit_distance(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """Fewest symbols to insert, delete or replace that make b of a (Levenshtein 1966).
+    """Fewest insertions, deletions and substitutions that turn a into b (Levenshtein 1966).
 
-    Symbols are whatever can be compared: characters, words, ids.
+    Symbols can be anything comparable: characters, words, ids.
+
+    >>> edit_distance("kitten", "sitting")
+    3
     """
-    places = np.arange(len(b) + 1)
-    row = places
+    positions = np.arange(len(b) + 1)
+    row = positions
     for symbol in a:
-        other = np.array([symbol != x for x in b], int)
+        differs = np.array([symbol != x for x in b], int)
         best = row + 1
-        best[1:] = np.minimum(best[1:], row[:-1] + other)
-        row = np.minimum.accumulate(best - places) + places  # insertions, from the left
+        best[1:] = np.minimum(best[1:], row[:-1] + differs)
+        row = np.minimum.accumulate(best - positions) + positions  # insertions, from the left
     return int(row[-1])
 
 
 def error_rate(pairs: Iterable[tuple[Sequence[Any], Sequence[Any]]]) -> float:
-    """Edit distances of (reference, hypothesis) over the symbols of all references.
+    """Sum of the edit distances of (reference, hypothesis) over the length of all references.
 
-    It may be above 1. Without a symbol in any reference it is the number of errors.
+    It may exceed 1. If all references are empty it is the number of errors.
     """
     errors = symbols = 0
     for reference, hypothesis in pairs:

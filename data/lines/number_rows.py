@@ -1,4 +1,4 @@
-"""Numbers in a text file."""
+"""Reading rows of numbers from a text file."""
 
 import warnings
 
@@ -8,16 +8,16 @@ from ..catalogue import DataError
 
 
 def read_numbers(path: str) -> np.ndarray:
-    """Numbers float64 [N, M] of a file, N lines of M each, separated by commas.
+    """Numbers float64 [N, M] of a file: N lines of M numbers each, separated by commas.
 
-    Raises DataError, naming the file, when it cannot be read so.
+    Raises DataError, naming the file, when it has another form or cannot be read.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # of a file without a number
-            found = np.loadtxt(path, np.float64, delimiter=",", ndmin=2)
-            if not np.isfinite(found).all():
+            warnings.simplefilter("error", UserWarning)  # raised for a file without numbers
+            numbers = np.loadtxt(path, np.float64, delimiter=",", ndmin=2)
+            if not np.isfinite(numbers).all():
                 raise ValueError("a number is not finite")
-            return found
+            return numbers
     except (OSError, ValueError, UserWarning) as error:
         raise DataError(f"cannot read numbers in {path}: {error}") from error

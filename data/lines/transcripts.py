@@ -1,9 +1,8 @@
-"""Sequences of frames with the symbols that they spell, unsegmented: nobody says which frame is of
-which symbol.
+"""Unsegmented sequences of frames with transcripts: there is no frame-level alignment.
 
 Every batch has "x" float32 [B, T, D], zero after "lengths" int32 [B]; "labels" int32 [B, N], ids of
-symbols from 1, 0 after "label_lengths" int32 [B]; "mask" float32 [B], 1 = a row that counts. The id
-0 is kept for the blank of connectionist temporal classification.
+symbols from 1, 0 after "label_lengths" int32 [B]; "mask" float32 [B], 1 = the row counts. The id 0
+is reserved for the blank of connectionist temporal classification.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..buckets import Shape, padded
+from ..buckets import Shape, pad_rows
 from ..catalogue import DataError
 from ..epochs import Batch
 from ..series.labelled import pad
@@ -21,13 +20,13 @@ from ..series.labelled import pad
 
 @dataclass(frozen=True)
 class Alphabet:
-    """Symbols, the first with the id 1, and what stands between two of them in a text."""
+    """Symbols with ids 1, 2, ..., and the separator between them in a text."""
 
     symbols: tuple[str, ...]
     separator: str = ""
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "Alphabet":
+    def from_texts(cls, texts: Iterable[str]) -> "Alphabet":
         """Alphabet of the characters of some texts, sorted."""
         return cls(tuple(sorted(set().union(*texts))))
 
@@ -36,31 +35,30 @@ class Alphabet:
         return {symbol: number for number, symbol in enumerate(self.symbols, 1)}
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text. Raises DataError at a symbol that there is not."""
-        parts = text.split(self.separator) if self.separator else list(text)
+        """Ids of a text. Raises DataError at a symbol outside the alphabet."""
+        symbols = text.split(self.separator) if self.separator else list(text)
         try:
-            return [self._ids[part] for part in parts if part]
+            return [self._ids[symbol] for symbol in symbols if symbol]
         except KeyError as error:
-            raise DataError(f"there is no symbol {error.args[0]!r} for {text!r}") from None
+            raise DataError(
+                f"symbol {error.args[0]!r} of {text!r} is not in the alphabet"
+            ) from None
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of ids; a blank is nothing."""
+        """Text of ids, without blanks."""
         return self.separator.join(self.symbols[i - 1] for i in ids if i)
 
 
 @dataclass(frozen=True)
 class Transcripts:
-    """Sequences as examples of `data.buckets`: frames float32 [T_i, D] each, and ids of symbols.
-
-    widths [N, 2]: frames, and symbols.
-    """
+    """Examples for `data.buckets`: frames float32 [T_i, D] and symbol ids of each sequence."""
 
     frames: Sequence[np.ndarray]
     labels: Sequence[Sequence[int]]
 
     @cached_property
     def widths(self) -> np.ndarray:
-        """Frames and symbols of each example."""
+        """Numbers of frames and symbols of each example, int32 [N, 2]."""
         pairs = zip(self.frames, self.labels, strict=True)
         return np.array([(len(x), len(y)) for x, y in pairs], np.int32).reshape(-1, 2)
 
@@ -73,22 +71,22 @@ class Transcripts:
             digest.update(np.array(labels, np.int32).data)
         return digest.hexdigest()
 
-    def part(self, places: Iterable[int]) -> "Transcripts":
-        """Return the examples at some places."""
-        chosen = list(places)
+    def subset(self, indices: Iterable[int]) -> "Transcripts":
+        """Return the examples at `indices`."""
+        chosen = list(indices)
         return Transcripts([self.frames[i] for i in chosen], [self.labels[i] for i in chosen])
 
-    def batch(self, places: np.ndarray, shape: Shape, batch_size: int) -> Batch:
-        """Return the batch of the examples at some places, padded to (T, N)."""
-        part, fill = self.part(places), batch_size - len(places)
-        nothing = np.zeros((0, self.frames[0].shape[1]), np.float32)
-        x, lengths = pad([*part.frames, *[nothing] * fill], shape[0])
-        empty: list[Sequence[int]] = [()] * fill
-        labels = [*part.labels, *empty]
+    def batch(self, indices: np.ndarray, shape: Shape, batch_size: int) -> Batch:
+        """Return the batch of the examples at `indices`, padded to (T, N)."""
+        examples, fill = self.subset(indices), batch_size - len(indices)
+        no_frames = np.zeros((0, self.frames[0].shape[1]), np.float32)
+        x, lengths = pad([*examples.frames, *[no_frames] * fill], shape[0])
+        no_labels: list[Sequence[int]] = [()] * fill
+        labels = [*examples.labels, *no_labels]
         return {
             "x": x,
             "lengths": lengths,
-            "labels": padded(labels, shape[1]),
+            "labels": pad_rows(labels, shape[1]),
             "label_lengths": np.array([len(row) for row in labels], np.int32),
-            "mask": (np.arange(batch_size) < len(places)).astype(np.float32),
+            "mask": (np.arange(batch_size) < len(indices)).astype(np.float32),
         }

@@ -1,7 +1,6 @@
-"""Several language pairs in turn: a batch is of one pair, whose name begins every key of it.
+"""Alternating language pairs: a batch belongs to one pair, whose name prefixes all of its keys.
 
-So the batches of two pairs have different keys: what is compiled for a batch is compiled for its
-pair.
+Since the batches of two pairs have different keys, each pair is compiled separately.
 """
 
 import zlib
@@ -20,45 +19,45 @@ EXAMPLE = "en-fr+de-fr+en-de"
 
 
 def language_pairs(text: str) -> dict[str, tuple[str, str]]:
-    """Name -> (source language, target language) of pairs such as "en-fr+de-fr", in their order.
+    """Map the names of pairs such as "en-fr+de-fr" to (source, target), in their order.
 
-    Raises DataError when a part is no pair, or there twice.
+    Raises DataError for a name that is not a pair, and for a repeated pair.
     """
-    found: dict[str, tuple[str, str]] = {}
+    pairs: dict[str, tuple[str, str]] = {}
     for name in text.split("+"):
         languages = tuple(name.split("-"))
         if len(languages) != 2 or not all(languages):
-            raise DataError(f"{name!r} is no pair of languages; pairs are given as in {EXAMPLE}")
-        if name in found:
-            raise DataError(f"the pair {name!r} is there twice in {text}")
-        found[name] = languages
-    return found
+            raise DataError(f"{name!r} is not a pair of languages, such as in {EXAMPLE}")
+        if name in pairs:
+            raise DataError(f"{text} contains the pair {name!r} twice")
+        pairs[name] = languages
+    return pairs
 
 
 def sides_by_language(
     pairs: Mapping[str, tuple[str, str]], texts: Mapping[str, Pairs]
 ) -> dict[str, list[str]]:
-    """All training sentences in each language, of the texts by pair."""
-    found: dict[str, list[str]] = {}
+    """All training sentences of each language, from the texts of the pairs."""
+    sides: dict[str, list[str]] = {}
     for pair, languages in pairs.items():
         for language, side in zip(languages, zip(*texts[pair].train, strict=True), strict=True):
-            found.setdefault(language, []).extend(side)
-    return found
+            sides.setdefault(language, []).extend(side)
+    return sides
 
 
 def pair_seeds(seed: int, pairs: Iterable[str]) -> dict[str, int]:
-    """Seed below 2**32 of the batches of each pair, whatever other pairs there are."""
-    words = {pair: np.random.SeedSequence((seed, zlib.crc32(pair.encode()))) for pair in pairs}
-    return {pair: int(word.generate_state(1)[0]) for pair, word in words.items()}
+    """Seed below 2**32 for the batches of each pair, independent of the other pairs."""
+    sequences = {pair: np.random.SeedSequence((seed, zlib.crc32(pair.encode()))) for pair in pairs}
+    return {pair: int(sequence.generate_state(1)[0]) for pair, sequence in sequences.items()}
 
 
-def named(pair: str, batch: Batch) -> Batch:
-    """Batch with the pair's name, and a slash, before its keys."""
+def add_prefix(pair: str, batch: Batch) -> Batch:
+    """Batch with the name of the pair and a slash before its keys."""
     return {f"{pair}/{key}": value for key, value in batch.items()}
 
 
-def unnamed(batch: Batch) -> tuple[str, Batch]:
-    """Pair of a batch, and the batch as it was before `named`."""
+def remove_prefix(batch: Batch) -> tuple[str, Batch]:
+    """Pair of a batch, and the batch without the prefix of `add_prefix`."""
     pairs = {key.partition("/")[0] for key in batch}
     if len(pairs) != 1:
         raise ValueError(f"a batch must be of one pair, got keys of {sorted(pairs)}")
@@ -67,20 +66,20 @@ def unnamed(batch: Batch) -> tuple[str, Batch]:
 
 @dataclass(frozen=True)
 class Rotation:
-    """step -> batch of pair step mod P, of P streams by pair: the one of its step // P."""
+    """step -> batch step // P of pair step mod P, from the streams of batches of P pairs."""
 
     streams: Mapping[str, Callable[[int], Batch]]
 
     def __call__(self, step: int) -> Batch:
-        """Return the batch of a step, its keys named."""
-        turn, place = divmod(step, len(self.streams))
-        pair = list(self.streams)[place]
-        return named(pair, self.streams[pair](turn))
+        """Return the batch of a step, with prefixed keys."""
+        turn, number = divmod(step, len(self.streams))
+        pair = list(self.streams)[number]
+        return add_prefix(pair, self.streams[pair](turn))
 
 
 @dataclass(frozen=True)
 class AllPairs:
-    """Held-out batches of every pair, one pair after the other, their keys named."""
+    """Held-out batches of all pairs, one pair after the other, with prefixed keys."""
 
     sets: Mapping[str, Iterable[Batch]]
 
@@ -88,16 +87,16 @@ class AllPairs:
         """Yield batches in order."""
         for pair, batches in self.sets.items():
             for batch in batches:
-                yield named(pair, batch)
+                yield add_prefix(pair, batch)
 
 
 @dataclass(frozen=True)
 class DatesByLanguage(Dates):
-    """Dates of one direction, each side in the characters of its own language alone."""
+    """Dates of one direction, with a separate vocabulary for the language of each side."""
 
     @cached_property
     def vocabularies(self) -> tuple[DateSymbols, DateSymbols]:
-        """Vocabularies of source and target: functions of the languages."""
+        """Vocabularies of source and target, functions of their languages."""
         source, target = (Dates(((x, x),)).vocabulary for x in self.directions[0])
         return source, target
 

@@ -1,4 +1,4 @@
-"""Parallel text: sentences with their translations, from two files, a folder or a table."""
+"""Parallel text: sentences and their translations, from two files, a folder or a table."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..catalogue import DataError, nearest
-from ..text.corpus import near_file, read_lines
+from ..text.corpus import nearest_file, read_lines
 
 Pair = tuple[str, str]
 
@@ -17,9 +17,9 @@ FORMS = "pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
 
 @dataclass(frozen=True)
 class Pairs:
-    """(source, target) of each split; `left_out` counts training pairs with an empty side.
+    """(source, target) pairs of each split; `left_out` counts training pairs with an empty side.
 
-    Held-out pairs with an empty side are kept, so that the pairs of a test file are its lines.
+    Held-out pairs with an empty side remain, so that each line of a test file is a pair.
     """
 
     train: list[Pair]
@@ -29,7 +29,7 @@ class Pairs:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of all pairs, a line each, with an empty line after each split."""
+        """Hex digest of all pairs, one per line, with an empty line after each split."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
             digest.update("".join(f"{x}\t{y}\n" for x, y in split).encode() + b"\n")
@@ -37,57 +37,57 @@ class Pairs:
 
 
 def load_pairs(name: str, source: str = "", target: str = "", test: str = "") -> Pairs:
-    """Parallel text of a name, every file plain or gzipped, in UTF-8, one sentence a line.
+    """Parallel text by name, from plain or gzipped files in UTF-8 with one sentence per line.
 
-    `pairs:FOLDER` holds train.LANGUAGE, val.LANGUAGE and test*.LANGUAGE (with or without .gz), of
-    which the languages `source` and `target` are read; `test` chooses among several test sets.
-    `files:SOURCE,TARGET` and `tsv:FILE` (source, tab, target) have no splits: they are divided
-    90/5/5 by a hash of the source sentence, so that no sentence is both trained on and tested.
-    Raises DataError when a file is missing, not UTF-8, or has a line without a partner.
+    `pairs:FOLDER` has files train.LANGUAGE, val.LANGUAGE and test*.LANGUAGE (with or without .gz);
+    those of the languages `source` and `target` are read, and `test` selects one of several test
+    sets. `files:SOURCE,TARGET` and `tsv:FILE` (source, tab, target) have no splits: they are split
+    90/5/5 by a hash of the source sentence, so no source sentence is in two splits. Raises
+    DataError when a file is missing, is not UTF-8, or has a line without a counterpart.
     """
     form, _, rest = name.partition(":")
     if form == "pairs" and rest:
-        train, validation, test_pairs = _folder(Path(rest).expanduser(), source, target, test)
+        train, validation, test_pairs = _read_folder(Path(rest).expanduser(), source, target, test)
     elif form == "files" and rest:
         paths = [Path(path).expanduser() for path in rest.split(",")]
         if len(paths) != 2:
-            raise DataError(f"files: needs two paths with a comma between them, got {rest!r}")
+            raise DataError(f"files: needs two paths separated by a comma, got {rest!r}")
         train, validation, test_pairs = divide(read_two(*paths))
     elif form == "tsv" and rest:
         train, validation, test_pairs = divide(read_table(Path(rest).expanduser()))
     else:
-        raise DataError(f"there is no parallel text {name!r}; give {FORMS}")
-    whole = [(x, y) for x, y in train if x and y]
-    if not whole:
-        raise DataError(f"there is no pair to train on in {rest}")
+        raise DataError(f"there is no parallel text {name!r}; use {FORMS}")
+    complete = [(x, y) for x, y in train if x and y]
+    if not complete:
+        raise DataError(f"there are no complete training pairs in {rest}")
     if not (validation and test_pairs):
-        missing = "test" if validation else "validate"
-        raise DataError(f"there is no pair to {missing} with in {rest}")
-    return Pairs(whole, validation, test_pairs, len(train) - len(whole))
+        empty = "test" if validation else "validation"
+        raise DataError(f"there are no {empty} pairs in {rest}")
+    return Pairs(complete, validation, test_pairs, len(train) - len(complete))
 
 
 def read_two(source: Path, target: Path) -> list[Pair]:
-    """Pairs of two files, line by line, without white space around the sentences."""
+    """Pairs of the lines of two files, stripped of white space."""
     lines = read_lines(source), read_lines(target)
-    counts = [len(part) for part in lines]
+    counts = [len(side) for side in lines]
     if counts[0] != counts[1]:
         longer = (source, target)[counts[1] > counts[0]]
         raise DataError(
             f"{source} has {counts[0]} lines and {target} has {counts[1]}: "
-            f"from line {min(counts) + 1} of {longer.name} on there is no partner"
+            f"{longer.name} has no counterpart from line {min(counts) + 1} on"
         )
     return [(x.strip(), y.strip()) for x, y in zip(*lines, strict=True)]
 
 
 def read_table(path: Path) -> list[Pair]:
-    """Pairs of a file with two fields a line, a tab between them."""
+    """Pairs of a file with two fields per line, separated by a tab."""
     pairs = []
     for number, line in enumerate(read_lines(path), 1):
         fields = line.split("\t")
         if len(fields) != 2:
             raise DataError(
-                f"line {number} of {path} has {len(fields) - 1} tabs; "
-                "one is needed, between source and target"
+                f"line {number} of {path} has {len(fields) - 1} tabs, "
+                "not one between source and target"
             )
         pairs.append((fields[0].strip(), fields[1].strip()))
     return pairs
@@ -96,8 +96,8 @@ def read_table(path: Path) -> list[Pair]:
 def divide(pairs: list[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Split 90/5/5 by source sentence: all pairs with one source go to the same split.
 
-    Which ones is told by a hash of the sentence, not by its place. Raises DataError when there are
-    fewer than three source sentences.
+    The split depends on a hash of the sentence, not on its position. Raises DataError when there
+    are fewer than three source sentences.
     """
     sources = sorted({x for x, _ in pairs}, key=lambda x: hashlib.sha256(x.encode()).digest())
     if len(sources) < 3:
@@ -110,22 +110,22 @@ def divide(pairs: list[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
     return splits
 
 
-def _folder(folder: Path, source: str, target: str, test: str) -> list[list[Pair]]:
-    """Training, validation and test pairs of two languages of a folder."""
+def _read_folder(folder: Path, source: str, target: str, test: str) -> list[list[Pair]]:
+    """Training, validation and test pairs of two languages in a folder."""
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}{near_file(folder)}")
-    files: dict[str, dict[str, Path]] = {}  # split, language -> file
+        raise DataError(f"there is no folder {folder}{nearest_file(folder)}")
+    files: dict[str, dict[str, Path]] = {}  # by split and language
     for path in sorted(folder.iterdir()):
         stem, _, language = path.name.removesuffix(".gz").rpartition(".")
         files.setdefault(stem, {}).setdefault(language, path)
     if "train" not in files:
-        raise DataError(f"{folder} holds no train.LANGUAGE{nearest('train', files)}")
+        raise DataError(f"{folder} has no file train.LANGUAGE{nearest('train', files)}")
     for option, language in (("source", source), ("target", target)):
         if language not in files["train"]:
-            there = sorted(files["train"])
+            languages = sorted(files["train"])
             raise DataError(
-                f"{folder} has no {option} language {language!r}{nearest(language, there)}; "
-                f"there are {', '.join(there)}"
+                f"{folder} has no {option} language {language!r}{nearest(language, languages)}; "
+                f"available: {', '.join(languages)}"
             )
     validation = next((name for name in VALIDATION_NAMES if name in files), "val")
     names = ("train", validation, _test_name(folder, files, test))
@@ -136,13 +136,13 @@ def _folder(folder: Path, source: str, target: str, test: str) -> list[list[Pair
 
 
 def _test_name(folder: Path, files: Iterable[str], chosen: str) -> str:
-    """Name of the test set: the chosen one, or the only one there is."""
-    there = sorted(name for name in files if name.startswith("test"))
-    if chosen and chosen not in there:
+    """Name of the test set: the chosen one, or the only one."""
+    names = sorted(name for name in files if name.startswith("test"))
+    if chosen and chosen not in names:
         raise DataError(
-            f"{folder} has no test set {chosen!r}{nearest(chosen, there)}; "
-            f"there are {', '.join(there)}"
+            f"{folder} has no test set {chosen!r}{nearest(chosen, names)}; "
+            f"available: {', '.join(names)}"
         )
-    if not chosen and len(there) > 1:
-        raise DataError(f"{folder} has several test sets, choose one: {', '.join(there)}")
-    return chosen or "".join(there) or "test"
+    if not chosen and len(names) > 1:
+        raise DataError(f"{folder} has several test sets, choose one: {', '.join(names)}")
+    return chosen or "".join(names) or "test"

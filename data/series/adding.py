@@ -1,9 +1,9 @@
-"""The adding problem: remember two marked numbers of a long sequence, and answer with their sum.
+"""The adding problem: remember two marked numbers of a long sequence and output their sum.
 
 Source: Hochreiter and Schmidhuber, "Long short-term memory", 1997, experiment 4, with values in
-[0, 1] and the plain sum as later papers have it: whoever always answers 1 errs by 1/6 in the mean
-square. As in the source one mark is among the first ten elements and the other in the first half,
-so that nothing helps the network but memory over half the sequence or more.
+[0, 1] and the plain sum as in later papers: the constant answer 1 has a mean squared error of 1/6.
+As in the source, one mark is among the first ten elements and the other in the first half, so a
+network must remember over at least half of the sequence.
 """
 
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ import numpy as np
 
 from ..epochs import Batch
 
-TRAINING, HELD_OUT = 0, 1  # first words of the seeds, so that no two streams meet
+TRAINING, HELD_OUT = 0, 1  # first elements of the seeds, so that no two random streams coincide
 SHORTEST, EARLY = 4, 10
 
 
 def adding_problem(count: int, length: int, rng: np.random.Generator) -> Batch:
-    """Draw sequences with their sums.
+    """Draw sequences and their sums.
 
     Returns "x" float32 [count, length, 2], a value uniform in [0, 1) and a marker that is 1 at two
-    places of a sequence and else 0; and "target" float32 [count], the sum of the two marked values.
-    Raises ValueError when the length is below 4: two marks must fit into the first half.
+    positions of a sequence and 0 elsewhere, and "target" float32 [count], the sum of the two marked
+    values. Raises ValueError when the length is below 4: two marks must fit into the first half.
     """
     if length < SHORTEST:
         raise ValueError(f"length must be at least {SHORTEST}, got {length}")
@@ -30,7 +30,7 @@ def adding_problem(count: int, length: int, rng: np.random.Generator) -> Batch:
     values = rng.random((count, length), dtype=np.float32)
     first = rng.integers(min(EARLY, half), size=count)
     second = rng.integers(half - 1, size=count)
-    second += second >= first  # any place of the first half but that of the first mark
+    second += second >= first  # any position in the first half except that of the first mark
     marks = np.zeros_like(values)
     rows = np.arange(count)
     marks[rows, first] = marks[rows, second] = 1
@@ -56,7 +56,7 @@ class TrainingSequences:
 class EvaluationSequences:
     """The same `count` sequences for every run: set number 0, 1, ... of this length.
 
-    Adds "mask" float32 [B], 1 = counts; the last batch is filled up with sequences that do not.
+    Adds "mask" float32 [B], 1 = counts; masked sequences fill up the last batch.
     """
 
     count: int
@@ -67,8 +67,8 @@ class EvaluationSequences:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches in order."""
         rng = np.random.default_rng((HELD_OUT, self.number, self.length))
-        whole = adding_problem(self.count, self.length, rng)
+        sequences = adding_problem(self.count, self.length, rng)
         for start in range(0, self.count, self.batch_size):
-            places = np.arange(start, start + self.batch_size)
-            batch = {key: array[places % self.count] for key, array in whole.items()}
-            yield {**batch, "mask": (places < self.count).astype(np.float32)}
+            indices = np.arange(start, start + self.batch_size)
+            batch = {key: array[indices % self.count] for key, array in sequences.items()}
+            yield {**batch, "mask": (indices < self.count).astype(np.float32)}

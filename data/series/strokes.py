@@ -1,5 +1,6 @@
-"""Digits as the path of a pen: drawn here, synthetic, or the real ones of the UCI repository."""
+"""Digits as paths of a pen: synthetic drawings, or real ones of the UCI repository."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,12 +13,14 @@ DIGITS = tuple("0123456789")
 STEPS = 64
 TRAINING, TEST = 1500, 300  # drawings
 ROUNDINGS = 3
-SCALE = 10.0  # of a movement, so that numbers are about one
+SCALE = 10.0  # factor of movements, so that numbers are about one
 PEN_POINTS = 8
 
-# the ways in which a digit is written: strokes, each through or near points (x, y) with y upwards;
-# a point given twice is a corner
-GLYPHS: dict[str, tuple] = {
+Glyph = Sequence[Sequence[tuple[int, int]]]
+
+# the variants of each digit: strokes through or near points (x, y), with y upwards; a repeated
+# point is a sharp corner
+GLYPHS: dict[str, tuple[Glyph, ...]] = {
     "0": ([[(5, 10), (1, 9), (0, 5), (1, 1), (5, 0), (8, 2), (8, 7), (6, 10), (4, 10)]],),
     "1": ([[(2, 7), (5, 10), (5, 10), (5, 0)]], [[(5, 10), (5, 0)]]),
     "2": (
@@ -49,8 +52,8 @@ GLYPHS: dict[str, tuple] = {
 }
 
 
-def rounded(points: np.ndarray) -> np.ndarray:
-    """Points [N, K, 2] of paths with the corners cut, twice as many; the ends stay.
+def cut_corners(points: np.ndarray) -> np.ndarray:
+    """Paths [N, 2 K - 2, 2] of points [N, K, 2] with their corners cut; the end points stay.
 
     Source: Chaikin, "An algorithm for high speed curve generation", 1974.
     """
@@ -60,68 +63,68 @@ def rounded(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points[:, :1], cut[:, 1:-1], points[:, -1:]], axis=1)
 
 
-def draw(glyph, count: int, rng: np.random.Generator) -> list[np.ndarray]:
+def draw_glyph(glyph: Glyph, count: int, rng: np.random.Generator) -> list[np.ndarray]:
     """`count` drawings of a glyph, float32 [T_i, 3]: movement to the right, upwards, pen down.
 
-    A writer moves the points, turns, slants and stretches the whole, and has a speed; the pen is
-    read at equal distances along its path, also where it is lifted from one stroke to the next.
+    Each drawing has its own displaced points, rotation, slant, size and speed. The pen is sampled
+    at equal distances along its path, including the lifted segments between strokes.
     """
     angle, slant = rng.normal(0, 0.17, count), rng.normal(0.1, 0.2, count)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     shear = np.array([[np.ones(count), slant], [np.zeros(count), np.ones(count)]])
     size = rng.lognormal(0, 0.2, (count, 1, 2)) / 10
-    parts = []
+    strokes = []
     for stroke in glyph:
         points = np.array(stroke, np.float64) + rng.normal(0, 0.7, (count, len(stroke), 2))
-        doubled = [i for i in range(1, len(stroke)) if stroke[i] == stroke[i - 1]]
-        points[:, doubled] = points[:, [i - 1 for i in doubled]]
+        repeated = [i for i in range(1, len(stroke)) if stroke[i] == stroke[i - 1]]
+        points[:, repeated] = points[:, [i - 1 for i in repeated]]
         for _ in range(ROUNDINGS):
-            points = rounded(points)
-        parts.append(np.einsum("ijn,jkn,npk->npi", turn, shear, points) * size)
-    path = np.concatenate(parts, axis=1)
-    lifted = np.cumsum([part.shape[1] for part in parts])[:-1] - 1  # the segment that is in the air
+            points = cut_corners(points)
+        strokes.append(np.einsum("ijn,jkn,npk->npi", rotation, shear, points) * size)
+    path = np.concatenate(strokes, axis=1)
+    lifted = np.cumsum([stroke.shape[1] for stroke in strokes])[:-1] - 1  # segments in the air
     down = np.ones(path.shape[1] - 1, np.float32)
     down[lifted] = 0
-    paces = rng.lognormal(0, 0.25, count)
-    return [read(row, down, pace) for row, pace in zip(path, paces, strict=True)]
+    speeds = rng.lognormal(0, 0.25, count)
+    return [sample_path(row, down, speed) for row, speed in zip(path, speeds, strict=True)]
 
 
-def read(path: np.ndarray, down: np.ndarray, pace: float) -> np.ndarray:
-    """Steps [T, 3] of one path [P, 2] at equal distances of about a tenth of a height by `pace`."""
-    way = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
-    count = min(STEPS, max(4, round(way[-1] / (0.1 * pace))))
-    places = np.linspace(0, way[-1], count + 1)
-    points = np.stack([np.interp(places, way, axis) for axis in path.T], axis=1)
-    middles = np.searchsorted(way, (places[1:] + places[:-1]) / 2) - 1
-    return np.column_stack([np.diff(points, axis=0) * SCALE, down[middles]]).astype(np.float32)
+def sample_path(path: np.ndarray, down: np.ndarray, speed: float) -> np.ndarray:
+    """Steps [T, 3] of a path [P, 2], equally spaced by about a tenth of a height times `speed`."""
+    length = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1)))
+    count = min(STEPS, max(4, round(length[-1] / (0.1 * speed))))
+    samples = np.linspace(0, length[-1], count + 1)
+    points = np.stack([np.interp(samples, length, axis) for axis in path.T], axis=1)
+    segments = np.searchsorted(length, (samples[1:] + samples[:-1]) / 2) - 1
+    return np.column_stack([np.diff(points, axis=0) * SCALE, down[segments]]).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def strokes() -> tuple[TimeSeries, np.ndarray]:
-    """Synthetic drawings of ten digits [1800, 64, 3], and bool [1800], true for the test's 300.
+    """Synthetic drawings of ten digits [1800, 64, 3], and bool [1800], true for 300 test drawings.
 
-    Always the same ones. Rest is a pen that is lifted and does not move.
+    They are the same at every call. Rest is a lifted pen that does not move.
     """
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(TRAINING + TEST) % len(DIGITS)).astype(np.int32)
     drawings: list[np.ndarray] = [np.empty(0)] * len(labels)
     for label, glyphs in enumerate(GLYPHS.values()):
-        mine = np.flatnonzero(labels == label)
+        of_label = np.flatnonzero(labels == label)
         for i, glyph in enumerate(glyphs):
-            places = mine[i :: len(glyphs)]
-            for place, drawing in zip(places, draw(glyph, len(places), rng), strict=True):
-                drawings[place] = drawing
-    nothing = np.zeros(3, np.float32)
-    series = TimeSeries(*pad(drawings, STEPS), labels, DIGITS, rest=nothing, decibel=nothing)
+            indices = of_label[i :: len(glyphs)]
+            for index, drawing in zip(indices, draw_glyph(glyph, len(indices), rng), strict=True):
+                drawings[index] = drawing
+    zero = np.zeros(3, np.float32)
+    series = TimeSeries(*pad(drawings, STEPS), labels, DIGITS, rest=zero, decibel=zero)
     return series, np.arange(len(labels)) >= TRAINING
 
 
 def load_pendigits(folder: str) -> tuple[TimeSeries, np.ndarray]:
-    """Real digits of 44 writers: 8 points (x, y) of a pen [N, 8, 2] in -1 .. 1, and which are test.
+    """Real digits of 44 writers, 8 pen points (x, y) [N, 8, 2] in -1 .. 1; bool [N] of the test.
 
-    folder: holds pendigits.tra (30 writers) and pendigits.tes (14 others): on a line 16 numbers
-    0 to 100, then the digit, or ten places of which one is 1. Source: Alimoglu and Alpaydin 1996,
-    the UCI repository. Raises DataError, naming file and line, for anything else.
+    The folder has pendigits.tra (30 writers) and pendigits.tes (14 others). A line has 16 numbers
+    from 0 to 100, then the digit, or the digit as ten one-hot characters. Source: Alimoglu and
+    Alpaydin 1996, the UCI repository. Raises DataError with file and line for another form.
     """
     points: list[list[float]] = []
     labels: list[int] = []
@@ -143,13 +146,15 @@ def load_pendigits(folder: str) -> tuple[TimeSeries, np.ndarray]:
                 except ValueError:
                     values = []
                 if len(values) != 2 * PEN_POINTS or labels[-1] not in range(len(DIGITS)):
-                    raise DataError(f"{path}, line {number}: no 16 numbers and a digit: {line!r}")
+                    raise DataError(
+                        f"{path}, line {number} is not 16 numbers and a digit: {line!r}"
+                    )
                 points.append(values)
         if len(points) == before:
-            raise DataError(f"{path} has no digit")
+            raise DataError(f"{path} has no digits")
         sizes.append(len(points))
     x = np.array(points, np.float32).reshape(-1, PEN_POINTS, 2) / 50 - 1
     lengths = np.full(len(x), PEN_POINTS, np.int32)
-    nothing = np.zeros(2, np.float32)
-    series = TimeSeries(x, lengths, np.array(labels, np.int32), DIGITS, nothing, nothing)
+    zero = np.zeros(2, np.float32)
+    series = TimeSeries(x, lengths, np.array(labels, np.int32), DIGITS, zero, zero)
     return series, np.arange(len(x)) >= sizes[0]

@@ -1,21 +1,22 @@
-"""Log-mel spectrograms: the energy of a sound by time and by frequency as an ear divides it."""
+"""Log-mel spectrograms: the energy of a sound over time in frequency bands of the mel scale."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..series.labelled import TimeSeries, pad
 from .waves import Waves
 
 WINDOW, HOP = 0.025, 0.010  # seconds
-LOWEST = 50.0  # Hz; below is hum
-FLOOR = 1e-10  # energy of silence, where full scale is 1
-REACH = 2  # frames on either side that tell a slope
+LOWEST = 50.0  # Hz; lower frequencies are hum
+FLOOR = 1e-10  # energy of silence relative to full scale
+DELTA_RADIUS = 2  # frames on either side in the regression of a slope
 DECIBEL = np.log(10) / 10  # in natural logarithms of energy
 
 
-def hz_to_mel(hz):
+def hz_to_mel(hz: ArrayLike) -> np.ndarray:
     """Pitch in mel of a frequency in Hz, 2595 log10(1 + f / 700), the formula of HTK.
 
     Source: O'Shaughnessy, "Speech communication", 1987; Young et al., "The HTK book", section 5.4.
@@ -23,7 +24,7 @@ def hz_to_mel(hz):
     return 2595.0 * np.log10(1.0 + np.asarray(hz) / 700.0)
 
 
-def mel_to_hz(mel):
+def mel_to_hz(mel: ArrayLike) -> np.ndarray:
     """Frequency in Hz of a pitch in mel."""
     return 700.0 * (10.0 ** (np.asarray(mel) / 2595.0) - 1.0)
 
@@ -31,9 +32,10 @@ def mel_to_hz(mel):
 def mel_filters(bands: int, size: int, rate: int) -> np.ndarray:
     """Weights float64 [size // 2 + 1, bands] that sum a power spectrum into bands.
 
-    size: of the Fourier transform; rate: samples a second. Triangles over the mel scale, as in
-    HTK: each rises from the middle of the band below to 1 at its own and falls to that of the band
-    above; the middles are equally far apart in mel from 50 Hz to half the rate.
+    size: length of the Fourier transform; rate: sampling rate, Hz. The filters are triangles on the
+    mel scale, as in HTK: each rises from 0 at the centre of the band below to 1 at its own centre
+    and falls to 0 at the centre of the band above. The centres are equally spaced in mel between
+    50 Hz and half the sampling rate.
     """
     edges = np.linspace(hz_to_mel(LOWEST), hz_to_mel(rate / 2), bands + 2)
     pitch = hz_to_mel(np.arange(size // 2 + 1) * rate / size)[:, None]
@@ -44,8 +46,8 @@ def mel_filters(bands: int, size: int, rate: int) -> np.ndarray:
 def log_mel(sound: np.ndarray, rate: int, bands: int) -> np.ndarray:
     """Log-mel spectrogram float32 [T, bands] of a sound float [N] in -1 .. 1.
 
-    Of every window of 25 ms, each 10 ms, under Hann's window: log of the energy in each band,
-    1e-10 at the least. A sound shorter than a window is filled up with silence.
+    A frame is the log energy of each band, at least log(1e-10), in a Hann window of 25 ms; there is
+    one every 10 ms. A sound shorter than a window is padded with silence.
     """
     window, hop = round(WINDOW * rate), round(HOP * rate)
     size = 1 << (window - 1).bit_length()
@@ -57,58 +59,59 @@ def log_mel(sound: np.ndarray, rate: int, bands: int) -> np.ndarray:
     return np.log(np.maximum(energy, FLOOR)).astype(np.float32)
 
 
-class Standard(NamedTuple):
-    """Mean and deviation [D] of each feature, the latter 0.001 at the least."""
+class Standardizer(NamedTuple):
+    """Mean and standard deviation [D] of each feature; the deviation is at least 0.001."""
 
     mean: np.ndarray
     deviation: np.ndarray
 
     @classmethod
-    def of(cls, parts: Iterable[np.ndarray]) -> "Standard":
-        """Those over all frames of some series [T_i, D]."""
-        together = np.concatenate(list(parts))
-        return cls(together.mean(axis=0), np.maximum(together.std(axis=0), 1e-3))
+    def from_series(cls, series: Iterable[np.ndarray]) -> "Standardizer":
+        """Statistics over all frames of some series [T_i, D]."""
+        frames = np.concatenate(list(series))
+        return cls(frames.mean(axis=0), np.maximum(frames.std(axis=0), 1e-3))
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """Frames [T, D] brought to mean 0 and variance 1."""
+        """Frames [T, D] standardized to mean 0 and variance 1."""
         return (frames - self.mean) / self.deviation
 
 
 def deltas(x: np.ndarray) -> np.ndarray:
-    """Slope by time of each column of x [T, D], by regression over two frames on either side.
+    """Slope over time of each column of x [T, D], by regression over two frames on either side.
 
-    d_t = sum_k k (x_(t+k) - x_(t-k)) / (2 sum_k k^2), k = 1, 2; before the first frame is the
-    first, after the last the last. Source: Young et al., "The HTK book", section 5.9.
+    d_t = sum_k k (x_(t+k) - x_(t-k)) / (2 sum_k k^2), k = 1, 2; the first and last frames are
+    repeated beyond the ends. Source: Young et al., "The HTK book", section 5.9.
     """
-    padded = np.pad(x, ((REACH, REACH), (0, 0)), mode="edge")
-    steps = range(1, REACH + 1)
-    ahead, behind = (
-        [padded[REACH + side * k : REACH + side * k + len(x)] for k in steps] for side in (1, -1)
+    padded = np.pad(x, ((DELTA_RADIUS, DELTA_RADIUS), (0, 0)), mode="edge")
+    steps = range(1, DELTA_RADIUS + 1)
+    forward, backward = (
+        [padded[DELTA_RADIUS + side * k : DELTA_RADIUS + side * k + len(x)] for k in steps]
+        for side in (1, -1)
     )
-    total = sum(k * (a - b) for k, a, b in zip(steps, ahead, behind, strict=True))
+    total = sum(k * (a - b) for k, a, b in zip(steps, forward, backward, strict=True))
     return total / (2 * sum(k * k for k in steps))
 
 
 def with_deltas(x: np.ndarray) -> np.ndarray:
-    """Frames float32 [T, 3 D]: x [T, D], T at least 1, its deltas, and the deltas of these."""
+    """Frames float32 [T, 3 D]: x [T, D] with T >= 1, its deltas, and the deltas of these."""
     first = deltas(x)
     return np.concatenate([x, first, deltas(first)], axis=1).astype(np.float32)
 
 
 def spectrograms(waves: Waves, test: np.ndarray, bands: int, steps: int) -> TimeSeries:
-    """Log-mel spectrograms of recordings, one frame a step; frames after `steps` are cut off.
+    """Log-mel spectrograms of recordings, one frame per step; frames after `steps` are cut off.
 
-    Each band is brought to mean 0 and variance 1 over the frames of those that are not in `test`,
-    bool [R]. Rest is what the quietest frame of such a recording is in the mean.
+    Each band is standardized over the frames of the recordings outside `test`, bool [R]. Rest is
+    the mean of the quietest frames of these recordings.
     """
     frames = [log_mel(sound, waves.rate, bands)[:steps] for sound in waves.samples]
-    training = [part for part, left_out in zip(frames, test, strict=True) if not left_out]
-    standard = Standard.of(training)
-    quiet = np.mean([part[part.sum(axis=1).argmin()] for part in training], axis=0)
+    training = [one for one, is_test in zip(frames, test, strict=True) if not is_test]
+    standardize = Standardizer.from_series(training)
+    quiet = np.mean([one[one.sum(axis=1).argmin()] for one in training], axis=0)
     return TimeSeries(
-        *pad([standard(part) for part in frames], steps),
+        *pad([standardize(one) for one in frames], steps),
         labels=waves.labels,
         classes=waves.classes,
-        rest=standard(quiet),
-        decibel=(DECIBEL / standard.deviation).astype(np.float32),
+        rest=standardize(quiet),
+        decibel=(DECIBEL / standardize.deviation).astype(np.float32),
     )

@@ -1,4 +1,4 @@
-"""Recordings in WAV files as labelled data, and which of them are the test."""
+"""Labelled recordings in WAV files, and their test sets."""
 
 import hashlib
 import re
@@ -21,8 +21,8 @@ TEST_PERCENT = 10
 class Waves:
     """Recordings: samples, a list of float32 [N_i] in -1 .. 1, all at `rate` Hz.
 
-    Labels int32 [R], numbers of `classes`; speakers [R], "" where the name tells none; test: bool
-    [R], those of the published test set.
+    labels: int32 [R], indices into `classes`. speakers: [R], "" where the file name has none. test:
+    bool [R], true in the published test set.
     """
 
     samples: list[np.ndarray]
@@ -33,10 +33,9 @@ class Waves:
     test: np.ndarray
 
     def held_out(self, which: str) -> np.ndarray:
-        """Bool [R], true where a recording is held out: "standard" or "speaker:NAME".
+        """Bool [R], true for held-out recordings, by "standard" or "speaker:NAME".
 
-        Raises DataError when it is neither, when there is no such speaker, and when one of the
-        parts would be empty.
+        Raises DataError for another name, an unknown speaker, or an empty training or test set.
         """
         if which == "standard":
             chosen = self.test
@@ -45,80 +44,80 @@ class Waves:
         else:
             raise DataError(f"held_out must be standard or speaker:NAME, got {which!r}")
         if not chosen.any() or chosen.all():
-            there = sorted({f"speaker:{name}" for name in self.speakers if name})
+            names = sorted({f"speaker:{name}" for name in self.speakers if name})
             raise DataError(
                 f"held_out {which!r} leaves {int((~chosen).sum())} recordings for training and "
-                f"{int(chosen.sum())} for the test{nearest(which, there)}; "
-                f"there are standard, {', '.join(there) or 'and no speakers'}"
+                f"{int(chosen.sum())} for the test{nearest(which, names)}; "
+                f"available: {', '.join(['standard', *names])}"
             )
         return chosen
 
 
 def load_waves(folder: str) -> Waves:
-    """Read every WAV file of a folder: a sub-folder a label, or files named LABEL_SPEAKER_INDEX.
+    """Read all WAV files of a folder: one sub-folder per label, or LABEL_SPEAKER_INDEX.wav.
 
-    Flat, as the Free Spoken Digit Dataset has it: 7_george_12.wav; its test set are the indices 0
-    to 4 of each digit and speaker. In sub-folders, as Speech Commands has it (Warden 2018), the
-    speaker is what stands before the first "_" of a name, and about a tenth of the speakers are the
-    test, chosen by the SHA-1 of their names, so that they stay when others are added; of files
-    without a speaker, a tenth of the files.
+    Without sub-folders, as in the Free Spoken Digit Dataset (7_george_12.wav), the test set is
+    indices 0 to 4 of each digit and speaker. With sub-folders, as in Speech Commands (Warden 2018),
+    the speaker is the part of a name before the first "_", and the test set is about a tenth of the
+    speakers, chosen by the SHA-1 of their names, so the choice does not change when others are
+    added; of the files without a speaker, it is about a tenth of the files.
 
-    Raises DataError, naming the file, for a name of another form, for what is no WAV file of 8, 16
-    or 32 bits, holds no sound, or has another rate than the first one.
+    Raises DataError, naming the file, for another form of name, for a file that is not WAV with 8,
+    16 or 32 bits or has no samples, and for a sampling rate that differs from the first one.
     """
     root = Path(folder).expanduser()
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".wav")
     if not folder or not paths:
-        raise DataError(f"waves:FOLDER needs a folder with .wav files, there is none in {folder!r}")
-    described = [describe(path.relative_to(root), root) for path in paths]
-    labels, speakers, test = (list(column) for column in zip(*described, strict=True))
+        raise DataError(f"waves:FOLDER needs a folder with .wav files; {folder!r} has none")
+    parsed = [parse_path(path.relative_to(root), root) for path in paths]
+    labels, speakers, test = (list(column) for column in zip(*parsed, strict=True))
     classes = tuple(sorted(set(labels)))
     rate, first = read_wave(paths[0])
     samples = [first]
     for path in paths[1:]:
         other, sound = read_wave(path)
         if other != rate:
-            raise DataError(f"{path} has {other} samples a second, {paths[0]} has {rate}")
+            raise DataError(f"{path} has a rate of {other} Hz, but {paths[0]} has {rate} Hz")
         samples.append(sound)
-    places = np.array([classes.index(label) for label in labels], np.int32)
-    return Waves(samples, rate, places, classes, np.array(speakers), np.array(test))
+    indices = np.array([classes.index(label) for label in labels], np.int32)
+    return Waves(samples, rate, indices, classes, np.array(speakers), np.array(test))
 
 
-def describe(path: Path, root: Path) -> tuple[str, str, bool]:
-    """Label, speaker and whether it is of the test, by the path of a file below `root`."""
+def parse_path(path: Path, root: Path) -> tuple[str, str, bool]:
+    """Label, speaker and membership in the test set, from the path of a file below `root`."""
     if len(path.parts) > 1:
         speaker = path.stem.partition("_")[0] if "_" in path.stem else ""
         digest = hashlib.sha1((speaker or path.as_posix()).encode()).digest()
         return path.parts[0], speaker, int.from_bytes(digest, "big") % 100 < TEST_PERCENT
-    found = NAME.fullmatch(path.stem)
-    if not found:
+    match = NAME.fullmatch(path.stem)
+    if not match:
         raise DataError(
-            f"{root / path} is neither in a folder of its label nor named "
-            "LABEL_SPEAKER_INDEX.wav, as 7_george_12.wav is"
+            f"{root / path} is neither in a sub-folder named by its label nor named "
+            "LABEL_SPEAKER_INDEX.wav, such as 7_george_12.wav"
         )
-    return found["label"], found["speaker"], int(found["index"]) < TEST_INDICES
+    return match["label"], match["speaker"], int(match["index"]) < TEST_INDICES
 
 
 def read_wave(path: Path) -> tuple[int, np.ndarray]:
-    """Samples a second, and the sound float32 [N] in -1 .. 1, several channels mixed to one.
+    """Sampling rate in Hz and sound float32 [N] in -1 .. 1, with all channels mixed to one.
 
-    Raises DataError naming the file when it cannot be read, is cut short, holds nothing, or holds
-    anything but whole numbers of 8, 16 or 32 bits.
+    Raises DataError, naming the file, when it cannot be read, is truncated, has no samples, or has
+    other samples than integers of 8, 16 or 32 bits.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", wavfile.WavFileWarning)
-            # chunks of text about the recording
+            # unknown chunks are metadata such as text about the recording
             warnings.filterwarnings("ignore", message="Chunk", category=wavfile.WavFileWarning)
             rate, values = wavfile.read(path)
     except (ValueError, OSError, EOFError, struct.error, wavfile.WavFileWarning) as error:
         raise DataError(f"cannot read {path} as WAV: {error}") from error
     if not values.size:
-        raise DataError(f"{path} holds no sound")
+        raise DataError(f"{path} has no samples")
     if values.dtype == np.uint8:
         sound = (values.astype(np.float32) - 128) / 128
     elif values.dtype in (np.int16, np.int32):
         sound = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
     else:
-        raise DataError(f"{path} holds {values.dtype}, not whole numbers of 8, 16 or 32 bits")
+        raise DataError(f"{path} has {values.dtype} samples, not integers of 8, 16 or 32 bits")
     return rate, sound if sound.ndim == 1 else sound.mean(axis=1)

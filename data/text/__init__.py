@@ -1,1 +1,7 @@
-"""TODO data/text."""
+"""Text corpora, their vocabularies, and the batches of language models and word vectors.
+
+Read first: `corpus` (files and characters) and `words` (sentences and word vocabularies). `streams`
+cuts a text into windows for truncated backpropagation through time, `ngrams` into n-grams and
+`skipgram` into blocks for word vectors. `subwords` has the vocabularies of translation; `vectors`
+reads and writes word vectors, and `word_tests` reads their published tests.
+"""

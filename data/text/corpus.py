@@ -1,19 +1,20 @@
-"""Text corpora and their characters."""
+"""Text corpora and their character vocabularies."""
 
 import gzip
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..catalogue import DataError, load_splits, nearest
 
-GZIP_MAGIC = b"\x1f\x8b"  # begins no UTF-8 text
+GZIP_MAGIC = b"\x1f\x8b"  # no UTF-8 text begins with it
 
 PADDING, UNKNOWN = 0, 1
 SPLITS = ("train", "validation", "test")
@@ -21,7 +22,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Text of each split, and the SHA-256 of the three joined."""
+    """Text of each split."""
 
     train: str
     validation: str
@@ -29,36 +30,38 @@ class Corpus:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of the three splits in UTF-8, one after the other."""
+        """Hex digest of the three splits, concatenated, in UTF-8."""
         return hashlib.sha256((self.train + self.validation + self.test).encode()).hexdigest()
 
 
 def load_text(name: str, data_dir: str = "") -> Corpus:
-    """Corpus of a name: a dataset with a text feature, or `text:PATH` for a file or a folder.
+    """Corpus by name: a dataset with a text feature, or `text:PATH` for a file or a folder.
 
     A file, or the files of a folder in the order of their names, is split 90/5/5 by characters.
-    Raises DataError when there is no such dataset or file, when a file is not UTF-8, or when there
-    is no text in it.
+    Raises DataError when there is no such dataset or file, when a file is not UTF-8, or when it has
+    no text.
     """
     if name.startswith("text:"):
         if name == "text:":
-            raise DataError("text: needs the path of a file or a folder after it")
+            raise DataError("text: needs the path of a file or a folder")
         text = read_path(Path(name.removeprefix("text:")).expanduser())
         bounds = len(text) * 18 // 20, len(text) * 19 // 20
-        parts = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
+        splits = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
     else:
         sources = load_splits(name, data_dir)
         if not set(SPLITS) <= set(sources):
-            raise DataError(f"dataset {name} has splits {sorted(sources)}, text needs {SPLITS}")
-        parts = [_join(name, sources[split]) for split in SPLITS]
-    return Corpus(*parts)
+            raise DataError(
+                f"dataset {name} has splits {sorted(sources)}; a text needs {', '.join(SPLITS)}"
+            )
+        splits = [_join_texts(name, sources[split]) for split in SPLITS]
+    return Corpus(*splits)
 
 
 def read_path(path: Path) -> str:
-    """Text of a file, or of every file below a folder, hidden ones left out."""
+    """Text of a file, or of all files below a folder except hidden ones."""
     if path.is_dir():
-        inside = (p for p in sorted(path.rglob("*")) if p.is_file())
-        files = [p for p in inside if not any(part[0] == "." for part in p.relative_to(path).parts)]
+        below = (p for p in sorted(path.rglob("*")) if p.is_file())
+        files = [p for p in below if not any(name[0] == "." for name in p.relative_to(path).parts)]
     else:
         files = [path]
     texts = []
@@ -66,7 +69,7 @@ def read_path(path: Path) -> str:
         try:
             texts.append(file.read_bytes().decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise DataError(f"{file} is not UTF-8 text: byte {error.start} is wrong") from None
+            raise DataError(f"{file} is not UTF-8 text: byte {error.start} is invalid") from None
         except OSError as error:
             raise DataError(f"cannot read text {file}: {error.strerror}") from None
     if not "".join(texts).strip():
@@ -74,10 +77,10 @@ def read_path(path: Path) -> str:
     return "".join(texts)
 
 
-def _join(name: str, source) -> str:
+def _join_texts(name: str, source: Any) -> str:
     elements = source.__getitems__(list(range(len(source))))
     if not elements or "text" not in elements[0]:
-        raise DataError(f"dataset {name} holds no text")
+        raise DataError(f"dataset {name} has no text")
     try:
         return b"".join(element["text"] for element in elements).decode("utf-8")
     except UnicodeDecodeError as error:
@@ -86,15 +89,15 @@ def _join(name: str, source) -> str:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Characters with the ids 2, 3, ... in sorted order; 0 is padding, 1 any other character."""
+    """Characters with ids 2, 3, ... in sorted order; 0 is padding, 1 any other character."""
 
     characters: str
 
     @classmethod
-    def of(cls, text: str, size: int) -> "Vocabulary":
-        """Vocabulary of the most frequent characters of a text, `size` ids in all at most."""
-        common = Counter(text).most_common()
-        ranked = sorted(common, key=lambda pair: (-pair[1], pair[0]))
+    def from_text(cls, text: str, size: int) -> "Vocabulary":
+        """Vocabulary of the most frequent characters of a text, at most `size` ids in all."""
+        counts = Counter(text).most_common()
+        ranked = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
         return cls("".join(sorted(character for character, _ in ranked[: size - 2])))
 
     def __len__(self) -> int:
@@ -109,31 +112,31 @@ class Vocabulary:
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         if not self.characters:
             return np.full(len(codes), UNKNOWN, np.int32)
-        places = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
-        known = self._codes[places] == codes
-        return np.where(known, places + 2, UNKNOWN).astype(np.int32)
+        ranks = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
+        known = self._codes[ranks] == codes
+        return np.where(known, ranks + 2, UNKNOWN).astype(np.int32)
 
     def unknown(self, text: str) -> str:
         """Characters of a text that are not in the vocabulary."""
         return "".join(sorted(set(text) - set(self.characters)))
 
-    def decode(self, ids) -> str:
-        """Text of ids; padding and the unknown character give the replacement character."""
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of ids, with U+FFFD for padding and unknown characters."""
         return "".join(self.characters[i - 2] if i > UNKNOWN else "\ufffd" for i in ids)
 
 
 def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
-    """Lines of a file, plain or gzipped, in the first encoding that fits, without their ends.
+    """Lines of a file, plain or gzipped, without their ends, in the first encoding that fits.
 
     Only a line feed ends a line, as in every tool that counts lines; a carriage return before it
-    and a byte order mark are dropped.
+    and a byte order mark are dropped. Raises DataError when the file is missing or unreadable.
     """
     try:
         content = path.read_bytes()
         if content.startswith(GZIP_MAGIC):
             content = gzip.decompress(content)
     except FileNotFoundError:
-        raise DataError(f"there is no file {path}{near_file(path)}") from None
+        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {path}: {reason}") from None
@@ -146,10 +149,10 @@ def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
         lines = text.split("\n")
         return [line.removesuffix("\r") for line in lines[: len(lines) - (lines[-1] == "")]]
     names = " or ".join(map(str.upper, encodings))
-    raise DataError(f"{path} is not {names} text: line {number} is wrong")
+    raise DataError(f"{path} is not {names} text: line {number} cannot be decoded")
 
 
-def near_file(path: Path) -> str:
-    """Text that names the file nearest to a missing one, or nothing when none is near."""
+def nearest_file(path: Path) -> str:
+    """Suffix " (did you mean X?)" with the file nearest to a missing one, or ""."""
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     return nearest(path.name, sorted(names))

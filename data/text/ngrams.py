@@ -1,4 +1,4 @@
-"""A text as n-grams: every word with those before it, and batches of them."""
+"""A text as n-grams, each a word with the words before it, and batches of n-grams."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +10,18 @@ from ..epochs import Batch, check_batch_size, epoch_examples
 
 
 def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:
-    """Rows int32 [N - 1, order]: every id but the first, last in its row, and those before it.
+    """N-grams int32 [N - 1, order] of ids [N]: each id except the first, after those before it.
 
-    Before the text stands the id `start`, as often as needed. The rows are a view of one text.
-    Raises DataError when the text has fewer than two ids, or order is below 1.
+    The text is preceded by copies of the id `start`, as many as needed. The rows are views of one
+    array. Raises DataError when the text has fewer than two ids, or order is below 1.
+
+    >>> ngrams(np.array([5, 6, 7]), 3, start=0).tolist()
+    [[0, 5, 6], [5, 6, 7]]
     """
     if order < 1:
-        raise DataError(f"the order of n-grams is at least 1, got {order}")
+        raise DataError(f"the order of n-grams must be at least 1, got {order}")
     if len(ids) < 2:
-        raise DataError(f"a text of n-grams has {len(ids)} symbols, 2 are needed")
+        raise DataError(f"a text has {len(ids)} symbols; n-grams need at least 2")
     before = np.full(max(order - 2, 0), start)
     text = np.concatenate([before, ids[max(2 - order, 0) :]]).astype(np.int32)
     return np.lib.stride_tricks.sliding_window_view(text, order)
@@ -26,7 +29,7 @@ def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TrainingNgrams:
-    """step -> {"contexts" int32 [B, n - 1], "targets" int32 [B]}: each n-gram once in an epoch.
+    """step -> {"contexts" int32 [B, n - 1], "targets" int32 [B]}: each n-gram once per epoch.
 
     Raises DataError when a batch is larger than the set.
     """
@@ -35,7 +38,7 @@ class TrainingNgrams:
     batch_size: int
     seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.grams))
 
@@ -47,7 +50,7 @@ class TrainingNgrams:
 
 @dataclass(frozen=True)
 class EvaluationNgrams:
-    """Every n-gram once, in order; adds "mask" [B], which is 0 where the last batch is filled."""
+    """Every n-gram once, in order; adds "mask" float32 [B], 0 in rows that fill the last batch."""
 
     grams: np.ndarray
     batch_size: int
@@ -55,7 +58,7 @@ class EvaluationNgrams:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
         for start in range(0, len(self.grams), self.batch_size):
-            places = start + np.arange(self.batch_size)
-            rows = self.grams[np.minimum(places, len(self.grams) - 1)]
-            mask = (places < len(self.grams)).astype(np.float32)
+            indices = start + np.arange(self.batch_size)
+            rows = self.grams[np.minimum(indices, len(self.grams) - 1)]
+            mask = (indices < len(self.grams)).astype(np.float32)
             yield {"contexts": rows[:, :-1], "targets": rows[:, -1], "mask": mask}

@@ -1,8 +1,8 @@
 """A long text as batches of windows for truncated backpropagation through time.
 
-To train, it is cut into B contiguous lanes, one a row; a held-out text is one lane. Batch after
-batch shows the next window of every lane, so the recurrent state of a row is carried on; where it
-must not be, `resets` is 1.
+A training text is cut into B contiguous streams, one per row; a held-out text is a single stream.
+Consecutive batches hold consecutive windows of each stream, so the recurrent state of a row carries
+over; `resets` is 1 where it must not.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from ..epochs import Batch
 
 
 @dataclass(frozen=True)
-class TrainingLanes:
+class TrainingStreams:
     """step -> {"tokens", "targets", "resets"}, each int32 [B, T]; targets are the next tokens.
 
-    A pass over the text takes `windows` steps. Each pass starts at another place, drawn from
-    (seed, pass): the text is read as a ring, with a reset where it begins. Raises DataError when
-    the text is shorter than one window for each lane.
+    A pass over the text takes `windows` steps. Each pass starts at a random offset, drawn from
+    (seed, pass): the text is treated as a ring, with a reset at its first symbol. Raises DataError
+    when the text is shorter than one window per stream.
     """
 
     ids: np.ndarray
@@ -28,12 +28,12 @@ class TrainingLanes:
     length: int
     seed: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the length of the text."""
         if self.windows < 1:
             raise DataError(
-                f"the training text has {len(self.ids)} symbols; {self.batch_size} lanes "
-                f"(config.batch_size) of one window of {self.length} (config.window) need "
+                f"the training text has {len(self.ids)} symbols; {self.batch_size} streams "
+                f"(config.batch_size) with one window of {self.length} (config.window) need "
                 f"{self.batch_size * self.length + 1}"
             )
 
@@ -47,51 +47,51 @@ class TrainingLanes:
         count = len(self.ids)
         number, window = divmod(step, self.windows)
         offset = np.random.default_rng((self.seed, number)).integers(count)
-        lanes = np.arange(self.batch_size)[:, None] * ((count - 1) // self.batch_size)
+        streams = np.arange(self.batch_size)[:, None] * ((count - 1) // self.batch_size)
         within = window * self.length + np.arange(self.length)
-        places = (offset + lanes + within) % count
-        resets = (places == 0) | (within == 0)
+        positions = (offset + streams + within) % count
+        resets = (positions == 0) | (within == 0)
         return {
-            "tokens": self.ids[places],
-            "targets": self.ids[(places + 1) % count],
+            "tokens": self.ids[positions],
+            "targets": self.ids[(positions + 1) % count],
             "resets": resets.astype(np.int32),
         }
 
 
 @dataclass(frozen=True)
 class EvaluationWindows:
-    """A text from its first symbol to its last, in row 0; adds "mask" [B, T]: 1 = counts.
+    """A text from its first symbol to its last, in row 0; adds "mask" float32 [B, T]: 1 = counts.
 
-    Every symbol but the first is a target exactly once, predicted from all that stand before it
-    when the state goes from one window to the next: nothing depends on the length of the windows.
-    The other rows count for nothing: they are there for devices that divide a batch by its rows.
-    Raises DataError when there are fewer than two symbols.
+    Every symbol except the first is a target exactly once. With the state carried from window to
+    window it is predicted from the whole text before it, so the window length does not matter. The
+    other rows are masked; they exist for devices that split a batch by rows. Raises DataError when
+    there are fewer than two symbols.
     """
 
     ids: np.ndarray
     rows: int
     length: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the length of the text."""
         if len(self.ids) < 2:
-            raise DataError(f"a held-out text has {len(self.ids)} symbols, 2 are needed")
+            raise DataError(f"a held-out text has {len(self.ids)} symbols; at least 2 are needed")
 
     def __len__(self) -> int:
-        """Windows."""
+        """Number of windows."""
         return len(range(0, len(self.ids) - 1, self.length))
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches in order; the carry is to go from one to the next."""
+        """Yield batches in order; the state carries over from each to the next."""
         targets = len(self.ids) - 1
         shape = (self.rows, self.length)
         first_row = np.arange(self.rows)[:, None] == 0
         for start in range(0, targets, self.length):
-            places = np.broadcast_to(start + np.arange(self.length), shape)
-            inside = np.minimum(places, targets - 1)
+            positions = np.broadcast_to(start + np.arange(self.length), shape)
+            clipped = np.minimum(positions, targets - 1)
             yield {
-                "tokens": self.ids[inside],
-                "targets": self.ids[inside + 1],
-                "resets": (places == 0).astype(np.int32),
-                "mask": (first_row & (places < targets)).astype(np.float32),
+                "tokens": self.ids[clipped],
+                "targets": self.ids[clipped + 1],
+                "resets": (positions == 0).astype(np.int32),
+                "mask": (first_row & (positions < targets)).astype(np.float32),
             }

@@ -1,7 +1,7 @@
-"""Sentences as ids and back: subwords by sentencepiece, plain words, or characters.
+"""Vocabularies of sentences: subwords by sentencepiece, plain words, or characters.
 
-All three have the same first ids: 0 padding, 1 unknown, 2 begin and 3 end of a sentence. `encode`
-adds neither of the last two; `decode` stops at the end and drops padding and begin.
+All three share their first ids: 0 padding, 1 unknown, 2 begin and 3 end of a sentence. `encode`
+adds neither begin nor end; `decode` stops at the end and drops padding and begin.
 """
 
 import difflib
@@ -12,87 +12,88 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, Self
 
 import sentencepiece
 
 from ..catalogue import DataError
 
 PADDING, UNKNOWN, BEGIN, END = 0, 1, 2, 3
-FIRST = 4  # the id of the first symbol of a text
+FIRST = 4  # id of the first symbol of the text
 
 KINDS = ("bpe", "unigram", "words", "characters")
 REPLACEMENT = "\ufffd"
-SPACE_OF_PIECES = "\u2581"  # sentencepiece writes a space so
-GLUE = "\uffed"  # no text in NFKC holds it: it would be U+25A0 there
+SENTENCEPIECE_SPACE = "\u2581"  # stands for a space in pieces
+JOINER = "\uffed"  # occurs in no NFKC text, which has U+25A0 instead
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class Vocabulary(Protocol):
-    """What the three kinds have in common."""
+    """Common interface of the three kinds of vocabulary."""
 
     def __len__(self) -> int:
-        """Ids in all, the four special ones counted."""
+        """Number of ids, including the four special ones."""
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Ids of sentences."""
+        """Ids of each sentence."""
 
     def decode(self, ids: Iterable[int]) -> str:
         """Sentence of ids."""
 
 
 def make_vocabulary(kind: str, texts: Iterable[str], size: int) -> Vocabulary:
-    """Vocabulary of a kind ("bpe", "unigram", "words", "characters") for some sentences.
+    """Vocabulary of a kind ("bpe", "unigram", "words", "characters") learned from sentences.
 
-    Raises ValueError when there is no such kind, DataError when the text does not yield the size.
+    Raises ValueError for another kind, DataError when the text does not allow `size` ids.
     """
     if kind in ("bpe", "unigram"):
-        return Subwords.of(texts, size, kind)
+        return Subwords.from_texts(texts, size, kind)
     if kind == "words":
-        return Words.of(texts, size)
+        return Words.from_texts(texts, size)
     if kind == "characters":
-        return Characters.of(texts, size)
+        return Characters.from_texts(texts, size)
     near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0)[0]
-    raise ValueError(f"vocabulary {kind!r} is not one of {', '.join(KINDS)}; nearest: {near!r}")
+    raise ValueError(f"vocabulary {kind!r} is not one of {', '.join(KINDS)} (did you mean {near}?)")
 
 
-def normal(text: str) -> str:
-    """NFKC, single spaces between words and none around them; U+2581 becomes an underscore."""
-    composed = unicodedata.normalize("NFKC", text).replace(SPACE_OF_PIECES, "_")
+def normalize(text: str) -> str:
+    """Text in NFKC with single spaces between words and none at the ends; U+2581 becomes "_"."""
+    composed = unicodedata.normalize("NFKC", text).replace(SENTENCEPIECE_SPACE, "_")
     return " ".join(composed.split())
 
 
 def sentence_ids(ids: Iterable[int]) -> list[int]:
     """Ids before the first end of sentence, without padding and begin."""
-    kept = []
+    sentence = []
     for i in map(int, ids):
         if i == END:
             break
         if i not in (PADDING, BEGIN):
-            kept.append(i)
-    return kept
+            sentence.append(i)
+    return sentence
 
 
 @dataclass(frozen=True)
 class Subwords:
-    """Pieces of words by sentencepiece; `decode(encode([text])[0]) == normal(text)` for any text.
+    """Subword pieces by sentencepiece; `decode(encode([text])[0]) == normalize(text)` always holds.
 
-    What the training text lacks is spelt in its UTF-8 bytes, 256 of the ids, so nothing is unknown.
+    Characters outside the training text are spelled as UTF-8 bytes, which take 256 of the ids, so
+    no text is unknown.
     """
 
     model: bytes
 
     @classmethod
-    def of(cls, texts: Iterable[str], size: int, kind: str = "bpe") -> "Subwords":
-        """Pieces of a text, `size` ids in all, by "bpe" or "unigram": a pure function.
+    def from_texts(cls, texts: Iterable[str], size: int, kind: str = "bpe") -> "Subwords":
+        """Pieces learned from texts, `size` ids in all, by "bpe" or "unigram"; deterministic.
 
         Sources: Sennrich et al. 2016 (byte pair encoding), Kudo 2018 (unigram). Raises DataError
-        with the nearest size that is possible when the text has too few or too many symbols.
+        with the nearest possible size when the text has too few or too many symbols.
         """
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=filter(None, map(normal, texts)),
+                sentence_iterator=filter(None, map(normalize, texts)),
                 model_writer=model,
                 vocab_size=size,
                 model_type=kind,
@@ -102,13 +103,13 @@ class Subwords:
                 eos_id=END,
                 unk_surface=REPLACEMENT,
                 byte_fallback=True,
-                # `normal` did it; sentencepiece's own tables are of another Unicode version
+                # `normalize` did it; the tables of sentencepiece have another Unicode version
                 normalization_rule_name="identity",
-                num_threads=1,  # the order of sums is the same everywhere
+                num_threads=1,  # sums are taken in the same order everywhere
                 minloglevel=2,
             )
         except RuntimeError as error:
-            raise DataError(_why(str(error), size)) from None
+            raise DataError(_training_error(str(error), size)) from None
         return cls(model.getvalue())
 
     @cached_property
@@ -119,34 +120,34 @@ class Subwords:
         return self._processor.vocab_size()
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Ids of sentences, brought to the normal form first."""
-        return self._processor.encode([normal(sentence) for sentence in sentences])
+        """Ids of each sentence, which is normalized first."""
+        return self._processor.encode([normalize(sentence) for sentence in sentences])
 
     def decode(self, ids: Iterable[int]) -> str:
         """Sentence of ids."""
         return self._processor.decode(sentence_ids(ids))
 
 
-def _why(message: str, size: int) -> str:
-    """Sentencepiece's complaint about a size in the words of a user."""
+def _training_error(message: str, size: int) -> str:
+    """Error of sentencepiece about a size, in terms of the user's settings."""
     if largest := re.search(r"value <= (\d+)", message):
-        return f"{size} subwords are more than the text has, {largest[1]} are possible"
+        return f"{size} subwords are more than the text yields; at most {largest[1]} are possible"
     if smallest := re.search(r"required_chars\. \d+ vs (\d+)", message):
-        return f"{size} subwords are too few for the text's symbols, {smallest[1]} are needed"
+        return f"{size} subwords are too few for this text; at least {smallest[1]} are needed"
     if "sentences_.empty()" in message:
-        return "there is no text to make subwords of"
-    return f"no subwords of this text: {message}"
+        return "there is no text to learn subwords from"
+    return f"cannot learn subwords from this text: {message}"
 
 
 @dataclass(frozen=True)
-class Listed:
-    """The most frequent symbols of a text with the ids 4, 5, ..., the most frequent first."""
+class SymbolVocabulary:
+    """The most frequent symbols of a text, with the ids 4, 5, ... by decreasing frequency."""
 
     symbols: tuple[str, ...]
 
     @classmethod
-    def of(cls, texts: Iterable[str], size: int):
-        """Vocabulary of a text, `size` ids in all at most; of two as frequent the smaller one.
+    def from_texts(cls, texts: Iterable[str], size: int) -> Self:
+        """Vocabulary of texts, at most `size` ids in all; symbols of equal frequency are sorted.
 
         Raises ValueError when the size leaves no id for a symbol.
         """
@@ -164,16 +165,16 @@ class Listed:
         return len(self.symbols) + FIRST
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Ids of sentences."""
+        """Ids of each sentence."""
         ids = self._ids
         return [[ids.get(symbol, UNKNOWN) for symbol in self.split(text)] for text in sentences]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Sentence of ids, U+FFFD for the unknown."""
-        known = (
+        """Sentence of ids, with U+FFFD for unknown symbols."""
+        symbols = (
             REPLACEMENT if i == UNKNOWN else self.symbols[i - FIRST] for i in sentence_ids(ids)
         )
-        return self.join(list(known))
+        return self.join(list(symbols))
 
     @staticmethod
     def split(text: str) -> list[str]:
@@ -186,29 +187,29 @@ class Listed:
         return "".join(symbols)
 
 
-class Characters(Listed):
-    """The most frequent characters of a text, as they are."""
+class Characters(SymbolVocabulary):
+    """The most frequent characters of a text, which is not normalized."""
 
 
-class Words(Listed):
-    """The most frequent words and punctuation marks of a text in its normal form.
+class Words(SymbolVocabulary):
+    """The most frequent words and punctuation marks of a normalized text.
 
-    A mark or word that follows the one before it without a space is a symbol of its own, so that
-    `decode(encode([text])[0]) == normal(text)` when all its words are known.
+    A word or mark without a space before it is a separate symbol, which begins with a joiner. So
+    `decode(encode([text])[0]) == normalize(text)` when all words of the text are known.
     """
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """Words and marks, those without a space before them marked."""
-        text = normal(text)
+        """Words and marks, with a joiner where no space precedes them."""
+        text = normalize(text)
         symbols = []
         for match in TOKEN.finditer(text):
             start = match.start()
-            glued = start > 0 and not text[start - 1].isspace()
-            symbols.append(GLUE * glued + match[0])
+            joined = start > 0 and not text[start - 1].isspace()
+            symbols.append(JOINER * joined + match[0])
         return symbols
 
     @staticmethod
     def join(symbols: list[str]) -> str:
-        """Words with spaces between them, but none before a marked one."""
-        return " ".join(symbols).replace(f" {GLUE}", "").removeprefix(GLUE)
+        """Symbols separated by spaces, except before a joiner."""
+        return " ".join(symbols).replace(f" {JOINER}", "").removeprefix(JOINER)

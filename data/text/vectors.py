@@ -1,63 +1,64 @@
 """Word vectors in the two file formats of the word2vec program.
 
-Both begin with a line "V D". Text: a line a word, the word and D decimal numbers with spaces
-between. Binary: the word, a space, D float32 with the least byte first, a line's end. UTF-8.
+Both begin with a line "V D". Text: one line per word, the word and D decimal numbers separated by
+spaces. Binary: the word, a space, D little-endian float32, a newline. Words are in UTF-8.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..catalogue import DataError
 
 
-def write_vectors(path: Path, words: Sequence[str], vectors) -> None:
+def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:
     """Write vectors float32 [V, D] of V words: binary when the name ends in .bin, else text.
 
     Raises DataError when the file cannot be written.
     """
     rows = np.asarray(vectors, "<f4")
-    head = f"{rows.shape[0]} {rows.shape[1]}\n".encode()
+    header = f"{rows.shape[0]} {rows.shape[1]}\n".encode()
     pairs = zip(words, rows, strict=True)
     if path.suffix == ".bin":
         lines = (word.encode() + b" " + row.tobytes() + b"\n" for word, row in pairs)
     else:
         lines = (f"{word} {' '.join(map(str, row))}\n".encode() for word, row in pairs)
     try:
-        path.write_bytes(head + b"".join(lines))
+        path.write_bytes(header + b"".join(lines))
     except OSError as error:
         raise DataError(f"cannot write vectors {path}: {error.strerror}") from None
 
 
 def read_vectors(path: Path) -> tuple[list[str], np.ndarray]:
-    """Words, and their vectors float32 [V, D]: binary when the name ends in .bin, else text.
+    """Read words and their vectors float32 [V, D]: binary when the name ends in .bin, else text.
 
-    Raises DataError when the file cannot be read or is not of that format.
+    Raises DataError when the file cannot be read or has another format.
     """
     try:
-        head, body = path.read_bytes().split(b"\n", 1)
-        count, size = map(int, head.split())
-        return (_binary if path.suffix == ".bin" else _text)(body, count, size)
+        header, body = path.read_bytes().split(b"\n", 1)
+        count, size = map(int, header.split())
+        return (_parse_binary if path.suffix == ".bin" else _parse_text)(body, count, size)
     except OSError as error:
         raise DataError(f"cannot read vectors {path}: {error.strerror}") from None
     except ValueError as error:
-        raise DataError(f"{path} is not a file of word2vec: {error}") from None
+        raise DataError(f"{path} is not a word2vec file: {error}") from None
 
 
-def _binary(body: bytes, count: int, size: int) -> tuple[list[str], np.ndarray]:
-    words, rows, at = [], np.empty((count, size), np.float32), 0
+def _parse_binary(body: bytes, count: int, size: int) -> tuple[list[str], np.ndarray]:
+    words, rows, offset = [], np.empty((count, size), np.float32), 0
     for row in rows:
-        end = body.index(b" ", at)
-        words.append(body[at:end].lstrip(b"\n").decode())  # some programs write no line's end
-        at = end + 1 + 4 * size
-        row[:] = np.frombuffer(body[end + 1 : at], "<f4")
+        end = body.index(b" ", offset)
+        words.append(body[offset:end].lstrip(b"\n").decode())  # some programs write no newline
+        offset = end + 1 + 4 * size
+        row[:] = np.frombuffer(body[end + 1 : offset], "<f4")
     return words, rows
 
 
-def _text(body: bytes, count: int, size: int) -> tuple[list[str], np.ndarray]:
+def _parse_text(body: bytes, count: int, size: int) -> tuple[list[str], np.ndarray]:
     lines = [line.split(" ") for line in body.decode().rstrip("\n").split("\n")]
     if len(lines) != count:
-        raise ValueError(f"{count} words are announced, {len(lines)} are there")
+        raise ValueError(f"the first line announces {count} words, the file has {len(lines)}")
     rows = np.array([line[1 : size + 1] for line in lines], np.float32)
     return [line[0] for line in lines], rows

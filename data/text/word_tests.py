@@ -1,4 +1,4 @@
-"""Published tests of word vectors: pairs with a similarity (WordSim-353), and analogies."""
+"""Published tests of word vectors: similarities of word pairs (WordSim-353), and analogies."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,17 +11,18 @@ from .words import WordVocabulary
 
 
 class Similarities(NamedTuple):
-    """Ids int32 [N, 2] of pairs of words, and how similar people find them, float64 [N]."""
+    """Ids int32 [N, 2] of word pairs, and their similarity as rated by people, float64 [N]."""
 
     pairs: np.ndarray
     human: np.ndarray
 
 
 def load_similarities(path: Path, vocabulary: WordVocabulary) -> Similarities:
-    """Pairs of a file whose words are all known, read in lower case.
+    """Word pairs of a file whose words are both known, in lower case.
 
-    A line is two words and a number, between commas, tabs or spaces; one first line without a
-    number is a head. Raises DataError when it is another file or fewer than three pairs are known.
+    A line has two words and a number, separated by commas, tabs or spaces; a first line without a
+    number is a header. Raises DataError when the file has another form or fewer than three known
+    pairs.
     """
     pairs, human = [], []
     lines = read_path(path).splitlines()
@@ -36,19 +37,21 @@ def load_similarities(path: Path, vocabulary: WordVocabulary) -> Similarities:
             if number == 1 or not line.strip():
                 continue
             raise DataError(f"line {number} of {path} is not two words and a number: {line[:60]!r}")
-        if ids := _known(words, vocabulary):
+        if ids := _known_ids(words, vocabulary):
             pairs.append(ids)
             human.append(value)
     if len(pairs) < 3:
-        raise DataError(f"the vocabulary has both words of {len(pairs)} pairs of {path}, 3 needed")
+        raise DataError(
+            f"the vocabulary has both words of only {len(pairs)} pairs of {path}; 3 are needed"
+        )
     return Similarities(np.array(pairs, np.int32), np.array(human))
 
 
 def load_analogies(path: Path, vocabulary: WordVocabulary) -> np.ndarray:
-    """Ids int32 [N, 4] of the questions of a file "a is to b as c is to d" whose words are known.
+    """Ids int32 [N, 4] of the questions "a is to b as c is to d" whose words are all known.
 
-    A line is four words, read in lower case, or a section's name after a colon. Raises DataError
-    when it is another file or no question is known.
+    A line has four words, put in lower case, or a section name after a colon. Raises DataError when
+    the file has another form or no question has only known words.
     """
     questions = []
     for number, line in enumerate(read_path(path).splitlines(), 1):
@@ -57,14 +60,14 @@ def load_analogies(path: Path, vocabulary: WordVocabulary) -> np.ndarray:
             continue
         if len(words) != 4:
             raise DataError(f"line {number} of {path} is not four words: {line[:60]!r}")
-        if ids := _known(words, vocabulary):
+        if ids := _known_ids(words, vocabulary):
             questions.append(ids)
     if not questions:
-        raise DataError(f"the vocabulary has all words of no question of {path}")
+        raise DataError(f"no question of {path} has only words of the vocabulary")
     return np.array(questions, np.int32)
 
 
-def _known(words: list[str], vocabulary: WordVocabulary) -> list[int]:
-    """Ids of words, or none at all when one is unknown."""
+def _known_ids(words: list[str], vocabulary: WordVocabulary) -> list[int]:
+    """Ids of words; an empty list when one of them is unknown."""
     ids = [vocabulary.index.get(word, -1) for word in words]
     return ids if min(ids) >= 0 else []

@@ -50,7 +50,7 @@ def look_inside(task: Classifier, predict: Predictor) -> None:
     convolution. Writes config.picture, and says what the layers are called.
     """
     config, model, variables = task.config, task.model, predict.variables
-    images = task.test.source.part(slice(1)).images
+    images = task.test.source.subset(slice(1)).images
     convolutions = convnets.convolutions(model, variables, images)
     if config.layer:
         try:
@@ -81,14 +81,14 @@ def unit_panel(task: Classifier, variables, layer: str) -> Panel:
     model, source = task.model, task.test.source
     batches = ((batch["image"], batch["mask"]) for batch in task.test)
     found = convnets.top_patches(model, variables, batches, layer, SIDE**2)
-    example = source.part(slice(1)).images
+    example = source.subset(slice(1)).images
     fields = convnets.receptive_fields(model, variables, example, layer)
     rectifies = convnets.rectifies(model, variables, example)
     sides = [max(1, int(np.diff(edges, axis=1).max())) for edges in fields]
     tiles = []
     for unit in range(min(task.config.units, found.values.shape[1])):
         numbers, rows, columns = (part[:, unit] for part in found[1:])
-        images = np.concatenate([source.part(slice(i, i + 1)).images for i in numbers])
+        images = np.concatenate([source.subset(slice(i, i + 1)).images for i in numbers])
         chosen = {"rows": rows, "columns": columns, "units": np.full(len(numbers), unit)}
         back = np.asarray(convnets.reconstructions(model, variables, images, layer, **chosen))
         if not rectifies:  # of an activation below zero the gradient has come back turned round

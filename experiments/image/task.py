@@ -97,7 +97,7 @@ def make_experiment(
         )
     full, test = splits["train"], splits["test"]
     held_out = max(1, round(len(full.labels) * config.validation_fraction))
-    train, validation = full.part(slice(None, -held_out)), full.part(slice(-held_out, None))
+    train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
     provenance = {
         "dataset": config.dataset,
         "train": len(train),

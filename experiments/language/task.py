@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from data.text.streams import EvaluationWindows, TrainingLanes
+from data.text.streams import EvaluationWindows, TrainingStreams
 from nets.language.recurrent_lm import LanguageModel
 from nets.recurrent.cells import CELLS
 from train.config import OptimizerConfig, option
@@ -207,7 +207,7 @@ class NextSymbol(SymbolTask):
     def training(self, ids):
         """Windows of lanes."""
         config = self.config
-        return TrainingLanes(ids, config.batch_size, config.bptt_length, config.seed)
+        return TrainingStreams(ids, config.batch_size, config.bptt_length, config.seed)
 
     def held_out(self, ids):
         """Windows of one lane."""

@@ -6,9 +6,9 @@ from functools import partial
 import jax
 import numpy as np
 
-from data.buckets import EvaluationBuckets, in_order
-from data.sentences.rated import Rated
-from data.sentences.rated_batches import RatedIds
+from data.buckets import EvaluationBuckets, restore_order
+from data.sentences.sentiment import LabelledSentence
+from data.sentences.sentiment_batches import LabelledIds
 from data.sentences.tagged import split_words
 from data.text.words import UNKNOWN, WordVocabulary
 from experiments.common.classification import Classify
@@ -42,7 +42,9 @@ class Rate(Classify):
 
     def ratings(self, variables, sentences: Sequence[Sequence[str]]) -> list[Rating]:
         """Rate sentences of words."""
-        ids = RatedIds.of((Rated(list(words), 0) for words in sentences), self.vocabulary)
+        ids = LabelledIds.from_sentences(
+            (LabelledSentence(list(words), 0) for words in sentences), self.vocabulary
+        )
         batches = EvaluationBuckets(ids, BATCH_OF_TEXT, SHAPES_OF_TEXT)
 
         def answer(batch):
@@ -53,7 +55,7 @@ class Rate(Classify):
                 label = int(shares[row].argmax())
                 yield Rating(label, float(shares[row, label]), parts[row, :length])
 
-        return in_order(batches, len(sentences), answer)
+        return restore_order(batches, len(sentences), answer)
 
     @partial(jax.jit, static_argnums=0)
     def _evidence(self, variables, words, lengths):

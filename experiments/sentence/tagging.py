@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data.buckets import EvaluationBuckets, TrainingBuckets, in_order
+from data.buckets import EvaluationBuckets, TrainingBuckets, restore_order
 from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
 from experiments.sentence.spans import span_scores
@@ -181,7 +181,7 @@ class Tag(Task):
             for row, length in zip(np.asarray(best), batch["lengths"], strict=True):
                 yield [names[i] for i in row[:length]]
 
-        return in_order(batches, count, answer)
+        return restore_order(batches, count, answer)
 
     @partial(jax.jit, static_argnums=0)
     def _best(self, chain, lengths):
@@ -221,7 +221,7 @@ def read_corpus(config: Config) -> tuple[TaggedCorpus, Vocabularies]:
     spelled = config.char_encoder != "none" and not corpus.by_character
     fold = config.normalize_words and not corpus.by_character
     letters = config.max_characters if spelled else 0
-    return corpus, Vocabularies.of(corpus, config.min_count, fold, letters)
+    return corpus, Vocabularies.from_corpus(corpus, config.min_count, fold, letters)
 
 
 def make_experiment(

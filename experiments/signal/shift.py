@@ -24,11 +24,11 @@ def accuracy_by_offset(predict: Predictor, test: TimeSeries) -> dict[int, float]
     fits = test.lengths + offsets[-1] <= steps
     if not fits.any():
         raise DataError(f"no series of the test leaves {offsets[-1]} of {steps} steps free")
-    test, found = test.part(fits), {}
+    test, found = test.subset(fits), {}
     count = len(test.labels)
     print(f"{count} of {len(fits)} series of the test fit after {offsets[-1]} steps of rest")
     for offset in offsets.tolist():
-        (batch,) = EvaluationSeries(test.moved(np.full(count, offset)), count)
+        (batch,) = EvaluationSeries(test.delayed(np.full(count, offset)), count)
         found[offset] = float((np.argmax(predict(batch)[0], axis=1) == test.labels).mean())
     return found
 

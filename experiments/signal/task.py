@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from data.buckets import EvaluationBuckets, Shape, TrainingBuckets, in_order
+from data.buckets import EvaluationBuckets, Shape, TrainingBuckets, restore_order
 from data.catalogue import DataError
 from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
@@ -269,7 +269,7 @@ class Transcribe(Task):
             return [best[0][1] for best in self.search(outputs, beam_size, language)]
 
         right = cast(Transcripts, batches.examples).labels
-        found = in_order(batches, len(right), answer)
+        found = restore_order(batches, len(right), answer)
         return [(list(a), b) for a, b in zip(right, found, strict=True)]
 
     def scores(self, predict, batches):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from data.buckets import EvaluationBuckets, in_order
+from data.buckets import EvaluationBuckets, restore_order
 from data.pairs.batches import source_buckets
 from data.text.subwords import BEGIN, END, Vocabulary
 from nets.recurrent.cells import CELLS
@@ -176,7 +176,7 @@ class Translate(Task):
             for scores, tokens in zip(best.scores.tolist(), np.asarray(best.tokens), strict=True):
                 yield list(zip(scores, map(self.target.decode, tokens), strict=True))
 
-        return in_order(batches, count, answer)
+        return restore_order(batches, count, answer)
 
     def encode(self, variables, sentences: Sequence[str]) -> list[np.ndarray]:
         """All states [D] of the encoder's last layer after each of some sentences."""
@@ -184,7 +184,7 @@ class Translate(Task):
         def answer(batch):
             return np.asarray(self._read(variables, batch["source"], batch["source_lengths"]))
 
-        return in_order(self.buckets(sentences), len(sentences), answer)
+        return restore_order(self.buckets(sentences), len(sentences), answer)
 
     def buckets(self, sentences: Sequence[str]) -> EvaluationBuckets:
         """Batches of sentences that have no translation."""

@@ -1,4 +1,4 @@
-"""Datasets prepared once for all tests of this folder."""
+"""Datasets that are prepared once for all tests of this folder."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from data.catalogue import load_splits
 
 
-# read back from its files alone, as a dataset of the catalogue would be without its code
+# not registered, so it is read from its files alone, like a dataset without its builder
 class Squares(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Grey squares with labels, in the three splits that a text needs."""
 
@@ -38,7 +38,7 @@ class Squares(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """Folder in which digits, python_source and squares lie prepared."""
+    """Folder with the prepared datasets digits, python_source and squares."""
     folder = str(tmp_path_factory.mktemp("prepared"))
     load_splits("digits", folder)
     load_splits("python_source", folder)

@@ -1,4 +1,4 @@
-"""Batches of pairs: every pair once an epoch, few shapes, padding that says so."""
+"""Buckets: every pair once per epoch, few shapes, correct masks and padding."""
 
 from itertools import chain, combinations, pairwise
 
@@ -17,7 +17,7 @@ KEYS = {"source", "source_lengths", "inputs", "targets", "mask"}
 
 
 def numbered(lengths):
-    """Pairs of given lengths whose ids tell the pair: source 100 + i, target 500 + i."""
+    """Pairs of given lengths whose ids identify the pair: source 100 + i, target 500 + i."""
     return [([100 + i] * s, [500 + i] * t) for i, (s, t) in enumerate(lengths)]
 
 
@@ -28,7 +28,7 @@ def lengths(longest):
 
 def rows(batch):
     """Pairs of a batch, read from its arrays alone."""
-    found = []
+    pairs = []
     for i, length in enumerate(batch["source_lengths"]):
         count = int(batch["mask"][i].sum())
         source, inputs, targets = (batch[key][i] for key in ("source", "inputs", "targets"))
@@ -41,8 +41,8 @@ def rows(batch):
             assert source[length - 1] == targets[count - 1] == 3
             assert inputs[0] == 2
             np.testing.assert_array_equal(inputs[1:count], targets[: count - 1])
-            found.append((source[: length - 1].tolist(), targets[: count - 1].tolist()))
-    return found
+            pairs.append((source[: length - 1].tolist(), targets[: count - 1].tolist()))
+    return pairs
 
 
 def test_a_batch_by_hand():
@@ -68,13 +68,13 @@ def test_a_batch_by_hand():
     longest=st.integers(1, 31),
     seed=st.integers(0, 9),
 )
-def test_an_epoch_shows_every_pair_that_is_short_enough_once(
+def test_an_epoch_contains_every_short_enough_pair_once(
     lengths, batch_size, buckets, longest, seed
 ):
     pairs = numbered(lengths)
     short = [pair for pair in pairs if max(len(pair[0]), len(pair[1])) < longest]
     if not short:
-        with pytest.raises(DataError, match=f"none of the {len(pairs)} training examples has"):
+        with pytest.raises(DataError, match=f"none of the {len(pairs)} training examples fits"):
             TrainingBuckets(IdPairs(pairs), batch_size, seed, longest, buckets)
         return
     train = TrainingBuckets(IdPairs(pairs), batch_size, seed, longest, buckets)
@@ -110,14 +110,14 @@ def test_batches_are_a_function_of_seed_and_step():
     orders = [order(5, 0), order(5, 1), order(6, 0)]
     for a, b in combinations(orders, 2):
         assert a != b
-        assert sorted(map(sorted, a)) != sorted(map(sorted, b))  # in other company, too
+        assert sorted(map(sorted, a)) != sorted(map(sorted, b))  # and in different batches
 
 
-def test_batches_of_one_length_are_not_shown_together():
+def test_batches_of_one_length_are_not_consecutive():
     train = TrainingBuckets(IdPairs(numbered([(i // 50, i // 50) for i in range(400)])), 10, 0)
-    shown = [train(step)["source"].shape[1] for step in range(40)]
-    assert shown not in (sorted(shown), sorted(shown)[::-1])
-    assert len(set(shown)) == len(train.shapes) > 1
+    widths = [train(step)["source"].shape[1] for step in range(40)]
+    assert widths not in (sorted(widths), sorted(widths)[::-1])
+    assert len(set(widths)) == len(train.shapes) > 1
 
 
 @quick
@@ -151,7 +151,7 @@ def test_shapes_grow_and_leave_the_least_padding(lengths, count):
 
 @quick
 @given(lengths=lengths(16), batch_size=st.integers(1, 9))
-def test_evaluation_shows_every_pair_once_and_says_which(lengths, batch_size):
+def test_evaluation_contains_every_pair_once_with_its_index(lengths, batch_size):
     pairs = numbered(lengths)
     batches = list(EvaluationBuckets(IdPairs(pairs), batch_size, SHAPES))
     assert len(batches) == -(-len(pairs) // batch_size)
@@ -159,8 +159,8 @@ def test_evaluation_shows_every_pair_once_and_says_which(lengths, batch_size):
     assert index.dtype == np.int32
     assert sorted(index[index >= 0]) == list(range(len(pairs)))
     assert (index[: len(pairs)] >= 0).all()
-    found = list(chain.from_iterable(map(rows, batches)))
-    assert found == [pairs[i] for i in index[: len(pairs)]]
+    read = list(chain.from_iterable(map(rows, batches)))
+    assert read == [pairs[i] for i in index[: len(pairs)]]
     for batch in batches:
         assert set(batch) == {*KEYS, "index"}
         assert all(len(array) == batch_size for array in batch.values())
@@ -169,7 +169,7 @@ def test_evaluation_shows_every_pair_once_and_says_which(lengths, batch_size):
     assert areas == sorted(areas)
 
 
-def test_what_is_too_long_for_training_has_one_further_shape():
+def test_examples_too_long_for_training_share_one_more_shape():
     lengths = [(3, 3), (7, 3), (8, 2), (20, 1), (2, 30), (0, 0), (3, 4)]
     batches = list(EvaluationBuckets(IdPairs(numbered(lengths)), 1, SHAPES))
     shapes = [(batch["source"].shape[1], batch["targets"].shape[1]) for batch in batches]
@@ -177,17 +177,17 @@ def test_what_is_too_long_for_training_has_one_further_shape():
     assert [batch["index"][0] for batch in batches] == [0, 5, 1, 6, 2, 3, 4]
 
 
-def test_nothing_to_evaluate_is_no_batch():
+def test_an_empty_set_has_no_batches():
     assert list(EvaluationBuckets(IdPairs([]), 3, SHAPES)) == []
 
 
 @quick
 @given(lengths=st.lists(st.integers(0, 16), min_size=1, max_size=20), size=st.integers(1, 6))
-def test_sentences_without_translation_are_batches_too(lengths, size):
+def test_sentences_without_translation_make_batches(lengths, size):
     sources = [[100 + i] * length for i, length in enumerate(lengths)]
-    found = {}
+    read = {}
     for batch in source_buckets(sources, size, SHAPES):
         inside = rows(batch)
         assert all(target == [] for _, target in inside)
-        found |= {i: source for i, (source, _) in zip(batch["index"], inside, strict=False)}
-    assert [found[i] for i in range(len(sources))] == sources
+        read |= {i: source for i, (source, _) in zip(batch["index"], inside, strict=False)}
+    assert [read[i] for i in range(len(sources))] == sources

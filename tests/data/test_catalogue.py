@@ -1,4 +1,4 @@
-"""Datasets are found by name, prepared once, or refused with what to do about it."""
+"""Datasets are opened by name, prepared once, or refused with instructions."""
 
 import platform
 import sys
@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from data import catalogue
 from data.builtin.digits import Digits
-from data.builtin.python_source import PythonSource, documentation, split_of, standard_library
+from data.builtin.python_source import PythonSource, documentation, file_split, standard_library
 from data.catalogue import DataError, data_folder, load_splits
 
 SPLITS = ("train", "validation", "test")
@@ -24,11 +24,11 @@ def elements(source):
     return [source[i] for i in range(len(source))]
 
 
-def test_a_dataset_of_ours_is_prepared_once(tmp_path, monkeypatch, capfd):
+def test_a_built_in_dataset_is_prepared_once(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "new" / "folder"
     first = load_splits("digits", str(folder))
     assert capfd.readouterr().out == f"preparing digits in {folder}, once\n"
-    assert "digits" in catalogue.prepared(str(folder))
+    assert "digits" in catalogue.prepared_datasets(str(folder))
 
     def never(self, **_):
         raise AssertionError("prepared again")
@@ -74,20 +74,20 @@ def test_a_prepared_dataset_is_read_without_its_code(prepared):
     assert element["label"] in (0, 1)
 
 
-def test_an_unknown_name_lists_what_there_is_and_the_nearest(prepared):
+def test_an_unknown_name_lists_the_available_and_the_nearest(prepared):
     with pytest.raises(DataError) as caught:
         load_splits("digitz", prepared)
     message = str(caught.value)
     assert "no dataset 'digitz'" in message
     assert "did you mean digits?" in message
     own = f"digits, python_docs, python_source, python_source/{platform.python_version()}"
-    assert f"there are {own}, squares (in {prepared})" in message
+    assert f"available: {own}, squares (in {prepared})" in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
 
 
-def test_a_name_like_no_other_has_no_nearest(tmp_path):
-    with pytest.raises(DataError, match="there is no dataset 'qqqq'; there are digits, python_do"):
+def test_an_unrelated_name_has_no_nearest(tmp_path):
+    with pytest.raises(DataError, match="there is no dataset 'qqqq'; available: digits, python_do"):
         load_splits("qqqq", str(tmp_path))
 
 
@@ -115,16 +115,16 @@ def test_the_folder_is_the_given_one_or_the_default(monkeypatch):
 
 def test_digits_are_bytes_up_to_16_and_in_one_split_each(prepared):
     splits = load_splits("digits", prepared)
-    seen = {name: {e["image"].tobytes() for e in elements(splits[name])} for name in splits}
-    assert not seen["train"] & seen["test"]
+    images = {name: {e["image"].tobytes() for e in elements(splits[name])} for name in splits}
+    assert not images["train"] & images["test"]
     for element in elements(splits["test"]):
         assert element["image"].shape == (8, 8, 1)
         assert element["image"].dtype == np.uint8
         assert element["image"].max() <= 16
-    # scikit-learn keeps the digits of a writer together: a division at random takes some of all
+    # scikit-learn keeps the digits of a writer together; a random split takes some of each writer
     pixels = load_digits().data.astype(np.uint8)
-    places = [image.tobytes() in seen["test"] for image in pixels]
-    assert np.diff([0, *np.flatnonzero(places), 1797]).max() < 60
+    in_test = [image.tobytes() in images["test"] for image in pixels]
+    assert np.diff([0, *np.flatnonzero(in_test), 1797]).max() < 60
 
 
 def test_python_source_is_the_standard_library_by_file(prepared):
@@ -141,23 +141,23 @@ def test_python_source_is_the_standard_library_by_file(prepared):
     assert not folders & {"test", "tests", "idle_test", "site-packages", "dist-packages"}
     for split in SPLITS:
         assert paths[split] == sorted(paths[split], key=Path.as_posix)
-        wanted = [path for i, path in enumerate(library) if split_of(i) == split]
-        assert {root / path for path in paths[split]} <= set(wanted)
+        of_split = [path for i, path in enumerate(library) if file_split(i) == split]
+        assert {root / path for path in paths[split]} <= set(of_split)
         element = splits[split][0]
         assert element["text"] == (root / paths[split][0]).read_bytes()
 
 
 def test_files_are_divided_90_5_5():
-    splits = [split_of(index) for index in range(200)]
+    splits = [file_split(index) for index in range(200)]
     assert [splits.count(split) for split in SPLITS] == [180, 10, 10]
     assert [splits[:40].count(split) for split in SPLITS] == [36, 2, 2]
 
 
 def test_python_source_leaves_out_tests_and_files_that_are_not_utf8(tmp_path, monkeypatch):
     library = tmp_path / "lib"
-    kept = [f"m{i:02}.py" for i in range(40)]
+    modules = [f"m{i:02}.py" for i in range(40)]
     others = ["test/a.py", "m/tests/b.py", "site-packages/c.py", "encodings/d.py", "notes.txt"]
-    for name in [*kept, *others]:
+    for name in [*modules, *others]:
         path = library / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")
@@ -166,11 +166,11 @@ def test_python_source_leaves_out_tests_and_files_that_are_not_utf8(tmp_path, mo
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(library))
     splits = load_splits("python_source", str(tmp_path / "prepared"))
     texts = {split: [e["text"].decode() for e in elements(splits[split])] for split in SPLITS}
-    # the split of a file does not depend on whether those before it are readable
+    # the split of a file does not depend on whether the files before it are readable
     assert texts["validation"] == ["# m38.py\n"]
     assert texts["test"] == ["# m19.py\n", "# m39.py\n"]
     out = {"m03.py", "m18.py", "m38.py", "m19.py", "m39.py"}
-    assert texts["train"] == [f"# {name}\n" for name in kept if name not in out]
+    assert texts["train"] == [f"# {name}\n" for name in modules if name not in out]
 
 
 def test_documentation_is_comments_and_statements_that_are_strings():
@@ -220,7 +220,7 @@ def test_name_that_cannot_be_opened_is_one_line(tmp_path, name):
     assert "\n" not in str(caught.value)
 
 
-def test_set_prepared_for_tensorflow_says_how_to_prepare_it_anew(tmp_path):
+def test_a_set_prepared_for_tensorflow_is_refused_with_the_command_to_prepare_it(tmp_path):
     load_splits("digits", str(tmp_path))
     info = tmp_path / "digits" / "1.0.0" / "dataset_info.json"
     text = info.read_text().replace('"array_record"', '"tfrecord"')
@@ -235,7 +235,7 @@ def test_set_prepared_for_tensorflow_says_how_to_prepare_it_anew(tmp_path):
         load_splits("mnist", str(tmp_path))
 
 
-def test_prepared_own_set_needs_no_writing(tmp_path, monkeypatch):
+def test_a_prepared_built_in_set_needs_no_lock(tmp_path, monkeypatch):
     load_splits("digits", str(tmp_path))
     monkeypatch.setattr("fcntl.flock", None)
     assert len(load_splits("digits", str(tmp_path))["test"]) == 360

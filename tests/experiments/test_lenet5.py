@@ -58,7 +58,7 @@ def test_a_run_as_published_and_its_robustness(monkeypatch, tmp_path, capsys):
     experiment, predict = cli.load_run(lenet5.build, config, tmp_path / "run")
     task = experiment.task
     assert experiment.evals["test"] is task.test
-    task.test = EvaluationBatches(task.test.source.part(slice(0, 6)), 8)
+    task.test = EvaluationBatches(task.test.source.subset(slice(0, 6)), 8)
     robustness(task, predict)
     numbers = json.loads((tmp_path / "robust.json").read_text())
     assert list(numbers) == ["scale", "stroke width", "squeeze", "rotation", "noise"]
@@ -159,5 +159,5 @@ def test_accuracy_is_over_the_real_examples():
     levels, accuracy = measure(predict, EvaluationBatches(source, 2), change)
     assert levels == [0, 1]
     np.testing.assert_allclose(accuracy, [2 / 3, 2 / 3])
-    two = EvaluationBatches(source.part(slice(0, 2)), 4)
+    two = EvaluationBatches(source.subset(slice(0, 2)), 4)
     np.testing.assert_allclose(measure(predict, two, change)[1], [0.5, 1])

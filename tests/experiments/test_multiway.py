@@ -171,9 +171,9 @@ def test_parallel_text_has_one_vocabulary_a_language(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "part"),
     [
-        ({"language_pairs": "enfr"}, DataError, "'enfr' is no pair of languages"),
+        ({"language_pairs": "enfr"}, DataError, "'enfr' is not a pair of languages"),
         ({"language_pairs": "en-xx"}, DataError, "there is no language 'xx'"),
-        ({"language_pairs": "en-fr+en-fr"}, DataError, "'en-fr' is there twice"),
+        ({"language_pairs": "en-fr+en-fr"}, DataError, "contains the pair 'en-fr' twice"),
         ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),
         ({"direction": "fr-en"}, ConfigError, "must be one of en-fr, de-fr, en-de"),
         ({"n_best": 3}, ConfigError, "n_best must be at most beam_size, 2"),

@@ -101,8 +101,8 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--dataset=words:nowhere"], "words: needs a folder after it"),
-        (["--orders", "2", "0"], "the order of n-grams is at least 1, got 0"),
+        (["--dataset=words:nowhere"], "words: needs a folder, but"),
+        (["--orders", "2", "0"], "the order of n-grams must be at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_counted_is_one_line(folder, monkeypatch, capsys, words, line):

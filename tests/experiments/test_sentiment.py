@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from data.buckets import padded
+from data.buckets import pad_rows
 from data.catalogue import DataError
-from data.sentences.rated import Rated, load_rated
+from data.sentences.sentiment import LabelledSentence, load_sentiment
 from experiments.sentence.evidence import Rating
 from experiments.sentence.rating_modes import coloured, numbered, rate
 from experiments.sentiment import Config, build
@@ -43,10 +43,10 @@ def test_every_sentence_is_in_one_split_and_the_fold_is_the_test(experiment):
     assert sorted(rows) == list(range(6))
     known = experiment.task.vocabulary.index
     assert "isn't" in known
-    corpus = load_rated(f"lines:{folder}")
+    corpus = load_sentiment(f"lines:{folder}")
     labels = [label for batch in experiment.evals["test"] for label in batch["label"]]
     assert sorted(labels[:6]) == sorted(label for _, label in corpus.test)
-    assert isinstance(corpus.test[0], Rated)
+    assert isinstance(corpus.test[0], LabelledSentence)
 
 
 def test_seeds_test_the_folds_in_turn_unless_one_is_given(experiment):
@@ -69,10 +69,10 @@ def test_ratings_are_those_of_the_network_in_the_order_of_the_sentences(experime
     variables = Given(task).variables
     ids = [[task.vocabulary.index.get(word, -1) + 2 for word in words] for words in sentences]
     run = quick_jit(lambda words, lengths: task.model.apply(variables, words, None, lengths))
-    logits = run(padded(ids, 16), np.array([len(words) for words in sentences]))
+    logits = run(pad_rows(ids, 16), np.array([len(words) for words in sentences]))
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     explain = quick_jit(lambda words, n: evidence(task.model, variables, words, None, n)[1])
-    parts = explain(padded(ids, 16), np.array([len(words) for words in sentences]))
+    parts = explain(pad_rows(ids, 16), np.array([len(words) for words in sentences]))
     for words, share, part, found in zip(
         sentences, shares, parts, task.ratings(variables, sentences), strict=True
     ):

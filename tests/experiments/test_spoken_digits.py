@@ -59,7 +59,7 @@ def test_a_speaker_can_be_held_out(recordings):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "test_split", "message"),
+    ("dataset", "held_out", "message"),
     [
         ("strokse", "standard", r"no dataset 'strokse' \(did you mean strokes\?\); there are"),
         ("strokes", "speaker:ann", "test_split=speaker:ann needs recordings"),
@@ -123,7 +123,7 @@ def test_accuracy_by_offset_moves_and_counts_only_what_fits(capsys):
     assert found == {0: 1 / 3, 1: 0, 2: 2 / 3, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0}
     assert capsys.readouterr().out.startswith("3 of 4 series of the test fit after 8 steps")
     with pytest.raises(DataError, match="leaves 8 of 20 steps free"):
-        accuracy_by_offset(predict, test.part(np.array([3])))
+        accuracy_by_offset(predict, test.subset(np.array([3])))
 
 
 def test_a_pen_is_drawn_where_it_is_down():

@@ -74,7 +74,7 @@ def refused(result, *parts):
         (["--mode=generat"], ["generat"]),
         (["--config"], ["config"]),
         (["stray"], ["stray"]),
-        (["--config.dataset=tiny_shakespear"], ["tiny_shakespear", "there are", "python_source"]),
+        (["--config.dataset=tiny_shakespear"], ["tiny_shakespear", "available", "python_source"]),
         (["--config.dataset=tiny_shakespeare"], ["not prepared", "tfds build tiny_shakespeare"]),
         (["--config.dataset=digits"], ["digits", "text"]),
         (["--config.dataset=text:/nowhere/at/all"], ["/nowhere/at/all"]),

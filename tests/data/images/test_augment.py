@@ -1,4 +1,4 @@
-"""Augmentation is held to scipy's bilinear interpolation, to its bounds and to its key."""
+"""Augmentation matches the bilinear interpolation of scipy, its bounds and its key."""
 
 import numpy as np
 import pytest
@@ -124,7 +124,7 @@ def test_shift_and_scale_are_the_affine_map_about_the_centre(monkeypatch, factor
 @quick
 @given(seed=seeds, shift=st.floats(0, 4), scale=st.floats(0, 0.3), step=st.integers(0, 9))
 def test_shift_and_scale_keep_their_bounds(seed, shift, scale, step):
-    # the two channels hold each pixel's own row and column, so that a pixel tells where it is from
+    # the two channels are the row and column of each pixel, so a pixel gives its original position
     place = np.stack(np.indices((41, 41)), axis=-1).astype(np.float32)
     images = np.broadcast_to(place, (64, *place.shape))
     augmented = Augmentation(shift, scale)(images, (seed, step)).astype(np.float64)
@@ -187,7 +187,7 @@ def test_jitter_is_the_standard_deviation_of_each_pixel():
 )
 def test_distortions_are_an_affine_map_within_their_bounds(seed, shift, scale, squeeze, shear):
     augmentation = Augmentation(shift, scale, squeeze=squeeze, shear=shear)
-    # the two channels hold each pixel's own row and column, so that a pixel tells where it is from
+    # the two channels are the row and column of each pixel, so a pixel gives its original position
     place = np.stack(np.indices((25, 25)), axis=-1).astype(np.float32)
     found = augmentation(np.broadcast_to(place, (2, *place.shape)), (seed, 0)).astype(np.float64)
     images = random_images(seed, 2, 25, 25, 1)
@@ -226,7 +226,7 @@ def test_half_of_the_images_are_mirrored():
 
 
 @pytest.mark.parametrize("side", [1, 3, 5])
-def test_a_square_that_may_lie_partly_outside_is_erased(side):
+def test_a_square_that_may_be_partly_outside_is_erased(side):
     images = random_images(0, 400, 7, 9, 2) + 1
     found = Augmentation(erase=side)(images, (0, 3))
     assert found.dtype == np.float32

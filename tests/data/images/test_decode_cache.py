@@ -1,16 +1,16 @@
-"""Arrays that are kept: made once, made again when damaged, never needed."""
+"""Cached arrays are made once, and again when the file is damaged; the cache is optional."""
 
 import numpy as np
 import pytest
 
-from data.images.decode_cache import fingerprint, folder_of_cache, kept
+from data.images.decode_cache import cache_folder, cached, fingerprint
 
 ARRAYS = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": np.array([4, 5])}
 
 
 @pytest.fixture
 def made(monkeypatch, tmp_path):
-    """Call `kept` and tell whether it made the arrays."""
+    """Call `cached` and return how often it made the arrays."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def call(key):
@@ -20,11 +20,11 @@ def made(monkeypatch, tmp_path):
             calls.append(key)
             return ARRAYS
 
-        found = kept(key, make)
-        assert found.keys() == ARRAYS.keys()
+        arrays = cached(key, make)
+        assert arrays.keys() == ARRAYS.keys()
         for name, array in ARRAYS.items():
-            assert found[name].dtype == array.dtype
-            np.testing.assert_array_equal(found[name], array)
+            assert arrays[name].dtype == array.dtype
+            np.testing.assert_array_equal(arrays[name], array)
         return len(calls)
 
     return call
@@ -32,20 +32,20 @@ def made(monkeypatch, tmp_path):
 
 def test_arrays_are_made_once_for_a_key(made):
     assert [made("a"), made("a"), made("b"), made("a")] == [1, 0, 1, 0]
-    assert len(list(folder_of_cache().iterdir())) == 2
+    assert len(list(cache_folder().iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut off", b"something else"])
 def test_a_damaged_file_is_made_again(made, damage):
     made("a")
-    (path,) = folder_of_cache().iterdir()
+    (path,) = cache_folder().iterdir()
     path.write_bytes(damage)
     assert [made("a"), made("a")] == [1, 0]
 
 
 def test_a_cut_file_is_made_again(made):
     made("a")
-    (path,) = folder_of_cache().iterdir()
+    (path,) = cache_folder().iterdir()
     path.write_bytes(path.read_bytes()[:-30])
     assert [made("a"), made("a")] == [1, 0]
 

@@ -1,4 +1,4 @@
-"""Images are loaded whole, and every one is seen once an epoch."""
+"""Images are loaded completely, and every one occurs once per epoch."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def training(count, batch_size, seed=0, augmentation=None):
 
 
 class Source(list):
-    """Elements in a list, read as a data source is; their labels are of two classes."""
+    """A list of elements with the interface of a data source; the labels have two classes."""
 
     def __getitems__(self, places):
         return [self[place] for place in places]
@@ -42,12 +42,12 @@ class Source(list):
 
 @pytest.fixture
 def splits(monkeypatch):
-    """Make a dataset of lists of elements, which is not kept."""
+    """Make a dataset of lists of elements, which is not cached."""
 
     def make(**elements):
         sources = {split: Source(listed) for split, listed in elements.items()}
         monkeypatch.setattr("data.images.labelled.load_splits", lambda *_: sources)
-        monkeypatch.setattr("data.images.kept", lambda key, make: make())
+        monkeypatch.setattr("data.images.labelled.cached", lambda key, make: make())
 
     return make
 
@@ -119,7 +119,7 @@ def test_names_of_classes_and_centring_of_another_dataset(prepared):
 
 
 def test_a_dataset_without_labelled_images_is_refused(prepared):
-    with pytest.raises(DataError, match="python_source holds no labelled images"):
+    with pytest.raises(DataError, match="python_source has no labelled images"):
         load_images("python_source", prepared, size=32)
 
 
@@ -132,24 +132,24 @@ def test_images_of_several_shapes_are_refused(splits):
 
 
 @pytest.mark.parametrize("which", [slice(1, 3), np.array([4, 0]), np.arange(5) > 2])
-def test_a_part_keeps_images_and_labels_together(which):
-    part = numbered(5).part(which)
-    np.testing.assert_array_equal(part.labels, np.arange(5)[which])
-    np.testing.assert_array_equal(part.images[:, 0, 0, 0], part.labels)
-    assert part.classes == ("a", "b")
+def test_a_subset_keeps_images_and_labels_together(which):
+    subset = numbered(5).subset(which)
+    np.testing.assert_array_equal(subset.labels, np.arange(5)[which])
+    np.testing.assert_array_equal(subset.images[:, 0, 0, 0], subset.labels)
+    assert subset.classes == ("a", "b")
 
 
 @quick
 @given(st.data())
-def test_training_shows_every_example_once_an_epoch(data):
+def test_training_contains_every_example_once_per_epoch(data):
     count = data.draw(st.integers(1, 23))
     batch_size = data.draw(st.integers(1, count))
     batches = training(count, batch_size, seed=data.draw(st.integers(0, 99)))
     epochs = 4
-    shown = [batches(step) for step in range(-(-epochs * count // batch_size))]
-    assert {batch["image"].shape for batch in shown} == {(batch_size, 2, 3, 1)}
-    labels = np.concatenate([batch["label"] for batch in shown])
-    images = np.concatenate([batch["image"] for batch in shown])
+    batch_list = [batches(step) for step in range(-(-epochs * count // batch_size))]
+    assert {batch["image"].shape for batch in batch_list} == {(batch_size, 2, 3, 1)}
+    labels = np.concatenate([batch["label"] for batch in batch_list])
+    images = np.concatenate([batch["image"] for batch in batch_list])
     np.testing.assert_array_equal(images, numbered(count).images[labels])
     # an epoch ends inside of a batch whenever the batch size does not divide the count
     for epoch in labels[: epochs * count].reshape(epochs, count):
@@ -198,17 +198,17 @@ def test_a_batch_larger_than_the_set_is_refused():
 
 @quick
 @given(count=st.integers(1, 20), batch_size=st.integers(1, 8))
-def test_evaluation_shows_every_example_once_in_order(count, batch_size):
+def test_evaluation_contains_every_example_once_in_order(count, batch_size):
     batches = EvaluationBatches(numbered(count), batch_size)
-    shown = list(batches)
-    assert len(shown) == -(-count // batch_size)
-    for batch in shown:
+    batch_list = list(batches)
+    assert len(batch_list) == -(-count // batch_size)
+    for batch in batch_list:
         assert batch["image"].shape == (batch_size, 2, 3, 1)
         assert batch["label"].shape == batch["mask"].shape == (batch_size,)
         assert batch["label"].dtype == np.int32
         assert batch["mask"].dtype == batch["image"].dtype == np.float32
         assert set(batch["mask"]) <= {0.0, 1.0}
-    joined = {key: np.concatenate([batch[key] for batch in shown]) for key in shown[0]}
+    joined = {key: np.concatenate([batch[key] for batch in batch_list]) for key in batch_list[0]}
     real = joined["mask"] == 1
     # the tail and nothing else is padded
     np.testing.assert_array_equal(real, np.arange(len(real)) < count)
@@ -216,7 +216,7 @@ def test_evaluation_shows_every_example_once_in_order(count, batch_size):
     np.testing.assert_array_equal(joined["image"][real], numbered(count).images)
     np.testing.assert_array_equal(joined["image"][~real], 0.0)
     again = list(batches)
-    np.testing.assert_array_equal([b["label"] for b in again], [b["label"] for b in shown])
+    np.testing.assert_array_equal([b["label"] for b in again], [b["label"] for b in batch_list])
 
 
 @pytest.mark.parametrize("label", [-1, 2])

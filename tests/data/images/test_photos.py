@@ -1,4 +1,4 @@
-"""Photographs of many sizes: what a crop shows, which come in a batch, from JPEG files as well."""
+"""Photographs of many sizes: crops, batches, and datasets of JPEG files."""
 
 import contextlib
 import io
@@ -52,7 +52,7 @@ def test_a_crop_is_the_mean_of_the_pixels_under_it(shape, where):
     np.testing.assert_allclose(found[..., 2], 7)
 
 
-def test_batches_see_each_photograph_once_an_epoch_and_repeat_by_step():
+def test_batches_contain_each_photograph_once_per_epoch_and_repeat_by_step():
     batches = PhotoBatches(photos(7), 3, 5, Augmentation(), 0.0, np.zeros((3, 3)))
     seen = np.concatenate([batches(step)["label"] for step in range(7)])
     for epoch in np.split(seen, 3):
@@ -129,7 +129,7 @@ def test_jpeg_files_of_a_prepared_dataset(tmp_path):
         "test": 2,
     }
     assert parts["train"].classes == ("low", "high")
-    whole = [photos.part(slice(None)) for photos in parts.values()]
+    whole = [photos.subset(slice(None)) for photos in parts.values()]
     reds = np.concatenate([part.images[:, 4, 4, 0] * 255 for part in whole[:2]])
     np.testing.assert_allclose(np.sort(reds), [0, 50, 100, 150, 200], atol=4)
     assert all(part.images.shape[1:] == (8, 8, 3) for part in whole)

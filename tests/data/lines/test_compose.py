@@ -1,4 +1,4 @@
-"""Lines hold the pieces that their labels name, in order; what is held out stays out."""
+"""Lines consist of the pieces of their labels, in order; held-out pieces are not trained on."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from data.catalogue import DataError
 from data.lines.compose import TrainingLines, held_out_lines
 from data.lines.digits import DigitImages, digit_images, longest_line, read_line
 from data.lines.pens import PenDigits, from_moves, from_points, pen_digits, read_pen
-from data.lines.sounds import Features, Sounds, spoken, words
+from data.lines.sounds import Features, Sounds, word_alphabet, word_pieces
 from data.lines.tones import HIGH, KEYS, LOW, RATE, tone, tones
 from data.series.labelled import TimeSeries
 from data.sound.waves import Waves
@@ -18,7 +18,7 @@ from data.sound.waves import Waves
 
 @pytest.fixture(scope="module")
 def blocks():
-    """Images of full columns, as many as the label says, of ink that tells the label, too."""
+    """Images whose number of inked columns and whose ink value both encode the label."""
     images = np.zeros((6, 8, 8), np.float32)
     for i in range(6):
         images[i, :, 1 : i + 2] = 0.15 * (i + 1)
@@ -72,7 +72,7 @@ def test_a_line_that_is_too_long_loses_its_end(blocks):
         assert labels_of(x)[0] == y
     again, other = (held_out_lines(blocks, 20, (3, 4), 12, seed=i) for i in (0, 1))
     assert lines.sha256 == again.sha256 != other.sha256
-    with pytest.raises(DataError, match="a piece alone takes more than the 0 frames"):
+    with pytest.raises(DataError, match="a single piece is longer than the 0 frames"):
         held_out_lines(blocks, 1, (1, 1), 0, seed=0)
 
 
@@ -95,10 +95,10 @@ def test_a_picture_of_a_line_is_read_dark_on_light_or_the_reverse(tmp_path):
     for name, pixels in (("light.png", ink), ("dark.png", 255 - ink)):
         Image.fromarray(pixels).save(tmp_path / name)
     np.savetxt(tmp_path / "numbers.csv", ink // 16, delimiter=",")
-    wanted = np.zeros((45, 12), np.float32)
-    wanted[15:25, 2:10] = 1
+    expected = np.zeros((45, 12), np.float32)
+    expected[15:25, 2:10] = 1
     for name in ("light.png", "dark.png", "numbers.csv"):
-        np.testing.assert_allclose(read_line(str(tmp_path / name)), wanted, atol=1e-6)
+        np.testing.assert_allclose(read_line(str(tmp_path / name)), expected, atol=1e-6)
     ink[:] = 0
     ink[10:26, 2:6] = ink[18:34, 10:14] = ink[12:28, 18:22] = 255  # not on one height
     Image.fromarray(ink).save(tmp_path / "light.png")
@@ -127,15 +127,15 @@ def test_a_picture_of_a_line_is_read_dark_on_light_or_the_reverse(tmp_path):
             read_line(str(tmp_path / name))
 
 
-def test_sounds_of_a_line_stand_after_one_another_with_pauses():
+def test_sounds_of_a_line_follow_one_another_with_pauses():
     rate = 1000
     steady = [np.full(n, 0.1 * (i + 1), np.float32) for i, n in enumerate((100, 150, 200))]
     waves = Waves(
         steady, rate, np.array([1, 0, 1], np.int32), ("no", "yes"), np.array(["", "", ""]), None
     )
-    pieces = spoken(waves, np.array([True, False, True]), Features(rate, 4))
+    pieces = word_pieces(waves, np.array([True, False, True]), Features(rate, 4))
     assert pieces.labels.tolist() == [2, 2]
-    assert words(waves).decode([2, 1]) == "yes no"
+    assert word_alphabet(waves).decode([2, 1]) == "yes no"
     pieces = replace(pieces, pauses=(0.05, 0.1), quiet=(300.0, 300.0))
     wave = pieces.wave([1, 0, 1], np.random.default_rng(0))
     changes = np.flatnonzero(np.abs(np.diff(wave)) > 0.05)
@@ -180,12 +180,12 @@ def test_a_pen_writes_digit_after_digit():
     assert line[:, 2].tolist() == [0, 0, 0, 1, 0, 1, 1, 0, 0, 0]
     moves = line[:, :2] / 2
     for first, shape in ((0, square), (4, hook), (7, square)):
-        wanted = np.diff(shape, axis=0)
-        np.testing.assert_allclose(moves[first : first + len(wanted)], wanted, atol=1e-6)
+        expected = np.diff(shape, axis=0)
+        np.testing.assert_allclose(moves[first : first + len(expected)], expected, atol=1e-6)
     points = np.cumsum(moves, axis=0)
     assert 0.1 <= points[3, 0] - 1 <= 0.5  # left of the hook is right of the square
     assert 0.1 <= points[6, 0] - points[5, 0] <= 0.5
-    bent = pieces.part(np.array([True, False]), distort=True)
+    bent = pieces.subset(np.array([True, False]), distort=True)
     assert bent.labels.tolist() == [1]
     other = bent.join([0], np.random.default_rng(1))
     assert 0.01 < np.abs(other[:, :2] - 2 * np.diff(square, axis=0)).max() < 2
@@ -205,24 +205,24 @@ def test_pens_of_points_and_of_movements_are_the_same_digit():
     assert up[0].tolist() == [0, 1, 0]
     digits, test = pen_digits("")
     assert test.sum() == 300
-    line = digits.part(~test).join(range(20), np.random.default_rng(0))
+    line = digits.subset(~test).join(range(20), np.random.default_rng(0))
     assert line[line[:, 2] == 0, :2].std() == pytest.approx(1, abs=0.3)
 
 
 def test_a_pen_is_read_from_numbers(tmp_path):
     path = tmp_path / "pen.csv"
     path.write_text("0,0,1\n0,4,0\n4,4,0\n6,0,1\n")
-    wanted = [[0, 3, 0], [3, 0, 0], [1.5, -3, 1]]
-    np.testing.assert_allclose(read_pen(str(path), 3.0), wanted)
+    expected = [[0, 3, 0], [3, 0, 0], [1.5, -3, 1]]
+    np.testing.assert_allclose(read_pen(str(path), 3.0), expected)
     for text in ("0,0\n", "1,2,3,4\n5,6,7,8\n", "0,1\n3,1\n"):
         path.write_text(text)
-        with pytest.raises(DataError, match=r"pen\.csv must have two points or more"):
+        with pytest.raises(DataError, match=r"pen\.csv needs lines .*: two or more points"):
             read_pen(str(path), 1.0)
 
 
-def test_a_sound_is_any_function_of_place_and_draws():
-    def sound(place, rng):
-        return rng.normal(place, 0.01, 50)
+def test_a_sound_is_any_function_of_index_and_random_generator():
+    def sound(index, rng):
+        return rng.normal(index, 0.01, 50)
 
     pieces = Sounds(sound, np.array([1, 2]), Features(1000, 4), (0.0, 0.0), (300.0, 300.0))
     wave = pieces.wave([1, 0], np.random.default_rng(0))

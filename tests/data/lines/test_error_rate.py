@@ -1,4 +1,4 @@
-"""Edit distance is the one by recursion, and a metric; rates are of a corpus."""
+"""Edit distance equals the recursive definition and is a metric; rates are over a corpus."""
 
 from functools import cache
 

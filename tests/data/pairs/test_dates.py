@@ -1,4 +1,4 @@
-"""Dates are written as Babel writes them, have one right answer, and are held out by the day."""
+"""Dates are written as by Babel, have one correct answer, and are held out by day."""
 
 import calendar
 import re
@@ -72,12 +72,12 @@ def test_iso_is_that_of_the_standard(day):
 
 
 @pytest.mark.parametrize("language", [*LANGUAGES, "iso"])
-def test_a_source_tells_its_date(language):
+def test_a_source_determines_its_date(language):
     meaning = {}
     for day in EVERY_DAY:
         for form in forms(language):
             for kind in range(4):
-                # letters of either case and spaces are no part of what a date says
+                # case and spaces carry no information about a date
                 text = " ".join(noisy(form.write(day), kind).lower().split())
                 assert meaning.setdefault(text, day) == day
 
@@ -122,7 +122,7 @@ def test_the_split_of_a_date_is_its_hash():
 
 
 def test_no_held_out_date_is_trained_on_in_any_form_or_direction():
-    dates = Dates.of("dates:en+de+iso-iso,de-iso", noise=0.3)
+    dates = Dates.from_name("dates:en+de+iso-iso,de-iso", noise=0.3)
     train = TrainingDates(dates, 500, 3)
     seen = {target for step in range(20) for _, target in train.pairs(step)}
     assert len(seen) > 9000
@@ -133,12 +133,12 @@ def test_no_held_out_date_is_trained_on_in_any_form_or_direction():
 
 
 def test_pairs_are_a_function_of_seed_and_step():
-    dates = Dates.of("dates", noise=0.5)
+    dates = Dates.from_name("dates", noise=0.5)
     one = TrainingDates(dates, 6, 5)
-    shown = [one.pairs(step) for step in (7, 0, 3)]
-    again = TrainingDates(Dates.of("dates", noise=0.5), 6, 5)
-    assert [again.pairs(step) for step in (7, 0, 3)] == shown
-    assert TrainingDates(dates, 6, 6).pairs(7) != shown[0] != shown[1]
+    pairs = [one.pairs(step) for step in (7, 0, 3)]
+    again = TrainingDates(Dates.from_name("dates", noise=0.5), 6, 5)
+    assert [again.pairs(step) for step in (7, 0, 3)] == pairs
+    assert TrainingDates(dates, 6, 6).pairs(7) != pairs[0] != pairs[1]
     for key, array in one(7).items():
         np.testing.assert_array_equal(array, again(7)[key])
     assert dates.held_out("test", 9) == dates.held_out("test", 9)
@@ -154,8 +154,8 @@ def test_pairs_are_a_function_of_seed_and_step():
         ("dates", {f"<{language}>" for language in LANGUAGES}),
     ],
 )
-def test_tags_say_what_the_text_does_not(name, tags):
-    dates = Dates.of(name)
+def test_tags_resolve_ambiguous_languages(name, tags):
+    dates = Dates.from_name(name)
     pairs = TrainingDates(dates, 300, 0).pairs(0)
     found = {source[: source.rfind(">") + 1] for source, _ in pairs}
     assert found == tags
@@ -176,7 +176,7 @@ def day_of(text, language):
 
 
 def test_source_and_target_are_the_same_date_in_the_direction_of_the_tags():
-    dates = Dates.of("dates:en-fr,de-fr,en-de")
+    dates = Dates.from_name("dates:en-fr,de-fr,en-de")
     counts = dict.fromkeys(dates.directions, 0)
     for text, target in TrainingDates(dates, 300, 0).pairs(0):
         source, other, written = re.fullmatch(r"<(\w\w)><2(\w\w)>(.*)", text).groups()
@@ -189,7 +189,7 @@ def test_source_and_target_are_the_same_date_in_the_direction_of_the_tags():
 @quick
 @given(seed=st.integers(0, 99), noise=st.sampled_from([0, 0.5, 1]), batch_size=st.integers(1, 9))
 def test_batches_have_one_shape_with_room_for_all(seed, noise, batch_size):
-    dates = Dates.of("dates:pt+cs-hu,fi-iso", noise)
+    dates = Dates.from_name("dates:pt+cs-hu,fi-iso", noise)
     train = TrainingDates(dates, batch_size, seed)
     batch = train(seed)
     assert (batch["source"].shape[1], batch["targets"].shape[1]) == dates.shape
@@ -201,7 +201,7 @@ def test_batches_have_one_shape_with_room_for_all(seed, noise, batch_size):
 
 
 def test_the_widest_dates_fit():
-    dates = Dates.of("dates:de+pt-es,hu-iso", noise=1)
+    dates = Dates.from_name("dates:de+pt-es,hu-iso", noise=1)
     widest = [0, 0]
     for source, target in dates.directions:
         for day in EVERY_DAY[::3]:
@@ -215,7 +215,7 @@ def test_the_widest_dates_fit():
 def test_noise_is_in_its_share_of_the_sources_alone():
     def different(noise):
         clean, dirty = (
-            TrainingDates(Dates.of("dates:de-en", x), 2000, 0).pairs(0) for x in (0, noise)
+            TrainingDates(Dates.from_name("dates:de-en", x), 2000, 0).pairs(0) for x in (0, noise)
         )
         assert [target for _, target in clean] == [target for _, target in dirty]
         kinds = [
@@ -234,7 +234,7 @@ def test_noise_is_in_its_share_of_the_sources_alone():
 
 
 def test_held_out_dates_go_through_the_buckets():
-    dates = Dates.of("dates")
+    dates = Dates.from_name("dates")
     pairs = dates.held_out("validation", 50)
     batches = list(EvaluationBuckets(IdPairs(dates.encode(pairs)), 16, (dates.shape,)))
     assert {batch["source"].shape for batch in batches} == {(16, dates.shape[0])}
@@ -243,21 +243,23 @@ def test_held_out_dates_go_through_the_buckets():
 
 def test_more_dates_than_there_are_cannot_be_held_out():
     count = len(ordinals("test"))
-    with pytest.raises(DataError, match=f"^test has {count} dates, {count + 1} were asked for$"):
-        Dates.of("dates").held_out("test", count + 1)
+    with pytest.raises(
+        DataError, match=f"^test has only {count} dates, {count + 1} were requested$"
+    ):
+        Dates.from_name("dates").held_out("test", count + 1)
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dates:dee-iso", "no language 'dee' (did you mean de?); there are cs, de, en"),
-        ("dates:de-xx", "no language 'xx'; there are cs"),
-        ("dates:de", "'de' is no direction between languages; as in dates:de+en-iso,de-fr"),
-        ("dates:de-en,", "'' is no direction between languages"),
+        ("dates:dee-iso", "no language 'dee' (did you mean de?); available: cs, de, en"),
+        ("dates:de-xx", "no language 'xx'; available: cs"),
+        ("dates:de", "'de' is not a direction between languages, such as in dates:de+en-iso,de-fr"),
+        ("dates:de-en,", "'' is not a direction between languages"),
     ],
 )
-def test_what_is_no_direction_is_refused_in_one_line(name, message):
+def test_invalid_directions_are_refused_in_one_line(name, message):
     with pytest.raises(DataError) as caught:
-        Dates.of(name)
+        Dates.from_name(name)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Pairs by name, batches in turn with named keys, dates in the characters of a language alone."""
+"""Pairs by name, alternating batches with prefixed keys, and dates with separate vocabularies."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from data.pairs.multiway import (
     AllPairs,
     DatesByLanguage,
     Rotation,
+    add_prefix,
     language_pairs,
-    named,
     pair_seeds,
+    remove_prefix,
     sides_by_language,
-    unnamed,
 )
 from data.pairs.parallel import Pairs
 
@@ -33,14 +33,14 @@ def test_pairs_keep_their_order():
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("enfr", "'enfr' is no pair of languages"),
-        ("en-fr+", "'' is no pair"),
-        ("en-", "'en-' is no pair"),
-        ("en-fr-de", "'en-fr-de' is no pair"),
-        ("en-fr+de-fr+en-fr", "the pair 'en-fr' is there twice"),
+        ("enfr", "'enfr' is not a pair of languages"),
+        ("en-fr+", "'' is not a pair"),
+        ("en-", "'en-' is not a pair"),
+        ("en-fr-de", "'en-fr-de' is not a pair"),
+        ("en-fr+de-fr+en-fr", "contains the pair 'en-fr' twice"),
     ],
 )
-def test_what_is_no_pair_is_refused_in_one_line(text, part):
+def test_invalid_pairs_are_refused_in_one_line(text, part):
     with pytest.raises(DataError, match=part) as caught:
         language_pairs(text)
     assert "\n" not in str(caught.value)
@@ -55,7 +55,7 @@ def test_pairs_take_turns_and_each_reads_its_own_batches_in_order(count, steps):
     rotation = Rotation({f"x-{k}": stream(k) for k in range(count)})
     seen = {k: [] for k in range(count)}
     for step in range(steps):
-        pair, batch = unnamed(rotation(step))
+        pair, batch = remove_prefix(rotation(step))
         place = step % count
         assert pair == f"x-{place}"
         seen[place].append(int(batch["id"][0]))
@@ -67,12 +67,12 @@ def test_held_out_batches_come_pair_after_pair_with_their_names():
     sets = {"a-b": [{"x": 1}, {"x": 2}], "c-b": [{"x": 3, "y": 4}]}
     everything = AllPairs(sets)
     assert list(everything) == [{"a-b/x": 1}, {"a-b/x": 2}, {"c-b/x": 3, "c-b/y": 4}]
-    assert [unnamed(batch) for batch in everything][-1] == ("c-b", sets["c-b"][0])
+    assert [remove_prefix(batch) for batch in everything][-1] == ("c-b", sets["c-b"][0])
 
 
 def test_a_batch_of_two_pairs_is_refused():
     with pytest.raises(ValueError, match=r"of one pair, got keys of \['a-b', 'c-b'\]"):
-        unnamed({**named("a-b", {"x": 1}), **named("c-b", {"x": 1})})
+        remove_prefix({**add_prefix("a-b", {"x": 1}), **add_prefix("c-b", {"x": 1})})
 
 
 def test_seed_of_a_pair_follows_from_the_run_and_the_pair_alone():
@@ -96,7 +96,8 @@ def test_sentences_of_a_language_come_from_both_sides():
 
 def test_characters_of_a_side_depend_on_its_language_alone():
     one, other = (
-        DatesByLanguage(Dates.of(f"dates:{pair}").directions, 0.3) for pair in ("en-fr", "fr-de")
+        DatesByLanguage(Dates.from_name(f"dates:{pair}").directions, 0.3)
+        for pair in ("en-fr", "fr-de")
     )
     assert one.vocabularies[1] == other.vocabularies[0]
     pairs = one.held_out("validation", 200)

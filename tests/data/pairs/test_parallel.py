@@ -1,4 +1,4 @@
-"""Parallel text is read line by line, divided without overlap, or refused in one line."""
+"""Parallel text is read line by line, split without overlap, or refused in one line."""
 
 import gzip
 import hashlib
@@ -74,9 +74,9 @@ def test_a_test_set_is_chosen_among_several(folder):
 
 def test_an_unknown_language_is_refused_with_the_nearest_and_all(folder):
     message = refused(f"pairs:{folder}", "de", "dr")
-    assert "no target language 'dr' (did you mean fr?); there are de, en, fr" in message
+    assert "no target language 'dr' (did you mean fr?); available: de, en, fr" in message
     message = refused(f"pairs:{folder}", "", "en")
-    assert "no source language ''; there are de, en, fr" in message
+    assert "no source language ''; available: de, en, fr" in message
 
 
 def test_a_folder_without_a_split_is_refused(folder):
@@ -91,16 +91,16 @@ def test_a_folder_without_a_split_is_refused(folder):
     for path in folder.glob("train*"):
         path.rename(path.with_name(path.name.replace("train", "trains")))
     message = refused(f"pairs:{folder}", "de", "en")
-    assert message.endswith("holds no train.LANGUAGE (did you mean trains?)")
+    assert message.endswith("has no file train.LANGUAGE (did you mean trains?)")
 
 
-@pytest.mark.parametrize(("part", "word"), [("val", "validate"), ("test", "test")])
+@pytest.mark.parametrize(("part", "word"), [("val", "validation"), ("test", "test")])
 def test_an_empty_held_out_set_is_refused(folder, part, word):
     for path in folder.glob(f"{part}*"):
         path.unlink()
     for language in ("de", "en"):
         write(folder / f"{part}.{language}", [])
-    assert f"there is no pair to {word} with" in refused(f"pairs:{folder}", "de", "en")
+    assert f"there are no {word} pairs in" in refused(f"pairs:{folder}", "de", "en")
 
 
 def test_what_is_not_there_is_refused_with_the_nearest_name(folder, tmp_path):
@@ -114,22 +114,22 @@ def test_what_is_not_there_is_refused_with_the_nearest_name(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "pairs", "pairs:", "tsv:", "files:", "csv:x"])
 def test_an_unknown_form_is_refused_with_those_there_are(name):
-    expected = f"no parallel text {name!r}; give pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+    expected = f"no parallel text {name!r}; use pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
     assert expected in refused(name)
 
 
 def test_files_needs_two_paths():
-    assert "needs two paths with a comma between them, got 'one'" in refused("files:one")
+    assert "needs two paths separated by a comma, got 'one'" in refused("files:one")
 
 
 @pytest.mark.parametrize(("more", "fewer"), [("de", "en"), ("en", "de")])
-def test_a_line_without_a_partner_is_refused_with_its_number(folder, more, fewer):
+def test_a_line_without_a_counterpart_is_refused_with_its_number(folder, more, fewer):
     write(folder / f"val.{more}", ["a", "b", "c", "d"])
     message = refused(f"pairs:{folder}", "de", "en")
     assert {f"val.{more} has 4", f"val.{fewer} has 2"} == set(
         re.findall(r"val\.\w\w has \d", message)
     )
-    assert message.endswith(f"from line 3 of val.{more} on there is no partner")
+    assert message.endswith(f"val.{more} has no counterpart from line 3 on")
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -137,7 +137,7 @@ def test_another_encoding_is_refused_with_file_and_line(tmp_path, compressed):
     content = b"ein\nzwei\n" + "für\nfünf\n".encode("latin-1")
     path = tmp_path / "numbers"
     path.write_bytes(gzip.compress(content) if compressed else content)
-    assert f"{path} is not UTF-8 text: line 3 is wrong" in refused(f"tsv:{path}")
+    assert f"{path} is not UTF-8 text: line 3 cannot be decoded" in refused(f"tsv:{path}")
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: c[:10] + b"\xff" * 30])
@@ -150,10 +150,10 @@ def test_a_damaged_archive_is_refused(tmp_path, damage):
 def test_a_line_of_a_table_must_have_one_tab(tmp_path):
     path = tmp_path / "table.tsv"
     write(path, ["a\tb", "c\td\te", "f"])
-    needed = "one is needed, between source and target"
-    assert refused(f"tsv:{path}") == f"line 2 of {path} has 2 tabs; {needed}"
+    needed = "not one between source and target"
+    assert refused(f"tsv:{path}") == f"line 2 of {path} has 2 tabs, {needed}"
     write(path, ["a\tb", ""])
-    assert refused(f"tsv:{path}") == f"line 2 of {path} has 0 tabs; {needed}"
+    assert refused(f"tsv:{path}") == f"line 2 of {path} has 0 tabs, {needed}"
 
 
 def test_lines_end_at_line_feeds_alone(tmp_path):
@@ -183,7 +183,7 @@ def test_an_empty_side_is_left_out_of_training_alone(folder):
     assert pairs.test[0] == ("", "fr 0")
     assert len(pairs.test) == 3
     write(folder / "train.fr", [""] * 5)
-    assert "there is no pair to train on in" in refused(f"pairs:{folder}", "en", "fr")
+    assert "there are no complete training pairs in" in refused(f"pairs:{folder}", "en", "fr")
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

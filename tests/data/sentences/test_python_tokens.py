@@ -32,7 +32,7 @@ def test_labels_are_those_of_a_reader(source, expected):
     assert marks(source) == expected
 
 
-def test_what_python_cannot_read_has_no_labels():
+def test_code_with_a_syntax_error_has_no_tags():
     assert character_tags("x = (\n") == []
     assert character_tags("  x\n y\n") == []
 
@@ -73,7 +73,7 @@ def test_pieces_are_cut_from_files_of_a_split_and_always_the_same(tmp_path, monk
         (source,) = (text for text in files if words in text)
         start = source.index(words)
         assert tags == files[source][start : start + 9]
-    assert len({piece.words[0] for piece in found}) > 5  # they begin anywhere
+    assert len({piece.words[0] for piece in found}) > 5  # pieces begin anywhere
     read = [{text for text in files if piece.words in text} for piece in found]
     assert len(set.union(*read)) == 35  # of 36
     assert not {piece.words for piece in pieces(counts, 9)["test"]} & {p.words for p in found}

@@ -1,4 +1,4 @@
-"""Tagged sentences: files in their forms, the tags of a corpus, batches of ids."""
+"""Tagged sentences: file formats, the tags of a corpus, batches of ids."""
 
 from types import SimpleNamespace
 
@@ -92,16 +92,16 @@ def test_without_a_file_for_it_validation_is_the_last_tenth_of_train(tmp_path):
     [
         ("conll", "a N\nb\n", r"line 2 of .*some_train.txt has 1 columns, not 2"),
         ("conll", "a\n", "line 1 of .* has 1 columns, not 2"),
-        ("conllu", TREES + "2\tx\n", r"line 10 of .* has 2 columns, 10 are needed"),
+        ("conllu", TREES + "2\tx\n", r"line 10 of .* has 2 columns, not 10"),
         ("conllu", "\n1-2" + "\tx" * 9, "sentence at line 2 of .* has no word"),
-        ("spans", "a####a=O b=POS\n", "line 1 of .* has a word with tag 'POS'"),
-        ("spans", "a####a=O b\n", "line 1 of .* has a word with tag 'b'"),
+        ("spans", "a####a=O b=POS\n", "line 1 of .* has the tag 'POS'"),
+        ("spans", "a####a=O b\n", "line 1 of .* has the tag 'b'"),
         ("spans", "a####a=O\n\n", "line 2 of .* has no word"),
         ("conll", "\n", "the train split of conll:.* has no sentence"),
-        ("conl", "a N\n", r"no tagged text 'conl:.*did you mean conll\?.*; give python_tokens"),
+        ("conl", "a N\n", r"no tagged text 'conl:.*did you mean conll\?.*; use python_tokens"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_in_one_line(tmp_path, name, text, part):
+def test_faulty_files_are_refused_in_one_line(tmp_path, name, text, part):
     folder = folder_of(tmp_path, train=text, dev="a N\n", test="a N\n")
     with pytest.raises(DataError, match=part) as error:
         load_tagged(f"{name}:{folder}")
@@ -109,7 +109,7 @@ def test_what_is_wrong_in_a_file_is_said_in_one_line(tmp_path, name, text, part)
 
 
 def test_a_folder_that_is_missing_or_lacks_a_split_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"conll: needs a folder after it, '.*none' is none"):
+    with pytest.raises(DataError, match=r"conll: needs a folder, but '.*none' is not one"):
         load_tagged(f"conll:{tmp_path / 'none'}")
     with pytest.raises(DataError, match="needs one file with test in its name, found some_train"):
         load_tagged(f"conll:{folder_of(tmp_path, train=CHUNKS)}")
@@ -137,10 +137,12 @@ def test_a_prepared_treebank_gives_the_words_of_its_trees(monkeypatch):
     corpus = load_tagged("treebank/en")
     assert corpus.validation == [(["can", "not"], ["VERB", "NOUN"])]
     del splits["dev"]
-    with pytest.raises(DataError, match=r"has splits \['test', 'train'\], tags need dev"):
+    with pytest.raises(DataError, match=r"has splits \['test', 'train'\]; a tagged text needs dev"):
         load_tagged("treebank/en")
     splits["train"] = Source([], {"image": None})
-    with pytest.raises(DataError, match="dataset treebank/en has no tokens, upos and head"):
+    with pytest.raises(
+        DataError, match="dataset treebank/en is not a treebank with tokens, upos and head"
+    ):
         load_tagged("treebank/en")
 
 
@@ -151,7 +153,9 @@ def test_tags_of_spans_have_both_marks_of_each_type_and_others_are_sorted():
     assert TaggedCorpus([plain], [plain], [plain]).tags == ("O", "B", "I")
     assert SHORT.tags == ("M", "N", "V", "Z")  # one of them in validation alone
     assert not is_bio(["INTJ", "O"])
-    with pytest.raises(DataError, match=r"sentence 1 of the test has tag 'NN' .*it has M, N, V, Z"):
+    with pytest.raises(
+        DataError, match=r"sentence 1 of the test has the unknown tag 'NN' .*data: M, N, V, Z"
+    ):
         _ = TaggedCorpus(SHORT.train, SHORT.validation, [Sentence(["x"], ["NN"])]).tags
 
 
@@ -164,7 +168,7 @@ def test_the_digest_tells_words_tags_and_splits_apart():
 
 
 def test_ids_by_hand():
-    vocabularies = Vocabularies.of(SHORT, minimum=1, fold=True, letters=3)
+    vocabularies = Vocabularies.from_corpus(SHORT, minimum=1, fold=True, letters=3)
     assert vocabularies.words.words == ("ab", "00", "cde", "x")
     assert vocabularies.alphabet.characters == "12ACabdex"
     assert (vocabularies.word_ids, vocabularies.letter_ids) == (6, 11)
@@ -193,13 +197,13 @@ def test_ids_by_hand():
 
 
 def test_words_that_are_not_folded_or_spelled():
-    vocabularies = Vocabularies.of(SHORT, minimum=1, fold=False, letters=0)
+    vocabularies = Vocabularies.from_corpus(SHORT, minimum=1, fold=False, letters=0)
     assert vocabularies.words.words == ("12", "Ab", "Cde", "ab", "x")
     assert vocabularies.letter_ids == 0
     assert vocabularies.encode(SHORT.train).words[0].tolist() == [3, 2, 5, 4]
     assert "spellings" not in TrainingBuckets(vocabularies.encode(SHORT.train), 2, 0)(0)
     letters = [Sentence("aabbc", "NNNNN")]
-    rare = Vocabularies.of(TaggedCorpus(letters, letters, letters), 2, False, 0)
+    rare = Vocabularies.from_corpus(TaggedCorpus(letters, letters, letters), 2, False, 0)
     assert rare.encode([Sentence("abc", "NNN")]).words[0].tolist() == [2, 3, 1]
 
 
@@ -213,7 +217,7 @@ def test_batches_hold_each_sentence_once_and_nothing_else(lengths, batch_size, l
     words = [[f"{i}.{place}" for place in range(length)] for i, length in enumerate(lengths)]
     sentences = [Sentence(row, ["NV"[len(word) % 2] for word in row]) for row in words]
     corpus = TaggedCorpus([*sentences, Sentence(["a", "b"], "NV")], sentences, sentences)
-    vocabularies = Vocabularies.of(corpus, 1, False, letters)
+    vocabularies = Vocabularies.from_corpus(corpus, 1, False, letters)
     train = TrainingBuckets(vocabularies.encode(sentences), batch_size, seed=1)
     found = []
     for step in range(train.steps_per_epoch):
@@ -225,10 +229,10 @@ def test_batches_hold_each_sentence_once_and_nothing_else(lengths, batch_size, l
             ids, tags = (batch[key][row, :length].tolist() for key in ("words", "tags"))
             assert not batch["words"][row, length:].any()
             assert not batch["tags"][row, length:].any()
-            shown = [vocabularies.words.words[i - 2] for i in ids]
-            found += [(shown, [vocabularies.tags[i] for i in tags])] * bool(length)
+            known = [vocabularies.words.words[i - 2] for i in ids]
+            found += [(known, [vocabularies.tags[i] for i in tags])] * bool(length)
             if letters:
-                spelled = [vocabularies.spell(word) for word in shown]
+                spelled = [vocabularies.spell(word) for word in known]
                 np.testing.assert_array_equal(
                     batch["spellings"][row, :length], np.reshape(spelled, (length, letters))
                 )

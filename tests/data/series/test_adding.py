@@ -1,4 +1,4 @@
-"""The adding problem: marks where they belong, sums that are right, streams that never meet."""
+"""The adding problem: positions of marks, correct sums, independent random streams."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ def test_target_is_the_sum_of_two_marked_values_of_the_first_half(count, length,
         assert target == sequence[marked[0], 0] + sequence[marked[1], 0]
 
 
-def test_marks_reach_every_place_that_they_may_have():
+def test_marks_occur_at_every_allowed_position():
     batch = adding_problem(4000, 40, np.random.default_rng(0))
-    places = np.argwhere(batch["x"][..., 1] == 1)[:, 1].reshape(-1, 2)
-    assert set(places[:, 0]) == set(range(10))
-    assert set(places[:, 1]) == set(range(1, 20))
+    positions = np.argwhere(batch["x"][..., 1] == 1)[:, 1].reshape(-1, 2)
+    assert set(positions[:, 0]) == set(range(10))
+    assert set(positions[:, 1]) == set(range(1, 20))
 
 
-def test_always_answering_one_errs_by_a_sixth():
+def test_the_constant_answer_one_has_a_mean_squared_error_of_a_sixth():
     target = adding_problem(20000, 8, np.random.default_rng(0))["target"]
     np.testing.assert_allclose(np.mean((target - 1) ** 2), 1 / 6, atol=0.004)
 

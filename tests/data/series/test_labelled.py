@@ -1,4 +1,4 @@
-"""Time series are moved, disturbed and batched without a change of what they are."""
+"""Time series are delayed, augmented and batched correctly."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def numbered(count):
     return TimeSeries(*pad(rows, STEPS), labels, tuple(map(str, labels)), rest, decibel)
 
 
-def test_padding_is_zero_and_what_is_too_long_is_cut():
+def test_padding_is_zero_and_long_series_are_cut():
     x, lengths = pad([np.ones((2, 3)), 2 * np.ones((5, 3))], 4)
     assert x.dtype == np.float32
     assert lengths.tolist() == [2, 4]
@@ -32,34 +32,34 @@ def test_padding_is_zero_and_what_is_too_long_is_cut():
 
 @quick
 @given(offsets=st.lists(st.integers(0, 8), min_size=5, max_size=5))
-def test_a_moved_series_is_rest_and_then_itself(offsets):
+def test_a_delayed_series_is_rest_and_then_itself(offsets):
     source = numbered(5)
-    moved = source.moved(np.array(offsets))
+    delayed = source.delayed(np.array(offsets))
     for i, offset in enumerate(offsets):
         own = source.x[i, : source.lengths[i]]
-        wanted = np.concatenate([np.tile(source.rest, (offset, 1)), own])[:STEPS]
-        assert moved.lengths[i] == len(wanted)
-        np.testing.assert_array_equal(moved.x[i, : len(wanted)], wanted)
-        assert not moved.x[i, len(wanted) :].any()
-    np.testing.assert_array_equal(moved.labels, source.labels)
+        expected = np.concatenate([np.tile(source.rest, (offset, 1)), own])[:STEPS]
+        assert delayed.lengths[i] == len(expected)
+        np.testing.assert_array_equal(delayed.x[i, : len(expected)], expected)
+        assert not delayed.x[i, len(expected) :].any()
+    np.testing.assert_array_equal(delayed.labels, source.labels)
 
 
-def test_augmentation_changes_what_it_says():
+def test_augmentation_delays_changes_loudness_and_adds_noise():
     source = numbered(200)
     changed = source.augmented(3, 5.0, 0.0, (1, 2))
     before = changed.lengths - source.lengths
-    # never cut, and every offset that there is room for occurs
+    # no series is cut, and every possible delay occurs
     assert {(n, b) for n, b in zip(source.lengths, before, strict=True)} == {
         (n, b) for n in range(1, 6) for b in range(min(3, STEPS - n) + 1)
     }
-    real = np.arange(STEPS) < changed.lengths[:, None]
-    assert not changed.x[~real].any()
-    louder = (changed.x - source.moved(before).x) * real[..., None]
+    valid = np.arange(STEPS) < changed.lengths[:, None]
+    assert not changed.x[~valid].any()
+    louder = (changed.x - source.delayed(before).x) * valid[..., None]
     assert not louder[..., 0].any()
     assert 9 < louder[..., 1].max() <= 10
     assert -10 <= louder[..., 1].min() < -9
-    # one change for a whole series
-    np.testing.assert_allclose(louder[..., 1], louder[:, :1, 1] * real, atol=1e-5)
+    # the change is constant over a series
+    np.testing.assert_allclose(louder[..., 1], louder[:, :1, 1] * valid, atol=1e-5)
     source = numbered(2000)
     noisy = source.augmented(0, 0.0, 0.5, (1, 2))
     noise = (noisy.x - source.x)[np.arange(STEPS) < source.lengths[:, None]]
@@ -69,7 +69,7 @@ def test_augmentation_changes_what_it_says():
     np.testing.assert_array_equal(plain.x, source.x)
 
 
-def test_training_shows_every_series_once_an_epoch_as_a_function_of_seed_and_step():
+def test_training_contains_every_series_once_per_epoch_as_a_function_of_seed_and_step():
     batches = TrainingSeries(numbered(7), 3, seed=4, shift=2, gain=1.0, noise=0.1)
     labels = np.concatenate([batches(step)["label"] for step in range(7)])
     for epoch in labels.reshape(3, 7):
@@ -85,7 +85,7 @@ def test_training_shows_every_series_once_an_epoch_as_a_function_of_seed_and_ste
         TrainingSeries(numbered(7), 8, seed=0)
 
 
-def test_evaluation_shows_every_series_once_in_order():
+def test_evaluation_contains_every_series_once_in_order():
     source = numbered(7)
     batches = list(EvaluationSeries(source, 3))
     joined = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
@@ -98,5 +98,5 @@ def test_evaluation_shows_every_series_once_in_order():
 def test_checksum_is_of_series_lengths_and_labels():
     source = numbered(4)
     assert source.sha256 == numbered(4).sha256
-    swapped = source.part(np.array([1, 0, 2, 3]))
+    swapped = source.subset(np.array([1, 0, 2, 3]))
     assert swapped.sha256 != source.sha256

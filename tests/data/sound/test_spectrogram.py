@@ -1,4 +1,4 @@
-"""The spectrogram is the one written as loops; each band is normalised by what is trained on."""
+"""The spectrogram equals a loop version; bands are standardized over the training recordings."""
 
 import cmath
 import math
@@ -48,9 +48,9 @@ def slow_log_mel(sound, rate, bands):
 def test_spectrogram_is_the_slow_one(length):
     rng = np.random.default_rng(length)
     sound = rng.uniform(-1, 1, length)
-    found = log_mel(sound, 1000, 6)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, slow_log_mel(sound, 1000, 6), rtol=1e-5)
+    actual = log_mel(sound, 1000, 6)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, slow_log_mel(sound, 1000, 6), rtol=1e-5)
 
 
 def test_a_sound_shorter_than_a_window_has_one_frame():
@@ -61,7 +61,7 @@ def test_a_sound_shorter_than_a_window_has_one_frame():
     np.testing.assert_allclose(log_mel(np.zeros(30), 1000, 6), np.log(1e-10), rtol=1e-6)
 
 
-def test_mel_is_that_of_the_book_and_can_be_undone():
+def test_mel_follows_the_formula_and_can_be_inverted():
     # by definition 1000 Hz are about 1000 mel
     assert hz_to_mel(1000.0) == pytest.approx(1000, abs=0.1)
     assert hz_to_mel(0.0) == 0
@@ -81,7 +81,7 @@ def test_neighbouring_triangles_sum_up_to_one_and_a_tone_is_in_its_band():
         assert set(log_mel(tone, 8000, 20).argmax(axis=1)) == {band}
 
 
-def test_bands_are_normalised_by_the_training_part_alone():
+def test_bands_are_standardized_over_the_training_recordings_alone():
     rng = np.random.default_rng(0)
     loudness = np.array([0.1, 0.3, 0.5, 0.9])
     samples = [rng.normal(0, a, n) for a, n in zip(loudness, (60, 90, 300, 45), strict=True)]
@@ -98,16 +98,16 @@ def test_bands_are_normalised_by_the_training_part_alone():
     raw = [log_mel(sound, 1000, 5) for sound in samples]
     deviation = np.concatenate([raw[i] for i in (0, 1, 3)]).std(axis=0)
     quietest = [min(raw[i].tolist(), key=sum) for i in (0, 1, 3)]
-    # the first frame of the first recording shows what the normalisation is
-    wanted = series.x[0, 0] + (np.mean(quietest, axis=0) - raw[0][0]) / deviation
-    np.testing.assert_allclose(series.rest, wanted, rtol=1e-4)
+    # the first frame of the first recording determines the standardization
+    expected = series.x[0, 0] + (np.mean(quietest, axis=0) - raw[0][0]) / deviation
+    np.testing.assert_allclose(series.rest, expected, rtol=1e-4)
     louder = log_mel(samples[0] * 10**0.05, 1000, 5)
     np.testing.assert_allclose(series.decibel, (louder - raw[0])[0] / deviation, rtol=1e-3)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7])
 def test_deltas_are_the_slope_of_the_line_that_fits_best(length):
-    """Least squares over five frames; the first and the last frame go on for ever."""
+    """Least squares over five frames; the first and last frames are repeated beyond the ends."""
     x = np.random.default_rng(length).normal(size=(length, 3))
 
     def slopes(x):
@@ -117,7 +117,7 @@ def test_deltas_are_the_slope_of_the_line_that_fits_best(length):
             out[t] = np.polyfit(np.arange(-2, 3), near, 1)[0]
         return out
 
-    found = with_deltas(x)
-    assert found.dtype == np.float32
-    wanted = [x, slopes(x), slopes(slopes(x))]
-    np.testing.assert_allclose(found, np.concatenate(wanted, axis=1), rtol=1e-5, atol=1e-6)
+    actual = with_deltas(x)
+    assert actual.dtype == np.float32
+    expected = [x, slopes(x), slopes(slopes(x))]
+    np.testing.assert_allclose(actual, np.concatenate(expected, axis=1), rtol=1e-5, atol=1e-6)

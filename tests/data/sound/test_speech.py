@@ -1,4 +1,4 @@
-"""Recordings find their transcripts, one rate, their part; or are refused with their name."""
+"""Recordings get transcripts, one sampling rate and a split, or are refused by name."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_texts_stand_beside_the_recordings(folder):
+def test_texts_are_files_beside_the_recordings(folder):
     speech = load_speech(str(folder))
     assert speech.texts == ["said in x", "said in y", "said in z"]
     assert speech.test.tolist() == [False, False, True]
@@ -31,14 +31,14 @@ def test_texts_stand_beside_the_recordings(folder):
 
 
 @pytest.mark.parametrize("name", ["transcripts.tsv", "transcripts.txt"])
-def test_a_list_goes_before_texts_beside(folder, name):
+def test_a_list_takes_precedence_over_separate_texts(folder, name):
     between = "\t" if name.endswith("tsv") else " "
     lines = (f"a/x.wav{between}One two", f"a/y{between}Zwei", "", f"test/z{between}drei ")
     (folder / name).write_text("\n".join(lines), encoding="utf-8-sig")
     assert load_speech(str(folder)).texts == ["one two", "zwei", "drei"]
 
 
-def test_a_tenth_is_the_test_and_stays_it(tmp_path):
+def test_a_tenth_is_the_test_and_the_choice_is_stable(tmp_path):
     for i in range(60):
         write(tmp_path / f"{i}.wav", seconds=0.001)
         (tmp_path / f"{i}.txt").write_text("x")
@@ -51,12 +51,12 @@ def test_a_tenth_is_the_test_and_stays_it(tmp_path):
     assert np.delete(after, names.index("0a")).tolist() == before.tolist()
 
 
-def test_another_rate_is_brought_to_that_of_most(folder, capsys):
+def test_recordings_are_resampled_to_the_most_frequent_rate(folder, capsys):
     write(folder / "a" / "y.wav", rate=12000, seconds=0.5)
     sounds = load_speech(str(folder)).sounds
-    said = capsys.readouterr().out
-    assert said.startswith("resampled 1 of 3 recordings to 8000 samples a second, ")
-    assert said.endswith("y.wav among them\n")
+    output = capsys.readouterr().out
+    assert output.startswith("resampled 1 of 3 recordings to 8000 Hz, for example ")
+    assert output.endswith("y.wav\n")
     assert len(sounds[1]) == 4000
     assert np.abs(np.fft.rfft(sounds[1])).argmax() == 440 * 0.5  # the pitch is as before
     np.testing.assert_array_equal(read_sound(str(folder / "a" / "y.wav"), 8000), sounds[1])
@@ -74,7 +74,7 @@ def test_another_rate_is_brought_to_that_of_most(folder, capsys):
         (lambda f: (f / "test/z.wav").rename(f / "a/x.wav"), "0 of the 2 recordings .*'test'"),
     ],
 )
-def test_what_is_missing_or_broken_is_named(folder, change, message):
+def test_missing_or_broken_files_are_named(folder, change, message):
     change(folder)
     with pytest.raises(DataError, match=message) as caught:
         load_speech(str(folder))

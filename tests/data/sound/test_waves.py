@@ -1,4 +1,4 @@
-"""Recordings are read as they are, divided as published, and refused with their name."""
+"""Recordings are read exactly, split as published, or refused by name."""
 
 import wave
 
@@ -22,7 +22,7 @@ def sound(*values, dtype=np.int16):
 
 @pytest.fixture
 def digits(tmp_path):
-    """Two speakers, each with two digits and the indices 3 to 6; samples tell which one it is."""
+    """Two speakers, two digits and indices 3 to 6; the samples identify each recording."""
     for digit in (0, 1):
         for number, speaker in enumerate(("ann", "bo_b")):
             for index in range(3, 7):
@@ -36,11 +36,11 @@ def test_names_give_digit_speaker_and_the_published_test(digits):
     waves = load_waves(str(digits))
     assert waves.rate == 8000
     assert waves.classes == ("0", "1")
-    found = np.rint(np.stack(waves.samples) * 2**15).astype(int)
-    np.testing.assert_array_equal(found[:, 0] // 1000, waves.labels)
-    assert [("ann", "bo_b")[row[1] // 100] for row in found] == waves.speakers.tolist()
-    np.testing.assert_array_equal(waves.held_out("standard"), found[:, 2] < 5)
-    np.testing.assert_array_equal(waves.held_out("speaker:bo_b"), found[:, 1] == 100)
+    values = np.rint(np.stack(waves.samples) * 2**15).astype(int)
+    np.testing.assert_array_equal(values[:, 0] // 1000, waves.labels)
+    assert [("ann", "bo_b")[row[1] // 100] for row in values] == waves.speakers.tolist()
+    np.testing.assert_array_equal(waves.held_out("standard"), values[:, 2] < 5)
+    np.testing.assert_array_equal(waves.held_out("speaker:bo_b"), values[:, 1] == 100)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_names_give_digit_speaker_and_the_published_test(digits):
         ("all", "must be standard or speaker:NAME, got 'all'"),
     ],
 )
-def test_what_cannot_be_held_out_is_refused(digits, which, message):
+def test_an_unknown_held_out_set_is_refused(digits, which, message):
     with pytest.raises(DataError, match=message):
         load_waves(str(digits)).held_out(which)
 
 
-def test_sub_folders_are_labels_and_keep_a_speaker_in_one_part(tmp_path):
+def test_sub_folders_are_labels_and_a_speaker_is_in_one_split(tmp_path):
     for speaker in range(40):
         for label in ("yes", "no"):
             write(tmp_path / label / f"{speaker}_nohash_0.wav", sound())
@@ -74,13 +74,13 @@ def test_sub_folders_are_labels_and_keep_a_speaker_in_one_part(tmp_path):
 
 
 def test_eight_sixteen_and_thirty_two_bits_and_two_channels(tmp_path):
-    wanted = np.array([0.5, -0.25, 0.0], np.float32)
+    expected = np.array([0.5, -0.25, 0.0], np.float32)
     for dtype in (np.uint8, np.int16, np.int32):
         full, middle = (128, 128) if dtype == np.uint8 else (-float(np.iinfo(dtype).min), 0)
-        path = write(tmp_path / "x.wav", (wanted * full + middle).astype(dtype))
-        rate, found = read_wave(path)
-        assert (rate, found.dtype) == (8000, np.float32)
-        np.testing.assert_array_equal(found, wanted)
+        path = write(tmp_path / "x.wav", (expected * full + middle).astype(dtype))
+        rate, actual = read_wave(path)
+        assert (rate, actual.dtype) == (8000, np.float32)
+        np.testing.assert_array_equal(actual, expected)
     both = np.array([[2000, 4000], [-6000, 0]], np.int16)
     np.testing.assert_allclose(read_wave(write(path, both))[1] * 2**15, [3000, -3000])
 
@@ -108,9 +108,9 @@ def faulty(kind, path):
         ("no WAV", "cannot read .*1_ann_9.wav as WAV"),
         ("nothing", "cannot read .*1_ann_9.wav as WAV"),
         ("cut", "cannot read .*1_ann_9.wav as WAV"),
-        ("empty", "1_ann_9.wav holds no sound"),
-        ("rate", "1_ann_9.wav has 16000 samples a second, .*0_ann_3.wav has 8000"),
-        ("float", "1_ann_9.wav holds float64, not whole numbers of 8, 16 or 32 bits"),
+        ("empty", "1_ann_9.wav has no samples"),
+        ("rate", "1_ann_9.wav has a rate of 16000 Hz, but .*0_ann_3.wav has 8000"),
+        ("float", "1_ann_9.wav has float64 samples, not integers of 8, 16 or 32 bits"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(digits, kind, message):

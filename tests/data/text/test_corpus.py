@@ -1,4 +1,4 @@
-"""Characters go to ids and back, and corpora are read whole or refused in one line."""
+"""Characters are encoded and decoded; corpora are read whole or refused in one line."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ few_letters = st.text("abcdeé\n😀", min_size=1, max_size=40)
 @quick
 @given(some_text)
 def test_known_characters_come_back(text):
-    vocabulary = Vocabulary.of(text, 10_000)
+    vocabulary = Vocabulary.from_text(text, 10_000)
     ids = vocabulary.encode(text)
     assert ids.dtype == np.int32
     assert ids.shape == (len(text),)
@@ -31,7 +31,7 @@ def test_known_characters_come_back(text):
 @quick
 @given(known=some_text, other=some_text)
 def test_other_characters_are_unknown_and_only_they(known, other):
-    vocabulary = Vocabulary.of(known, 10_000)
+    vocabulary = Vocabulary.from_text(known, 10_000)
     ids = vocabulary.encode(other)
     expected = [2 + sorted(set(known)).index(c) if c in known else UNKNOWN for c in other]
     assert ids.tolist() == expected
@@ -41,19 +41,19 @@ def test_other_characters_are_unknown_and_only_they(known, other):
 @quick
 @given(text=few_letters, size=st.integers(3, 9))
 def test_a_small_vocabulary_keeps_the_most_frequent(text, size):
-    vocabulary = Vocabulary.of(text, size)
+    vocabulary = Vocabulary.from_text(text, size)
     assert len(vocabulary) <= size
-    kept = vocabulary.characters
-    assert list(kept) == sorted(set(kept))
-    left_out = set(text) - set(kept)
-    assert len(kept) == min(size - 2, len(set(text)))
+    known = vocabulary.characters
+    assert list(known) == sorted(set(known))
+    unknown = set(text) - set(known)
+    assert len(known) == min(size - 2, len(set(text)))
 
     def rank(character):
         # ties go to the character that sorts first
         return -text.count(character), character
 
-    assert all(rank(k) < rank(c) for k in kept for c in left_out)
-    assert (vocabulary.encode(text) == UNKNOWN).sum() == sum(text.count(c) for c in left_out)
+    assert all(rank(k) < rank(c) for k in known for c in unknown)
+    assert (vocabulary.encode(text) == UNKNOWN).sum() == sum(text.count(c) for c in unknown)
 
 
 def test_ids_begin_after_padding_and_unknown():
@@ -92,8 +92,8 @@ def test_line_ends_are_kept(tmp_path):
     assert corpus.train + corpus.validation + corpus.test == text
 
 
-def test_a_folder_is_its_files_in_the_order_of_their_names_without_hidden_ones(tmp_path):
-    # a hidden folder above the one that was asked for does not hide what is in it
+def test_a_folder_is_its_visible_files_in_the_order_of_their_names(tmp_path):
+    # a hidden folder above the requested one does not hide its files
     folder = tmp_path / ".corpora" / "mine"
     files = {"b.txt": "2", "a/z.txt": "1", "c/a/x": "3", "c/b": "4", "d.txt": "", "é.txt": "5"}
     hidden = {".a": "no", "c/.git/x": "no", ".cache/y": "no"}
@@ -147,7 +147,7 @@ def test_python_source_is_text_in_every_split(prepared):
 
 
 def test_a_dataset_without_text_is_refused(prepared):
-    with pytest.raises(DataError, match="squares holds no text"):
+    with pytest.raises(DataError, match="dataset squares has no text"):
         load_text("squares", prepared)
 
 

@@ -1,4 +1,4 @@
-"""Blocks for skip-gram: every word once a pass, and the distributions that are drawn from."""
+"""Blocks for skip-gram: every word once per pass, and the sampling distributions."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ from scipy.stats import chisquare
 
 from data.catalogue import DataError
 from data.text.skipgram import (
-    NOBODY,
+    OUTSIDE,
     Blocks,
     EvaluationBlocks,
     TrainingBlocks,
-    draw,
     keep_probability,
     noise_cdf,
+    sample_words,
 )
 from data.text.words import Tokens
 
@@ -20,7 +20,7 @@ COUNTS = np.array([5000, 800, 150, 40, 10])
 
 
 def numbered(count, length=7):
-    """Text in which a word's id is its place; sentences of `length` words."""
+    """Text in which the id of a word is its position; sentences of `length` words."""
     return Tokens(np.arange(count, dtype=np.int32), np.arange(count, dtype=np.int32) // length)
 
 
@@ -29,7 +29,7 @@ def blocks(size=4, window=2, noise=0, **options):
 
 
 def test_noise_words_have_the_frequency_of_counts_to_three_quarters():
-    drawn = draw(noise_cdf(COUNTS), (300, 100), np.random.default_rng(0))
+    drawn = sample_words(noise_cdf(COUNTS), (300, 100), np.random.default_rng(0))
     expected = COUNTS**0.75 / (COUNTS**0.75).sum()
     observed = np.bincount(drawn.ravel(), minlength=len(COUNTS))
     assert chisquare(observed, expected * drawn.size).pvalue > 0.01
@@ -46,7 +46,7 @@ def test_probability_to_be_kept_is_that_of_the_authors_program():
     np.testing.assert_array_equal(keep_probability(COUNTS, 0.0), np.ones(5))
 
 
-def test_words_are_left_out_with_their_probability_anew_in_each_pass():
+def test_words_are_subsampled_independently_in_each_pass():
     ids = np.random.default_rng(1).permutation(np.repeat(np.arange(5, dtype=np.int32), COUNTS))
     text = Tokens(ids, np.zeros(len(ids), np.int32))
     keep = keep_probability(COUNTS, 0.02)
@@ -69,29 +69,30 @@ def test_words_are_left_out_with_their_probability_anew_in_each_pass():
 def test_a_pass_has_every_word_once_with_its_neighbours():
     train = TrainingBlocks(numbered(50), np.ones(50), blocks(), batch_size=3, seed=0)
     assert train.steps == 5  # 50 words, 4 a block, 3 blocks a step
-    seen, orders = [], []
+    words, orders = [], []
     for step in range(train.steps):
         batch = train(step)
         assert {x.dtype for k, x in batch.items() if "share" not in k} == {np.dtype(np.int32)}
         assert batch["words"].shape == (3, 8)
-        real = batch["sentence"] != NOBODY
+        real = batch["sentence"] != OUTSIDE
         np.testing.assert_array_equal(batch["sentence"][real], batch["words"][real] // 7)
         assert (np.diff(batch["words"], axis=1)[real[:, 1:] & real[:, :-1]] == 1).all()
         inside = batch["reach"] > 0
         np.testing.assert_array_equal(inside, real[:, 2:-2])
-        seen += batch["words"][:, 2:-2][inside].tolist()
+        words += batch["words"][:, 2:-2][inside].tolist()
         orders += batch["words"][:, 2].tolist()
-    assert sorted(seen) == list(range(50))
+    assert sorted(words) == list(range(50))
     assert orders != sorted(orders)
 
 
-def test_reaches_are_drawn_evenly_and_pairs_are_counted():
+def test_window_radii_are_uniform_and_pairs_are_counted():
     text = numbered(4000)
     train = TrainingBlocks(text, np.ones(4000), blocks(16, window=3), batch_size=5, seed=0)
-    reach = np.concatenate([train(step)["reach"].ravel() for step in range(train.steps)])
-    counts = np.bincount(reach[reach > 0], minlength=4)[1:]
+    radius = np.concatenate([train(step)["reach"].ravel() for step in range(train.steps)])
+    counts = np.bincount(radius[radius > 0], minlength=4)[1:]
     assert chisquare(counts).pvalue > 0.01
-    # of 7 words 6, 5, 4 pairs are at distance 1, 2, 3, seen from both sides; 3/3, 2/3, 1/3 reach
+    # 7 words have 6, 5, 4 pairs at distance 1, 2, 3, counted from both sides, of which the windows
+    # include 3/3, 2/3, 1/3
     pairs = 4000 / 7 * 2 * (6 + 5 * 2 / 3 + 4 / 3)
     assert train.pairs_per_step == pytest.approx(pairs / train.steps, rel=2e-3)
 
@@ -116,14 +117,14 @@ def test_outputs_are_targets_and_noise_or_the_paths_of_targets():
     assert "noise" not in batch
 
 
-def test_what_occurs_too_often_shares_the_limit():
+def test_gradients_of_frequent_rows_are_scaled_down_to_the_limit():
     text = Tokens(np.array([1, 1, 2, 1, 2, 1, 1, 0], np.int32), np.zeros(8, np.int32))
     paths = np.array([[5, -1], [6, -1], [7, 5]])
     (batch,) = EvaluationBlocks(text, np.ones(8), blocks(limit=2, paths=paths), 2, "test")
-    real = batch["sentence"] != NOBODY
-    often = np.bincount(batch["words"][real])  # not what stands for places outside of the text
-    assert often[2] == 4  # each once more, at the side of the other block
-    expected = np.minimum(1, 2 / often)[batch["words"]]
+    real = batch["sentence"] != OUTSIDE
+    counts = np.bincount(batch["words"][real])  # without positions outside the text
+    assert counts[2] == 4  # two in their own block, two beside the other block
+    expected = np.minimum(1, 2 / counts)[batch["words"]]
     np.testing.assert_allclose(batch["word_share"][real], expected[real], rtol=1e-6)
     # node 5 is on three paths, node 6 on five, node 7 on two
     share = {5: 2 / 3, 6: 2 / 5, 7: 1.0}
@@ -133,11 +134,11 @@ def test_what_occurs_too_often_shares_the_limit():
 
 
 @pytest.mark.parametrize("paths", [None, np.array([[5, 6], [5, 7]])])
-def test_places_outside_of_the_text_count_as_no_word(paths):
+def test_positions_outside_the_text_do_not_count_as_words(paths):
     text = Tokens(np.array([0, 1, 1], np.int32), np.zeros(3, np.int32))
     (batch,) = EvaluationBlocks(text, np.ones(2), blocks(limit=2, paths=paths), 3, "test")
-    real = batch["sentence"] != NOBODY
-    # the last word stands in its block, and at the side of the next one
+    real = batch["sentence"] != OUTSIDE
+    # the last word is in its own block and beside the next one
     np.testing.assert_allclose(batch["word_share"][real], [1, 2 / 3, 2 / 3, 2 / 3], rtol=1e-6)
     inside = batch["reach"] > 0
     share = batch["output_share"].reshape(*inside.shape, -1)[inside]
@@ -149,8 +150,8 @@ def test_places_outside_of_the_text_count_as_no_word(paths):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        (numbered(2), "the test text has 2 words that count, a window .* of 2 needs 3"),
-        (numbered(9, length=1), "no sentence of the test text has two words"),
+        (numbered(2), "the test text has 2 known words; a window .* of 2 needs 3"),
+        (numbered(9, length=1), "no sentence of the test text has two known words"),
     ],
 )
 def test_a_text_without_pairs_is_refused(text, part):

@@ -1,4 +1,4 @@
-"""Lanes of a text: nothing is left out, counted twice, or carried over where it must not be."""
+"""Streams of a text: no symbol is lost or repeated, and states are reset where needed."""
 
 from itertools import pairwise
 
@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.catalogue import DataError
-from data.text.streams import EvaluationWindows, TrainingLanes
+from data.text.streams import EvaluationWindows, TrainingStreams
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
-FIRST = 100  # the id of the first character; the others follow, so that an id tells its place
+FIRST = 100  # id of the first character; ids count up, so an id gives its position
 
 
 def numbered(count):
@@ -19,23 +19,25 @@ def numbered(count):
 
 
 @st.composite
-def training_lanes(draw):
+def training_streams(draw):
     batch_size, length = draw(st.integers(1, 5)), draw(st.integers(1, 6))
     count = draw(st.integers(batch_size * length + 1, 4 * batch_size * length + 9))
-    return TrainingLanes(numbered(count), batch_size, length, draw(st.integers(0, 99)))
+    return TrainingStreams(numbered(count), batch_size, length, draw(st.integers(0, 99)))
 
 
-def one_pass(lanes, number):
-    return [lanes(step) for step in range(number * lanes.windows, (number + 1) * lanes.windows)]
+def one_pass(streams, number):
+    return [
+        streams(step) for step in range(number * streams.windows, (number + 1) * streams.windows)
+    ]
 
 
 @quick
-@given(lanes=training_lanes(), step=st.integers(0, 50))
-def test_targets_are_the_tokens_after_in_the_ring(lanes, step):
-    batch = lanes(step)
-    count = len(lanes.ids)
+@given(streams=training_streams(), step=st.integers(0, 50))
+def test_targets_are_the_tokens_after_in_the_ring(streams, step):
+    batch = streams(step)
+    count = len(streams.ids)
     for array in batch.values():
-        assert array.shape == (lanes.batch_size, lanes.length)
+        assert array.shape == (streams.batch_size, streams.length)
         assert array.dtype == np.int32
     after = FIRST + (batch["tokens"] - FIRST + 1) % count
     np.testing.assert_array_equal(batch["targets"], after)
@@ -43,17 +45,17 @@ def test_targets_are_the_tokens_after_in_the_ring(lanes, step):
 
 
 @quick
-@given(lanes=training_lanes(), number=st.integers(0, 3))
-def test_a_lane_goes_on_where_its_last_window_ended(lanes, number):
-    shown = one_pass(lanes, number)
-    for window, following in pairwise(shown):
+@given(streams=training_streams(), number=st.integers(0, 3))
+def test_a_stream_continues_where_its_last_window_ended(streams, number):
+    batches = one_pass(streams, number)
+    for window, following in pairwise(batches):
         np.testing.assert_array_equal(following["tokens"][:, 0], window["targets"][:, -1])
 
 
 @quick
-@given(lanes=training_lanes(), number=st.integers(0, 3))
-def test_resets_are_at_the_start_of_a_pass_and_of_the_text(lanes, number):
-    for window, batch in enumerate(one_pass(lanes, number)):
+@given(streams=training_streams(), number=st.integers(0, 3))
+def test_resets_are_at_the_start_of_a_pass_and_of_the_text(streams, number):
+    for window, batch in enumerate(one_pass(streams, number)):
         expected = batch["tokens"] == FIRST
         if window == 0:
             expected[:, 0] = True
@@ -61,42 +63,42 @@ def test_resets_are_at_the_start_of_a_pass_and_of_the_text(lanes, number):
 
 
 @quick
-@given(lanes=training_lanes(), number=st.integers(0, 3))
-def test_a_pass_shows_no_character_twice_and_leaves_out_less_than_a_window_of_each_lane(
-    lanes, number
-):
-    tokens = np.concatenate([batch["tokens"] for batch in one_pass(lanes, number)], axis=1)
+@given(streams=training_streams(), number=st.integers(0, 3))
+def test_a_pass_repeats_no_character_and_omits_less_than_a_window_of_each_stream(streams, number):
+    tokens = np.concatenate([batch["tokens"] for batch in one_pass(streams, number)], axis=1)
     assert len(np.unique(tokens)) == tokens.size
-    count, B, T = len(lanes.ids), lanes.batch_size, lanes.length
+    count, B, T = len(streams.ids), streams.batch_size, streams.length
     assert tokens.size <= count - 1 < tokens.size + B * T + B
 
 
 def test_batches_are_a_function_of_seed_and_step():
-    def lanes(seed):
-        return TrainingLanes(numbered(97), 3, 4, seed)
+    def streams(seed):
+        return TrainingStreams(numbered(97), 3, 4, seed)
 
-    one = lanes(5)
+    one = streams(5)
     for step in (20, 0, 13):
         for key, array in one(step).items():
-            np.testing.assert_array_equal(array, lanes(5)(step)[key])
-    starts = {int(lanes(seed)(8 * number)["tokens"][0, 0]) for seed in (5, 6) for number in (0, 1)}
+            np.testing.assert_array_equal(array, streams(5)(step)[key])
+    starts = {
+        int(streams(seed)(8 * number)["tokens"][0, 0]) for seed in (5, 6) for number in (0, 1)
+    }
     assert one.windows == 8
     assert len(starts) == 4
 
 
 def test_passes_begin_anywhere_in_the_text():
-    lanes = TrainingLanes(numbered(5), 2, 2, 0)
-    starts = {int(lanes(number)["tokens"][0, 0]) - FIRST for number in range(100)}
+    streams = TrainingStreams(numbered(5), 2, 2, 0)
+    starts = {int(streams(number)["tokens"][0, 0]) - FIRST for number in range(100)}
     assert starts == set(range(5))
 
 
 @quick
 @given(batch_size=st.integers(1, 5), length=st.integers(1, 6))
-def test_a_text_shorter_than_a_window_for_each_lane_is_refused(batch_size, length):
+def test_a_text_shorter_than_a_window_for_each_stream_is_refused(batch_size, length):
     needed = batch_size * length + 1
-    assert TrainingLanes(numbered(needed), batch_size, length, 0).windows == 1
+    assert TrainingStreams(numbered(needed), batch_size, length, 0).windows == 1
     with pytest.raises(DataError, match=f"need {needed}$"):
-        TrainingLanes(numbered(needed - 1), batch_size, length, 0)
+        TrainingStreams(numbered(needed - 1), batch_size, length, 0)
 
 
 @settings(quick, max_examples=100)
@@ -121,8 +123,8 @@ def test_evaluation_is_one_pass_of_the_first_row(count, rows, length):
 
 
 def test_evaluation_can_be_repeated():
-    lanes = EvaluationWindows(numbered(23), 2, 4)
-    first, second = (np.stack([batch["tokens"] for batch in lanes]) for _ in range(2))
+    windows = EvaluationWindows(numbered(23), 2, 4)
+    first, second = (np.stack([batch["tokens"] for batch in windows]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 

@@ -1,4 +1,4 @@
-"""Sentences go to ids and back; vocabularies are functions of the text."""
+"""Sentences are encoded and decoded; vocabularies are functions of the text."""
 
 import random
 import unicodedata
@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.catalogue import DataError
-from data.text.subwords import KINDS, Characters, Subwords, Words, make_vocabulary, normal
+from data.text.subwords import KINDS, Characters, Subwords, Words, make_vocabulary, normalize
 
 quick = settings(deadline=None, derandomize=True, max_examples=60)
 WORDS = ["the", "old", "man", "walks", "with", "his", "dog", "near", "water", "while", "children"]
@@ -64,7 +64,7 @@ def test_every_text_in_normal_form_comes_back_from_subwords(vocabularies, kind):
     def check(text):
         ids = vocabulary.encode([text])[0]
         assert not special(ids)
-        assert vocabulary.decode(ids) == normal(text)
+        assert vocabulary.decode(ids) == normalize(text)
 
     check()
 
@@ -72,8 +72,8 @@ def test_every_text_in_normal_form_comes_back_from_subwords(vocabularies, kind):
 @quick
 @given(st.text())
 def test_the_normal_form_is_nfkc_with_single_spaces(text):
-    result = normal(text)
-    assert normal(result) == result == result.strip()
+    result = normalize(text)
+    assert normalize(result) == result == result.strip()
     assert unicodedata.normalize("NFKC", result) == result
     assert not any(c.isspace() and c != " " for c in result)
     assert "  " not in result
@@ -83,23 +83,23 @@ def test_the_normal_form_is_nfkc_with_single_spaces(text):
 @given(st.text())
 @example("(a, b)  c-d 'tis ￭x ￭")
 def test_words_and_marks_come_back_with_their_spaces(text):
-    vocabulary = Words.of([text], 1000)
+    vocabulary = Words.from_texts([text], 1000)
     ids = vocabulary.encode([text])[0]
     assert not special(ids)
-    assert vocabulary.decode(ids) == normal(text)
+    assert vocabulary.decode(ids) == normalize(text)
 
 
 @quick
 @given(st.text())
 def test_characters_come_back_as_they_were(text):
-    vocabulary = Characters.of([text], 1000)
+    vocabulary = Characters.from_texts([text], 1000)
     ids = vocabulary.encode([text])[0]
     assert len(ids) == len(text)
     assert vocabulary.decode(ids) == text
 
 
 def test_words_and_marks_are_separate_symbols():
-    vocabulary = Words.of(["a dog, a Dog."], 100)
+    vocabulary = Words.from_texts(["a dog, a Dog."], 100)
     ids = vocabulary.encode(["a dog, a Dog. cat"])[0]
     assert ids[0] == ids[3] == 4  # the most frequent one is first
     assert ids[-1] == 1
@@ -111,7 +111,7 @@ def test_words_and_marks_are_separate_symbols():
 @quick
 @given(text=st.text("abcdé ", min_size=1), size=st.integers(5, 9))
 def test_a_small_vocabulary_keeps_the_most_frequent(text, size):
-    vocabulary = Characters.of([text, text], size)
+    vocabulary = Characters.from_texts([text, text], size)
     counts = Counter(text)
     ranked = sorted(counts, key=lambda c: (-counts[c], c))
     assert vocabulary.symbols == tuple(ranked[: size - 4])
@@ -129,26 +129,28 @@ def test_a_vocabulary_is_a_function_of_text_and_size(kind):
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_an_impossible_size_is_refused_with_the_nearest_possible(kind, capfd):
-    with pytest.raises(DataError, match=r"^9999 subwords are more than the text has, \d+ ") as high:
-        Subwords.of(TEXT, 9999, kind)
+    with pytest.raises(
+        DataError, match=r"^9999 subwords are more than the text yields; at most \d+ "
+    ) as high:
+        Subwords.from_texts(TEXT, 9999, kind)
     with pytest.raises(DataError, match=r"^50 subwords are too few .* \d+ are needed$") as low:
-        Subwords.of(TEXT, 50, kind)
+        Subwords.from_texts(TEXT, 50, kind)
     for caught, step in ((high, 1), (low, -1)):
         nearest = int(str(caught.value).split()[-3])
-        assert len(Subwords.of(TEXT, nearest, kind)) == nearest
+        assert len(Subwords.from_texts(TEXT, nearest, kind)) == nearest
         with pytest.raises(DataError, match="subwords are"):
-            Subwords.of(TEXT, nearest + step, kind)
-    with pytest.raises(DataError, match=r"^there is no text to make subwords of$"):
-        Subwords.of(["", " "], 300, kind)
+            Subwords.from_texts(TEXT, nearest + step, kind)
+    with pytest.raises(DataError, match=r"^there is no text to learn subwords from$"):
+        Subwords.from_texts(["", " "], 300, kind)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("vocabulary", [Words, Characters])
 def test_a_vocabulary_has_room_for_a_symbol(vocabulary):
     with pytest.raises(ValueError, match="must have more than 4 ids, got 4"):
-        vocabulary.of(TEXT, 4)
+        vocabulary.from_texts(TEXT, 4)
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match=r"'word' is not one of bpe, .*; nearest: 'words'"):
+    with pytest.raises(ValueError, match=r"'word' is not one of bpe, .* \(did you mean words\?\)"):
         make_vocabulary("word", TEXT, 100)

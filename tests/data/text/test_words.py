@@ -6,7 +6,7 @@ import pytest
 from data.catalogue import DataError
 from data.text.vectors import read_vectors, write_vectors
 from data.text.word_tests import load_analogies, load_similarities
-from data.text.words import Tokens, WordVocabulary, load_words, sentences_of
+from data.text.words import Tokens, WordVocabulary, load_words, split_sentences
 
 SENTENCES = [["b", "a", "b"], ["<unk>", "c"], ["b", "a"]]
 VOCABULARY = WordVocabulary(("king", "queen", "man", "woman", "tea"), np.arange(5, 0, -1))
@@ -31,7 +31,7 @@ def test_prepared_files_are_a_sentence_a_line(folder):
 
 def test_prose_is_split_at_stops_and_empty_lines_into_words_in_lower_case():
     text = "It's 3.14, or so! (See PEP-8.)\nA line\ngoes on\n\nover"
-    assert sentences_of(text) == [
+    assert split_sentences(text) == [
         ["it's", "3", "14", "or", "so"],
         ["see", "pep", "8", "a", "line", "goes", "on"],  # a stop before a bracket is none
         ["over"],
@@ -59,7 +59,7 @@ def test_a_folder_that_is_no_corpus_is_refused(folder, change, part):
 
 
 def test_no_folder_and_prose_without_words_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"'.*none' is none"):
+    with pytest.raises(DataError, match=r"needs a folder, but '.*none' is not one"):
         load_words(f"words:{tmp_path / 'none'}")
     (tmp_path / "a.txt").write_text("word " * 30 + ". " * 30)
     with pytest.raises(DataError, match=r"the validation split of text:.* has no words"):
@@ -67,23 +67,23 @@ def test_no_folder_and_prose_without_words_are_refused(tmp_path):
 
 
 def test_rare_words_are_dropped_or_counted_as_one():
-    dropped = WordVocabulary.of(SENTENCES, 2, "drop")
+    dropped = WordVocabulary.from_sentences(SENTENCES, 2, "drop")
     assert dropped.words == ("b", "a")
     assert dropped.counts.tolist() == [3, 2]
     expected = Tokens([0, 1, 0, 0, 1], [0, 0, 0, 2, 2])
     for found, ids in zip(dropped.encode(SENTENCES, "drop"), expected, strict=True):
         np.testing.assert_array_equal(found, ids)
         assert found.dtype == np.int32
-    counted = WordVocabulary.of(SENTENCES, 2, "<unk>")
+    counted = WordVocabulary.from_sentences(SENTENCES, 2, "<unk>")
     assert counted.words == ("b", "<unk>", "a")  # as frequent as a, and before it
     assert counted.counts.tolist() == [3, 2, 2]
     assert counted.encode([["z", "a", "<unk>"]], "<unk>").ids.tolist() == [1, 2, 1]
-    assert WordVocabulary.of([["x", "y"]], 1, "<unk>").words == ("x", "y")
+    assert WordVocabulary.from_sentences([["x", "y"]], 1, "<unk>").words == ("x", "y")
 
 
 def test_a_vocabulary_of_one_word_is_refused():
-    with pytest.raises(DataError, match="of 4 words, 1 occur 3 times or more"):
-        WordVocabulary.of(SENTENCES, 3, "drop")
+    with pytest.raises(DataError, match="1 of 4 words occur at least 3 times"):
+        WordVocabulary.from_sentences(SENTENCES, 3, "drop")
 
 
 def test_similarities_of_the_published_forms(tmp_path):
@@ -107,9 +107,9 @@ def test_analogies_of_the_published_form(tmp_path):
     [
         (load_similarities, "a,b,1\nking,queen\n", "line 2 of .* is not two words and a number"),
         (load_similarities, "a,b,1\nking,queen,high\n", "line 2 of .*'king,queen,high'"),
-        (load_similarities, "king,queen,1\n", "has both words of 1 pairs"),
+        (load_similarities, "king,queen,1\n", "has both words of only 1 pairs"),
         (load_analogies, ": a\nking queen man\n", "line 2 of .* is not four words"),
-        (load_analogies, "a b c d\n", "all words of no question"),
+        (load_analogies, "a b c d\n", "no question of .* has only words of the vocabulary"),
     ],
 )
 def test_another_file_is_refused(tmp_path, load, text, part):
@@ -148,7 +148,7 @@ def test_vector_files_by_hand(tmp_path):
 )
 def test_a_file_that_holds_no_vectors_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match="is not a file of word2vec"):
+    with pytest.raises(DataError, match="is not a word2vec file"):
         read_vectors(tmp_path / name)
 
 

@@ -1,11 +1,11 @@
-"""Rated sentences: trees by hand, folds that share nothing, files as they are found; batches."""
+"""Labelled sentences: trees by hand, disjoint folds, file formats, batches."""
 
 import numpy as np
 import pytest
 
 from data.catalogue import DataError
-from data.sentences.rated import Rated, load_rated, parse_tree
-from data.sentences.rated_batches import RatedIds
+from data.sentences.sentiment import LabelledSentence, load_sentiment, parse_tree
+from data.sentences.sentiment_batches import LabelledIds
 from data.text.words import WordVocabulary
 
 TREE = r"(3 (2 It) (4 (4 (3 so) (3 good)) (2 (2 -LRB-) (2 and\/or))))"
@@ -29,10 +29,10 @@ def test_a_tree_by_hand():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("(3 (2 a) (4 b)", "the tree does not close"),
-        ("(3 (2 a)) (4 b)", r"'\(' outside of its brackets"),
-        ("(3 (2 a)))", r"'\)' outside of its brackets"),
-        ("a (3 b)", "'a' outside of its brackets"),
+        ("(3 (2 a) (4 b)", "a bracket is not closed"),
+        ("(3 (2 a)) (4 b)", r"'\(' is outside the brackets"),
+        ("(3 (2 a)))", r"'\)' is outside the brackets"),
+        ("a (3 b)", "'a' is outside the brackets"),
         ("(5 a)", "the label '5' is not one of 0 to 4"),
         ("((2 a))", r"the label '\(' is not one of 0 to 4"),
         ("(", "the label '' is not one of 0 to 4"),
@@ -40,21 +40,21 @@ def test_a_tree_by_hand():
         ("", "there is no tree"),
     ],
 )
-def test_what_is_no_tree_is_told_by_file_and_line(tmp_path, line, message):
+def test_invalid_trees_are_refused_with_file_and_line(tmp_path, line, message):
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.txt").write_text("(1 good)\n" + (line + "\n") * (split == "dev"))
     with pytest.raises(DataError, match=rf"line 2 of .*dev.txt: .*{message}") as caught:
-        load_rated(f"trees:{tmp_path}")
+        load_sentiment(f"trees:{tmp_path}")
     assert "\n" not in str(caught.value)
 
 
 def test_trees_give_their_roots_and_on_demand_all_phrases(tmp_path):
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.txt").write_text(f"{TREE}\n(0 bad)\n")
-    whole = load_rated(f"trees:{tmp_path}")
+    whole = load_sentiment(f"trees:{tmp_path}")
     words = ["it", "so", "good", "(", "and/or"]
-    assert whole.train == whole.test == [Rated(words, 3), Rated(["bad"], 0)]
-    phrases = load_rated(f"trees:{tmp_path}", phrases=True)
+    assert whole.train == whole.test == [LabelledSentence(words, 3), LabelledSentence(["bad"], 0)]
+    phrases = load_sentiment(f"trees:{tmp_path}", phrases=True)
     assert len(phrases.train) == 10
     assert phrases.validation == whole.validation
     assert phrases.sha256 != whole.sha256
@@ -73,7 +73,7 @@ def lines(tmp_path):
 def test_ten_folds_are_tested_once_each_and_share_nothing(lines):
     tested = []
     for fold in range(10):
-        corpus = load_rated(f"lines:{lines}", fold=fold)
+        corpus = load_sentiment(f"lines:{lines}", fold=fold)
         parts = [[" ".join(words) for words, _ in part] for part in (corpus.train, corpus.test)]
         assert not set(parts[0]) & set(parts[1])
         assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (98, 10, 12)
@@ -83,7 +83,7 @@ def test_ten_folds_are_tested_once_each_and_share_nothing(lines):
     assert tested[0].words[:2] == ["a", "…"]
     assert tested[0].words[4] == "“café”"
     assert {words[2]: label for words, label in tested} == {"neg": 0, "pos": 1}
-    other = load_rated(f"lines:{lines}", fold=9, seed=1)
+    other = load_sentiment(f"lines:{lines}", fold=9, seed=1)
     assert other.test == corpus.test
     assert other.validation != corpus.validation
 
@@ -92,28 +92,28 @@ def test_classes_may_be_text_files_of_their_own_names(lines):
     for path in list(lines.iterdir()):
         path.rename(lines / f"{path.suffix[1:]}.txt")
     (lines / "zip.txt").write_text("one\ntwo\n", encoding="utf-8")
-    assert load_rated(f"lines:{lines}").classes == ("neg", "pos", "zip")
+    assert load_sentiment(f"lines:{lines}").classes == ("neg", "pos", "zip")
 
 
-def test_what_there_is_not_is_one_line(lines, tmp_path):
+def test_missing_or_incomplete_corpora_are_refused_in_one_line(lines, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "short").mkdir()
     for name in ("a.txt", "b.txt"):
         (tmp_path / "short" / name).write_text("one\n")
     for name, message in (
-        ("package", "no rated sentences 'package'; give packages, lines:FOLDER or"),
-        ("lines:", "no rated sentences 'lines:'"),
-        (f"lines:{tmp_path}/none", "lines: needs a folder after it"),
-        (f"lines:{tmp_path}/empty", "needs a file a class, .* found nothing"),
+        ("package", "no sentiment corpus 'package'; use packages, lines:FOLDER or"),
+        ("lines:", "no sentiment corpus 'lines:'"),
+        (f"lines:{tmp_path}/none", "lines: needs a folder, but"),
+        (f"lines:{tmp_path}/empty", "needs two or more files .*, found nothing"),
         (f"lines:{tmp_path}/short", "2 sentences are too few for 10 folds"),
         (f"trees:{tmp_path}/short", "needs one file with train in its name"),
     ):
         with pytest.raises(DataError, match=message) as caught:
-            load_rated(name)
+            load_sentiment(name)
         assert "\n" not in str(caught.value)
     (lines / "rt.pos").write_text("good\n\nbetter\n")
     with pytest.raises(DataError, match=r"line 2 of .*rt.pos has no words"):
-        load_rated(f"lines:{lines}")
+        load_sentiment(f"lines:{lines}")
 
 
 class Docs(list):
@@ -131,21 +131,23 @@ def test_packages_are_large_ones_and_no_file_is_in_two_splits(monkeypatch):
     docs = Docs(files("one", 12, 10) + files("two", 10, 8) + files("few", 9, 99))
     single = Docs([("alone.py", "This is a module alone.\n\n" * 999)])
     monkeypatch.setattr(
-        "data.sentences.rated.load_splits", lambda *_: {"train": docs, "test": single}
+        "data.sentences.sentiment.load_splits", lambda *_: {"train": docs, "test": single}
     )
-    corpus = load_rated("packages", "a folder")
+    corpus = load_sentiment("packages", "a folder")
     assert corpus.classes == ("one", "two")
     parts = (corpus.train, corpus.validation, corpus.test)
-    seen = [{(words[1], label) for words, label in part} for part in parts]
-    assert [len(a & b) for a, b in zip(seen, [*seen[1:], seen[0]], strict=True)] == [0, 0, 0]
-    assert {("one11", 0), ("two9", 1)} <= seen[0]
+    firsts = [{(words[1], label) for words, label in part} for part in parts]
+    assert [len(a & b) for a, b in zip(firsts, [*firsts[1:], firsts[0]], strict=True)] == [0, 0, 0]
+    assert {("one11", 0), ("two9", 1)} <= firsts[0]
     assert sum(map(len, parts)) == 10 * 78 + 8 * 55
     assert all(0.05 < len(part) / sum(map(len, parts)) < 0.2 for part in parts[1:])
 
 
 def test_a_batch_by_hand():
-    vocabulary = WordVocabulary.of([["a", "b", "a"]], 1, "drop")
-    ids = RatedIds.of([Rated(["b", "c", "a"], 1), Rated(["a"], 3)], vocabulary)
+    vocabulary = WordVocabulary.from_sentences([["a", "b", "a"]], 1, "drop")
+    ids = LabelledIds.from_sentences(
+        [LabelledSentence(["b", "c", "a"], 1), LabelledSentence(["a"], 3)], vocabulary
+    )
     assert ids.widths.tolist() == [[3], [1]]
     batch = ids.batch(np.array([1, 0]), (4,), 3)
     expected = {
