@@ -247,8 +247,8 @@ def _extend(
         gain = gain + lm_log_probs[:, :symbols]
     stays = jnp.logaddexp(blank, symbol) + beam.lm_score
     grown = (longer + gain + beam.lm_score[:, None]).ravel()
-    # ties go to the first entry; as prefixes of probability 0 do not grow, only the empty prefix can
-    # occur twice
+    # ties go to the first entry; since prefixes of probability 0 do not grow, only the empty prefix
+    # can occur twice
     _, best = top_k(jnp.concatenate([stays, grown]), count)
     is_new = best >= count
     source, new = divmod(jnp.maximum(best - count, 0), symbols)
