@@ -1,14 +1,13 @@
-"""BLEU and search errors of trained translators, by the number of open hypotheses of the search.
+"""BLEU and search errors of trained translation models, by beam size.
 
     python -m bench.beam_sizes --runs runs/en_de --save=experiments/results/nmt_beam_sizes.json
 
-A search error is a test sentence for which a hypothesis of a higher score is known than the one
-that was found: the best one of all sizes here. The first sentences, as many as --exact says, are
-searched once more, without a length penalty: there nets.decoding.exact finds the most
-probable hypothesis of all. "proven" is the share of them for which it can prove it within --nodes
-calls of the model, "error_of_proven" the share of search errors among these. "length" is that of
-all translations over that of all references. Seconds are those of the search for all sentences,
-after a first one that compiles.
+A search error is a test sentence whose best hypothesis at some other beam size has a higher score.
+The first --exact sentences are searched again without a length penalty, and
+nets.decoding.exact_search looks for their most probable hypotheses. "proven" is the fraction of
+them that it proves within --nodes calls of the model, and "error_of_proven" is the fraction of
+search errors among those. "length" is the total length of the translations over that of the
+references. "seconds" is the time to search all sentences, without compilation.
 """
 
 import argparse
@@ -31,45 +30,45 @@ from train.rundir import read_json
 CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ by less
 
 
-def searched(task, variables, batches, count: int, **options) -> tuple[np.ndarray, list[str]]:
+def search_all(task, variables, batches, count: int, **options) -> tuple[np.ndarray, list[str]]:
     """Best score and translation of each of `count` sentences in batches."""
-    found = task.found(variables, batches, count, n_best=1, **options)
-    scores, texts = zip(*(best[0] for best in found), strict=True)
+    hypotheses = task.found(variables, batches, count, n_best=1, **options)
+    scores, texts = zip(*(best[0] for best in hypotheses), strict=True)
     return np.array(scores), list(texts)
 
 
 def most_probable(task, variables, sentences: list[str], nodes: int) -> np.ndarray:
-    """Log p of the most probable translation of each sentence, NaN where it was not proven."""
-    found = []
+    """Log p of the most probable translation of each sentence, NaN if it is not proven."""
+    log_probs = []
     for ids in tqdm(task.source.encode(sentences), unit="sentence", disable=None):
         batch = {"source": np.array([[*ids, END]]), "source_lengths": np.array([len(ids) + 1])}
         problem = task.problem(variables, batch) | {"length_penalty": 0.0}
         best = exact_search(**problem, max_nodes=nodes)
-        found.append(best.score if best.optimal else np.nan)
-    return np.array(found)
+        log_probs.append(best.score if best.optimal else np.nan)
+    return np.array(log_probs)
 
 
 def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]:
-    """Search the test sentences of a run with each of the sizes."""
+    """Search the test sentences of a run with each beam size."""
     _, experiment, predict = trained(nmt, folder)
     task, held_out, variables = experiment.task, experiment.evals["test"], predict.variables
     first = held_out.sources[:exact]
     best = most_probable(task, variables, first, nodes)
     proven = np.isfinite(best)
-    found, seconds, missed = {}, {}, {}
+    results, seconds, missed = {}, {}, {}
     for size in tqdm(sizes, unit="size", disable=None):
         for batch in {batch["source"].shape: batch for batch in held_out}.values():
             jax.block_until_ready(task.search(variables, batch, n_best=1, beam_size=size))
         began = time.perf_counter()
-        found[size] = searched(task, variables, held_out, len(held_out.sources), beam_size=size)
+        results[size] = search_all(task, variables, held_out, len(held_out.sources), beam_size=size)
         seconds[size] = time.perf_counter() - began
         options = {"beam_size": size, "length_penalty": 0.0}
-        log_p, _ = searched(task, variables, task.buckets(first), len(first), **options)
+        log_p, _ = search_all(task, variables, task.buckets(first), len(first), **options)
         missed[size] = (log_p < best - CLOSE)[proven]
-    known = np.max([scores for scores, _ in found.values()], axis=0)
+    known = np.max([scores for scores, _ in results.values()], axis=0)
     settings = read_json(folder / "config.json")
     runs = []
-    for size, (scores, texts) in found.items():
+    for size, (scores, texts) in results.items():
         references = [list(held_out.references)]
         bleu = BLEU().corpus_score(texts, references)
         values = {
@@ -87,18 +86,20 @@ def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]
 
 
 def main() -> None:
-    """Print the table, and write the result where --save says."""
+    """Print the table, and write the result to the file of --save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=Path, nargs="+", required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 5, 12, 50])
-    parser.add_argument("--exact", type=int, default=50, help="sentences searched exactly")
-    parser.add_argument("--nodes", type=int, default=2000, help="most calls of the model for one")
+    parser.add_argument(
+        "--exact", type=int, default=50, help="number of sentences for exact search"
+    )
+    parser.add_argument(
+        "--nodes", type=int, default=2000, help="maximum number of model calls per sentence"
+    )
     parser.add_argument("--save", type=Path)
-    given = parser.parse_args()
+    args = parser.parse_args()
     runs = [
-        run
-        for folder in given.runs
-        for run in measure(folder, given.sizes, given.exact, given.nodes)
+        run for folder in args.runs for run in measure(folder, args.sizes, args.exact, args.nodes)
     ]
     groups = group_runs(runs)
     lines = [
@@ -110,8 +111,8 @@ def main() -> None:
         for group in groups
     ]
     print(markdown(lines))
-    if given.save:
-        write_result("beam_sizes", groups, "test/bleu", given.save)
+    if args.save:
+        write_result("beam_sizes", groups, "test/bleu", args.save)
 
 
 if __name__ == "__main__":

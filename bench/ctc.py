@@ -1,13 +1,13 @@
-"""Connectionist temporal classification: ours, optax's, and PyTorch's where it is installed.
+"""Speed of connectionist temporal classification: ours, optax, and PyTorch if installed.
 
-    taskset -c 0 python -m bench.ctc                the tables on the screen, on one core
+    taskset -c 0 python -m bench.ctc                print the tables, on one core
     taskset -c 0 python -m bench.ctc --save=bench/ctc.md
 
-32 rows of 200 to 400 steps, 60 symbols, labels of 20 to 50. The first table is a loss with its
-gradient by the logits, and how far the gradient is from PyTorch's of float64 at the worst place;
-the second what is read from the logits: the label of the best path, by ours and by a loop in
-Python, the best path of a label, and the search with 16 prefixes. Timed in turn, in one process, by
-the processor's time. The ratio is the median over rounds of (the other's time / ours).
+The batch has 32 rows of 200 to 400 steps, 60 symbols, and labels of 20 to 50 symbols. The first
+table times the loss with its gradient, and lists the largest deviation of the gradient from that of
+PyTorch in float64. The second times decoding: the label of the best path, by ours and by a loop in
+Python, the best path of a label, and the search with 16 prefixes. All run in turn in one process,
+and CPU time is measured. The ratio is the median over rounds of (the other's time / ours).
 """
 
 import importlib
@@ -31,8 +31,8 @@ from train.process import keep_freed_memory
 ROWS, STEPS, SYMBOLS, LABELS, BEAMS = 32, 400, 60, 50, 16
 
 
-def drawn() -> tuple[np.ndarray, ...]:
-    """Logits, lengths, labels and their lengths."""
+def random_batch() -> tuple[np.ndarray, ...]:
+    """Logits, lengths, labels and label lengths."""
     rng = np.random.default_rng(0)
     return (
         rng.normal(0, 2, (ROWS, STEPS, SYMBOLS)).astype(np.float32),
@@ -48,7 +48,7 @@ def ours(logits, lengths, labels, label_lengths):
 
 
 def with_optax(logits, lengths, labels, label_lengths):
-    """The same by optax, which takes masks of what is padding."""
+    """Sum of the losses by optax, which takes padding masks."""
     pads = [
         (jnp.arange(size) >= count[:, None]).astype(jnp.float32)
         for size, count in ((STEPS, lengths), (LABELS, label_lengths))
@@ -57,7 +57,7 @@ def with_optax(logits, lengths, labels, label_lengths):
 
 
 def pytorch(batch, dtype: str) -> Run:
-    """Make a function that returns the gradient by PyTorch."""
+    """Return a function that computes the gradient in PyTorch."""
     torch = importlib.import_module("torch")
     logits, lengths, labels, label_lengths = map(torch.from_numpy, batch)
     logits = logits.to(getattr(torch, dtype)).requires_grad_()
@@ -65,15 +65,15 @@ def pytorch(batch, dtype: str) -> Run:
     def run():
         logits.grad = None
         log_probs = torch.log_softmax(logits, dim=-1).transpose(0, 1)
-        given = (labels.long(), lengths.long(), label_lengths.long())
-        torch.nn.functional.ctc_loss(log_probs, *given, reduction="sum").backward()
+        targets = (labels.long(), lengths.long(), label_lengths.long())
+        torch.nn.functional.ctc_loss(log_probs, *targets, reduction="sum").backward()
         return logits.grad.numpy()
 
     return run
 
 
 def looped(logits: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
-    """What the best path spells, row by row."""
+    """Label of the best path, row by row."""
     rows = zip(logits.argmax(axis=2).tolist(), lengths, strict=True)
     merged = ([symbol for symbol, _ in itertools.groupby(path[:n])] for path, n in rows)
     return [[symbol for symbol in row if symbol] for row in merged]
@@ -98,12 +98,12 @@ def losses(batch, rounds: int) -> list[dict[str, str]]:
     return [{**line, "error of the gradient": errors[line[""]]} for line in lines]
 
 
-def readings(batch, rounds: int) -> list[dict[str, str]]:
-    """Table of what is read from the logits."""
+def decoders(batch, rounds: int) -> list[dict[str, str]]:
+    """Table of the decoders and the alignment."""
     logits, lengths, *_ = arrays = tuple(map(jnp.asarray, batch))
     labels, counts = jax.device_get(ctc_greedy(logits, lengths))
-    spelt = [row[:n].tolist() for row, n in zip(labels, counts, strict=True)]
-    assert spelt == looped(*batch[:2])
+    decoded = [row[:n].tolist() for row, n in zip(labels, counts, strict=True)]
+    assert decoded == looped(*batch[:2])
     runs: dict[str, Run] = {
         "ours": partial(ctc_greedy, logits, lengths),
         "a loop in Python": partial(looped, *batch[:2]),
@@ -116,13 +116,13 @@ def readings(batch, rounds: int) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Print the tables, and write them where --save says."""
-    given = arguments(__doc__).parse_args()
+    """Print the tables, and write them to the file of --save."""
+    args = arguments(__doc__).parse_args()
     keep_freed_memory()  # as every command of an experiment does
-    batch = drawn()
-    tables = [losses(batch, given.rounds), readings(batch, given.rounds)]
+    batch = random_batch()
+    tables = [losses(batch, args.rounds), decoders(batch, args.rounds)]
     cores = len(os.sched_getaffinity(0))
-    publish("ctc", f"Connectionist temporal classification, {cores} core(s)", tables, given.save)
+    publish("ctc", f"Connectionist temporal classification, {cores} core(s)", tables, args.save)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,33 @@
-"""Transcriber: symbols for the frames of a sound or of a line of handwriting, without segments."""
+"""Transcriber: from frames of speech or handwriting to symbol logits, without segmentation."""
 
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
 
 from ..recurrent.stack import DeepRecurrent
 
 
 class Transcriber(nn.Module):
-    """P(symbol at t | x) = softmax(V h_t + b), h = core(front_n(... front_1(x))).
+    """P(symbol at t | x) = softmax(V h_t + b), where h = core(front_n(... front_1(x))).
 
-    core: the recurrent layers, of both directions as a rule, since what is said is heard in what
-    follows. symbols: their number, the blank counted. fronts: modules of `nets.ctc.frontends`, or
-    `nets.convolution.temporal.TimeConvolutions`, in their order; none reads the frames as they are.
-    What the probabilities say of a label, and the most probable label, is in `nets.ctc.loss`.
+    core: the recurrent encoder, usually bidirectional, since a symbol also depends on the frames
+    after it. symbols: number of symbols, including the blank. fronts: front-end layers, applied in
+    order: modules of `nets.ctc.frontends` or `nets.convolution.temporal.TimeConvolutions`. Without
+    any, the encoder reads the frames themselves. `nets.ctc.loss` turns the logits into the
+    probability of a label and into the most probable label.
 
     Sources: Graves, Mohamed and Hinton, "Speech recognition with deep recurrent neural networks",
-    2013 (deep LSTM of both directions with connectionist temporal classification); Graves et al.,
-    "A novel connectionist system for unconstrained handwriting recognition", 2009.
+    2013 (deep bidirectional LSTM with connectionist temporal classification); Graves et al., "A
+    novel connectionist system for unconstrained handwriting recognition", 2009.
 
-        core = DeepRecurrent(128, layers=3)
-        model = Transcriber(core, 29, fronts=(BandConvolution(), FrameStacking(2)))
-        logits, steps = model.apply(variables, x, lengths)
-        loss = ctc_loss(logits, steps, labels, label_lengths)
+        >>> import jax
+        >>> model = Transcriber(DeepRecurrent(8, layers=2), symbols=29)
+        >>> x, lengths = jnp.ones((2, 10, 40)), jnp.array([10, 6])
+        >>> (logits, lengths), variables = model.init_with_output(jax.random.key(0), x, lengths)
+        >>> logits.shape
+        (2, 10, 29)
     """
 
     core: DeepRecurrent
@@ -31,13 +35,13 @@ class Transcriber(nn.Module):
     fronts: Sequence[nn.Module] = ()
 
     @nn.compact
-    def __call__(self, x, lengths, *, train: bool = False):
+    def __call__(self, x: Array, lengths: Array, *, train: bool = False) -> tuple[Array, Array]:
         """Return (logits float32 [B, T', V], lengths int [B]).
 
-        x: float [B, T, D]; lengths: int [B]. T' and the lengths returned are what the fronts leave.
-        Padding, NaN included, changes nothing; the logits there are b. train needs the random
-        stream "dropout" where the core drops. Raises ValueError for x of another rank and lengths
-        that do not fit.
+        x: float [B, T, D]; lengths: int [B]. T' and the returned lengths are those of the front-end
+        output. Padding values, even NaN, affect nothing; the logits there are b. In training,
+        dropout in the encoder needs the random stream "dropout". Raises ValueError if x is not of
+        rank 3 or the lengths do not fit.
         """
         if x.ndim != 3:
             raise ValueError(f"x must be [batch, time, features], got shape {x.shape}")

@@ -1,14 +1,15 @@
-"""What stands before the recurrent layers of a recogniser: frames in, fewer or better frames out.
+"""Front-end layers of a recogniser, before its recurrent layers: frames in, features out.
 
-Each takes x float [B, T, D] and lengths int [B], or None for all T, and returns (h [B, T', F], the
-lengths that are left), as `nets.convolution.temporal.TimeConvolutions` does, which is one, too.
-What stands in the padding, NaN included, changes neither values nor gradients.
+Each takes x float [B, T, D] and lengths int [B], or None if all T frames are real, and returns
+(h [B, T', F], lengths after the layer). `nets.convolution.temporal.TimeConvolutions` has the same
+interface. Padding values, even NaN, affect neither outputs nor gradients.
 """
 
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
 
 from ..convolution.conv import Conv
 from ..convolution.temporal import max_over_windows
@@ -18,7 +19,7 @@ from ..masking import only_valid
 class FrameStacking(nn.Module):
     """h_t = [x_(s t); x_(s t + 1); ... x_(s t + count - 1)], zeros after the end, s = `every`.
 
-    count: frames that are made one. every: steps from one to the next, by default `count`.
+    count: number of frames that are concatenated. every: stride in frames, by default `count`.
     T' = ceil(T / every). Source: Sak, Senior, Rao and Beaufays, "Fast and accurate recurrent neural
     network acoustic models for speech recognition", 2015, with count 8 and every 3.
     """
@@ -27,14 +28,14 @@ class FrameStacking(nn.Module):
     every: int = 0
 
     @nn.compact
-    def __call__(self, x, lengths=None):
-        """Return (h [B, T', count D], lengths); ValueError for lengths that do not fit."""
+    def __call__(self, x: Array, lengths: Array | None = None) -> tuple[Array, Array | None]:
+        """Return (h [B, T', count D], lengths); raises ValueError for lengths that do not fit."""
         every = self.every or self.count
         steps = -(-x.shape[1] // every)
         missing = max((steps - 1) * every + self.count - x.shape[1], 0)
         x = jnp.pad(only_valid(x, lengths), ((0, 0), (0, missing), (0, 0)))
-        parts = [x[:, i : i + steps * every : every][:, :steps] for i in range(self.count)]
-        h = jnp.concatenate(parts, axis=-1)
+        shifted = [x[:, i : i + steps * every : every][:, :steps] for i in range(self.count)]
+        h = jnp.concatenate(shifted, axis=-1)
         lengths = None if lengths is None else -(-lengths // every)
         return only_valid(h, lengths), lengths
 
@@ -42,14 +43,14 @@ class FrameStacking(nn.Module):
 class BandConvolution(nn.Module):
     """h = max-pool(relu(K * x + b)) over the bands of a spectrogram, one kernel for all bands.
 
-    A frame holds `channels` parts of as many bands, such as log-mel energies, their deltas and the
-    deltas of these; each is an input map. The kernel slides over all places where `size` bands fit
-    (full weight sharing) and sees `context` frames, an odd number; then the largest of every `pool`
-    bands is kept, the last of them fewer. So a voice that is higher or lower by a band is much the
-    same to the layers above. T' = T, F = features * ceil((bands - size + 1) / pool).
+    A frame consists of `channels` input maps of equal width, such as log-mel energies, their deltas
+    and the deltas of those. The kernel covers `size` bands and `context` frames, an odd number, and
+    slides over all bands without padding them (full weight sharing). Max pooling over `pool` bands
+    follows; its last window may be smaller. The output therefore changes little when a voice shifts
+    by a band. T' = T, F = features * ceil((bands - size + 1) / pool).
 
     Source: Abdel-Hamid, Mohamed, Jiang and Penn, "Applying convolutional neural networks concepts
-    to hybrid NN-HMM model for speech recognition", 2012; the rectifier is the later use.
+    to hybrid NN-HMM model for speech recognition", 2012, here with rectifiers.
     """
 
     features: int = 32
@@ -60,23 +61,24 @@ class BandConvolution(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, lengths=None):
-        """Return (h [B, T, F], lengths); ValueError for what does not fit."""
+    def __call__(self, x: Array, lengths: Array | None = None) -> tuple[Array, Array | None]:
+        """Return (h [B, T, F], lengths); raises ValueError if widths or lengths do not fit."""
         rows, time, width = x.shape
-        bands, rest = divmod(width, self.channels)
-        if rest or bands < self.size:
+        bands, remainder = divmod(width, self.channels)
+        if remainder or bands < self.size:
             raise ValueError(
-                f"frames of {width} must be {self.channels} parts of at least {self.size} bands"
+                f"frames of width {width} must consist of {self.channels} maps "
+                f"of at least {self.size} bands"
             )
         if self.context % 2 == 0:
             raise ValueError(f"context must be odd, got {self.context}")
         x = only_valid(x, lengths).astype(self.dtype)
         maps = jnp.swapaxes(x.reshape(rows, time, self.channels, bands), 2, 3)
-        around = self.context // 2
+        margin = self.context // 2
         conv = Conv(
             self.features,
             (self.context, self.size),
-            padding=((around, around), (0, 0)),
+            padding=((margin, margin), (0, 0)),
             kernel_init=nn.initializers.he_normal(),
             dtype=self.dtype,
             name="conv",

@@ -12,94 +12,116 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
+from jax.typing import ArrayLike
 
-from .beam_step import Open, Options, Pool, State, Trace, advance, end_open, open_rows, take
-from .constraints import Limits
-from .problem import Inputs, Measure, Row, Settings, pose
+from .beam_step import (
+    Active,
+    Options,
+    Pool,
+    State,
+    Trace,
+    active_rows,
+    advance,
+    finish_active,
+    gather,
+)
+from .constraints import Limits, Values
+from .problem import ModelInputs, RowData, ScoreOptions, Settings, make_problem
+from .sampling import StepFn
 from .scores import Normalize
 
-# Of the smaller batches that the open rows move to. Each is compiled by itself; three of them save
-# a third of the time of 64 rows with ends of all lengths.
+# Rows that still search move to batches of half the size, at most HALVINGS times. Each size is
+# compiled separately; three save a third of the time of 64 rows of widely different lengths.
 HALVINGS, FEWEST_ROWS = 3, 8
 
 
 class BeamResult(NamedTuple):
     """Hypotheses of each row, best first.
 
-    tokens: int32 [B, K, L], the end included, 0 after it. scores: float32 [B, K]. log_probs:
-    float32 [B, K, L], of each token, 0 after the end. lengths: int32 [B, K], the end included.
-    attention: float [B, K, L, S], 0 after the end, or None. Where fewer than K hypotheses have any
-    probability, as with NaN in the logits, the score of the rest is -inf and all else is 0.
+    tokens: int32 [B, K, L], including the end, 0 after it. scores: float32 [B, K]. log_probs:
+    float32 [B, K, L], of each token, 0 after the end. lengths: int32 [B, K], including the end.
+    attention: float [B, K, L, S], 0 after the end, or None. If fewer than K hypotheses have a
+    positive probability, as with NaN logits, the other entries have score -inf and are 0 elsewhere.
     """
 
-    tokens: jax.Array
-    scores: jax.Array
-    log_probs: jax.Array
-    lengths: jax.Array
-    attention: jax.Array | None
+    tokens: Array
+    scores: Array
+    log_probs: Array
+    lengths: Array
+    attention: Array | None
 
 
 def beam_search(
-    step_fn,
-    parameters,
-    carry,
+    step_fn: StepFn,
+    parameters: Any,
+    carry: Any,
     *,
-    bos_id,
+    bos_id: ArrayLike,
     eos_id: int,
     beam_size: int,
     max_length: int,
     memory: Any = None,
     n_best: int | None = None,
     normalize: Normalize = "gnmt",
-    length_penalty: float = 0.0,
-    coverage_penalty: float = 0.0,
-    source_valid=None,
+    length_penalty: float | Array = 0.0,
+    coverage_penalty: float | Array = 0.0,
+    source_valid: ArrayLike | None = None,
     min_length: int = 0,
     no_repeat_ngram: int = 0,
-    prefix=None,
-    banned=(),
-    required=None,
-    max_lengths=None,
+    prefix: Values | None = None,
+    banned: Values = (),
+    required: Values | None = None,
+    max_lengths: Values | None = None,
     groups: int = 1,
-    diversity: float = 0.0,
+    diversity: float | Array = 0.0,
     return_attention: bool = False,
 ) -> BeamResult:
-    """Search for the hypotheses of highest score, beam_size at a time.
+    """Search for the hypotheses of highest score, keeping beam_size of them open.
 
-    At each step the K open hypotheses have K V continuations. Of the K most probable of these,
-    those that end go to a pool of the K best finished ones. The K most probable of all others stay
-    open, so that a finished hypothesis takes no beam's place. What is open after max_length tokens
-    counts as finished. A row stops when none of its open hypotheses can get a score above the
-    n_best-th of its pool: nets.decoding.scores.scoring has the bound. So no row depends on another
-    one, nor the best hypothesis on n_best; beam_size 1 without penalties is the greedy loop.
+    At each step the K open hypotheses have K V continuations. Of the K most probable ones, those
+    that end move to a pool of the K best finished hypotheses. The K most probable ones that do not
+    end stay open, so a finished hypothesis occupies no beam. Hypotheses that are still open after
+    max_length tokens count as finished. A row stops when no open hypothesis can score above the
+    n_best-th of its pool; nets.decoding.scores.scoring derives the bound. So rows do not affect one
+    another, and n_best does not affect the best hypothesis. beam_size 1 without penalties is greedy
+    decoding.
 
-    step_fn: see nets.decoding.sampling; here N = B K, beam k of row b is b K + k. carry: leaves [B,
-    ...], repeated K times, and reordered with the hypotheses. memory: leaves [B, ...], neither
-    repeated nor reordered, since all hypotheses of a row share it. bos_id: int, or int32 [B].
-    n_best: how many hypotheses are returned, at most and by default beam_size.
+    step_fn: see nets.decoding.sampling; here N = B K, and beam k of row b has index b K + k.
+    carry: leaves [B, ...], repeated K times and reordered with the hypotheses. memory: leaves
+    [B, ...], neither repeated nor reordered, since the hypotheses of a row share it. bos_id: int,
+    or int32 [B]. n_best: number of hypotheses returned, at most and by default beam_size.
     normalize, length_penalty, coverage_penalty: the score, see nets.decoding.scores.scoring.
-    source_valid: bool [B, S], false where the source is padding, which needs no coverage.
-    min_length: shorter hypotheses may not end. no_repeat_ngram: no n-gram occurs twice; 0 for none.
-    prefix: int [B, P], the token forced at each position, -1 where the search is free; it comes
-    before all other limits. banned: token ids never drawn, or bool [V] or [B, V].
-    required: token ids that every hypothesis must have, in any order, one given twice at least
-    twice: int [R], or [B, R], -1 where a row needs fewer. The K places are then shared out evenly
-    among the hypotheses that miss none of them, one, two and so on; what one number leaves free
-    goes to the best of all others. Where a prefix leaves too little room, hypotheses have as many
-    of them as it allows; where no_repeat_ngram blocks a missing one for good, there is none.
-    max_lengths: int [B], at most max_length: a limit row by row, as if each were searched alone.
-    groups: the beams are searched in this many groups, one after the other, each with its own pool;
-    a token that earlier groups chose at this step loses `diversity` of its log p for each time,
-    when continuations are compared, not in scores. Two groups may find the same hypothesis.
-    ValueError: options that do not fit one another, the vocabulary or the shapes.
+    source_valid: bool [B, S], false at padding of the source, which needs no coverage.
+    min_length: shorter hypotheses may not end. no_repeat_ngram: no n-gram of this order occurs
+    twice; 0 for no limit. prefix: int [B, P], the token forced at each position, -1 where it is
+    free; it takes precedence over all other constraints. banned: token ids that are never
+    generated, or a mask, bool [V] or [B, V].
+    required: token ids that every hypothesis must contain, in any order, as many times as they are
+    given: int [R], or [B, R], -1 where a row needs fewer. The K beams are divided evenly among the
+    hypotheses that miss no required token, one, two and so on; beams left over go to the best of
+    the other hypotheses. If a prefix leaves too little room, hypotheses contain as many required
+    tokens as fit; if no_repeat_ngram blocks a missing one for good, there is no hypothesis.
+    max_lengths: int [B], at most max_length: limits each row as if it were searched alone.
+    groups: the beams form this many groups, searched one after the other, each with its own pool.
+    When continuations are compared, a token loses `diversity` from its log p for each time that an
+    earlier group chose it at this step; scores are unaffected. Two groups may return the same
+    hypothesis. Raises ValueError for options that do not fit one another, the vocabulary or the
+    shapes.
+
+        >>> def step_fn(log_probs, tokens, carry):  # a bigram model, which needs no carry
+        ...     return log_probs[tokens], carry
+        >>> log_probs = jnp.log(jnp.array([[1, 0, 0], [0, 0.4, 0.6], [0.9, 0.1, 0]]))
+        >>> options = {"bos_id": jnp.array([1]), "eos_id": 0, "beam_size": 2, "max_length": 4}
+        >>> beam_search(step_fn, log_probs, (), **options).tokens[0, 0].tolist()
+        [2, 0, 0, 0]
     """
     n_best = beam_size if n_best is None else n_best
     check_options(beam_size, max_length, n_best, groups, diversity)
-    problem = pose(
+    problem = make_problem(
         step_fn,
-        Inputs(parameters, carry, bos_id, memory),
-        Measure(normalize, length_penalty, coverage_penalty, source_valid),
+        ModelInputs(parameters, carry, bos_id, memory),
+        ScoreOptions(normalize, length_penalty, coverage_penalty, source_valid),
         Limits(min_length, no_repeat_ngram, prefix, banned, required, max_lengths),
         eos_id=eos_id,
         max_length=max_length,
@@ -112,29 +134,33 @@ def beam_search(
     return search(step_fn, options, settings, problem.row, (carry, problem.bos))
 
 
-def check_options(beam_size: int, max_length: int, n_best: int, groups: int, diversity) -> None:
-    """ValueError when no search has these options."""
+def check_options(
+    beam_size: int, max_length: int, n_best: int, groups: int, diversity: float | Array
+) -> None:
+    """Raise ValueError if no search has these options."""
     sizes = {"beam_size": beam_size, "max_length": max_length, "n_best": n_best, "groups": groups}
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} is {size}; it must be at least 1")
     if n_best > beam_size:
-        raise ValueError(f"n_best is {n_best}; a search with beam_size {beam_size} finds no more")
+        raise ValueError(f"n_best is {n_best}; it must be at most beam_size, {beam_size}")
     if beam_size % groups:
         raise ValueError(f"beam_size {beam_size} does not divide into {groups} groups")
     if groups == 1 and diversity:
-        raise ValueError(f"diversity is {diversity}; one group has no other to differ from")
+        raise ValueError(f"diversity is {diversity}; it needs at least 2 groups")
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def search(step_fn, options: Options, settings: Settings, row: Row, start) -> BeamResult:
-    """Search in ever smaller batches, to each of which the rows that are still open move on."""
+def search(
+    step_fn: StepFn, options: Options, settings: Settings, row: RowData, start: tuple[Any, Array]
+) -> BeamResult:
+    """Search in batches that shrink as rows stop; start: (carry, bos [B])."""
     rows = start[1].shape[0]
 
-    def run(smaller, step, state, row):
-        """Search on until no more than `smaller` rows are open."""
+    def run(smaller: int, step: Array, state: State, row: RowData) -> tuple[Array, State]:
+        """Search until no more than `smaller` rows are left."""
         return lax.while_loop(
-            lambda loop: (loop[0] < options.max_length) & (open_rows(loop[1]).sum() > smaller),
+            lambda loop: (loop[0] < options.max_length) & (active_rows(loop[1]).sum() > smaller),
             partial(advance, step_fn, options, settings, row),
             (step, state),
         )
@@ -146,14 +172,16 @@ def search(step_fn, options: Options, settings: Settings, row: Row, start) -> Be
     step, state = jnp.zeros((), jnp.int32), initial_state(options, settings, row, start)
     step, state = run(later[0], step, state, row)
     for size, smaller in zip(sizes[1:], later[1:], strict=True):
-        chosen = jnp.argsort(~open_rows(state), stable=True)[:size]
-        mine, shared = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
-        step, mine = run(smaller, step, mine, shared)
-        state = jax.tree.map(lambda all, some, chosen=chosen: all.at[chosen].set(some), state, mine)
-    return trace_back(close(options, settings, row, state), state.trace)
+        chosen = jnp.argsort(~active_rows(state), stable=True)[:size]
+        subset, subset_row = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
+        step, subset = run(smaller, step, subset, subset_row)
+        state = jax.tree.map(lambda a, b, chosen=chosen: a.at[chosen].set(b), state, subset)
+    return backtrace(best_finished(options, settings, row, state), state.trace)
 
 
-def initial_state(options: Options, settings: Settings, row: Row, start) -> State:
+def initial_state(
+    options: Options, settings: Settings, row: RowData, start: tuple[Any, Array]
+) -> State:
     """Return one open hypothesis in each group and no finished one; start: (carry, bos [B])."""
     carry, bos = start
     rows, beams, length = bos.shape[0], options.beam_size, options.max_length
@@ -163,11 +191,11 @@ def initial_state(options: Options, settings: Settings, row: Row, start) -> Stat
     covers = settings.scoring.coverage_penalty is not None
     met = None
     if row.constraints.required is not None:
-        # what a row needs no token for has been met from the first
-        wanted = row.constraints.required.tokens[:, None]
-        met = jnp.broadcast_to(wanted < 0, (*shape, wanted.shape[-1]))
+        # unused slots count as met from the start
+        required = row.constraints.required.tokens[:, None]
+        met = jnp.broadcast_to(required < 0, (*shape, required.shape[-1]))
     return State(
-        Open(
+        Active(
             jnp.broadcast_to(bos[:, None], shape),
             jnp.broadcast_to(jnp.where(first, 0.0, -jnp.inf), shape),
             jax.tree.map(
@@ -187,28 +215,27 @@ def initial_state(options: Options, settings: Settings, row: Row, start) -> Stat
     )
 
 
-def close(options: Options, settings: Settings, row: Row, state: State) -> Pool:
-    """Return the n best of each row, once what is open after the last step has joined the pools."""
-    pool = end_open(options, settings, row, state, options.max_length)
+def best_finished(options: Options, settings: Settings, row: RowData, state: State) -> Pool:
+    """Return the n best of each row, after adding what is still open to the pools."""
+    pool = finish_active(options, settings, row, state, options.max_length)
     _, best = lax.top_k(pool.scores, options.n_best)
-    return take(pool, best)
+    return gather(pool, best)
 
 
-def trace_back(pool: Pool, trace: Trace) -> BeamResult:
-    """Write down the hypotheses of a pool [B, K], from their last token to their first."""
-    found = pool.scores > -jnp.inf
-    lengths = jnp.where(found, pool.lengths, 0)
+def backtrace(pool: Pool, trace: Trace) -> BeamResult:
+    """Reconstruct the hypotheses of a pool [B, K] from their last token to their first."""
+    exists = pool.scores > -jnp.inf
+    lengths = jnp.where(exists, pool.lengths, 0)
 
-    def back(parents, past):
-        """Token of one position, given which beams the following tokens were drawn from."""
-        position, *drawn = past
-        earlier, tokens, log_probs = take(drawn, parents)
+    def back(parents: Array, past: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+        """Return the tokens at one position, given the parent beams of the tokens after it."""
+        position, *steps = past
+        earlier, tokens, log_probs = gather(steps, parents)
         last, within = position == lengths - 1, position < lengths
         parents = jnp.where(last, pool.parents, earlier)
         tokens = jnp.where(last, pool.tokens, tokens)
         log_probs = jnp.where(last, pool.log_probs, log_probs)
-        written = (jnp.where(within, tokens, 0), jnp.where(within, log_probs, 0))
-        return parents, (parents, *written)
+        return parents, (parents, jnp.where(within, tokens, 0), jnp.where(within, log_probs, 0))
 
     length = trace.tokens.shape[1]
     steps = [jnp.swapaxes(leaf, 0, 1) for leaf in (trace.parents, trace.tokens, trace.log_probs)]

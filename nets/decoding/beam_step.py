@@ -1,20 +1,20 @@
-"""One step of a beam search: what it keeps, how it expands and chooses."""
+"""One step of a beam search: its state, the expansion of hypotheses, and the selection."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import Array, lax
 
-from .constraints import Required, lift, meet, restrict
-from .problem import Row, Settings
-from .sampling import take_step
+from .constraints import Required, mask_logits, promote, update_met
+from .problem import RowData, Settings
+from .sampling import StepFn, take_step
 from .scores import coverage_terms, final_score, upper_bound
 from .top_k import top_k
 
 
 class Options(NamedTuple):
-    """What is compiled in; source: positions of the attention that is read, 0 for none."""
+    """Static options of the compiled search; source: S if it reads the attention, else 0."""
 
     beam_size: int
     max_length: int
@@ -25,126 +25,148 @@ class Options(NamedTuple):
     source: int
 
 
-class Open(NamedTuple):
-    """Hypotheses that go on, [B, K]: last tokens, and sums of log p, -inf where there is none.
+class Active(NamedTuple):
+    """Open hypotheses, [B, K]: last tokens, and sums of log p, -inf in unused beams.
 
-    carry: leaves [B, K, ...]. written: int32 [B, K, L], for n-grams. covered: [B, K, S]. met: bool
-    [B, K, R], the required tokens that are written.
+    carry: leaves [B, K, ...]. written: int32 [B, K, L], the tokens so far, for n-grams. covered:
+    [B, K, S], the attention so far. met: bool [B, K, R], the required tokens that are written.
     """
 
-    tokens: jax.Array
-    totals: jax.Array
+    tokens: Array
+    totals: Array
     carry: Any
-    written: jax.Array | None
-    covered: jax.Array | None
-    met: jax.Array | None
+    written: Array | None
+    covered: Array | None
+    met: Array | None
 
 
 class Pool(NamedTuple):
-    """Finished hypotheses, [B, K]: their last token, and which beam it was drawn from."""
+    """Finished hypotheses, [B, K]: last tokens, their log p, and the beams they extended."""
 
-    scores: jax.Array
-    lengths: jax.Array
-    parents: jax.Array
-    tokens: jax.Array
-    log_probs: jax.Array
+    scores: Array
+    lengths: Array
+    parents: Array
+    tokens: Array
+    log_probs: Array
 
 
 class Trace(NamedTuple):
-    """Each step as it was, [B, L, K], never reordered: whom a token followed, and its log p.
+    """History of the steps, [B, L, K], never reordered: each token, its parent beam and its log p.
 
-    attention: [B, L, K, S], what the parents attended to.
+    attention: [B, L, K, S], the attention of the parents.
     """
 
-    parents: jax.Array
-    tokens: jax.Array
-    log_probs: jax.Array
-    attention: jax.Array | None
+    parents: Array
+    tokens: Array
+    log_probs: Array
+    attention: Array | None
 
 
 class State(NamedTuple):
-    """All of a search between two steps."""
+    """State of a search between two steps."""
 
-    open: Open
+    active: Active
     pool: Pool
     trace: Trace
 
 
-class Drawn(NamedTuple):
-    """Continuations, [B, K]: whom they follow, their last token and its log p, and their sums.
+class Candidates(NamedTuple):
+    """Continuations, [B, K]: parent beams, new tokens, their log p, and sums of log p.
 
-    A sum of -inf: there is none.
+    A sum of -inf marks an unused entry.
     """
 
-    parents: jax.Array
-    tokens: jax.Array
-    log_probs: jax.Array
-    totals: jax.Array
+    parents: Array
+    tokens: Array
+    log_probs: Array
+    totals: Array
 
 
-def open_rows(state: State):
-    """Bool [B], true where a row still searches."""
-    return state.open.totals.max(axis=-1) > -jnp.inf
+def active_rows(state: State) -> Array:
+    """Bool [B], true for rows that still search."""
+    return state.active.totals.max(axis=-1) > -jnp.inf
 
 
-def advance(step_fn, options: Options, settings: Settings, row: Row, loop):
-    """Expand all open hypotheses by the token at position `step`; loop: (step, State)."""
+def advance(
+    step_fn: StepFn, options: Options, settings: Settings, row: RowData, loop: tuple[Array, State]
+) -> tuple[Array, State]:
+    """Extend all open hypotheses by the token at position `step`; loop: (step, State)."""
     step, (old, pool, trace) = loop
     logits, carry, attention = expand(step_fn, settings, row, old)
-    covered = old.covered if old.covered is None else old.covered + attention
-    seen = {"step": step, "logits": logits, "covered": covered}
-    drawn, pool = draw(options, settings, row, (old, pool), **seen)
-    parents, tokens, log_probs, totals = drawn
-    carry, written, covered, met = of_parents((carry, old.written, covered, old.met), parents)
+    covered = add_attention(old.covered, attention)
+    selected, pool = select(
+        options, settings, row, (old, pool), step=step, logits=logits, covered=covered
+    )
+    parents, tokens, log_probs, totals = selected
+    carry, written, covered, met = gather_parents((carry, old.written, covered, old.met), parents)
     if written is not None:
         written = written.at[:, :, step].set(tokens)
-    required, limits = row.constraints.required, row.constraints.max_lengths
+    required, max_lengths = row.constraints.required, row.constraints.max_lengths
     if required is not None:
-        met = meet(required.tokens, met, tokens)
+        met = update_met(required.tokens, met, tokens)
+    history = trace.attention
     trace = Trace(
         trace.parents.at[:, step].set(parents),
         trace.tokens.at[:, step].set(tokens),
         trace.log_probs.at[:, step].set(log_probs),
-        trace.attention if trace.attention is None else trace.attention.at[:, step].set(attention),
+        None if history is None else history.at[:, step].set(attention),
     )
-    state = State(Open(tokens, totals, carry, written, covered, met), pool, trace)
-    if limits is not None:
-        # what is open at the limit of its row counts as finished, and the row stops
-        ended = (step + 1 >= limits)[:, None]
-        last = state.open._replace(totals=jnp.where(ended, totals, -jnp.inf))
-        pool = end_open(options, settings, row, state._replace(open=last), step + 1)
-        going = state.open._replace(totals=jnp.where(ended, -jnp.inf, totals))
-        state = state._replace(open=going, pool=pool)
+    state = State(Active(tokens, totals, carry, written, covered, met), pool, trace)
+    if max_lengths is not None:
+        # at the limit of its row an open hypothesis counts as finished, and the row stops
+        ended = (step + 1 >= max_lengths)[:, None]
+        last = state.active._replace(totals=jnp.where(ended, totals, -jnp.inf))
+        pool = finish_active(options, settings, row, state._replace(active=last), step + 1)
+        remaining = state.active._replace(totals=jnp.where(ended, -jnp.inf, totals))
+        state = state._replace(active=remaining, pool=pool)
     return step + 1, state
 
 
-def end_open(options: Options, settings: Settings, row: Row, state: State, length) -> Pool:
-    """Return the pools once what is open has joined them, as hypotheses of `length` tokens."""
+def finish_active(
+    options: Options, settings: Settings, row: RowData, state: State, length: int | Array
+) -> Pool:
+    """Return the pools after adding all open hypotheses, which have `length` tokens."""
     old, pool, trace = state
     terms = coverage_terms(settings.scoring, old.covered, row.source_valid)
     parents, log_probs = trace.parents[:, length - 1], trace.log_probs[:, length - 1]
-    last = Drawn(parents, old.tokens, log_probs, old.totals)
-    return join(options, settings, pool, last, terms=terms, length=length)
+    last = Candidates(parents, old.tokens, log_probs, old.totals)
+    return add_to_pool(options, settings, pool, last, terms=terms, length=length)
 
 
-def expand(step_fn, settings: Settings, row: Row, old: Open):
-    """Logits [B, K, V], carry [B, K, ...] and attention [B, K, S] or None of the next step."""
+def expand(
+    step_fn: StepFn, settings: Settings, row: RowData, old: Active
+) -> tuple[Array, Any, Any]:
+    """Return the next logits [B, K, V], carry [B, K, ...] and attention [B, K, S] or None."""
     rows, beams = old.tokens.shape
     carry = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), old.carry)
     out = take_step(step_fn, settings.parameters, old.tokens.reshape(-1), carry, row.memory)
     return jax.tree.map(lambda leaf: leaf.reshape(rows, beams, *leaf.shape[1:]), out)
 
 
-def draw(options: Options, settings: Settings, row: Row, beams, *, step, logits, covered):
-    """Choose in each group what stays open and what joins its pool: (Drawn, Pool), [B, K].
+def add_attention(covered: Array | None, attention: Array | None) -> Array | None:
+    """Add the attention of a step to the sums; None without a coverage penalty."""
+    return None if covered is None or attention is None else covered + attention
 
-    beams: (Open, Pool). logits: [B, K, V] of this step. covered: attention up to it, [B, K, S].
+
+def select(
+    options: Options,
+    settings: Settings,
+    row: RowData,
+    hypotheses: tuple[Active, Pool],
+    *,
+    step: Array,
+    logits: Array,
+    covered: Array | None,
+) -> tuple[Candidates, Pool]:
+    """Choose in each group the continuations [B, K] that stay open, and update its pool.
+
+    logits: [B, K, V] of this step. covered: attention summed up to this step, [B, K, S].
     """
-    old, pool = beams
+    old, pool = hypotheses
     width = options.beam_size // options.groups
     top = logits.max(axis=-1, keepdims=True)
     normaliser = (top, jnp.log(jnp.exp(logits - top).sum(axis=-1, keepdims=True)))
-    free = restrict(
+    masked = mask_logits(
         logits,
         row.constraints,
         (old.written, old.met),
@@ -152,108 +174,119 @@ def draw(options: Options, settings: Settings, row: Row, beams, *, step, logits,
         eos_id=settings.eos_id,
         no_repeat_ngram=options.no_repeat_ngram,
     )
-    inputs = (free, normaliser, old.totals, old.met)
+    inputs = (masked, normaliser, old.totals, old.met)
     counts = None if settings.diversity is None else jnp.zeros_like(logits[:, 0])
     groups = []
     for first in range(0, options.beam_size, width):
-        mine = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + width], inputs)
-        drawn = choose(mine, settings, counts, row.constraints.required)
+        group = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + width], inputs)
+        pair = select_in_group(group, settings, counts, row.constraints.required)
         if counts is not None:
-            tokens, live = drawn[0].tokens, drawn[0].totals > -jnp.inf
-            counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(live)
-        groups.append([part._replace(parents=part.parents + first) for part in drawn])
-    drawn, ended = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *groups)
+            tokens, used = pair[0].tokens, pair[0].totals > -jnp.inf
+            counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(used)
+        groups.append([each._replace(parents=each.parents + first) for each in pair])
+    opened, ended = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
     terms = coverage_terms(settings.scoring, covered, row.source_valid)
     if covered is not None:
-        terms = take(terms, ended.parents)
-    pool = join(options, settings, pool, ended, terms=terms, length=step + 1)
-    # a group stops when none of its hypotheses can be among its n best any more; of several groups
-    # each fills its pool, since what it draws changes what the others do
+        terms = gather(terms, ended.parents)
+    pool = add_to_pool(options, settings, pool, ended, terms=terms, length=step + 1)
+    # a group stops when none of its hypotheses can enter its n best; with several groups each
+    # fills its pool, because its choices affect the later groups
     needed = options.n_best if options.groups == 1 else width
-    reach = upper_bound(settings.scoring, drawn.totals, step + 1, row.constraints.max_lengths)
-    reach = reach.reshape(-1, width)
-    going = reach.max(axis=-1) > pool.scores.reshape(-1, width)[:, needed - 1]
-    going = jnp.repeat(going, width).reshape(drawn.totals.shape)
-    return drawn._replace(totals=jnp.where(going, drawn.totals, -jnp.inf)), pool
+    bound = upper_bound(settings.scoring, opened.totals, step + 1, row.constraints.max_lengths)
+    bound = bound.reshape(-1, width)
+    going = bound.max(axis=-1) > pool.scores.reshape(-1, width)[:, needed - 1]
+    going = jnp.repeat(going, width).reshape(opened.totals.shape)
+    return opened._replace(totals=jnp.where(going, opened.totals, -jnp.inf)), pool
 
 
-def choose(group, settings: Settings, counts, required: Required | None):
-    """Return the k best continuations that go on, and those of the k best of all that end.
+def select_in_group(
+    group: tuple[Any, ...], settings: Settings, counts: Array | None, required: Required | None
+) -> tuple[Candidates, Candidates]:
+    """Return the k best continuations that stay open, and those of the k best of all that end.
 
-    group: logits of the tokens that may follow, [B, k, V], what normalises them, sums of log p,
-    [B, k], and the required tokens that have been met, [B, k, R], or None. counts: [B, V], how
-    often earlier groups chose a token, None for one group. Both results have k entries, best first.
-    With required tokens the k best are those that share_out gives a place.
+    group: masked logits [B, k, V], their normaliser, sums of log p [B, k], and the required tokens
+    met so far [B, k, R] or None. counts: [B, V], how often earlier groups chose each token, None
+    with one group. Both results have k entries, best first. With required tokens, `allocate_beams`
+    selects the k best.
     """
-    free, normaliser, totals, met = group
-    rows, width, vocabulary = free.shape
+    masked, normaliser, totals, met = group
+    rows, width, vocabulary = masked.shape
     slots = 0 if required is None else required.tokens.shape[-1]
     few = min(width + 1 + slots, vocabulary)
-    compared = free if counts is None else free - settings.diversity * counts[:, None]
+    compared = masked if counts is None else masked - settings.diversity * counts[:, None]
     if required is not None:
-        # all missing tokens are among the few
-        compared = lift(compared, required, ~met)
+        # the few tokens include every missing one
+        compared = promote(compared, required, ~met)
     _, tokens = top_k(compared, few)
-    # only the few that are compared are normalised; NaN, and no probability at all, become -inf
+    # only the few tokens are normalised; NaN, and logits without any probability, become -inf
     top, log_sum = normaliser
-    log_probs = jnp.take_along_axis(free, tokens, axis=-1) - top - log_sum
+    log_probs = jnp.take_along_axis(masked, tokens, axis=-1) - top - log_sum
     log_probs = jnp.where(jnp.isnan(log_probs), -jnp.inf, log_probs)
     sums = ranks = totals[..., None] + log_probs
     if counts is not None:
-        seen = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
-        ranks = sums - settings.diversity * seen
+        chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
+        ranks = sums - settings.diversity * chosen_before
     enough = min(2 * width, width * few) if required is None else width * few
     ranks, best = lax.top_k(ranks.reshape(rows, -1), enough)
     parents = jnp.broadcast_to(jnp.arange(width)[:, None], tokens.shape)
-    drawn = take(
-        Drawn(*(leaf.reshape(rows, -1) for leaf in (parents, tokens, log_probs, sums))), best
-    )
-    ending = drawn.tokens == settings.eos_id
-    open_ranks = jnp.where(ending, -jnp.inf, ranks)
-    kept = drawn._replace(totals=jnp.where(ending, -jnp.inf, drawn.totals))
-    ended = drawn._replace(totals=jnp.where(ending, drawn.totals, -jnp.inf))
+    flat = (leaf.reshape(rows, -1) for leaf in (parents, tokens, log_probs, sums))
+    candidates = gather(Candidates(*flat), best)
+    ends = candidates.tokens == settings.eos_id
+    open_ranks = jnp.where(ends, -jnp.inf, ranks)
+    opened = candidates._replace(totals=jnp.where(ends, -jnp.inf, candidates.totals))
+    ended = candidates._replace(totals=jnp.where(ends, candidates.totals, -jnp.inf))
     if required is None:
         _, going = lax.top_k(open_ranks, width)
-        return take(kept, going), jax.tree.map(lambda leaf: leaf[:, :width], ended)
-    met = meet(required.tokens, of_parents(met, drawn.parents), drawn.tokens)
-    missing = (~met).sum(axis=-1)
-    going = share_out(open_ranks, missing, required, width)
-    return take(kept, going), take(ended, share_out(ranks, missing, required, width))
+        return gather(opened, going), jax.tree.map(lambda leaf: leaf[:, :width], ended)
+    met = gather_parents(met, candidates.parents)
+    missing = (~update_met(required.tokens, met, candidates.tokens)).sum(axis=-1)
+    going = allocate_beams(open_ranks, missing, required, width)
+    return gather(opened, going), gather(ended, allocate_beams(ranks, missing, required, width))
 
 
-def share_out(ranks, missing, required: Required, places: int):
-    """Positions [B, k] of the N best continuations that get one of the k places, best first.
+def allocate_beams(ranks: Array, missing: Array, required: Required, beams: int) -> Array:
+    """Return the indices [B, k] of the k of N continuations that get a beam, best first.
 
-    ranks: [B, N], falling but for -inf, which marks what gets none. missing: int [B, N], how many
-    required tokens each has not met. Of n + 1 numbers that can be missing, each gets the same share
-    of the places, the lowest ones one more where they do not divide. What a number does not fill
-    goes to the best of the rest. Source: Post and Vilar, see nets.decoding.beam.
+    ranks: [B, N], descending, except for -inf, which marks continuations that get none. missing:
+    int [B, N], the number of required tokens that each has not met. With n required tokens there
+    are n + 1 banks, one for each number of missing tokens. Each bank gets an equal share of the k
+    beams, and the banks that miss the fewest tokens get one of the remaining beams each. Beams that
+    a bank cannot fill go to the best of the other continuations. Source: Post and Vilar, see
+    nets.decoding.beam.
     """
     numbers = jnp.arange(required.tokens.shape[-1] + 1)
-    live = ranks > -jnp.inf
+    valid = ranks > -jnp.inf
     banks = 1 + (required.tokens >= 0).sum(axis=-1, keepdims=True)
-    share = places // banks + (missing < places % banks)
-    mine = live[..., None] & (missing[..., None] == numbers)
-    place = jnp.where(mine, jnp.cumsum(mine, axis=1), 0).sum(axis=-1)
-    order = jnp.where(live, place > share, 2)
-    return jnp.sort(jnp.argsort(order, axis=1, stable=True)[:, :places], axis=1)
+    share = beams // banks + (missing < beams % banks)
+    members = valid[..., None] & (missing[..., None] == numbers)
+    rank_in_bank = jnp.where(members, jnp.cumsum(members, axis=1), 0).sum(axis=-1)
+    order = jnp.where(valid, rank_in_bank > share, 2)
+    return jnp.sort(jnp.argsort(order, axis=1, stable=True)[:, :beams], axis=1)
 
 
-def take(tree, indices):
-    """Entries of leaves [B, K] at indices [B, k]."""
+def gather(tree: Any, indices: Array) -> Any:
+    """Return the entries of leaves [B, K] at indices [B, k]."""
     return jax.tree.map(lambda leaf: jnp.take_along_axis(leaf, indices, axis=1), tree)
 
 
-def of_parents(tree, parents):
-    """Leaves [B, K, ...] in the order of parents [B, K]."""
+def gather_parents(tree: Any, parents: Array) -> Any:
+    """Return leaves [B, K, ...] reordered by their parents [B, K]."""
     row = jnp.arange(parents.shape[0])[:, None]
     return jax.tree.map(lambda leaf: leaf[row, parents], tree)
 
 
-def join(options: Options, settings: Settings, pool: Pool, ended: Drawn, *, terms, length) -> Pool:
+def add_to_pool(
+    options: Options,
+    settings: Settings,
+    pool: Pool,
+    ended: Candidates,
+    *,
+    terms: Array,
+    length: int | Array,
+) -> Pool:
     """Return the k best of each group's pool and of what ended with `length` tokens, [B, K].
 
-    Of equals what was there before stays. terms: what the coverage adds to the scores of `ended`.
+    Ties go to the earlier hypotheses. terms: the coverage terms of the scores of `ended`.
     """
     shape = pool.scores.shape
     scores = final_score(settings.scoring, ended.totals, length, terms)
@@ -261,6 +294,6 @@ def join(options: Options, settings: Settings, pool: Pool, ended: Drawn, *, term
     new = Pool(scores, lengths, ended.parents, ended.tokens, ended.log_probs)
     width = options.beam_size // options.groups
     by_group = jax.tree.map(lambda leaf: leaf.reshape(-1, width), (pool, new))
-    both = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *by_group)
+    both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *by_group)
     _, best = lax.top_k(both.scores, width)
-    return jax.tree.map(lambda leaf: leaf.reshape(shape), take(both, best))
+    return jax.tree.map(lambda leaf: leaf.reshape(shape), gather(both, best))

@@ -1,7 +1,7 @@
 """Encoder and decoder, joined by their states and by attention.
 
-Encoders and decoders are modules of their own, so that several pairs of languages can share them.
-Decoding goes step by step with `Decoder.step`, whose carry any search of `nets` takes.
+Encoders and decoders are separate modules, so that several language pairs can share them.
+`Decoder.step` is a step function for the searches of `nets.decoding`.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import Array
 
 from ..recurrent.cells import CELLS
 from ..recurrent.layers import RNN
@@ -19,32 +20,33 @@ BRIDGES = ("dense", "copy", "zeros")
 
 
 class Encoded(NamedTuple):
-    """A batch of sources as read: outputs [B, S, M], valid bool [B, S], final carries by layer."""
+    """Encoder results: outputs [B, S, M], valid bool [B, S], and the final carry of each layer."""
 
-    outputs: jax.Array
-    valid: jax.Array
+    outputs: Array
+    valid: Array
     carries: Any
 
 
 class DecoderCarry(NamedTuple):
-    """State of a decoder: carries [N, .] by layer, and how many symbols were read, int32 [N].
+    """State of a decoder.
 
-    With input feeding also the last attentional state [N, H], else ().
+    layers: the carry [N, .] of each layer. position: int32 [N], number of symbols read so far.
+    attended: the last attentional state [N, H] with input feeding, else ().
     """
 
     layers: Any
-    number: jax.Array
+    position: Array
     attended: Any
 
 
 class Encoder(nn.Module):
-    """Reads a source into one vector for each of its symbols, and final states.
+    """Encodes a source as one vector per symbol and a final state per layer.
 
-    vocabulary: symbols, of which 0 is padding. embedding, hidden: widths; hidden is of each
-    direction. backwards: a layer in one direction reads the source from its end (Sutskever, Vinyals
-    and Le 2014); the outputs stay beside their symbols. dropout: of the embeddings and of every
-    layer's outputs. word_dropout: of whole symbols. embed: an embedding to share, instead of an own
-    one.
+    vocabulary: number of symbols; symbol 0 is padding. embedding, hidden: widths; hidden is the
+    width of one direction. backwards: unidirectional layers read the source from its end
+    (Sutskever, Vinyals and Le 2014); outputs stay aligned with their symbols. dropout: rate for
+    the embeddings and the outputs of every layer. word_dropout: rate for whole symbols. embed: an
+    embedding to share; None creates one.
     """
 
     vocabulary: int
@@ -59,22 +61,22 @@ class Encoder(nn.Module):
     embed: nn.Embed | None = None
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         """Declare the embedding and the layers."""
         self.table = self.embed or nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype)
-        one_way = "backward" if self.backwards else "forward"
+        direction = "backward" if self.backwards else "forward"
         self.core = DeepRecurrent(
             self.hidden,
             self.layers,
             self.cell,
-            "both" if self.bidirectional else one_way,
+            "both" if self.bidirectional else direction,
             dropout=self.dropout,
             dtype=self.dtype,
         )
         self.drop_words = nn.Dropout(self.word_dropout, broadcast_dims=(-1,))
 
-    def __call__(self, source, lengths, *, train: bool = False) -> Encoded:
-        """Read source int32 [B, S], of which lengths int32 [B] symbols are real."""
+    def __call__(self, source: Array, lengths: Array, *, train: bool = False) -> Encoded:
+        """Encode source int32 [B, S], whose rows have lengths int32 [B]."""
         x = self.drop_words(self.table(source), deterministic=not train)
         carries, x = self.core(x, lengths, train=train)
         valid = jnp.arange(source.shape[1]) < jnp.asarray(lengths)[:, None]
@@ -82,21 +84,23 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """P(y_t given y_<t and the source): recurrent layers, attention, a softmax over the symbols.
+    """P(y_t | y_<t, source): recurrent layers, attention, and a softmax over the symbols.
 
         s_t = RNN(E y_{t-1}, s_{t-1}),   c_t = attention(s_t),   a_t = tanh(W [c_t; s_t]),
         p_t = softmax(V a_t + b)
 
-    with input feeding the layers read [E y_{t-1}; a_{t-1}] (Luong, Pham and Manning 2015); without
-    attention a_t = s_t (Sutskever, Vinyals and Le 2014). s_0 comes from the encoder by the bridge:
-    "dense", tanh of one product of all final states of the encoder's layer; "copy", the states as
-    they are; "zeros".
+    With input feeding the layers read [E y_{t-1}; a_{t-1}] (Luong, Pham and Manning 2015). Without
+    attention a_t = s_t (Sutskever, Vinyals and Le 2014). The bridge makes s_0 from the encoder:
+    "dense", tanh of a dense layer on the final states of the encoder layer; "copy", those states
+    unchanged; "zeros", zeros.
 
-    attention: "additive", "dot", "general", or "none"; window, centre: as in `Attention`. sampling:
-    probability that a step in training reads what the model itself would draw, in place of the
-    input (scheduled sampling, Bengio et al. 2015); it then goes step by step.
-    tied: V is the embedding's table, through a product to its width. dropout: of the embeddings,
-    between layers and of a_t. word_dropout: of whole symbols that are read.
+    attention: "additive", "dot", "general", or "none". window, centre: see `Attention`. sampling:
+    probability that a training step reads a symbol sampled from the model instead of the input
+    (scheduled sampling, Bengio et al. 2015); training then runs step by step. tied: V is the
+    embedding matrix, after a dense layer to its width. dropout: rate for the embeddings, between
+    layers, and for a_t. word_dropout: rate for whole input symbols. embed: an embedding to share;
+    None creates one. Raises ValueError for an unknown bridge, for input feeding without attention,
+    and if the encoder does not fit the bridge.
     """
 
     vocabulary: int
@@ -116,7 +120,7 @@ class Decoder(nn.Module):
     embed: nn.Embed | None = None
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         """Declare the layers."""
         if self.bridge not in BRIDGES:
             raise ValueError(f"bridge must be one of {', '.join(BRIDGES)}, got {self.bridge!r}")
@@ -132,8 +136,8 @@ class Decoder(nn.Module):
             self.combine = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype)
         if self.bridge == "dense":
             leaves = 2 if self.cell == "lstm" else 1
-            wide = leaves * self.hidden
-            self.bridges = [nn.Dense(wide, dtype=self.dtype) for _ in range(self.layers)]
+            width = leaves * self.hidden
+            self.bridges = [nn.Dense(width, dtype=self.dtype) for _ in range(self.layers)]
         if self.tied:
             self.narrow = nn.Dense(self.table.features, use_bias=False, dtype=self.dtype)
             self.bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,))
@@ -143,7 +147,7 @@ class Decoder(nn.Module):
         self.drop_words = nn.Dropout(self.word_dropout, broadcast_dims=(-1,))
 
     def start(self, encoded: Encoded) -> tuple[DecoderCarry, Memory | None]:
-        """Return the carry before the first symbol, and the memory, None without attention."""
+        """Return the carry before the first symbol, and the memory, or None without attention."""
         rows = len(encoded.valid)
         cell = CELLS[self.cell](self.hidden, parent=None)
         zeros = cell.initialize_carry(jax.random.key(0), (rows, self.hidden))
@@ -161,32 +165,37 @@ class Decoder(nn.Module):
         )
         return DecoderCarry(tuple(carries), jnp.zeros(rows, jnp.int32), attended), memory
 
-    def _bridge(self, layer: int, zeros, carry):
-        """Initial carry of a layer from the encoder's of that layer."""
+    def _bridge(self, layer: int, zeros: Any, carry: Any) -> Any:
+        """Return the initial carry of a layer from the final carry of the same encoder layer."""
         if self.bridge == "copy":
             shapes = [jax.tree.map(jnp.shape, tree) for tree in (zeros, carry)]
             if shapes[0] != shapes[1]:
                 raise ValueError(f"bridge 'copy' needs a carry {shapes[0]}, got {shapes[1]}")
             return carry
-        flat, form = jax.tree.flatten(zeros)
-        made = jnp.tanh(self.bridges[layer](jnp.concatenate(jax.tree.leaves(carry), axis=-1)))
-        return jax.tree.unflatten(form, jnp.split(made.astype(flat[0].dtype), len(flat), axis=-1))
+        flat, treedef = jax.tree.flatten(zeros)
+        h = jnp.tanh(self.bridges[layer](jnp.concatenate(jax.tree.leaves(carry), axis=-1)))
+        return jax.tree.unflatten(treedef, jnp.split(h.astype(flat[0].dtype), len(flat), axis=-1))
 
-    def __call__(self, inputs, carry: DecoderCarry, memory: Memory | None, *, train: bool = False):
-        """Return logits float32 [B, T, V] for inputs int32 [B, T], the symbols before each.
+    def __call__(
+        self, inputs: Array, carry: DecoderCarry, memory: Memory | None, *, train: bool = False
+    ) -> Array:
+        """Return logits float32 [B, T, V] for inputs int32 [B, T], the preceding symbols.
 
-        carry, memory: as `start` returns them. Sampling needs the random stream "dropout".
+        carry, memory: from `start`. Scheduled sampling needs the random stream "dropout".
         """
         sampling = self.sampling if train else 0.0
         if not self.input_feeding and not sampling:
             return self._advance(inputs, carry, memory, train=train)[0]
 
-        def step(decoder, state, tokens):
+        def step(
+            decoder: "Decoder", state: tuple[DecoderCarry, Array], tokens: Array
+        ) -> tuple[tuple[DecoderCarry, Array], Array]:
             carry, before = state
             if sampling:
-                chosen, drawn = jax.random.split(decoder.make_rng("dropout"))
-                own = jax.random.bernoulli(chosen, sampling, tokens.shape) & (carry.number > 0)
-                tokens = jnp.where(own, jax.random.categorical(drawn, before), tokens)
+                choice_key, symbol_key = jax.random.split(decoder.make_rng("dropout"))
+                own = jax.random.bernoulli(choice_key, sampling, tokens.shape)
+                own = own & (carry.position > 0)
+                tokens = jnp.where(own, jax.random.categorical(symbol_key, before), tokens)
             logits, carry, _ = decoder._advance(tokens[:, None], carry, memory, train=train)
             return (carry, jax.lax.stop_gradient(logits[:, 0])), logits[:, 0]
 
@@ -199,19 +208,23 @@ class Decoder(nn.Module):
         before = jnp.zeros((len(inputs), self.vocabulary), jnp.float32)
         return scan(self, (carry, before), inputs.T)[1]
 
-    def step(self, tokens, carry: DecoderCarry, memory: Memory | None = None):
+    def step(
+        self, tokens: Array, carry: DecoderCarry, memory: Memory | None = None
+    ) -> tuple[Any, ...]:
         """Return (logits float32 [N, V], carry, attention weights float32 [N, S]).
 
-        tokens: int32 [N], the symbols before; N may be a multiple of the memory's rows B, N / B
-        hypotheses for each. Without attention there are no weights, and two results.
+        tokens: int32 [N], the preceding symbols. N is a multiple of the B rows of the memory, with
+        N / B hypotheses per row. Without attention it returns only logits and carry.
         """
         logits, carry, weights = self._advance(tokens[:, None], carry, memory)
         if memory is None:
             return logits[:, 0], carry
         return logits[:, 0], carry, weights.reshape(len(tokens), -1)
 
-    def _advance(self, inputs, carry, memory, *, train: bool = False):
-        """Run over inputs [N, T]: (logits [N, T, V], carry, weights [B, N / B * T, S])."""
+    def _advance(
+        self, inputs: Array, carry: DecoderCarry, memory: Memory | None, *, train: bool = False
+    ) -> tuple[Array, DecoderCarry, Any]:
+        """Read inputs [N, T]; return (logits [N, T, V], carry, weights [B, N / B * T, S])."""
         rows, time = inputs.shape
         x = self.drop_words(self.table(inputs), deterministic=not train)
         x = self.drop(x, deterministic=not train)
@@ -226,8 +239,8 @@ class Decoder(nn.Module):
         weights = None
         if memory is not None:
             query = x.reshape(len(memory.valid), -1, self.hidden)
-            number = (carry.number[:, None] + jnp.arange(time)).reshape(query.shape[:2])
-            context, weights = self.attend(query, memory, number)
+            position = (carry.position[:, None] + jnp.arange(time)).reshape(query.shape[:2])
+            context, weights = self.attend(query, memory, position)
             both = jnp.concatenate([context.reshape(rows, time, -1), x], axis=-1)
             x = jnp.tanh(self.combine(both))
         attended = x[:, -1].astype(jnp.float32) if self.input_feeding else ()
@@ -235,30 +248,42 @@ class Decoder(nn.Module):
         logits = self.table.attend(self.narrow(x)) + self.bias if self.tied else self.output(x)
         return (
             logits.astype(jnp.float32),
-            DecoderCarry(tuple(carries), carry.number + time, attended),
+            DecoderCarry(tuple(carries), carry.position + time, attended),
             weights,
         )
 
 
 class Seq2Seq(nn.Module):
-    """P(y given x): an encoder and a decoder; `start` and `step` are for a search."""
+    """P(y | x): an encoder and a decoder. A search uses `start` and `step`.
+
+    >>> import jax
+    >>> model = Seq2Seq(Encoder(20, 8, 16), Decoder(30, 8, 16))
+    >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 3])
+    >>> inputs = jnp.ones((2, 4), int)
+    >>> model.init_with_output(jax.random.key(0), source, lengths, inputs)[0].shape
+    (2, 4, 30)
+    """
 
     encoder: Encoder
     decoder: Decoder
 
-    def __call__(self, source, lengths, inputs, *, train: bool = False):
+    def __call__(
+        self, source: Array, lengths: Array, inputs: Array, *, train: bool = False
+    ) -> Array:
         """Return logits float32 [B, T, V].
 
-        source: int32 [B, S] with lengths int32 [B]. inputs: int32 [B, T], the symbols before each
-        of the target.
+        source: int32 [B, S], with lengths int32 [B]. inputs: int32 [B, T], for each target symbol
+        the one before it.
         """
         carry, memory = self.decoder.start(self.encoder(source, lengths, train=train))
         return self.decoder(inputs, carry, memory, train=train)
 
-    def start(self, source, lengths):
-        """Return the decoder's (carry, memory) for a batch of sources."""
+    def start(self, source: Array, lengths: Array) -> tuple[DecoderCarry, Memory | None]:
+        """Return the initial (carry, memory) of the decoder for a batch of sources."""
         return self.decoder.start(self.encoder(source, lengths))
 
-    def step(self, tokens, carry, memory=None):
-        """As `Decoder.step`."""
+    def step(
+        self, tokens: Array, carry: DecoderCarry, memory: Memory | None = None
+    ) -> tuple[Any, ...]:
+        """Call `Decoder.step`."""
         return self.decoder.step(tokens, carry, memory)

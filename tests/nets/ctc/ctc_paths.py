@@ -1,4 +1,4 @@
-"""Every path of a small network, what it spells and how probable it is: no clever sums."""
+"""All paths of a small network, with the label and the probability of each, by enumeration."""
 
 import itertools
 from collections import defaultdict
@@ -12,7 +12,7 @@ def log_softmax(logits):
     return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
 
 
-def spelt(path, blank):
+def spell(path, blank):
     """Repeats merged, then blanks dropped."""
     merged = [symbol for symbol, _ in itertools.groupby(path)]
     return tuple(symbol for symbol in merged if symbol != blank)
@@ -20,11 +20,11 @@ def spelt(path, blank):
 
 def by_label(logits, blank=0):
     """{label: {path: log probability}} of logits [T, V] without padding."""
-    log_probs, found = log_softmax(logits), defaultdict(dict)
+    log_probs, paths = log_softmax(logits), defaultdict(dict)
     time, symbols = log_probs.shape
     for path in itertools.product(range(symbols), repeat=time):
-        found[spelt(path, blank)][path] = sum(log_probs[t, s] for t, s in enumerate(path))
-    return found
+        paths[spell(path, blank)][path] = sum(log_probs[t, s] for t, s in enumerate(path))
+    return paths
 
 
 def totals(logits, blank=0):

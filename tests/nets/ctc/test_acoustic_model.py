@@ -1,4 +1,4 @@
-"""What stands in front is the plain loop; padding changes nothing from frames to loss."""
+"""Front-end layers agree with plain loops; padding changes nothing from frames to loss."""
 
 import jax
 import jax.numpy as jnp
@@ -34,14 +34,14 @@ def x():
 
 
 def drawn(module, *inputs):
-    """Random parameters, the biases as well."""
+    """Random parameters, including biases."""
     rng = np.random.default_rng(1)
     shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     return jax.tree.map(lambda leaf: rng.normal(0, 0.5, leaf.shape).astype(np.float32), shapes)
 
 
 def stacked(row, count, every):
-    """Frames of one row [T, D] side by side."""
+    """Concatenated frames of one row [T, D]."""
     out = []
     for start in range(0, len(row), every):
         frames = [row[t] if t < len(row) else np.zeros(D) for t in range(start, start + count)]
@@ -49,7 +49,7 @@ def stacked(row, count, every):
     return np.array(out)
 
 
-def test_stacking_is_the_loop(x):
+def test_stacking_agrees_with_a_loop(x):
     forms = {(3, 3): FrameStacking(3), **{form: FrameStacking(*form) for form in ((3, 2), (1, 4))}}
 
     @jax.jit
@@ -61,39 +61,39 @@ def test_stacking_is_the_loop(x):
 
     for (count, every), (h, left, whole) in jax.device_get(run(x)).items():
         for row, n in enumerate(LENGTHS):
-            wanted = stacked(x[row, :n], count, every)
-            assert left[row] == len(wanted)
-            np.testing.assert_array_equal(h[row, : len(wanted)], wanted.reshape(-1, count * D))
-            assert not h[row, len(wanted) :].any()
+            expected = stacked(x[row, :n], count, every)
+            assert left[row] == len(expected)
+            np.testing.assert_array_equal(h[row, : len(expected)], expected.reshape(-1, count * D))
+            assert not h[row, len(expected) :].any()
         np.testing.assert_array_equal(whole[0], h[0])
 
 
 def banded(own, row):
-    """Features of one row [T, 2 x 4], context of three frames, three bands, the larger of two."""
+    """Features of one row [T, 2 x 4]: three frames of context, three bands, pooling over two."""
     kernel, bias = own["conv"]["kernel"].astype(np.float64), own["conv"]["bias"]
     maps = np.pad(row.reshape(-1, 2, 4), ((1, 1), (0, 0), (0, 0)))
     out = np.zeros((len(row), 3))
     for t in range(len(row)):
-        places = []
+        windows = []
         for low in range(2):
             total = bias.astype(np.float64).copy()
             for i in range(3):
                 for j in range(3):
                     total += maps[t + i, :, low + j] @ kernel[i, j]
-            places.append(np.maximum(total, 0))
-        out[t] = np.max(places, axis=0)
+            windows.append(np.maximum(total, 0))
+        out[t] = np.max(windows, axis=0)
     return out
 
 
-def test_convolution_over_bands_is_the_loop(x):
+def test_convolution_over_bands_agrees_with_a_loop(x):
     variables = drawn(BANDS, x)
     h, left = jax.jit(BANDS.apply)(variables, x, LENGTHS)
     np.testing.assert_array_equal(left, LENGTHS)
     for row, n in enumerate(LENGTHS):
-        wanted = banded(variables["params"], x[row, :n])
-        np.testing.assert_allclose(h[row, :n], wanted, rtol=1e-5, atol=1e-5)
+        expected = banded(variables["params"], x[row, :n])
+        np.testing.assert_allclose(h[row, :n], expected, rtol=1e-5, atol=1e-5)
         assert not np.asarray(h[row, n:]).any()
-    # 40 bands: 33 places of the kernel, 11 of the pool
+    # 40 bands: 33 positions of the kernel, 11 pooling windows
     frames = np.zeros((1, 2, 120), np.float32)
     wide, _ = jax.eval_shape(BandConvolution().init_with_output, jax.random.key(0), frames)
     assert wide[0].shape == (1, 2, 32 * 11)
@@ -108,34 +108,34 @@ def test_padding_changes_neither_loss_nor_gradient(x):
             logits, steps, nats = {}, {}, {}
             for name, variables in own.items():
                 logits[name], steps[name] = network(name).apply(variables, x, lengths)
-                found = ctc_loss(logits[name], steps[name], LABELS, LABEL_LENGTHS)
-                nats[name] = found.nats
+                result = ctc_loss(logits[name], steps[name], LABELS, LABEL_LENGTHS)
+                nats[name] = result.nats
             return sum(map(jnp.sum, nats.values())), (logits, steps, nats)
 
-        (_, found), slopes = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(own, x)
-        return found, slopes
+        (_, result), slopes = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)(own, x)
+        return result, slopes
 
     real = np.arange(T) < LENGTHS[:, None]
-    found, slopes = jax.device_get(run(own, np.where(real[..., None], x, 0), LENGTHS))
+    result, slopes = jax.device_get(run(own, np.where(real[..., None], x, 0), LENGTHS))
     poisoned = run(own, np.where(real[..., None], x, np.nan), LENGTHS)
-    jax.tree.map(np.testing.assert_array_equal, poisoned, (found, slopes))
+    jax.tree.map(np.testing.assert_array_equal, poisoned, (result, slopes))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
     # every parameter is used
     assert all(np.any(leaf) for leaf in jax.tree.leaves(slopes[0]))
     assert not slopes[1][~real].any()
-    # a shorter row is what it is in a batch of its own length
+    # a shorter row gives the same result in a batch of its own length
     others = np.pad(x[[1] * 4, :7], ((0, 0), (0, 4), (0, 0)))
     alone, _ = jax.device_get(run(own, others, np.full(4, 7, np.int32)))
     for name in FRONTS:
-        logits, steps, nats = (part[name] for part in found)
+        logits, steps, nats = (tree[name] for tree in result)
         assert steps.tolist() == [6, 4, 2, 0]
         assert logits.shape == (4, 6, V)
-        for part, own_part in zip(found, alone, strict=True):
-            np.testing.assert_allclose(own_part[name][1], part[name][1], rtol=1e-5, atol=1e-5)
+        for batched, single in zip(result, alone, strict=True):
+            np.testing.assert_allclose(single[name][1], batched[name][1], rtol=1e-5, atol=1e-5)
         assert nats[3] == 0
 
 
-def test_dropout_is_of_training_alone_and_what_does_not_fit_is_refused(x):
+def test_dropout_is_only_for_training_and_wrong_shapes_are_refused(x):
     net, variables = network("no front"), drawn(network("no front"), x, LENGTHS)
 
     @jax.jit
@@ -143,9 +143,9 @@ def test_dropout_is_of_training_alone_and_what_does_not_fit_is_refused(x):
         how = {"train": True, "rngs": {"dropout": jax.random.key(0)}}
         return net.apply(variables, x, LENGTHS)[0], net.apply(variables, x, LENGTHS, **how)[0]
 
-    kept, dropped = run(x)
-    assert kept.dtype == jnp.float32
-    assert not np.allclose(kept, dropped)
+    plain, dropped = run(x)
+    assert plain.dtype == jnp.float32
+    assert not np.allclose(plain, dropped)
 
     def refused(match, module, *inputs):
         with pytest.raises(ValueError, match=match):
@@ -153,6 +153,10 @@ def test_dropout_is_of_training_alone_and_what_does_not_fit_is_refused(x):
 
     refused(r"\[batch, time, features\], got shape \(11, 8\)", net, x[0], LENGTHS)
     refused(r"lengths must be integers of shape \(4,\)", network("stacking"), x, LENGTHS[:2])
-    refused("frames of 8 must be 3 parts of at least 3", BandConvolution(size=3), x)
-    refused("frames of 8 must be 2 parts of at least 5", BandConvolution(size=5, channels=2), x)
+    refused("frames of width 8 must consist of 3 maps of at least 3", BandConvolution(size=3), x)
+    refused(
+        "frames of width 8 must consist of 2 maps of at least 5",
+        BandConvolution(size=5, channels=2),
+        x,
+    )
     refused("context must be odd, got 2", BandConvolution(size=2, channels=2, context=2), x)

@@ -1,4 +1,4 @@
-"""Random automata as models, and the slow searches in numpy that decoding is held to."""
+"""Random automata as models, and slow searches in numpy as references for decoding."""
 
 import itertools
 from collections import Counter
@@ -12,7 +12,7 @@ STATES, V, STEPS, SOURCE = 23, 3, 12, 4
 EOS = 2
 
 seeds = st.integers(0, 10_000)
-# options of a search that normalise by length, in every way there is
+# options of a search for each kind of length normalisation
 lengths = st.one_of(
     st.just({"normalize": "none"}),
     st.just({"normalize": "average"}),
@@ -23,7 +23,7 @@ lengths = st.one_of(
 
 
 def automaton(seed, vocabulary=V, spread=2.0):
-    """Logits of a state at a step, the state after a token, and what a state attends to."""
+    """Logits of a state at a step, the state after a token, and attention keys of a state."""
     random = np.random.default_rng(seed)
     return {
         "logits": random.normal(0, spread, (STEPS, STATES, vocabulary)).astype(np.float32),
@@ -33,20 +33,20 @@ def automaton(seed, vocabulary=V, spread=2.0):
 
 
 def starts(seed, rows):
-    """Carry: state and step of each row."""
+    """Initial carry: state and step of each row."""
     states = np.random.default_rng(seed + 1).integers(0, STATES, rows)
     return jnp.asarray(states, jnp.int32), jnp.zeros(rows, jnp.int32)
 
 
 def plain(model, tokens, carry):
-    """Logits of the next token."""
+    """Step function: logits of the next token."""
     state, step = carry
     state = model["following"][state, tokens]
     return model["logits"][step, state], (state, step + 1)
 
 
 def attending(model, tokens, carry, valid=None):
-    """The same, and the attention; memory: bool [B, S], which positions there are."""
+    """Step function that also returns attention; valid: bool [B, S], the memory."""
     logits, (state, step) = plain(model, tokens, carry)
     keys = model["keys"][state]
     if valid is not None:
@@ -56,13 +56,13 @@ def attending(model, tokens, carry, valid=None):
 
 
 def softmax(logits):
-    """In double precision."""
+    """Softmax in double precision."""
     odds = np.exp(np.float64(logits) - logits.max())
     return odds / odds.sum()
 
 
 def walk(model, state, bos, tokens):
-    """Log p of each token of a hypothesis, and the attention [S] of each."""
+    """Log p and attention [S] of each token of a hypothesis."""
     log_probs, attention = [], []
     for step, (last, token) in enumerate(itertools.pairwise([bos, *tokens])):
         state = model["following"][state, last]
@@ -77,7 +77,7 @@ def divisor(normalize, alpha, length):
 
 
 def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, coverage_penalty=0):
-    """Score of a hypothesis, from its definition."""
+    """Score of a hypothesis, by its definition."""
     log_probs, attention = walk(model, state, bos, tokens)
     coverage = np.log(np.minimum(attention.sum(axis=0), 1)).sum()
     lengths = divisor(normalize, length_penalty, len(tokens))
@@ -85,12 +85,12 @@ def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, cove
 
 
 def lacking(tokens, required):
-    """How many required tokens a hypothesis misses; -1 is none."""
+    """Number of required tokens that a hypothesis misses; -1 is an unused slot."""
     return (Counter(t for t in required if t >= 0) - Counter(tokens)).total()
 
 
 def allowed(tokens, most, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=(), required=()):
-    """Whether each token of a hypothesis of at most `most` may be there, and all required can."""
+    """Whether a hypothesis of at most `most` tokens satisfies the constraints, or still can."""
     if lacking(tokens, required) > (0 if tokens[-1] == EOS else most - len(tokens)):
         return False
     for position, token in enumerate(tokens):
@@ -109,7 +109,7 @@ def allowed(tokens, most, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=
 
 
 def enumerate_all(vocabulary, max_length):
-    """Every hypothesis: those that end, and those of max_length tokens."""
+    """All hypotheses: those that end, and those of max_length tokens."""
     others = [token for token in range(vocabulary) if token != EOS]
     for length in range(1, max_length + 1):
         last = range(vocabulary) if length == max_length else [EOS]
@@ -117,14 +117,14 @@ def enumerate_all(vocabulary, max_length):
 
 
 def best_of_all(model, state, bos, max_length, limits, **scoring):
-    """All allowed hypotheses of some probability, best first: (score, tokens)."""
+    """All allowed hypotheses with a positive probability, best first: (score, tokens)."""
     every = enumerate_all(model["logits"].shape[2], max_length)
     every = [tokens for tokens in every if allowed(tokens, max_length, **limits)]
     return sorted(((score(model, state, bos, t, **scoring), t) for t in every), reverse=True)
 
 
-def share_out(extended, width, required):
-    """The hypotheses that get one of `width` places, of those with each number missing as many."""
+def allocate_beams(extended, width, required):
+    """The hypotheses that get one of `width` beams, shared evenly by number of missing tokens."""
     needed = sum(token >= 0 for token in required)
     chosen = set()
     for number in range(needed + 1):
@@ -138,7 +138,7 @@ def share_out(extended, width, required):
 def slow_beam_search(
     model, state, bos, max_length, limits, *, beam_size, groups=1, diversity=0.0, **scoring
 ):
-    """Beam search with lists: (score, tokens) best first."""
+    """Beam search with plain lists: (score, tokens), best first."""
     width, vocabulary = beam_size // groups, model["logits"].shape[2]
     beams, pools = [[(0.0, ())] for _ in range(groups)], [[] for _ in range(groups)]
     rule = scoring.get("normalize", "gnmt"), scoring.get("length_penalty", 0)
@@ -153,19 +153,19 @@ def slow_beam_search(
             ]
             extended.sort(key=lambda h: h[0] - diversity * counts[h[1][-1]], reverse=True)
             required = limits.get("required", ())
-            ended = [t for _, t in share_out(extended, width, required) if t[-1] == EOS]
+            ended = [t for _, t in allocate_beams(extended, width, required) if t[-1] == EOS]
             going = [h for h in extended if h[1][-1] != EOS]
-            beams[group] = share_out(going, width, required)
+            beams[group] = allocate_beams(going, width, required)
             for _, tokens in beams[group]:
                 counts[tokens[-1]] += 1
             if length == max_length:
                 ended += [tokens for _, tokens in beams[group]]
             pools[group] += [(score(model, state, bos, t, **scoring), t) for t in ended]
             pools[group] = sorted(pools[group], reverse=True)[:width]
-        # only groups that count for others have to stop at the right time
+        # when a group stops matters only with several groups, through their diversity penalty
         later = [divisor(*rule, m) for m in range(length + 1, max_length + 1)]
         for group in range(groups if groups > 1 and later else 0):
-            reach = [total / max(later) for total, _ in beams[group]]
-            if len(pools[group]) == width and max(reach, default=-np.inf) <= pools[group][-1][0]:
+            bounds = [total / max(later) for total, _ in beams[group]]
+            if len(pools[group]) == width and max(bounds, default=-np.inf) <= pools[group][-1][0]:
                 beams[group] = []
     return sorted(itertools.chain(*pools), reverse=True)

@@ -1,4 +1,4 @@
-"""Beam search is held to enumeration, and to a beam search with lists."""
+"""Beam search agrees with enumeration, and with a beam search on plain lists."""
 
 import jax
 import jax.numpy as jnp
@@ -27,44 +27,44 @@ from tests.nets.decoding.automata import (
 quick = settings(deadline=None, derandomize=True, max_examples=12)
 FULL = {"bos_id": 1, "eos_id": EOS, "beam_size": V**4, "max_length": 4}
 SMALL = {"bos_id": 1, "eos_id": EOS, "beam_size": 3, "max_length": 7}
-ROWS = 3  # the same shapes in most tests, which compile once
+ROWS = 3  # most tests share these shapes, so they compile once
 
 
-def same(found: BeamResult, row: int, expected, model, state):
-    """The hypotheses of a row, their scores and log p's are the expected ones, in this order."""
-    kept = len(found.scores[row])
-    for k, (value, tokens) in enumerate(expected[:kept]):
+def same(result: BeamResult, row: int, expected, model, state):
+    """Check hypotheses, scores and log p of a row against the expected ones, in order."""
+    count = len(result.scores[row])
+    for k, (value, tokens) in enumerate(expected[:count]):
         length = len(tokens)
-        assert found.lengths[row, k] == length
-        assert tuple(found.tokens[row, k, :length].tolist()) == tokens
-        np.testing.assert_allclose(found.scores[row, k], value, rtol=2e-5, atol=1e-5)
+        assert result.lengths[row, k] == length
+        assert tuple(result.tokens[row, k, :length].tolist()) == tokens
+        np.testing.assert_allclose(result.scores[row, k], value, rtol=2e-5, atol=1e-5)
         log_probs, attention = walk(model, state, 1, tokens)
-        np.testing.assert_allclose(found.log_probs[row, k, :length], log_probs, atol=1e-5)
-        if found.attention is not None:
-            np.testing.assert_allclose(found.attention[row, k, :length], attention, atol=1e-6)
-            assert not found.attention[row, k, length:].any()
-        assert not found.tokens[row, k, length:].any()
-        assert not found.log_probs[row, k, length:].any()
+        np.testing.assert_allclose(result.log_probs[row, k, :length], log_probs, atol=1e-5)
+        if result.attention is not None:
+            np.testing.assert_allclose(result.attention[row, k, :length], attention, atol=1e-6)
+            assert not result.attention[row, k, length:].any()
+        assert not result.tokens[row, k, length:].any()
+        assert not result.log_probs[row, k, length:].any()
     missing = slice(len(expected), None)
-    assert (found.scores[row, missing] == -np.inf).all()
-    assert not found.lengths[row, missing].any()
-    assert not found.tokens[row, missing].any()
+    assert (result.scores[row, missing] == -np.inf).all()
+    assert not result.lengths[row, missing].any()
+    assert not result.tokens[row, missing].any()
 
 
 @quick
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
-def test_at_full_width_nothing_better_exists(seed, rule, spread):
+def test_a_full_beam_finds_the_best_hypotheses(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, 2)
-    found = jax.device_get(beam_search(plain, model, carry, **FULL, **rule))
+    result = jax.device_get(beam_search(plain, model, carry, **FULL, **rule))
     for row in range(2):
         expected = best_of_all(model, carry[0][row], 1, 4, {}, **rule)
         assert len(expected) == 1 + 2 + 4 + 8 * 3
-        same(found, row, expected, model, carry[0][row])
+        same(result, row, expected, model, carry[0][row])
 
 
 @quick
 @given(seed=seeds, rule=lengths, beta=st.floats(0.125, 2, width=16), ban=st.integers(0, V - 1))
-def test_at_full_width_it_is_the_best_that_all_options_allow(seed, rule, beta, ban):
+def test_a_full_beam_finds_the_best_allowed_hypotheses(seed, rule, beta, ban):
     model, carry = automaton(seed), starts(seed, 2)
     random = np.random.default_rng(seed)
     prefix = np.where(random.random((2, 2)) < 0.5, random.integers(0, V, (2, 2)), -1)
@@ -72,26 +72,26 @@ def test_at_full_width_it_is_the_best_that_all_options_allow(seed, rule, beta, b
     limits = {"min_length": int(random.integers(1, 5)), "no_repeat_ngram": 2}
     rule = rule | {"coverage_penalty": beta}
     options = {"prefix": prefix, "banned": banned, "return_attention": True, **limits, **rule}
-    found = jax.device_get(beam_search(attending, model, carry, **FULL, **options))
+    result = jax.device_get(beam_search(attending, model, carry, **FULL, **options))
     for row in range(2):
         mine = limits | {"prefix": prefix[row], "banned": np.flatnonzero(banned[row])}
         expected = best_of_all(model, carry[0][row], 1, 4, mine, **rule)
-        same(found, row, expected, model, carry[0][row])
+        same(result, row, expected, model, carry[0][row])
 
 
 @quick
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
-def test_it_is_the_search_with_lists(seed, rule, spread):
+def test_it_agrees_with_the_search_on_lists(seed, rule, spread):
     model, carry = automaton(seed, 5, spread), starts(seed, 3)
-    found = jax.device_get(beam_search(plain, model, carry, **SMALL, **rule))
+    result = jax.device_get(beam_search(plain, model, carry, **SMALL, **rule))
     for row in range(3):
         expected = slow_beam_search(model, carry[0][row], 1, 7, {}, beam_size=3, **rule)
-        same(found, row, expected, model, carry[0][row])
+        same(result, row, expected, model, carry[0][row])
 
 
 @quick
 @given(seed=seeds, rule=lengths, beta=st.floats(0.125, 2, width=16), n=st.just(2))
-def test_with_all_options_it_is_the_search_with_lists(seed, rule, beta, n):
+def test_with_all_options_it_agrees_with_the_search_on_lists(seed, rule, beta, n):
     model, carry = automaton(seed, 5), starts(seed, 3)
     random = np.random.default_rng(seed)
     prefix = np.where(random.random((3, 4)) < 0.4, random.integers(0, 5, (3, 4)), -1)
@@ -99,11 +99,11 @@ def test_with_all_options_it_is_the_search_with_lists(seed, rule, beta, n):
     rule = rule | {"coverage_penalty": beta}
     options = {"banned": (int(random.integers(0, 5)),), **limits}
     given_options = options | rule | {"prefix": prefix, "return_attention": True}
-    found = jax.device_get(beam_search(attending, model, carry, **SMALL, **given_options))
+    result = jax.device_get(beam_search(attending, model, carry, **SMALL, **given_options))
     for row in range(3):
         mine = options | {"prefix": prefix[row]}
         expected = slow_beam_search(model, carry[0][row], 1, 7, mine, beam_size=3, **rule)
-        same(found, row, expected, model, carry[0][row])
+        same(result, row, expected, model, carry[0][row])
 
 
 @quick
@@ -111,13 +111,13 @@ def test_with_all_options_it_is_the_search_with_lists(seed, rule, beta, n):
 def test_groups_are_searched_one_after_the_other(seed, rule, diversity):
     model, carry = automaton(seed, 5), starts(seed, 2)
     options = {"beam_size": 6, "groups": 3, "diversity": diversity, **rule}
-    found = jax.device_get(beam_search(plain, model, carry, **SMALL | options))
+    result = jax.device_get(beam_search(plain, model, carry, **SMALL | options))
     for row in range(2):
         expected = slow_beam_search(model, carry[0][row], 1, 7, {}, **options)
         if diversity == 0:
-            # the groups are alike: every hypothesis is found three times
-            np.testing.assert_array_equal(found.tokens[row, ::3], found.tokens[row, 2::3])
-        same(found, row, expected, model, carry[0][row])
+            # the groups are equal: every hypothesis occurs three times
+            np.testing.assert_array_equal(result.tokens[row, ::3], result.tokens[row, 2::3])
+        same(result, row, expected, model, carry[0][row])
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
     first, second, later = (0, 0.48, 0.52, 0, 0), (0.1, 0.5, 0.4, 0, 0), (0, 0.94, 0.06, 0, 0)
     odds = np.array([first, second, *[later] * 10], np.float32) + np.float32(1e-6)
     model["logits"][:] = np.log(odds)[:, None]
-    found = beam_search(plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
-    assert tuple(found.tokens[0, 0, : found.lengths[0, 0]].tolist()) == best
+    result = beam_search(plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
+    assert tuple(result.tokens[0, 0, : result.lengths[0, 0]].tolist()) == best
 
 
 @quick
@@ -144,16 +144,16 @@ def test_one_beam_without_penalty_is_the_greedy_loop(seed):
     model, carry = automaton(seed, 5), starts(seed, ROWS)
     bos = jnp.array([0, 1, 3], jnp.int32)
     options = {"eos_id": EOS, "max_length": 7}
-    found = beam_search(plain, model, carry, bos_id=bos, beam_size=1, **options)
+    result = beam_search(plain, model, carry, bos_id=bos, beam_size=1, **options)
     one = greedy(plain, model, carry, bos, **options)
-    np.testing.assert_array_equal(found.tokens[:, 0], one.tokens)
-    np.testing.assert_array_equal(found.lengths[:, 0], one.lengths)
-    np.testing.assert_allclose(found.log_probs[:, 0], one.log_probs, atol=1e-6)
-    np.testing.assert_allclose(found.scores[:, 0], one.log_probs.sum(axis=1), atol=1e-5)
+    np.testing.assert_array_equal(result.tokens[:, 0], one.tokens)
+    np.testing.assert_array_equal(result.lengths[:, 0], one.lengths)
+    np.testing.assert_allclose(result.log_probs[:, 0], one.log_probs, atol=1e-6)
+    np.testing.assert_allclose(result.scores[:, 0], one.log_probs.sum(axis=1), atol=1e-5)
 
 
 def counted(calls):
-    """The model with a memory, whose calls are counted by the number of tokens."""
+    """A model with a memory that records the number of tokens of each call."""
 
     def step(model, tokens, carry, memory):
         jax.debug.callback(lambda tokens: calls.append(len(tokens)), tokens)
@@ -164,16 +164,16 @@ def counted(calls):
     return step
 
 
-def test_rows_stop_by_themselves_and_cost_nothing_then():
+def test_rows_stop_independently_and_then_cost_nothing():
     model, carry, calls = automaton(3, 5, 0.3), starts(3, 16), []
     model["logits"][..., EOS] = -20.0
     step = counted(calls)
     ends = jnp.asarray([1, 9, 2, 3] + [2] * 12, jnp.int32)
     options = {"bos_id": 1, "eos_id": EOS, "max_length": 12, "beam_size": 2}
-    found = beam_search(step, model, carry, memory=ends, **options)
+    result = beam_search(step, model, carry, memory=ends, **options)
     jax.effects_barrier()
-    np.testing.assert_array_equal(found.lengths[:, 0], ends + 1)
-    # one row searches a step on for its second hypothesis; 8 rows are enough from step 3 on
+    np.testing.assert_array_equal(result.lengths[:, 0], ends + 1)
+    # one row searches another step for its second hypothesis; from step 3 on 8 rows suffice
     few = calls.count(2 * 8)
     assert calls.count(2 * 16) in {3, 4}
     assert len(calls) == calls.count(2 * 16) + few
@@ -182,7 +182,7 @@ def test_rows_stop_by_themselves_and_cost_nothing_then():
         state = (carry[0][row : row + 1], carry[1][row : row + 1])
         alone = beam_search(step, model, state, memory=ends[row : row + 1], **options)
         for name in ("tokens", "scores", "log_probs", "lengths"):
-            whole, single = getattr(found, name)[row], getattr(alone, name)[0]
+            whole, single = getattr(result, name)[row], getattr(alone, name)[0]
             np.testing.assert_array_equal(whole, single, err_msg=name)
 
 
@@ -190,14 +190,14 @@ def test_rows_stop_by_themselves_and_cost_nothing_then():
     "more",
     [{"normalize": "average"}, {"length_penalty": 1.5}, {"groups": 2, "diversity": 1.0}],
 )
-def test_how_many_are_returned_does_not_change_the_first(more):
+def test_n_best_does_not_change_the_first_hypotheses(more):
     model, carry = automaton(5, 5), starts(5, 30)
     options = SMALL | {"beam_size": 4} | more
     every = beam_search(plain, model, carry, **options)
     for count in (1, 2):
         best = beam_search(plain, model, carry, **options, n_best=count)
-        for all_of, first in zip(every[:4], best[:4], strict=True):
-            np.testing.assert_array_equal(all_of[:, :count], first)
+        for complete, first in zip(every[:4], best[:4], strict=True):
+            np.testing.assert_array_equal(complete[:, :count], first)
         assert best.attention is None
 
 
@@ -218,7 +218,7 @@ def test_a_search_for_one_hypothesis_stops_once_it_is_proven():
 COVERING = SMALL | {"coverage_penalty": 0.7, "return_attention": True}
 
 
-def test_padding_of_the_source_changes_nothing():
+def test_source_padding_changes_nothing():
     model, carry = automaton(7, 5), starts(7, ROWS)
     short = jnp.ones((ROWS, 2), bool)
     padded = jnp.zeros((ROWS, SOURCE), bool).at[:, :2].set(True)
@@ -239,7 +239,7 @@ def test_a_source_that_is_covered_twice_costs_nothing():
     model["logits"][..., EOS] = -20.0
     memory = jnp.ones((ROWS, SOURCE), bool)
     some = beam_search(attending, model, carry, memory=memory, **COVERING)
-    # seven tokens attend to four positions alike: each is covered
+    # seven tokens attend equally to four positions: each is covered
     model = {**model, "keys": np.zeros_like(model["keys"])}
     covered = beam_search(attending, model, carry, memory=memory, **COVERING)
     without = beam_search(plain, model, carry, **SMALL)
@@ -252,10 +252,10 @@ def test_a_source_that_is_covered_twice_costs_nothing():
 def test_a_model_that_never_ends_stops_at_max_length():
     model, carry = automaton(9, 5), starts(9, ROWS)
     model["logits"][..., EOS] = -np.inf
-    found = beam_search(plain, model, carry, **SMALL, length_penalty=1.0)
-    assert (found.lengths == 7).all()
-    assert (found.tokens != EOS).all()
-    assert np.isfinite(found.scores).all()
+    result = beam_search(plain, model, carry, **SMALL, length_penalty=1.0)
+    assert (result.lengths == 7).all()
+    assert (result.tokens != EOS).all()
+    assert np.isfinite(result.scores).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.inf, np.inf])
@@ -266,10 +266,10 @@ def test_logits_without_a_distribution_end_a_hypothesis(bad):
     model["logits"][:2, :, EOS] = -np.inf
     model["logits"][2:, 1] = bad
     carry = (jnp.arange(ROWS), jnp.zeros(ROWS, jnp.int32))
-    found = beam_search(plain, model, carry, **SMALL)
-    assert np.isfinite(found.scores[::2]).all()
-    assert (found.scores[1] == -np.inf).all()
-    for nothing in (found.tokens[1], found.log_probs[1], found.lengths[1]):
+    result = beam_search(plain, model, carry, **SMALL)
+    assert np.isfinite(result.scores[::2]).all()
+    assert (result.scores[1] == -np.inf).all()
+    for nothing in (result.tokens[1], result.log_probs[1], result.lengths[1]):
         assert not nothing.any()
     model["logits"][1, :, EOS] = 0.0
     ended = beam_search(plain, model, carry, **SMALL)
@@ -302,27 +302,27 @@ def test_it_is_compiled_once_for_other_values():
         ({"beam_size": 0}, "beam_size is 0"),
         ({"max_length": 0}, "max_length is 0"),
         ({"groups": 0}, "groups is 0"),
-        ({"n_best": 4}, "n_best is 4; a search with beam_size 3"),
+        ({"n_best": 4}, "n_best is 4; it must be at most beam_size, 3"),
         ({"n_best": 0}, "n_best is 0"),
         ({"groups": 2}, "beam_size 3 does not divide into 2 groups"),
         ({"diversity": 1.0}, "diversity is 1.0"),
         ({"min_length": 8}, "min_length is 8; it must be 0 to max_length, 7"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1"),
         ({"normalize": "gmnt"}, "unknown normalize 'gmnt'; the nearest is 'gnmt'"),
-        ({"normalize": "average", "length_penalty": 1.0}, "'gnmt' alone, not by 'average'"),
+        ({"normalize": "average", "length_penalty": 1.0}, r"only 'gnmt' uses .* is 'average'"),
         ({"coverage_penalty": -1.0}, "coverage_penalty is -1.0"),
         ({"coverage_penalty": 1.0}, "need a step_fn with attention"),
         ({"return_attention": True}, "need a step_fn with attention"),
         ({"prefix": np.zeros((2, 8), int)}, r"prefix has shape \(2, 8\); it must be \(2, 7\)"),
         ({"prefix": np.zeros((1, 2), int)}, r"prefix has shape \(1, 2\)"),
-        ({"prefix": np.full((2, 2), 5)}, "prefix token 5 is outside of the 3 tokens"),
-        ({"banned": (3,)}, "banned token 3 is outside of the 3 tokens"),
+        ({"prefix": np.full((2, 2), 5)}, "prefix token 5 is outside the vocabulary of 3 tokens"),
+        ({"banned": (3,)}, "banned token 3 is outside the vocabulary of 3 tokens"),
         ({"banned": np.zeros(4, bool)}, r"banned has shape \(4,\); it must be \(3,\) or \(2, 3\)"),
         ({"bos_id": jnp.zeros(3, jnp.int32)}, "must agree in their first axis"),
         ({"memory": jnp.zeros(())}, "must agree in their first axis"),
     ],
 )
-def test_options_that_fit_no_search_are_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     model, carry = automaton(0), starts(0, 2)
     with pytest.raises(ValueError, match=message):
         beam_search(plain, model, carry, **SMALL | options)
@@ -335,13 +335,13 @@ def test_a_mask_of_another_source_is_refused():
         beam_search(attending, model, carry, source_valid=np.ones((2, 3), bool), **options)
 
 
-def test_it_may_be_part_of_a_larger_program():
+def test_it_works_inside_jit():
     model, carry = jax.tree.map(jnp.asarray, automaton(13, 5)), starts(13, ROWS)
 
     def decode(model, carry, alpha, **limits):
         return beam_search(plain, model, carry, **SMALL, length_penalty=alpha, **limits)
 
-    # inside, the prefix and the mask have no values yet when they are checked
+    # under jit the prefix and the mask have no values when they are checked
     limits = {"prefix": np.full((ROWS, 2), -1), "banned": np.zeros(5, bool)}
     alone, inside = decode(model, carry, 0.7), jax.jit(decode)(model, carry, 0.7, **limits)
     for a, b in zip(alone[:4], inside[:4], strict=True):

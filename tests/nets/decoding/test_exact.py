@@ -1,4 +1,4 @@
-"""The exact search is held to enumeration, and proves what it finds."""
+"""Exact search agrees with enumeration, and proves its result."""
 
 import numpy as np
 import pytest
@@ -24,60 +24,60 @@ quick = settings(deadline=None, derandomize=True, max_examples=20)
 OPTIONS = {"bos_id": 1, "eos_id": EOS, "max_length": 4}
 
 
-def check(found, model, state, expected):
-    """The best one, its score and log p's, proven without looking at everything."""
+def check(result, model, state, expected):
+    """Check that the result is the best hypothesis, with its score and log p, and proven."""
     value, tokens = expected[0]
-    assert found.optimal
-    assert tuple(found.tokens.tolist()) == tokens
-    np.testing.assert_allclose(found.score, value, rtol=2e-5, atol=1e-5)
-    np.testing.assert_allclose(found.log_probs, walk(model, state, 1, tokens)[0], atol=1e-5)
+    assert result.optimal
+    assert tuple(result.tokens.tolist()) == tokens
+    np.testing.assert_allclose(result.score, value, rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(result.log_probs, walk(model, state, 1, tokens)[0], atol=1e-5)
 
 
 @quick
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
-def test_nothing_better_exists(seed, rule, spread):
+def test_it_finds_the_best_hypothesis(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, 1)
-    found = exact_search(plain, model, carry, **OPTIONS, **rule)
-    check(found, model, carry[0][0], best_of_all(model, carry[0][0], 1, 4, {}, **rule))
-    assert found.nodes <= 1 + 2 + 4 + 8
+    result = exact_search(plain, model, carry, **OPTIONS, **rule)
+    check(result, model, carry[0][0], best_of_all(model, carry[0][0], 1, 4, {}, **rule))
+    assert result.nodes <= 1 + 2 + 4 + 8
 
 
 @quick
 @given(seed=seeds, rule=lengths, beta=st.floats(0.125, 2, width=16), ban=st.integers(0, V - 1))
-def test_it_is_the_best_that_all_options_allow(seed, rule, beta, ban):
+def test_it_finds_the_best_allowed_hypothesis(seed, rule, beta, ban):
     model, carry = automaton(seed), starts(seed, 1)
     random = np.random.default_rng(seed)
     prefix = np.where(random.random((1, 2)) < 0.5, random.integers(0, V, (1, 2)), -1)
     limits = {"min_length": int(random.integers(1, 5)), "no_repeat_ngram": 2, "banned": (ban,)}
     rule = rule | {"coverage_penalty": beta}
-    found = exact_search(attending, model, carry, **OPTIONS, **limits, **rule, prefix=prefix)
+    result = exact_search(attending, model, carry, **OPTIONS, **limits, **rule, prefix=prefix)
     expected = best_of_all(model, carry[0][0], 1, 4, limits | {"prefix": prefix[0]}, **rule)
     if expected:
-        check(found, model, carry[0][0], expected)
+        check(result, model, carry[0][0], expected)
     else:
-        assert found.score == -np.inf
-        assert found.optimal
-        assert not found.tokens.size
+        assert result.score == -np.inf
+        assert result.optimal
+        assert not result.tokens.size
 
 
 LONGER = {"bos_id": 1, "eos_id": EOS, "max_length": 7}
 
 
 @pytest.mark.parametrize("rule", [{}, {"normalize": "average"}, {"length_penalty": 0.8}])
-def test_no_beam_search_finds_a_better_one(rule):
+def test_beam_search_finds_no_better_hypothesis(rule):
     model, carry = automaton(0, 5), starts(0, 15)
-    found = beam_search(plain, model, carry, beam_size=1, **LONGER, **rule)
+    result = beam_search(plain, model, carry, beam_size=1, **LONGER, **rule)
     missed = 0
     for row in range(15):
         alone = (carry[0][row : row + 1], carry[1][row : row + 1])
         best = exact_search(plain, model, alone, **LONGER, **rule)
         assert best.optimal
-        assert best.score >= found.scores[row, 0] - 1e-6
-        missed += best.score > found.scores[row, 0] + 1e-5
+        assert best.score >= result.scores[row, 0] - 1e-6
+        missed += best.score > result.scores[row, 0] + 1e-5
     assert 0 < missed < 15
 
 
-def test_a_limit_of_nodes_leaves_the_rest_unproven():
+def test_with_a_limit_of_nodes_the_result_is_not_proven():
     model, carry = automaton(1, 5, 0.3), starts(1, 1)
     options = LONGER | {"normalize": "average"}
     whole = exact_search(plain, model, carry, **options)
@@ -92,24 +92,24 @@ def test_a_limit_of_nodes_leaves_the_rest_unproven():
     assert enough.nodes == whole.nodes
 
 
-def test_the_bound_leaves_most_of_a_clear_model_out():
+def test_the_bound_prunes_most_of_a_confident_model():
     model, carry = automaton(2, 5, 8.0), starts(2, 1)
-    found = exact_search(plain, model, carry, **LONGER, length_penalty=0.6)
-    assert found.optimal
-    assert found.nodes < 4**6 / 50
+    result = exact_search(plain, model, carry, **LONGER, length_penalty=0.6)
+    assert result.optimal
+    assert result.nodes < 4**6 / 50
 
 
 def test_logits_of_nan_have_no_hypothesis():
     model, carry = automaton(3), starts(3, 1)
     model["logits"][:] = np.nan
-    found = exact_search(plain, model, carry, **OPTIONS)
-    assert (found.score, found.optimal, found.nodes) == (-np.inf, True, 1)
-    assert not found.log_probs.size
+    result = exact_search(plain, model, carry, **OPTIONS)
+    assert (result.score, result.optimal, result.nodes) == (-np.inf, True, 1)
+    assert not result.log_probs.size
 
 
-def test_what_it_cannot_search_is_refused():
+def test_invalid_options_are_refused():
     model = automaton(0)
-    with pytest.raises(ValueError, match="one row is searched at a time, not 2"):
+    with pytest.raises(ValueError, match="exact_search takes one row at a time, got 2"):
         exact_search(plain, model, starts(0, 2), **OPTIONS)
     with pytest.raises(ValueError, match="max_nodes is 0"):
         exact_search(plain, model, starts(0, 1), **OPTIONS, max_nodes=0)

@@ -1,4 +1,4 @@
-"""Sampling is held to the greedy loop and to the distribution that it draws from, both to numpy."""
+"""Sampling agrees with greedy decoding and with the distribution of the model, in numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,12 @@ V = 4
 
 
 def markov(table, tokens, carry):
-    """Logits that depend on the last token alone: table [V, V]."""
+    """Step function that depends only on the last token: table [V, V]."""
     return table[tokens], carry
 
 
 def counting(table, tokens, carry):
-    """Logits that depend on the last token and on a carry that counts: table [3, V, V]."""
+    """Step function that depends on the last token and on counters: table [3, V, V]."""
     steps, total = carry
     return table[(steps + total) % 3, tokens], (steps + 1, total + tokens)
 
@@ -56,7 +56,7 @@ def test_temperature_zero_is_the_greedy_loop():
             assert drawn[row, t] == token
 
 
-def test_at_temperature_zero_the_first_of_equals_is_taken():
+def test_at_temperature_zero_ties_go_to_the_lowest_id():
     table, first = jnp.zeros((V, V)).at[:, 0].set(-1.0), jnp.zeros(100, jnp.int32)
     options = {"length": 2, "temperature": 0.0}
     drawn = sample(markov, table, (), first, jax.random.key(0), **options)
@@ -86,7 +86,7 @@ def test_a_low_temperature_takes_the_most_probable():
     np.testing.assert_array_equal(drawn, 1)
 
 
-def test_the_key_decides():
+def test_samples_depend_on_the_key():
     table, first = random_table(V, V), jnp.zeros(8, jnp.int32)
     a, again, b = (
         np.asarray(sample(markov, table, (), first, jax.random.key(seed), length=20))
@@ -94,7 +94,7 @@ def test_the_key_decides():
     )
     np.testing.assert_array_equal(a, again)
     assert (a != b).any()
-    # every step and every row draws by itself
+    # steps and rows are sampled independently
     assert len({row.tobytes() for row in a}) == 8
     assert len({column.tobytes() for column in a.T}) > 1
 
@@ -114,20 +114,20 @@ def test_a_token_of_no_probability_is_never_drawn(temperature):
 def test_the_greedy_loop_takes_the_most_probable_until_the_end():
     model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
     first = jnp.arange(20, dtype=jnp.int32) % 5
-    found = greedy(automata.plain, model, carry, first, eos_id=2, max_length=8)
+    result = greedy(automata.plain, model, carry, first, eos_id=2, max_length=8)
     for row in range(20):
         state, tokens = carry[0][row], [int(first[row])]
         while len(tokens) <= 8 and (len(tokens) == 1 or tokens[-1] != 2):
             state = model["following"][state, tokens[-1]]
             tokens.append(int(np.argmax(model["logits"][len(tokens) - 1, state])))
         length, tokens = len(tokens) - 1, tuple(tokens[1:])
-        assert found.lengths[row] == length
-        np.testing.assert_array_equal(found.tokens[row], [*tokens, *[0] * (8 - length)])
+        assert result.lengths[row] == length
+        np.testing.assert_array_equal(result.tokens[row], [*tokens, *[0] * (8 - length)])
         log_probs, _ = automata.walk(model, carry[0][row], first[row], tokens)
-        np.testing.assert_allclose(found.log_probs[row, :length], log_probs, atol=1e-5)
-        assert not found.log_probs[row, length:].any()
-    assert len(set(found.lengths.tolist())) > 1
-    assert found.tokens.dtype == found.lengths.dtype == jnp.int32
+        np.testing.assert_allclose(result.log_probs[row, :length], log_probs, atol=1e-5)
+        assert not result.log_probs[row, length:].any()
+    assert len(set(result.lengths.tolist())) > 1
+    assert result.tokens.dtype == result.lengths.dtype == jnp.int32
 
 
 def test_the_greedy_loop_ends_with_its_last_row():
@@ -140,37 +140,37 @@ def test_the_greedy_loop_ends_with_its_last_row():
     ends = jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     carry, memory = jnp.zeros(3, jnp.int32), jnp.array([0, 4, 2])
     options = {"eos_id": 2, "max_length": 9, "memory": memory}
-    found = greedy(step, ends, carry, carry, **options)
+    result = greedy(step, ends, carry, carry, **options)
     jax.effects_barrier()
-    np.testing.assert_array_equal(found.lengths, [1, 5, 3])
+    np.testing.assert_array_equal(result.lengths, [1, 5, 3])
     assert len(calls) == 5
     with pytest.raises(ValueError, match="max_length is 0"):
         greedy(step, ends, carry, carry, **options | {"max_length": 0})
 
 
-def test_logits_of_nan_show_in_the_greedy_loop():
+def test_nan_logits_give_nan_log_probs():
     table, first = random_table(V, V).at[3].set(jnp.nan), jnp.array([3], jnp.int32)
-    found = greedy(markov, table, (), first, eos_id=2, max_length=1)
-    assert np.isnan(found.log_probs).all()
+    result = greedy(markov, table, (), first, eos_id=2, max_length=1)
+    assert np.isnan(result.log_probs).all()
 
 
 def kept_top_k(logits, k):
-    """Which tokens are among the k largest."""
+    """Mask of the k largest."""
     return logits >= np.sort(logits)[-min(k, len(logits))]
 
 
 def kept_top_p(logits, p):
-    """Which tokens are among the fewest that have probability p."""
-    kept, share = np.zeros(len(logits), bool), 0.0
+    """Mask of the smallest set with probability p."""
+    kept, total = np.zeros(len(logits), bool), 0.0
     for token in np.argsort(-logits):
-        if share < p:
+        if total < p:
             kept[token] = True
-            share += softmax(np.float64(logits))[token]
+            total += softmax(np.float64(logits))[token]
     return kept
 
 
 def kept_min_p(logits, p):
-    """Which tokens have p times the largest probability."""
+    """Mask of the tokens with at least p times the largest probability."""
     odds = softmax(np.float64(logits))
     return odds >= p * odds.max()
 
@@ -183,23 +183,23 @@ def kept_min_p(logits, p):
         (keep_min_p, kept_min_p, [1e-6, 0.05, 0.5, 0.97]),
     ],
 )
-def test_filters_keep_what_they_should(keep, oracle, values):
+def test_filters_agree_with_numpy(keep, oracle, values):
     logits = np.random.default_rng(2).normal(0, 2, (4, 3, 11)).astype(np.float32)
     logits[0, :, 5] = -np.inf
     for value in values:
-        found = np.asarray(keep(jnp.asarray(logits), value))
-        for place in np.ndindex(4, 3):
-            kept = oracle(logits[place], value) & np.isfinite(logits[place])
-            np.testing.assert_array_equal(found[place], np.where(kept, logits[place], -np.inf))
+        result = np.asarray(keep(jnp.asarray(logits), value))
+        for row in np.ndindex(4, 3):
+            kept = oracle(logits[row], value) & np.isfinite(logits[row])
+            np.testing.assert_array_equal(result[row], np.where(kept, logits[row], -np.inf))
 
 
 @pytest.mark.parametrize(("keep", "value"), [(keep_top_k, 2), (keep_top_p, 0.5), (keep_min_p, 0.9)])
-def test_filters_keep_equals_alike(keep, value):
+def test_filters_keep_ties(keep, value):
     logits = jnp.array([1.0, 0.0, 1.0, 1.0])
     np.testing.assert_array_equal(keep(logits, value), [1, -np.inf, 1, 1])
 
 
-def test_the_whole_probability_keeps_every_token():
+def test_top_p_of_one_keeps_every_token():
     logits = jnp.asarray(np.random.default_rng(3).normal(0, 1, (50, 30)), jnp.float32)
     np.testing.assert_array_equal(keep_top_p(logits, 1.0), logits)
 
@@ -227,7 +227,7 @@ def test_tokens_are_drawn_from_the_filtered_distribution(filters):
     assert statistic < stats.chi2.ppf(0.999, inside.sum() - 1)
 
 
-def test_a_row_that_has_ended_goes_on_with_padding():
+def test_a_row_that_has_ended_is_padded():
     table, first = random_table(V, V), jnp.zeros(64, jnp.int32)
     free, ended = (
         np.asarray(sample(markov, table, (), first, jax.random.key(8), length=12, eos_id=eos))
@@ -235,8 +235,8 @@ def test_a_row_that_has_ended_goes_on_with_padding():
     )
     ends = 0
     for whole, row in zip(free, ended, strict=True):
-        places = np.flatnonzero(whole == 2)
-        length = places[0] + 1 if places.size else 12
+        positions = np.flatnonzero(whole == 2)
+        length = positions[0] + 1 if positions.size else 12
         np.testing.assert_array_equal(row[:length], whole[:length])
         assert not row[length:].any()
         ends += length < 12
@@ -291,10 +291,10 @@ def test_an_ensemble_of_one_is_the_model():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     memory = jnp.ones((20, automata.SOURCE), bool).at[::2, 1:].set(False)
     logits, state, attention = automata.attending(model, tokens, carry, memory)
-    found = one((model,), tokens, (carry,), (memory,))
-    np.testing.assert_allclose(found[0], jax.nn.log_softmax(logits), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(found[1][0][0], state[0])
-    np.testing.assert_array_equal(found[2], attention)
+    result = one((model,), tokens, (carry,), (memory,))
+    np.testing.assert_allclose(result[0], jax.nn.log_softmax(logits), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(result[1][0][0], state[0])
+    np.testing.assert_array_equal(result[2], attention)
 
 
 def test_an_ensemble_takes_the_geometric_mean():
@@ -311,7 +311,7 @@ def test_an_ensemble_takes_the_geometric_mean():
         np.testing.assert_array_equal(mine[0], step[1][0])
     mixed = ensemble([automata.attending, automata.plain])
     assert len(mixed(tuple(models[:2]), tokens, carries[:2])) == 2
-    # equal members, equal function: what was compiled for one serves the other
+    # ensembles of equal members are equal, so they share a compiled program
     assert hash(together) == hash(ensemble([automata.attending] * 3))
     assert together == ensemble([automata.attending] * 3)
     with pytest.raises(ValueError, match="at least one step function"):

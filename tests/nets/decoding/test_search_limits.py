@@ -1,4 +1,4 @@
-"""Required tokens and limits of length by row are held to enumeration and a search with lists."""
+"""Required tokens and length limits per row agree with enumeration and a search on lists."""
 
 import jax
 import jax.numpy as jnp
@@ -35,106 +35,106 @@ penalties = st.tuples(lengths, st.floats(0.125, 2, width=16)).map(
 )
 
 
-def hypotheses(found, row):
-    """Those of a row: (score, tokens), best first."""
+def hypotheses(result, row):
+    """Hypotheses of a row: (score, tokens), best first."""
     written = [
         tuple(tokens[:length].tolist())
-        for tokens, length in zip(found.tokens[row], found.lengths[row], strict=True)
+        for tokens, length in zip(result.tokens[row], result.lengths[row], strict=True)
     ]
-    return [(value, t) for value, t in zip(found.scores[row], written, strict=True) if t]
+    return [(value, t) for value, t in zip(result.scores[row], written, strict=True) if t]
 
 
-def same(found, expected):
-    """The same hypotheses, in the same order, with the same scores."""
-    assert [tokens for _, tokens in found] == [tokens for _, tokens in expected]
-    values = [[value for value, _ in some] for some in (found, expected)]
+def same(result, expected):
+    """Check that hypotheses, order and scores are the same."""
+    assert [tokens for _, tokens in result] == [tokens for _, tokens in expected]
+    values = [[value for value, _ in some] for some in (result, expected)]
     np.testing.assert_allclose(*values, rtol=2e-5, atol=1e-5)
 
 
 def some_tokens(random, shape, vocabulary):
-    """Tokens but the end, and -1."""
+    """Random tokens other than the end, and -1."""
     others = [token for token in range(-1, vocabulary) if token != EOS]
     return random.choice(others, shape)
 
 
 @quick
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
-def test_at_full_width_it_is_the_best_with_the_required_tokens(seed, rule, spread):
+def test_a_full_beam_finds_the_best_with_the_required_tokens(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, ROWS)
     required = some_tokens(np.random.default_rng(seed), (ROWS, 2), V)
     required[0] = seed % 2  # the same token twice
-    found = jax.device_get(beam_search(plain, model, carry, **FULL, **rule, required=required))
+    result = jax.device_get(beam_search(plain, model, carry, **FULL, **rule, required=required))
     for row in range(ROWS):
         limits = {"required": required[row]}
         expected = best_of_all(model, carry[0][row], 1, 4, limits, **rule)
         assert all(lacking(tokens, required[row]) == 0 for _, tokens in expected)
-        same(hypotheses(found, row), expected)
+        same(hypotheses(result, row), expected)
 
 
 @quick
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
-def test_at_full_width_it_is_the_best_within_the_limit_of_each_row(seed, rule, spread):
+def test_a_full_beam_finds_the_best_within_the_limit_of_each_row(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, ROWS)
     most = np.random.default_rng(seed).integers(1, 5, ROWS)
-    found = jax.device_get(beam_search(plain, model, carry, **FULL, **rule, max_lengths=most))
+    result = jax.device_get(beam_search(plain, model, carry, **FULL, **rule, max_lengths=most))
     for row in range(ROWS):
         expected = best_of_all(model, carry[0][row], 1, int(most[row]), {}, **rule)
-        same(hypotheses(found, row), expected)
+        same(hypotheses(result, row), expected)
 
 
 @settings(quick, max_examples=30)
 @given(seed=seeds, rule=penalties)
-def test_a_prefix_comes_before_required_tokens(seed, rule):
+def test_a_prefix_takes_precedence_over_required_tokens(seed, rule):
     model, carry = automaton(seed), starts(seed, ROWS)
     random = np.random.default_rng(seed)
     required = some_tokens(random, (ROWS, 2), V)
     prefix = np.where(random.random((ROWS, 4)) < 0.5, random.integers(0, V, (ROWS, 4)), -1)
     options = {"required": required, "prefix": prefix, "max_lengths": random.integers(3, 5, ROWS)}
-    found = jax.device_get(beam_search(attending, model, carry, **FULL, **rule, **options))
+    result = jax.device_get(beam_search(attending, model, carry, **FULL, **rule, **options))
     for row in range(ROWS):
         most, limits = int(options["max_lengths"][row]), {"prefix": prefix[row]}
         anything = best_of_all(model, carry[0][row], 1, most, limits, **rule)
         fewest = min(lacking(tokens, required[row]) for _, tokens in anything)
-        # all of them, or as many as the prefix leaves room for
+        # with all required tokens, or as many as the prefix leaves room for
         expected = [h for h in anything if lacking(h[1], required[row]) == fewest]
-        same(hypotheses(found, row), expected)
+        same(hypotheses(result, row), expected)
 
 
 @quick
 @given(seed=seeds, rule=lengths, diversity=st.sampled_from([0.0, 0.5, 3.0]))
-def test_groups_share_out_their_places_as_the_search_with_lists(seed, rule, diversity):
-    # more tokens than each hypothesis of a group of two goes on with
+def test_groups_allocate_their_beams_as_the_search_on_lists(seed, rule, diversity):
+    # more tokens than a group of two extends each hypothesis by
     model, carry = automaton(seed, 9), starts(seed, ROWS)
     random = np.random.default_rng(seed)
     required, most = some_tokens(random, (ROWS, 3), 9), random.integers(4, 8, ROWS)
     limits = {"no_repeat_ngram": 2, "min_length": 2}
     options = {"groups": 2, "diversity": diversity, "beam_size": 4, **rule}
     rows = {"required": required, "max_lengths": most}
-    found = jax.device_get(beam_search(plain, model, carry, **SMALL | options | limits | rows))
+    result = jax.device_get(beam_search(plain, model, carry, **SMALL | options | limits | rows))
     for row in range(ROWS):
         mine = limits | {"required": required[row]}
         expected = slow_beam_search(model, carry[0][row], 1, int(most[row]), mine, **options)
-        same(hypotheses(found, row), expected)
+        same(hypotheses(result, row), expected)
 
 
 @settings(quick, max_examples=4)
 @given(seed=seeds, rule=penalties)
-def test_a_row_is_found_as_if_it_were_searched_alone(seed, rule):
+def test_a_row_is_searched_as_if_it_were_alone(seed, rule):
     model, carry = automaton(seed, 5), starts(seed, ROWS)
     random = np.random.default_rng(seed)
     required, most = some_tokens(random, (ROWS, 1), 5), random.permutation([4, 4, 7])
     options = SMALL | rule | {"beam_size": 2, "return_attention": True}
     rows = {"required": required, "max_lengths": most}
-    found = jax.device_get(beam_search(attending, model, carry, **options, **rows))
+    result = jax.device_get(beam_search(attending, model, carry, **options, **rows))
     for row in np.flatnonzero(most == 4):
         mine = slice(row, row + 1)
         limits = {"required": required[mine], "max_length": 4}
         state = jax.tree.map(lambda leaf, mine=mine: leaf[mine], carry)
         alone = jax.device_get(beam_search(attending, model, state, **options | limits))
-        np.testing.assert_array_equal(found.lengths[row], alone.lengths[0])
-        np.testing.assert_allclose(found.scores[row], alone.scores[0], rtol=1e-6)
+        np.testing.assert_array_equal(result.lengths[row], alone.lengths[0])
+        np.testing.assert_allclose(result.scores[row], alone.scores[0], rtol=1e-6)
         for name in ("tokens", "log_probs", "attention"):
-            wide, bare = getattr(found, name)[row], getattr(alone, name)[0]
+            wide, bare = getattr(result, name)[row], getattr(alone, name)[0]
             np.testing.assert_allclose(wide[:, :4], bare, rtol=1e-5, atol=1e-7)
             assert not wide[:, 4:].any()
 
@@ -144,20 +144,20 @@ def test_a_row_is_found_as_if_it_were_searched_alone(seed, rule):
 def test_one_beam_has_all_required_tokens(seed, spread):
     model, carry = automaton(seed, 5, spread), starts(seed, ROWS)
     required = some_tokens(np.random.default_rng(seed), (ROWS, 3), 5)
-    found = jax.device_get(beam_search(plain, model, carry, **ONE, required=required))
+    result = jax.device_get(beam_search(plain, model, carry, **ONE, required=required))
     for row in range(ROWS):
-        ((_, tokens),) = hypotheses(found, row)
+        ((_, tokens),) = hypotheses(result, row)
         assert lacking(tokens, required[row]) == 0
 
 
 def test_a_required_token_comes_where_it_costs_little():
     model, carry = automaton(0, 5), starts(0, ROWS)
     model["following"][:] = np.arange(5)
-    # without a place of its own the token would wait for the last position, among the likely zeros
+    # without a beam of its own the token would come last, after the likely zeros
     model["logits"][:] = np.log([0.96, 0.01, 0.01, 0.01, 0.01])
     model["logits"][:, 3] = np.log([0.01, 0.01, 0.96, 0.01, 0.01])
-    found = beam_search(plain, model, carry, **ONE, required=[[3, -1, -1]] * ROWS)
-    np.testing.assert_array_equal(found.tokens[:, 0], [[3, EOS, 0, 0, 0, 0, 0]] * ROWS)
+    result = beam_search(plain, model, carry, **ONE, required=[[3, -1, -1]] * ROWS)
+    np.testing.assert_array_equal(result.tokens[:, 0], [[3, EOS, 0, 0, 0, 0, 0]] * ROWS)
 
 
 @quick
@@ -168,14 +168,14 @@ def test_the_exact_search_finds_the_best_with_the_required_tokens(seed, rule):
     required = some_tokens(random, (1, 2), V)
     limits = {"no_repeat_ngram": 2, "min_length": int(random.integers(1, 5))}
     options = {"bos_id": 1, "eos_id": EOS, "max_length": 4, "required": required}
-    found = exact_search(attending, model, carry, **options, **limits, **rule)
+    result = exact_search(attending, model, carry, **options, **limits, **rule)
     mine = limits | {"required": required[0]}
     expected = best_of_all(model, carry[0][0], 1, 4, mine, **rule)
-    assert found.optimal
-    same([(found.score, tuple(found.tokens.tolist()))], expected[:1])
+    assert result.optimal
+    same([(result.score, tuple(result.tokens.tolist()))], expected[:1])
 
 
-def test_limits_may_be_part_of_a_larger_program():
+def test_limits_work_inside_jit():
     model, carry = jax.tree.map(jnp.asarray, automaton(13, 5)), starts(13, ROWS)
     required, most = np.array([[0, 3], [1, -1], [-1, -1]]), np.array([5, 3, 7])
 
@@ -190,17 +190,17 @@ def test_limits_may_be_part_of_a_larger_program():
 
 @quick
 @given(rule=lengths, most=st.lists(st.integers(1, 60), min_size=3, max_size=3))
-def test_the_bound_is_reached_by_the_best_length_within_the_limit(rule, most):
+def test_the_bound_is_tight_for_the_best_length_within_the_limit(rule, most):
     name, alpha = rule["normalize"], rule.get("length_penalty", 0)
     table = scoring(name, alpha, None, 60)
     steps = np.diff(table.divisors[1:])
     assert (steps >= 0).all() or (steps <= 0).all()
     for length in range(0, max(most), 9):
         bound = upper_bound(table, jnp.full((3, 1), -2.0), length, jnp.asarray(most))[:, 0]
-        for limit, found in zip(most, bound.tolist(), strict=True):
+        for limit, result in zip(most, bound.tolist(), strict=True):
             later = [divisor(name, alpha, m) for m in range(length + 1, limit + 1)]
             if later:
-                np.testing.assert_allclose(found, -2.0 / max(later), rtol=1e-5)
+                np.testing.assert_allclose(result, -2.0 / max(later), rtol=1e-5)
 
 
 def test_a_row_stops_by_the_bound_of_its_own_limit():
@@ -224,8 +224,8 @@ def test_a_row_stops_by_the_bound_of_its_own_limit():
     [
         ({"required": 1}, r"required has shape \(\); it must be \(R,\) or \(2, R\)"),
         ({"required": np.zeros((3, 1), int)}, r"required has shape \(3, 1\)"),
-        ({"required": [3]}, "required token 3 is outside of the 3 tokens"),
-        ({"required": [-2]}, "required token -2 is outside of the 3 tokens"),
+        ({"required": [3]}, "required token 3 is outside the vocabulary of 3 tokens"),
+        ({"required": [-2]}, "required token -2 is outside the vocabulary of 3 tokens"),
         ({"required": [0, EOS]}, "required token 2 is the end"),
         ({"required": [0] * 7}, "row 0 has 7 required tokens; 7 tokens .* leave room for 6"),
         (
@@ -239,6 +239,6 @@ def test_a_row_stops_by_the_bound_of_its_own_limit():
         ({"max_lengths": [3, 5], "min_length": 4}, "from 1 and min_length, 4, to max_length, 7"),
     ],
 )
-def test_limits_that_no_hypothesis_keeps_are_refused(options, message):
+def test_limits_that_no_hypothesis_satisfies_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         beam_search(plain, automaton(0), starts(0, 2), **SMALL | options)

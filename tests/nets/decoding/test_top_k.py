@@ -1,4 +1,4 @@
-"""The largest entries of long rows are those of `lax.top_k`, equal ones in the same order."""
+"""`top_k` returns what `lax.top_k` returns, with ties in the same order."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +12,7 @@ from nets.decoding.top_k import LONG, top_k
     ("length", "k"), [(7, 7), (LONG - 1, 3), (LONG, 1), (LONG + 1, 5), (1031, 6), (600, 400)]
 )
 @pytest.mark.parametrize("levels", [4, 10**6])
-def test_it_is_what_sorting_finds(length, k, levels):
+def test_it_agrees_with_sorting(length, k, levels):
     random = np.random.default_rng(length + k)
     x = random.integers(0, levels, (3, 2, length)).astype(np.float32)
     x[random.random(x.shape) < 0.3] = -np.inf
@@ -20,15 +20,15 @@ def test_it_is_what_sorting_finds(length, k, levels):
     values, indices = top_k(jnp.asarray(x), k)
     order = np.argsort(-x, axis=-1, kind="stable")[..., :k]
     np.testing.assert_array_equal(values, np.take_along_axis(x, order, axis=-1))
-    expected, places = lax.top_k(jnp.asarray(x), k)
+    expected, expected_indices = lax.top_k(jnp.asarray(x), k)
     np.testing.assert_array_equal(values, expected)
-    np.testing.assert_array_equal(indices, places)
+    np.testing.assert_array_equal(indices, expected_indices)
     np.testing.assert_array_equal(indices, order)
 
 
-def test_of_equals_the_first_come_first_whatever_stands_beside_them():
+def test_ties_keep_their_order_across_blocks():
     x = np.zeros((1, LONG), np.float32)
-    x[0, [20, 500]], x[0, 501] = 5, 9  # the block of the largest also holds the later of two equals
+    x[0, [20, 500]], x[0, 501] = 5, 9  # the block of the largest also holds the later of two ties
     _, indices = top_k(jnp.asarray(x), 3)
     np.testing.assert_array_equal(indices, [[501, 20, 500]])
     _, indices = top_k(jnp.asarray(x), 2)

@@ -1,4 +1,4 @@
-"""Attention against loops in numpy; masks; places that are looked at."""
+"""Attention agrees with loops in numpy; masks; windows of local attention."""
 
 from functools import partial
 
@@ -15,9 +15,9 @@ B, Q, S, H, M, A = 3, 2, 5, 4, 4, 6
 LENGTHS = np.array([5, 2, 0])
 
 
-def run(attention, values, valid, query, number=None):
-    """Attention of a query to values that were just read."""
-    return attention(query, attention.read(values, valid), number)
+def run(attention, values, valid, query, position=None):
+    """Attention of a query to the memory of values."""
+    return attention(query, attention.read(values, valid), position)
 
 
 def case(dtype, **options):
@@ -33,25 +33,25 @@ def case(dtype, **options):
 
 
 def oracle(params, score, values, valid, query):
-    """Scores [B, Q, S] of each query with each memory row by loops."""
+    """Scores [B, Q, S] of each query with each memory vector, by loops."""
     p = jax.tree.map(np.asarray, params)
-    found = np.zeros((B, Q, S))
+    scores = np.zeros((B, Q, S))
     for b, q, s in np.ndindex(B, Q, S):
         if not valid[b, s]:
             continue
         m, x = values[b, s], query[b, q]
         if score == "dot":
-            found[b, q, s] = x @ m
+            scores[b, q, s] = x @ m
         elif score == "general":
-            found[b, q, s] = x @ (m @ p["key"]["kernel"])
+            scores[b, q, s] = x @ (m @ p["key"]["kernel"])
         else:
             compared = np.tanh(x @ p["query"]["kernel"] + m @ p["key"]["kernel"] + p["key"]["bias"])
-            found[b, q, s] = compared @ p["energy"]["kernel"][:, 0]
-    return found
+            scores[b, q, s] = compared @ p["energy"]["kernel"][:, 0]
+    return scores
 
 
 def expected(scores, values, valid, factor=None):
-    """Context and weights of scores, row by row."""
+    """Context and weights from scores, row by row."""
     weights, context = np.zeros((B, Q, S)), np.zeros((B, Q, M))
     for b, q in np.ndindex(B, Q):
         keep = valid[b] if factor is None else valid[b] & (factor[b, q] > 0)
@@ -63,54 +63,54 @@ def expected(scores, values, valid, factor=None):
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_weights_and_context_are_those_of_the_equation(score):
+def test_weights_and_context_agree_with_the_equation(score):
     with PRECISIONS["float64"]():
         net, variables, arguments = case(jnp.float64, score=score)
         values, valid, query, _ = arguments
         scores = oracle(variables.get("params", {}), score, values, valid, query)
-        found = quick_jit(partial(net.apply, method=run))(variables, *arguments)
-        for ours, theirs in zip(found, expected(scores, values, valid), strict=True):
+        result = quick_jit(partial(net.apply, method=run))(variables, *arguments)
+        for ours, theirs in zip(result, expected(scores, values, valid), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("centre", ["predictive", "monotonic"])
-def test_local_attention_looks_near_its_centre(centre):
+def test_local_attention_stays_near_its_centre(centre):
     with PRECISIONS["float64"]():
         net, variables, arguments = case(jnp.float64, score="general", window=1, centre=centre)
-        values, valid, query, number = arguments
+        values, valid, query, position = arguments
         p = jax.tree.map(np.asarray, variables["params"])
         factor = np.zeros((B, Q, S))
         for b, q in np.ndindex(B, Q):
-            place = number[q]
+            middle = position[q]
             if centre == "predictive":
                 energy = np.tanh(query[b, q] @ p["place"]["kernel"]) @ p["place_energy"]["kernel"]
-                place = max(LENGTHS[b] - 1, 0) / (1 + np.exp(-energy[0]))
+                middle = max(LENGTHS[b] - 1, 0) / (1 + np.exp(-energy[0]))
             for s in range(S):
-                if abs(s - place) <= 1:
-                    factor[b, q, s] = np.exp(-((s - place) ** 2) / (2 * 0.5**2))
+                if abs(s - middle) <= 1:
+                    factor[b, q, s] = np.exp(-((s - middle) ** 2) / (2 * 0.5**2))
         scores = oracle(p, "general", values, valid, query)
-        found = quick_jit(partial(net.apply, method=run))(variables, *arguments)
-        for ours, theirs in zip(found, expected(scores, values, valid, factor), strict=True):
+        result = quick_jit(partial(net.apply, method=run))(variables, *arguments)
+        for ours, theirs in zip(result, expected(scores, values, valid, factor), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("score", SCORES)
 def test_padding_changes_nothing(score):
-    net, variables, (values, valid, query, number) = case(jnp.float32, score=score)
-    dirty = np.where(valid[..., None], values, np.nan)
+    net, variables, (values, valid, query, position) = case(jnp.float32, score=score)
+    with_nan = np.where(valid[..., None], values, np.nan)
 
     def loss(values, query):
-        context, weights = net.apply(variables, values, valid, query, number, method=run)
+        context, weights = net.apply(variables, values, valid, query, position, method=run)
         return jnp.sum(jnp.sin(context)) + jnp.sum(weights**2)
 
     graded = quick_jit(jax.value_and_grad(loss, (0, 1)))
-    clean, other = graded(values, query), graded(dirty, query)
+    clean, other = graded(values, query), graded(with_nan, query)
     jax.tree.map(np.testing.assert_array_equal, clean, other)
     assert np.isfinite(clean[1][0]).all()
     assert not clean[1][0][~valid].any()
 
 
-def test_softmax_of_nothing_is_zero_with_a_gradient_of_zero():
+def test_masked_softmax_without_valid_entries_and_its_gradient_are_zero():
     scores = np.array([[1.0, np.nan], [1e30, -1e30]], np.float32)
     valid = np.array([[False, False], [True, True]])
 
@@ -130,7 +130,7 @@ def test_softmax_of_nothing_is_zero_with_a_gradient_of_zero():
         ({"score": "dot", "query_features": 3}, ["3", "(3, 5, 4)"]),
     ],
 )
-def test_what_does_not_fit_is_refused(options, words):
+def test_wrong_arguments_are_refused(options, words):
     net = Attention(**{"features": A, "query_features": H, **options})
     values, query = np.zeros((B, S, M), np.float32), np.zeros((B, Q, H), np.float32)
     with pytest.raises(ValueError, match=r".") as caught:
@@ -138,8 +138,8 @@ def test_what_does_not_fit_is_refused(options, words):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-def test_monotonic_attention_needs_the_number_of_the_query():
+def test_monotonic_attention_needs_the_position_of_the_query():
     options = {"score": "dot", "window": 1, "centre": "monotonic"}
     net, variables, (values, valid, query, _) = case(jnp.float32, **options)
-    with pytest.raises(ValueError, match="numbers of the queries"):
+    with pytest.raises(ValueError, match="positions of the queries"):
         net.apply(variables, values, valid, query, method=run)

@@ -1,4 +1,4 @@
-"""Encoder and decoder: a whole target at once against one step after the other; gradients."""
+"""Encoder and decoder: a whole target at once agrees with single steps; gradients."""
 
 import itertools
 from functools import partial
@@ -40,17 +40,17 @@ def make(name, **both):
 
 
 def stepwise(net, variables, source, lengths, inputs):
-    """Logits [B, T, W] one step after the other."""
+    """Logits [B, T, W], step by step."""
     carry, memory = net.apply(variables, source, lengths, method="start")
-    found = []
+    steps = []
     for t in range(inputs.shape[1]):
         logits, carry, *_ = net.apply(variables, inputs[:, t], carry, memory, method="step")
-        found.append(logits)
-    return jnp.stack(found, axis=1)
+        steps.append(logits)
+    return jnp.stack(steps, axis=1)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_target_at_once_is_step_after_step(name):
+def test_a_target_at_once_agrees_with_single_steps(name):
     net, variables = make(name)
     both = quick_jit(
         lambda *a: (net.apply(variables, *a), stepwise(net, variables, *a)),
@@ -75,7 +75,7 @@ def test_neither_padding_nor_the_other_rows_matter(name):
 
 @pytest.mark.parametrize("name", ["plain_lstm", "additive", "fed"])
 def test_hypotheses_of_a_row_share_its_memory(name):
-    """N = 2 B rows of the decoder on B rows of memory, as on a memory with every row twice."""
+    """N = 2 B decoder rows on B memory rows give the same as a memory with every row twice."""
     net, variables = make(name)
     start, step = (quick_jit(partial(net.apply, method=name)) for name in ("start", "step"))
     carry, memory = start(variables, SOURCE, LENGTHS)
@@ -98,16 +98,16 @@ def test_attention_weights_of_a_step_sum_to_one_over_the_source():
 
 def test_backwards_reads_the_reversed_source():
     encoder = Encoder(V, **SIZE, bidirectional=False)
-    turned = Encoder(V, **SIZE, bidirectional=False, backwards=True)
+    reverse = Encoder(V, **SIZE, bidirectional=False, backwards=True)
     shapes = jax.eval_shape(encoder.init, jax.random.key(0), SOURCE, LENGTHS)
     variables = noise_like(shapes, 2)
     flipped = SOURCE.copy()
     for row, length in zip(flipped, LENGTHS, strict=True):
         row[:length] = row[:length][::-1]
-    ahead = quick_jit(encoder.apply)(variables, flipped, LENGTHS)
-    behind = quick_jit(turned.apply)(variables, SOURCE, LENGTHS)
-    assert_close(ahead.carries, behind.carries)
-    for a, b, length in zip(ahead.outputs, behind.outputs, LENGTHS, strict=True):
+    forward = quick_jit(encoder.apply)(variables, flipped, LENGTHS)
+    backward = quick_jit(reverse.apply)(variables, SOURCE, LENGTHS)
+    assert_close(forward.carries, backward.carries)
+    for a, b, length in zip(forward.outputs, backward.outputs, LENGTHS, strict=True):
         assert_close(a[:length], b[:length][::-1])
 
 
@@ -129,21 +129,21 @@ def test_gradient_of_the_whole_is_the_numerical_one(name):
             def at(size, direction=direction):
                 return value(jax.tree.map(lambda a, b: a + size * b, variables, direction))
 
-            # what central differences err by goes away to fourth order
+            # extrapolation removes the second-order error of central differences
             wide, narrow = ((at(size) - at(-size)) / (2 * size) for size in (1e-2, 5e-3))
             pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
             assert_close(sum(np.vdot(g, d) for g, d in pairs), (4 * narrow - wide) / 3, 1e-4)
 
 
 def certain(variables, symbol):
-    """The output made to draw one symbol, whatever it reads."""
+    """Variables with an output bias that always draws one symbol."""
     bias = np.where(np.arange(W) == symbol, 1e4, 0.0).astype(np.float32)
     params = variables["params"]
     decoder = {**params["decoder"], "output": {**params["decoder"]["output"], "bias": bias}}
     return {"params": {**params, "decoder": decoder}}
 
 
-def test_scheduled_sampling_reads_what_the_model_draws():
+def test_scheduled_sampling_reads_symbols_sampled_from_the_model():
     def run(rate, inputs):
         encoder, decoder = NETWORKS["additive"]
         parts = Encoder(V, **SIZE, **encoder), Decoder(W, **SIZE, **decoder, sampling=rate)
@@ -153,7 +153,7 @@ def test_scheduled_sampling_reads_what_the_model_draws():
     variables = certain(make("additive")[1], 3)
     own = np.concatenate([INPUTS[:, :1], np.full((B, T - 1), 3, np.int32)], axis=1)
     assert_close(run(1.0, INPUTS), run(0.0, own))
-    # each row is that of one choice between the target and the model at every step
+    # each row matches one choice between the target and the model at every step
     half = run(0.5, INPUTS)
     choices = np.array(list(itertools.product([False, True], repeat=T - 1)))
     possible = [
@@ -175,26 +175,26 @@ def test_dropout_is_off_unless_training():
     assert np.abs(noisy - run[0]).max() > 0.01
 
 
-def test_word_dropout_takes_whole_symbols():
+def test_word_dropout_drops_whole_symbols():
     net, variables = make("additive", word_dropout=0.5)
     rngs = {"dropout": jax.random.key(0)}
 
-    def kept(module, _):
+    def is_word_dropout(module, _):
         return module.name == "drop_words"
 
     words = (variables, SOURCE, LENGTHS, INPUTS)
-    _, seen = net.apply(*words, train=True, rngs=rngs, capture_intermediates=kept)
-    for side, read in (("encoder", SOURCE), ("decoder", INPUTS)):
-        (found,) = seen["intermediates"][side]["drop_words"]["__call__"]
+    _, state = net.apply(*words, train=True, rngs=rngs, capture_intermediates=is_word_dropout)
+    for side, ids in (("encoder", SOURCE), ("decoder", INPUTS)):
+        (dropped,) = state["intermediates"][side]["drop_words"]["__call__"]
         table = variables["params"][side]["table"]["embedding"]
-        zero = np.all(np.asarray(found) == 0, axis=-1)
+        zero = np.all(np.asarray(dropped) == 0, axis=-1)
         assert 0 < zero.mean() < 1
-        assert_close(found, np.where(zero[..., None], 0, 2 * table[read]))
+        assert_close(dropped, np.where(zero[..., None], 0, 2 * table[ids]))
 
 
 def test_embeddings_are_shared_when_given():
     class Shared(nn.Module):
-        """One table for both sides."""
+        """One embedding for encoder and decoder."""
 
         def setup(self):
             self.table = nn.Embed(V, 3)
@@ -223,7 +223,7 @@ def test_embeddings_are_shared_when_given():
         ({}, {"attention": "cosine"}, ["additive, dot, general", "cosine"]),
     ],
 )
-def test_what_does_not_fit_is_refused(encoder, decoder, words):
+def test_wrong_arguments_are_refused(encoder, decoder, words):
     net = Seq2Seq(Encoder(V, **{**SIZE, **encoder}), Decoder(W, **{**SIZE, **decoder}))
     with pytest.raises(ValueError, match=r".") as caught:
         jax.eval_shape(net.init, jax.random.key(0), SOURCE, LENGTHS, INPUTS)

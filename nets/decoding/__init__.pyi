@@ -1,0 +1,15 @@
+from .beam import BeamResult as BeamResult
+from .beam import beam_search as beam_search
+from .exact import ExactResult as ExactResult
+from .exact import exact_search as exact_search
+from .sampling import Ensemble as Ensemble
+from .sampling import GreedyResult as GreedyResult
+from .sampling import StepFn as StepFn
+from .sampling import ensemble as ensemble
+from .sampling import greedy as greedy
+from .sampling import keep_min_p as keep_min_p
+from .sampling import keep_top_k as keep_top_k
+from .sampling import keep_top_p as keep_top_p
+from .sampling import sample as sample
+from .sampling import sample_steps as sample_steps
+from .scores import Normalize as Normalize
