@@ -15,14 +15,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import registered
 
-from .builtin.digits import Digits
-from .builtin.python_source import PythonDocs, PythonSource
-
-BUILTIN: dict[str, Any] = {
-    "digits": Digits,
-    "python_source": PythonSource,
-    "python_docs": PythonDocs,
-}
+BUILTIN = ("digits", "python_source", "python_docs")
 
 
 class DataError(ValueError):
@@ -78,19 +71,32 @@ def _open_prepared(name: str, folder: str) -> dict[str, Any]:
 
 def _open_builtin(name: str, folder: str) -> dict[str, Any]:
     """Open a built-in dataset; prepare it on first use."""
-    builder = BUILTIN[name](data_dir=folder, file_format="array_record")
+    builder = _builtin_class(name)(data_dir=folder, file_format="array_record")
     if not builder.is_prepared():
         os.makedirs(folder, exist_ok=True)
         # two runs of a sweep may prepare it at the same time
         with open(Path(folder) / f".{name}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            builder = BUILTIN[name](data_dir=folder, file_format="array_record")
+            builder = _builtin_class(name)(data_dir=folder, file_format="array_record")
             if not builder.is_prepared():
                 print(f"preparing {name} in {folder}, once", flush=True)
                 with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
                     with contextlib.redirect_stdout(quiet):
                         builder.download_and_prepare()
     return builder.as_data_source()
+
+
+def _builtin_class(name: str) -> type[tfds.core.GeneratorBasedBuilder]:
+    """Builder class of a built-in dataset."""
+    from .builtin.digits import Digits
+    from .builtin.python_source import PythonDocs, PythonSource
+
+    builders: dict[str, Any] = {
+        "digits": Digits,
+        "python_source": PythonSource,
+        "python_docs": PythonDocs,
+    }
+    return builders[name]
 
 
 def prepared_datasets(folder: str) -> list[str]:

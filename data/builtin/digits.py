@@ -1,6 +1,5 @@
 """`digits`: the 1,797 real handwritten digits of scikit-learn as a TFDS dataset."""
 
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,8 +39,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, indices: np.ndarray) -> Iterator[tuple[int, dict]]:
-        # imported here because it loads slowly and every experiment imports this file
-        datasets = importlib.import_module("sklearn.datasets")
+        from sklearn import datasets  # loads slowly, and is needed only to prepare the dataset
+
         images, labels = datasets.load_digits(return_X_y=True)
         for i in indices.tolist():
             image = images[i].reshape(8, 8, 1).astype(np.uint8)
