@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 PARTS = ("nets", "train", "data")
-INIT = '"""The classical deep networks in JAX: `unfold.nets`, `unfold.train` and `unfold.data`."""\n'
+INIT = '"""Classical deep networks in JAX: `unfold.nets`, `unfold.train`, `unfold.data`."""\n'
 
 
 class BuildUnfold(build_py):
