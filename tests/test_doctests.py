@@ -45,4 +45,5 @@ def test_examples_print_what_they_say(path):
         )
         report = []
         result = doctest.DocTestRunner(verbose=False).run(test, out=report.append)
-        assert result.attempted and not result.failed, "".join(report)
+        assert result.attempted
+        assert not result.failed, "".join(report)
