@@ -1,9 +1,11 @@
 """Four CPU devices, one compile cache, one folder of prepared data for all tests."""
 
 import gc
+import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -20,13 +22,57 @@ SLOWEST = (
     "test_hosts",
 )
 
-# before JAX is imported; four devices on fewer cores would else wait for one another too long
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=4 "
-    "--xla_cpu_collective_call_terminate_timeout_seconds=600 "
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-    "--xla_cpu_multi_thread_eigen=false "  # devices that wait may hold all of its threads
-    "--xla_cpu_parallel_codegen_split_count=1"  # quick to compile
+OPTIONS = {
+    "xla_force_host_platform_device_count": 4,
+    # four devices on fewer cores would otherwise wait for one another too long
+    "xla_cpu_collective_call_terminate_timeout_seconds": 600,
+    "xla_cpu_multi_thread_eigen": False,  # waiting devices may occupy all of its threads
+    # most programs of the tests run once: compile time is what counts
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+ASK = """
+import json, sys
+import jax
+
+known = {}
+for name, value in json.loads(sys.argv[1]).items():
+    try:
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+        known[name] = True
+    except jax.errors.JaxRuntimeError:
+        known[name] = False
+print(json.dumps(known))
+"""
+
+
+def known_options():
+    """Return the entries of OPTIONS that the installed XLA has, asking once per jaxlib version.
+
+    An unknown name in XLA_FLAGS would end every process; in the options of a compilation it raises.
+    """
+    answers = ROOT / ".cache" / "xla_options" / f"{version('jaxlib')}.json"
+    known = json.loads(answers.read_text()) if answers.is_file() else {}
+    if known.keys() != OPTIONS.keys():
+        done = subprocess.run(
+            [sys.executable, "-c", ASK, json.dumps(OPTIONS)],
+            env={**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        known = json.loads(done.stdout)
+        answers.parent.mkdir(parents=True, exist_ok=True)
+        partial = answers.with_suffix(f".{os.getpid()}")
+        partial.write_text(done.stdout)
+        partial.replace(answers)
+    return {name: value for name, value in OPTIONS.items() if known[name]}
+
+
+# before JAX is imported
+os.environ["XLA_FLAGS"] = " ".join(
+    f"--{name}={str(value).lower()}" for name, value in known_options().items()
 )
 os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "0"
 os.environ["JAX_PLATFORMS"] = "cpu"

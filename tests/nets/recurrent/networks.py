@@ -56,15 +56,8 @@ FORMS = ("forward", "reversed", "bidirectional", "stacked", "deep")
 STANDARD = ("elman", "lstm", "gru", "gru_reset_after")
 PRECISIONS = {"float32": contextlib.nullcontext, "float64": partial(jax.enable_x64, True)}
 
-# programs this small run once: what counts is how soon they are compiled
-quick_jit = partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_cpu_use_fusion_emitters": False,
-        "xla_cpu_parallel_codegen_split_count": 1,
-    },
-)
+# tests/conftest.py sets the options for quick compilation
+quick_jit = jax.jit
 
 
 def make_cell(name, dtype="float32", **options):
