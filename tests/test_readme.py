@@ -3,7 +3,9 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,16 +83,41 @@ def test_make_targets_that_are_named_exist(name):
         assert done.returncode == 0, done.stderr
 
 
-def test_documented_experiment_learns(command, one_device, tmp_path):
-    text = (ROOT / "docs" / "new_experiment.md").read_text(encoding="utf-8")
-    (tmp_path / "softmax.py").write_text(re.search(r"```python\n(.*?)```", text, re.S).group(1))
-    environment = {**one_device, "PYTHONPATH": str(ROOT)}
-    done = command(
-        tmp_path / "softmax.py", f"--workdir={tmp_path / 'run'}", environment=environment
-    )
-    assert done.returncode == 0, done.stderr
-    accuracy = float(re.search(r"test/accuracy ([\d.]+)", done.stdout.split("300")[-1]).group(1))
-    assert accuracy > 0.9
+def test_documented_experiment_runs_in_a_copy_of_the_project(one_device, tmp_path):
+    page = (ROOT / "docs" / "new_experiment.md").read_text(encoding="utf-8")
+    for name in ("nets", "train", "data", "experiments", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "results")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    (tmp_path / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/new_experiment.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    files = re.findall(r"^`([\w/]+\.py)`:\n\n```python\n(.*?)```", page, re.S | re.M)
+    assert [name for name, _ in files] == re.findall(r"^\| `([\w/]+\.py)` \|", page, re.M)
+    for name, code in files:
+        assert not (tmp_path / name).exists()
+        (tmp_path / name).write_text(code, encoding="utf-8")
+
+    def run(line):
+        line = line.replace(".venv/bin/python", shlex.quote(sys.executable))
+        done = subprocess.run(
+            line,
+            shell=True,
+            cwd=tmp_path,
+            env=one_device,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    train, classify, tests = commands("docs/new_experiment.md")
+    names = " ".join(name for name, _ in files)
+    run(f".venv/bin/python -m ruff check {names}")
+    run(f".venv/bin/python -m ruff format --check {names}")
+    assert float(re.search(r"test/accuracy ([\d.]+)", run(train)).group(1)) > 0.9
+    assert run(classify).startswith("square\t")
+    run(tests)
 
 
 @pytest.mark.parametrize("page", ["recurrent", "decoding", "language_models", "ctc"])
