@@ -51,7 +51,11 @@ class Alignment(NamedTuple):
 
 
 def ctc_loss(
-    logits: Array, lengths: Array, labels: Array, label_lengths: Array, blank_id: int = 0
+    logits: ArrayLike,
+    lengths: ArrayLike,
+    labels: ArrayLike,
+    label_lengths: ArrayLike,
+    blank_id: int = 0,
 ) -> CTCLoss:
     """Return -log P(label) of each row.
 
@@ -86,9 +90,7 @@ def check_logits(logits: ArrayLike, lengths: ArrayLike, blank_id: int) -> None:
     valid_steps(shape[:2], lengths)
 
 
-def _check(
-    logits: Array, lengths: Array, labels: Array, label_lengths: Array, blank_id: int
-) -> None:
+def _check(logits: Any, lengths: Any, labels: Any, label_lengths: Any, blank_id: int) -> None:
     """Raise ValueError if logits, labels or lengths do not fit, as far as values are known."""
     check_logits(logits, lengths, blank_id)
     (rows, _, symbols), shape = jnp.shape(logits), jnp.shape(labels)
@@ -118,10 +120,9 @@ def frame_log_probs(logits: Array, lengths: Array, blank_id: int) -> Array:
 
 
 class _Sums(NamedTuple):
-    """Total probability of the partial paths at each position in the label, for one step.
+    """Total probability of the partial paths at each position in the label, at one step.
 
-    blanks: ScaledFloat [B, N + 1], at a blank after n labels. symbols: ScaledFloat [B, N], at
-    label n.
+    blanks: [B, N + 1], at a blank after n labels. symbols: [B, N], at label n.
     """
 
     blanks: ScaledFloat
@@ -158,11 +159,8 @@ def _transition(sums: _Sums, repeated: Array, reverse: bool = False) -> _Sums:
     """Sum over the states that lead to each state; a repeated symbol needs a blank before it."""
     blanks = _into_blanks(sums, reverse)
     near = slice(1, None) if reverse else slice(None, -1)
-    before = jax.tree.map(
-        lambda blank, either: jnp.where(repeated, blank[:, near], either[:, near]),
-        sums.blanks,
-        blanks,
-    )
+    pairs = zip(sums.blanks, blanks, strict=True)
+    before = ScaledFloat(*(jnp.where(repeated, a[:, near], b[:, near]) for a, b in pairs))
     return _Sums(blanks, add(sums.symbols, before))
 
 
@@ -215,7 +213,7 @@ def _forward(
 def _loss(
     logits: Array, lengths: Array, labels: Array, label_lengths: Array, blank_id: int
 ) -> tuple[Array, Array]:
-    """Nats and feasible, without keeping what only the gradient needs."""
+    """Return nats and feasible, without the forward sums that only the gradient needs."""
     inputs = _inputs(logits, lengths, labels, label_lengths, blank_id)
     return _nats(_forward(inputs, label_lengths, keep=False)[0])
 
@@ -251,8 +249,8 @@ def _loss_and_gradient(
         return _emit(backward, blank, symbols), posteriors
 
     start = _initial_sums(label_lengths, labels.shape[1])
-    steps = (inputs.blank, inputs.symbols, history)
-    _, (blank, symbols) = lax.scan(step, start, steps, reverse=True)
+    frames = (inputs.blank, inputs.symbols, history)
+    _, (blank, symbols) = lax.scan(step, start, frames, reverse=True)
     chosen = jax.nn.one_hot(inputs.labels, logits.shape[2])
     given_label = jnp.einsum("tbn,bnv->btv", symbols, chosen, precision=lax.Precision.HIGHEST)
     given_label = given_label.at[..., blank_id].add(blank.T)
@@ -261,13 +259,10 @@ def _loss_and_gradient(
     return (nats, feasible), gradient
 
 
-def _backward(
-    blank_id: int, gradient: Array, cotangents: tuple[Array, Any]
-) -> tuple[Array, None, None, None]:
-    nats, _ = cotangents
+def _backward(blank_id: int, gradient: Array, cotangents: tuple[Array, Any]) -> tuple[Any, ...]:
+    nats = cotangents[0][:, None, None]
     # the gradient of a loss that does not count may be NaN
-    scaled = jnp.where(nats[:, None, None] == 0, 0, nats[:, None, None] * gradient)
-    return scaled, None, None, None
+    return jnp.where(nats == 0, 0, nats * gradient), None, None, None
 
 
 _loss.defvjp(_loss_and_gradient, _backward)
@@ -286,7 +281,7 @@ def _greedy(logits: Array, lengths: Array, blank_id: int) -> tuple[Array, Array]
     return labels, spelled.sum(axis=1, dtype=jnp.int32)
 
 
-def ctc_greedy(logits: Array, lengths: Array, blank_id: int = 0) -> tuple[Array, Array]:
+def ctc_greedy(logits: ArrayLike, lengths: ArrayLike, blank_id: int = 0) -> tuple[Array, Array]:
     """Return the label of the most probable path: int32 [B, T], 0 after the end; lengths int32 [B].
 
     It need not be the most probable label, which `nets.ctc.ctc_beam_search` looks for. Ties go to
@@ -297,7 +292,11 @@ def ctc_greedy(logits: Array, lengths: Array, blank_id: int = 0) -> tuple[Array,
 
 
 def ctc_align(
-    logits: Array, lengths: Array, labels: Array, label_lengths: Array, blank_id: int = 0
+    logits: ArrayLike,
+    lengths: ArrayLike,
+    labels: ArrayLike,
+    label_lengths: ArrayLike,
+    blank_id: int = 0,
 ) -> Alignment:
     """Return the most probable path that spells the label, by the Viterbi algorithm."""
     _check(logits, lengths, labels, label_lengths, blank_id)

@@ -90,8 +90,8 @@ class _Options(NamedTuple):
 
 
 def ctc_beam_search(
-    logits: Array,
-    lengths: Array,
+    logits: ArrayLike,
+    lengths: ArrayLike,
     *,
     beam_size: int,
     blank_id: int = 0,
@@ -120,7 +120,7 @@ def ctc_beam_search(
         [1, 0]
     """
     check_logits(logits, lengths, blank_id)
-    rows, time, symbols = logits.shape
+    rows, time, symbols = jnp.shape(logits)
     n_best = beam_size if n_best is None else n_best
     max_labels = max(time, 1) if max_labels is None else max_labels
     if not 1 <= n_best <= beam_size:
