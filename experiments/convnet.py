@@ -1,4 +1,4 @@
-"""A small residual network with batch norm: what is typical of convolutional networks today.
+"""A small residual network with batch normalisation.
 
 Reproduces: the block of He, Zhang, Ren and Sun, "Deep residual learning for image recognition",
 2015, in a network small enough for two cores (see nets/image/resnet.py).
@@ -7,11 +7,10 @@ Reproduces: the block of He, Zhang, Ren and Sun, "Deep residual learning for ima
     python -m experiments.convnet --workdir=runs/mnist --config.preset=mnist
     python -m experiments.convnet --workdir=runs/fashion --config.preset=fashion
 
-Data, splits and augmentation: those of experiments/lenet5.py. `flip` suits pictures of things, not
-digits; `erase` blanks a square of each image; `smoothing` asks for a little of every other class.
-`averaging` evaluates a running mean of the weights; the statistics of the batch norm stay those of
-the weights themselves, so it helps where the learning rate ends near zero. Measured: the rows of B4
-in experiments/README.md.
+Data, splits and augmentation: those of experiments/lenet5.py. `flip` suits pictures of objects, not
+digits. With `ema_decay` the batch statistics remain those of the weights, not of their average,
+so averaging helps only when the learning rate ends near zero. Measured: the rows of B4 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -29,24 +28,34 @@ from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment
 
-# eleven passes over 57,000 images; mnist takes sixteen
-SHORT = {
-    "image_size": 28,
-    "validation_fraction": 0.05,
-    "steps": 5000,
-    "log_every": 100,
-    "eval_every": 2500,
-    "save_every": 1250,
-}
-
 
 @dataclass(slots=True, kw_only=True)
 class Config(ImageConfig):
     """Settings of the network and its loss; those of the data are in experiments/image/task.py."""
 
     PRESETS: ClassVar = {
-        "mnist": {**SHORT, "dataset": "mnist", "distort": True, "steps": 7000},
-        "fashion": {**SHORT, "dataset": "fashion_mnist", "shift": 1.0, "scale": 0.0, "flip": True},
+        "mnist": {  # 16 passes over 57,000 images
+            "dataset": "mnist",
+            "image_size": 28,
+            "validation_fraction": 0.05,
+            "distort": True,
+            "steps": 7000,
+            "log_every": 100,
+            "eval_every": 2500,
+            "save_every": 1250,
+        },
+        "fashion": {  # 11 passes
+            "dataset": "fashion_mnist",
+            "image_size": 28,
+            "validation_fraction": 0.05,
+            "shift": 1.0,
+            "scale": 0.0,
+            "flip": True,
+            "steps": 5000,
+            "log_every": 100,
+            "eval_every": 2500,
+            "save_every": 1250,
+        },
     }
     TINY: ClassVar = {"image_size": 16, "channels": 4, "stages": 1, "dropout": 0.0}
 
@@ -69,10 +78,10 @@ class Config(ImageConfig):
     warmup_steps: int = ImageConfig.changed("warmup_steps", 200)
 
 
-class ClassifySmoothly(Classify):
-    """Mean of -sum_k q_k log P(k given image), q the label smoothed.
+class ClassifyWithSmoothing(Classify):
+    """Mean of -sum_k q_k log P(k given image), where q is the smoothed label.
 
-    q_k = (1 - smoothing) [k = label] + smoothing / classes: Szegedy et al., "Rethinking the
+    q_k = (1 - smoothing) [k = label] + smoothing / classes. Source: Szegedy et al., "Rethinking the
     Inception architecture", 2016.
     """
 
@@ -81,36 +90,36 @@ class ClassifySmoothly(Classify):
         self.smoothing = smoothing
 
     def losses(self, outputs, labels):
-        """Loss [B] of outputs [B, classes], in nats: of held-out images as well."""
-        wanted = jax.nn.one_hot(labels, outputs.shape[-1])
-        return optax.softmax_cross_entropy(outputs, optax.smooth_labels(wanted, self.smoothing))
+        """Loss [B] of logits [B, classes], in nats; held-out labels are smoothed, too."""
+        targets = jax.nn.one_hot(labels, outputs.shape[-1])
+        return optax.softmax_cross_entropy(outputs, optax.smooth_labels(targets, self.smoothing))
 
     def figures(self, predict, batches):
-        """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
+        """Draw the first-layer filters, the confusion matrix, and the most confident mistakes."""
         from experiments.common.pictures import filters_picture
 
-        shown = {"filters": filters_picture(predict.variables["params"]["conv"]["kernel"])}
-        return shown | super().figures(predict, batches)
+        filters = filters_picture(predict.variables["params"]["conv"]["kernel"])
+        return {"filters": filters} | super().figures(predict, batches)
 
 
 def build(config: Config) -> Experiment:
-    """Make the network for the classes of the data, and the rest of the experiment."""
+    """Load the images, and make the network for their classes."""
     if config.image_size < 2**config.stages:
         raise ConfigError(
             f"config.image_size {config.image_size} is less than {2**config.stages}, the minimum "
             f"for config.stages {config.stages}"
         )
 
-    def make_task(classes):
+    def make_task(classes: tuple[str, ...]) -> Classify:
         model = ConvNet(
-            len(classes),
-            config.channels,
-            config.stages,
-            config.blocks,
-            config.dropout,
-            jnp.dtype(config.precision),
+            classes=len(classes),
+            width=config.channels,
+            stages=config.stages,
+            blocks=config.blocks,
+            dropout=config.dropout,
+            dtype=jnp.dtype(config.precision),
         )
-        return ClassifySmoothly(model, classes, config.label_smoothing)
+        return ClassifyWithSmoothing(model, classes, config.label_smoothing)
 
     return make_experiment(config, make_task, config.image_size)
 

@@ -1,15 +1,18 @@
-"""Gradient health: how much of the gradient comes back through time, and what is learned by it.
+"""Gradient health: how much of the gradient survives backpropagation through time.
 
 Reproduces: vanishing and exploding gradients (Hochreiter 1991; Bengio et al. 1994), clipping by
-global norm (Pascanu et al. 2013), the orthogonal start (Saxe et al. 2014), and the adding problem
-of Hochreiter and Schmidhuber 1997: data/series/adding.py. Who always answers 1 has a loss of 0.167.
+global norm (Pascanu et al. 2013), orthogonal initialisation (Saxe et al. 2014), and the adding
+problem of Hochreiter and Schmidhuber 1997.
 
     python -m experiments.gradient_health --workdir=runs/rnn --config.cell=rnn \\
         --config.recurrent_init=lecun
 
-The figure shows |dL/dh_t| / |dL/dh_T| against the distance T - t, where L is the last step's loss;
-"log10_reach" is log10 of that ratio at t = 1. Both are medians over sequences, in float32; for an
-LSTM h_t is c and h together. Measured: the rows of C2 in experiments/README.md.
+The figure shows |dL/dh_t| / |dL/dh_T| against the distance T - t, where L is the loss at the last
+step; "log10_reach" is log10 of that ratio at t = 1. Both are medians over sequences, in float32;
+for an LSTM, h_t is c and h together.
+
+Data: the adding problem, generated: data/series/adding.py. The constant answer 1 has a loss of
+0.167. Measured: the rows of C2 in experiments/README.md.
 """
 
 import math
@@ -31,14 +34,15 @@ from train.optimizer import make_optimizer
 from train.state import stream
 from train.task import Experiment, Mean, Task
 
-STARTS = ("orthogonal", "lecun")
+INITIALIZERS = ("orthogonal", "lecun")
+HELD_OUT_SEQUENCES = 1000
 COLOURS = {"rnn": "tab:red", "gru": "tab:blue", "lstm": "tab:green"}
 LINES = {"orthogonal": "-", "lecun": "--", "state": "-", "c": "--", "h": ":"}
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(OptimizerConfig):
-    """Settings of a run on the adding problem."""
+    """Settings of the sequences and of the recurrent layer."""
 
     TINY: ClassVar = {"hidden": 8, "sequence_length": 12}
 
@@ -57,7 +61,7 @@ class Config(OptimizerConfig):
     cell: str = option("gru", "recurrent cell", choices=CELLS)
     hidden: int = option(32, "hidden units per layer", minimum=1)
     recurrent_init: str = option(
-        "orthogonal", "initialisation of the recurrent kernel", choices=STARTS
+        "orthogonal", "initialisation of the recurrent kernel", choices=INITIALIZERS
     )
     init_gain: float = option(1.0, "factor of the initial recurrent kernel", above=0)
     forget_bias: float = option(3.0, "initial forget bias", note="cell=lstm")
@@ -68,104 +72,133 @@ class Config(OptimizerConfig):
 
 
 class AddingNetwork(nn.Module):
-    """y = V h_T + b, h_T the last output of a recurrent layer."""
+    """y = V h_T + b, where h_T is the last output of a recurrent layer."""
 
     recurrent: RNN
 
     @nn.compact
     def __call__(self, x, *, train: bool = False):
-        """Answers float32 [B] to sequences [B, T, 2]."""
+        """Predicted sums float32 [B] of sequences [B, T, 2]."""
         _, outputs = self.recurrent(x, deterministic=not train)
         dense = nn.Dense(1, dtype=self.recurrent.cell.dtype, name="answer")
         return dense(outputs[:, -1])[:, 0].astype(jnp.float32)
 
 
-def network(config: Config, cell: str, start: str) -> AddingNetwork:
-    """Make the network of one of CELLS whose recurrent kernel begins as one of STARTS."""
-    own = {"forget_bias": config.forget_bias} if cell == "lstm" else {}
-    size = (config.hidden, jnp.dtype(config.precision))
-    normal = nn.initializers.normal(config.init_gain * config.hidden**-0.5)
-    init = normal if start == "lecun" else nn.initializers.orthogonal(config.init_gain)
-    return AddingNetwork(RNN(CELLS[cell](*size, recurrent_init=init, **own)))
+def make_network(config: Config, cell: str, initializer: str) -> AddingNetwork:
+    """Network with one of CELLS, whose recurrent kernel has one of INITIALIZERS."""
+    options = {"forget_bias": config.forget_bias} if cell == "lstm" else {}
+    if initializer == "lecun":
+        recurrent_init = nn.initializers.normal(config.init_gain * config.hidden**-0.5)
+    else:
+        recurrent_init = nn.initializers.orthogonal(config.init_gain)
+    layer = CELLS[cell](
+        features=config.hidden,
+        dtype=jnp.dtype(config.precision),
+        recurrent_init=recurrent_init,
+        **options,
+    )
+    return AddingNetwork(RNN(layer))
 
 
 @partial(jax.jit, static_argnums=0)
-def ratios(cell: str, params, x) -> dict[str, jax.Array]:
-    """Medians over sequences of |dL/dh_t| / |dL/dh_T|, [T] by the part of h, nearest first."""
+def gradient_ratios(cell: str, params, x) -> dict[str, jax.Array]:
+    """Medians over sequences of |dL/dh_t| / |dL/dh_T|, [T], from t = T to 1, by part of the state.
+
+    The parts are those of `nets.interpret.gradient_flow.gradient_norms`.
+    """
     weights, kernel = params["recurrent"]["cell"], params["answer"]["kernel"]
     layer = CELLS[cell](weights["recurrent_kernel"].shape[0])
-    # dL/dy is a factor of both norms: the answers y may stand for the loss
+    # dL/dy is a factor of both norms and cancels, so the outputs y can replace the loss
     norms = gradient_norms(layer, weights, x, lambda h: (h @ kernel).sum())
     last = norms["state"][-1]
     return {part: jnp.median(norm / last, axis=1)[::-1] for part, norm in norms.items()}
 
 
-class Add(Task):
+class AddNumbers(Task):
     """Mean squared error of the sum of two marked numbers."""
 
     def __init__(self, config: Config, x):
         self.config, self.x = config, x
-        self.model = network(config, config.cell, config.recurrent_init)
+        self.model = make_network(config, config.cell, config.recurrent_init)
 
     def inputs(self, batch, carry):
         """Return the sequences."""
         return (batch["x"],)
 
     def means(self, outputs, batch):
-        """Mean squared error, and the share of answers less than 0.04 away."""
+        """Mean squared error, and the fraction of errors below 0.04."""
         error = outputs - batch["target"]
         values = {"loss": error**2, "within_0.04": jnp.abs(error) < 0.04}
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
     def scores(self, predict, batches):
-        """Return log10 of the ratio at t = 1: 0 when nothing is lost, -38 when nothing is left."""
-        last = ratios(self.config.cell, predict.variables["params"], self.x)["state"][-1]
-        return {"log10_reach": math.log10(max(last, 1e-38))}
+        """Return log10 of the ratio at t = 1: 0 if the norm is preserved, -38 if it vanishes."""
+        ratios = gradient_ratios(self.config.cell, predict.variables["params"], self.x)
+        return {"log10_reach": math.log10(max(ratios["state"][-1], 1e-38))}
 
     @cached_property
-    def at_the_start(self) -> dict[tuple[str, str], jax.Array]:
-        """Ratios by (cell, start), with the random numbers of this run."""
-        keys, found = {"params": stream(jax.random.key(self.config.seed), "params", 0)}, {}
-        for pair in ((cell, start) for cell in CELLS for start in STARTS):
-            variables = network(self.config, *pair).init(keys, self.x[:, :1])
-            found[pair] = ratios(pair[0], variables["params"], self.x)["state"]
-        return found
+    def initial_ratios(self) -> dict[tuple[str, str], jax.Array]:
+        """Ratios before training by (cell, initializer), with the random numbers of this run."""
+        keys = {"params": stream(jax.random.key(self.config.seed), "params", 0)}
+        ratios = {}
+        for cell in CELLS:
+            for initializer in INITIALIZERS:
+                model = make_network(self.config, cell, initializer)
+                params = model.init(keys, self.x[:, :1])["params"]
+                ratios[cell, initializer] = gradient_ratios(cell, params, self.x)["state"]
+        return ratios
 
     def figures(self, predict, batches):
-        """Draw the ratios of all cells at the start, and of this run's then and now."""
+        """Draw the ratios of all cells before training, and those of this run before and now."""
         from matplotlib.figure import Figure
 
         config, colour = self.config, COLOURS[self.config.cell]
         figure = Figure(figsize=(10, 4.2), layout="constrained")
-        every, own = figure.subplots(1, 2, sharey=True)
-        every.set_yscale("log", nonpositive="mask")
-        for (cell, start), ratio in self.at_the_start.items():
-            every.plot(ratio, LINES[start], color=COLOURS[cell], label=f"{cell}, {start}")
-        every.set(title=f"at the start, gain {config.init_gain:g}", ylabel="|dL/dh_t| / |dL/dh_T|")
-        own.plot(
-            self.at_the_start[config.cell, config.recurrent_init],
-            "grey",
-            label="state, at the start",
+        left, right = figure.subplots(1, 2, sharey=True)
+        left.set_yscale("log", nonpositive="mask")
+        for (cell, initializer), ratio in self.initial_ratios.items():
+            left.plot(
+                ratio, LINES[initializer], color=COLOURS[cell], label=f"{cell}, {initializer}"
+            )
+        left.set(
+            title=f"before training, gain {config.init_gain:g}", ylabel="|dL/dh_t| / |dL/dh_T|"
         )
-        for part, ratio in ratios(config.cell, predict.variables["params"], self.x).items():
-            own.plot(ratio, LINES[part], color=colour, label=f"{part}, now")
-        own.set(
+        right.plot(
+            self.initial_ratios[config.cell, config.recurrent_init],
+            "grey",
+            label="state, before training",
+        )
+        ratios = gradient_ratios(config.cell, predict.variables["params"], self.x)
+        for part, ratio in ratios.items():
+            right.plot(ratio, LINES[part], color=colour, label=f"{part}, now")
+        right.set(
             title=f"this run: {config.cell}, {config.recurrent_init}, clip {config.clip_norm:g}"
         )
-        for axis in (every, own):
-            axis.set_xlabel("distance T - t, steps")
+        for axis in (left, right):
+            axis.set_xlabel("distance T - t, in steps")
             axis.legend(fontsize=8)
-        own.set_ylim(bottom=max(1e-12, own.get_ylim()[0]))
+        right.set_ylim(bottom=max(1e-12, right.get_ylim()[0]))
         return {"gradient": figure}
 
 
 def build(config: Config) -> Experiment:
-    """Make the network and the sequences."""
-    sizes = (1000, config.batch_size, config.sequence_length)
-    evals = {name: EvaluationSequences(*sizes, i) for i, name in enumerate(("validation", "test"))}
-    train = TrainingSequences(config.batch_size, config.sequence_length, config.seed)
-    task = Add(config, next(iter(evals["validation"]))["x"])
-    return Experiment(task, make_optimizer(config), train, evals, {"dataset": config.dataset})
+    """Make the sequences and the network."""
+    evals = {
+        name: EvaluationSequences(
+            count=HELD_OUT_SEQUENCES,
+            batch_size=config.batch_size,
+            length=config.sequence_length,
+            number=number,
+        )
+        for number, name in enumerate(("validation", "test"))
+    }
+    return Experiment(
+        task=AddNumbers(config, next(iter(evals["validation"]))["x"]),
+        optimizer=make_optimizer(config),
+        train=TrainingSequences(config.batch_size, config.sequence_length, config.seed),
+        evals=evals,
+        provenance={"dataset": config.dataset},
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Handwriting without segments: columns of a picture, or strokes of a pen, to digits.
+"""Handwriting without segmentation: columns of a picture, or strokes of a pen, to digits.
 
-Reproduces: a bidirectional LSTM trained by connectionist temporal classification reads lines of
-which nobody said where a symbol begins: Graves, Fernandez, Gomez and Schmidhuber, "Connectionist
-temporal classification", 2006; Graves et al., "A novel connectionist system for unconstrained
-handwriting recognition", 2009 (79.7 % of the words of IAM-OnDB, which is not free).
+Reproduces: a bidirectional LSTM, trained by connectionist temporal classification, reads lines
+without any frame-level alignment: Graves, Fernandez, Gomez and Schmidhuber, "Connectionist temporal
+classification", 2006; Graves et al., "A novel connectionist system for unconstrained handwriting
+recognition", 2009 (79.7 % of the words of IAM-OnDB, which is not free).
 
     python -m experiments.handwriting_ctc --workdir=runs/lines
     python -m experiments.handwriting_ctc --workdir=runs/pens --config.dataset=pens:FOLDER
@@ -11,10 +11,11 @@ handwriting recognition", 2009 (79.7 % of the words of IAM-OnDB, which is not fr
         --config.input=line.png
 
 Data: digit_lines (the default), lines of scikit-learn's 1,797 real digits, read column by column,
-data/lines/digits.py; pens, lines of synthetic pen strokes, and pens:FOLDER, lines of the pendigits
-of 44 writers, data/lines/pens.py. New lines are drawn at each step; the test's are of digits, and
-writers, that no training line shows. --mode=transcribe reads a picture, or the points of a pen as a
-CSV file, and draws where each symbol was seen. Measured: the row of C11 in experiments/README.md.
+see data/lines/digits.py; pens, lines of synthetic pen strokes, and pens:FOLDER, lines of the
+pendigits of 44 writers, see data/lines/pens.py. Each training step draws new lines; the digits of
+the test lines, with pens:FOLDER also their writers, do not occur in training. --mode=transcribe
+reads a picture, or the points of a pen from a CSV file, and draws which frames belong to each
+symbol. Measured: the row of C11 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -23,14 +24,18 @@ from functools import partial
 import numpy as np
 
 from data.catalogue import DataError, nearest
-from data.lines.digits import DIGITS, digit_images, longest_line, read_line
-from data.lines.pens import pen_digits, read_pen
-from experiments.signal.task import MODES, Corpus, divided, make_experiment, of_lines
+from experiments.signal.task import (
+    MODES,
+    TranscriptionData,
+    composed_data,
+    make_experiment,
+    split_indices,
+)
 from experiments.signal.task import Config as TranscriptionConfig
 from train import cli
 from train.task import Experiment
 
-KINDS = ("digit_lines", "pens", "pens:FOLDER")
+DATASETS = ("digit_lines", "pens", "pens:FOLDER")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,45 +47,60 @@ class Config(TranscriptionConfig):
     )
 
 
-def read_digits(config: Config) -> Corpus:
-    """Lines of real digits as columns of a picture."""
+def read_digits(config: Config) -> TranscriptionData:
+    """Data of lines of real digits, as columns of a picture."""
+    from data.lines.digits import DIGITS, digit_images, longest_line, read_line
+
     digits = digit_images(config.data_dir)
-    rest, test = digits["train"], digits["test"]
-    chosen, validation = divided(len(rest.labels), config)
-    train = rest.subset(chosen, distort=True)
-    lines = of_lines(config, train, rest.subset(validation), test, longest_line(config.max_length))
-    return Corpus(DIGITS, **lines, read=read_line, kind="columns", found={"digits": len(chosen)})
-
-
-def read_pens(config: Config, folder: str) -> Corpus:
-    """Lines of digits as the path of a pen."""
-    digits, test = pen_digits(folder)
-    chosen, validation = divided(int((~test).sum()), config)
-    places = np.flatnonzero(~test)
-    lines = of_lines(
+    rest = digits["train"]
+    train, validation = split_indices(len(rest.labels), config)
+    return composed_data(
         config,
-        digits.subset(places[chosen], distort=True),
-        digits.subset(places[validation]),
-        digits.subset(test),
-        config.max_length * max(len(row) for row in digits.points),
+        DIGITS,
+        train=rest.subset(train, distort=True),
+        validation=rest.subset(validation),
+        test=digits["test"],
+        longest=longest_line(config.max_length),
+        read_file=read_line,
+        frame_kind="columns",
+        provenance={"digits": len(train)},
     )
-    read = partial(read_pen, scale=digits.scale)
-    return Corpus(DIGITS, **lines, read=read, kind="pen", found={"digits": len(chosen)})
+
+
+def read_pens(config: Config, folder: str) -> TranscriptionData:
+    """Data of lines of digits, as movements of a pen."""
+    from data.lines.digits import DIGITS
+    from data.lines.pens import pen_digits, read_pen
+
+    digits, test = pen_digits(folder)
+    rest = np.flatnonzero(~test)
+    train, validation = split_indices(len(rest), config)
+    return composed_data(
+        config,
+        DIGITS,
+        train=digits.subset(rest[train], distort=True),
+        validation=digits.subset(rest[validation]),
+        test=digits.subset(test),
+        longest=config.max_length * max(len(points) for points in digits.points),
+        read_file=partial(read_pen, scale=digits.scale),
+        frame_kind="pen",
+        provenance={"digits": len(train)},
+    )
 
 
 def build(config: Config) -> Experiment:
     """Read the digits, and make the network."""
     kind, _, folder = config.dataset.partition(":")
     if kind == "pens":
-        corpus = read_pens(config, folder)
+        data = read_pens(config, folder)
     elif config.dataset == "digit_lines":
-        corpus = read_digits(config)
+        data = read_digits(config)
     else:
-        near = nearest(config.dataset, KINDS)
         raise DataError(
-            f"there is no dataset {config.dataset!r}{near}; there are {', '.join(KINDS)}"
+            f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
+            f"available: {', '.join(DATASETS)}"
         )
-    return make_experiment(config, corpus)
+    return make_experiment(config, data)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,19 @@ recognition", 1998, by default in the variant of the lectures (see nets/image/le
     python -m experiments.lenet5 --workdir=runs/mnist --config.dataset=mnist --config.steps=4219
     python -m experiments.lenet5 --workdir=runs/plain --config.shift=0 --config.scale=0
 
-The last one trains on the images as they are; by default each is shifted and scaled anew.
+Training images are shifted and scaled at random by default; the last command trains without
+augmentation.
 
     python -m experiments.lenet5 --workdir=runs/published --config.preset=published
     python -m experiments.lenet5 --workdir=runs/distorted --config.preset=distorted
     python -m experiments.lenet5 --workdir=runs/distorted --mode=robustness
 
-train the published network on MNIST, without and with distortions, and look at what it recognises
-of test images that are scaled, squeezed, turned, drawn thinner or thicker, or noisy. --mode=inside
-draws what its units look for: docs/convolution.md.
+These commands train the published network on MNIST, without and with distortions, and measure its
+accuracy on test images that are scaled, squeezed, rotated, noisy, or drawn with thinner or thicker
+strokes. --mode=inside draws the features that its units respond to: docs/convolution.md.
 
 Data: digits (scikit-learn's, the default), mnist, fashion_mnist, or any other prepared dataset with
-labelled images. A share of the training images is held out as "validation" and chooses the best
+labelled images. Part of the training images is held out as "validation" and selects the best
 checkpoint; "test" is evaluated once, at the end. Measured: the rows of B2 in experiments/README.md.
 """
 
@@ -54,11 +55,11 @@ PUBLISHED: dict[str, Any] = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(ImageConfig):
-    """Settings of LeNet-5; those of the data are in experiments/image/task.py."""
+    """Settings of the network; those of the data are in experiments/image/task.py."""
 
     PRESETS: ClassVar = {
         "published": PUBLISHED,
-        "distorted": {**PUBLISHED, "steps": 73500, "distort": True, "shift": 2.0, "scale": 0.1},
+        "distorted": PUBLISHED | {"steps": 73500, "distort": True, "shift": 2.0, "scale": 0.1},
     }
     TINY: ClassVar = {}
 
@@ -76,53 +77,55 @@ class Config(ImageConfig):
     learning_rate: float = ImageConfig.changed("learning_rate", 3e-3)
 
 
-class ClassifyByFilters(Classify):
-    """Mean of -log P(label given image); the pictures show what the first layer looks for, too."""
+class ClassifyImages(Classify):
+    """Mean of -log P(label given image); the figures include the filters of the first layer."""
 
     def figures(self, predict, batches):
-        """First-layer filters, the confusion matrix, and the mistakes made with most confidence."""
+        """Draw the first-layer filters, the confusion matrix, and the most confident mistakes."""
         from experiments.common.pictures import filters_picture
 
-        shown = {"filters": filters_picture(predict.variables["params"]["C1"]["kernel"])}
-        return shown | super().figures(predict, batches)
+        filters = filters_picture(predict.variables["params"]["C1"]["kernel"])
+        return {"filters": filters} | super().figures(predict, batches)
 
 
-class ClassifyByPenalties(ClassifyByFilters):
-    """The losses of the paper on penalties y_i, of which the model returns the negative.
+class ClassifyByPenalties(ClassifyImages):
+    """Mean loss of the paper, a function of the penalties y_i of the classes.
 
-    mle, equation 8: y of the label. map, equation 9: that + log(exp(-j) + sum_i exp(-y_i)).
+    mle, equation 8: y_label. map, equation 9: y_label + log(exp(-j) + sum_i exp(-y_i)), where j is
+    the penalty of a "rubbish" class. The outputs of the model are the negative penalties.
     """
 
     config: Config
 
     def losses(self, outputs, labels):
         """Loss [B] of negative penalties [B, 10]."""
-        own = -jnp.take_along_axis(outputs, labels[:, None], axis=1)[:, 0]
+        penalty = -jnp.take_along_axis(outputs, labels[:, None], axis=1)[:, 0]
         if self.config.criterion == "mle":
-            return own
-        rubbish = jnp.full_like(own, -self.config.rubbish_penalty)[:, None]
-        return own + jax.nn.logsumexp(jnp.concatenate([rubbish, outputs], axis=1), axis=1)
+            return penalty
+        rubbish = jnp.full_like(penalty, -self.config.rubbish_penalty)[:, None]
+        return penalty + jax.nn.logsumexp(jnp.concatenate([rubbish, outputs], axis=1), axis=1)
 
 
 def build(config: Config) -> Experiment:
-    """Make the network for the classes of the data, and the rest of the experiment."""
+    """Load the images, and make the network for their classes."""
+    dtype = jnp.dtype(config.precision)
 
-    def make_task(classes):
+    def make_task(classes: tuple[str, ...]) -> Classify:
         if config.variant == "softmax":
-            return ClassifyByFilters(LeNet5(len(classes), jnp.dtype(config.precision)), classes)
+            return ClassifyImages(LeNet5(len(classes), dtype=dtype), classes)
         if len(classes) != 10:
             raise ConfigError(
-                f"config.variant=published has codes for 10 classes, "
-                f"dataset {config.dataset} has {len(classes)}"
+                f"config.variant=published needs 10 classes, but dataset {config.dataset} "
+                f"has {len(classes)}"
             )
-        return ClassifyByPenalties(PublishedLeNet5(jnp.dtype(config.precision)), classes)
+        return ClassifyByPenalties(PublishedLeNet5(dtype=dtype), classes)
 
     experiment = make_experiment(config, make_task)
     shape = experiment.train(0)["image"].shape[1:]
     if config.variant == "published" and shape != (32, 32, 1):
         raise ConfigError(
-            f"config.variant=published reads grey images (32, 32, 1), "
-            f"those of dataset {config.dataset} are {shape}"
+            f"config.variant=published needs grey images of shape (32, 32, 1), but those of "
+            f"dataset {config.dataset} have shape {shape}"
         )
     return experiment
 

@@ -1,14 +1,14 @@
-"""A multi-dimensional LSTM reads an image from its four corners and names the digit on it.
+"""A multi-dimensional LSTM that scans an image of a digit from its four corners and classifies it.
 
-Reproduces: Graves, Fernandez and Schmidhuber, "Multi-dimensional recurrent neural networks", 2007,
-who read 28 x 28 pixels one by one with 25 blocks of memory and err on 1.1 % of MNIST.
+Reproduces: Graves, Fernandez and Schmidhuber, "Multi-dimensional recurrent neural networks", 2007.
+Published: 1.1 % error on MNIST, with 25 memory blocks that scan 28 x 28 single pixels.
 
     python -m experiments.mdrnn --workdir=runs/mdrnn
     python -m experiments.mdrnn --workdir=runs/mnist --config.dataset=mnist --config.steps=4219
 
-Data and splits: those of experiments/lenet5.py. The images are cut into squares of `block` pixels a
-side, each of which is one place of the grid: 1 reads single pixels, as in the paper, 4 makes a
-sixteenth as many places. Measured: the rows of C12 in experiments/README.md.
+Data and splits: those of experiments/lenet5.py. The images are cut into square patches, each one
+position of the grid: --config.patch_size=1 scans single pixels, as in the paper, and 4 has a
+sixteenth of the positions. Measured: the rows of C12 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment
 
-SIDES = (1, 2, 4, 8, 16)  # of a block; all divide the images
+SIDES = (1, 2, 4, 8, 16)  # of a patch, in pixels: divisors of the side of the images
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,19 +51,19 @@ class Config(ImageConfig):
     clip_norm: float = ImageConfig.changed("clip_norm", 1.0)
 
 
-class GridReader(nn.Module):
-    """logits = V mean_p h_p + b, h_p the outputs of an MDRNN at the places p of the image."""
+class GridClassifier(nn.Module):
+    """logits = V mean_p h_p + b, where h_p is the output of an MDRNN at position p of the image."""
 
     recurrent: MDRNN
-    block: int
+    patch_size: int
     classes: int
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images, *, train: bool = False):
-        """Logits float32 [B, classes] of images [B, H, W, C]."""
+        """Logits float32 [B, classes] of images [B, H, W, C]; H and W are multiples of a patch."""
         count, height, width, channels = images.shape
-        side = self.block
+        side = self.patch_size
         x = images.reshape(count, height // side, side, width // side, side, channels)
         x = x.swapaxes(2, 3).reshape(count, height // side, width // side, -1)
         _, outputs = self.recurrent(x)
@@ -72,22 +72,28 @@ class GridReader(nn.Module):
 
 
 def build(config: Config) -> Experiment:
-    """Make the network for the classes of the data, and the rest of the experiment."""
+    """Load the images, and make the network for their classes."""
     if config.patch_size not in SIDES or config.scan_directions == 3:
         raise ConfigError(
             f"config.patch_size must be one of {SIDES} and config.scan_directions 1, 2 or 4, "
             f"got {config.patch_size} and {config.scan_directions}"
         )
+    cell: Any = config.cell  # one of the literals of MDRNN
     dtype = jnp.dtype(config.precision)
-    how: dict[str, Any] = {
-        "cell": config.cell,
-        "directions": config.scan_directions,
-        "dtype": dtype,
-    }
 
-    def make_task(classes):
-        network = MDRNN(config.hidden, **how)
-        return Classify(GridReader(network, config.patch_size, len(classes), dtype), classes)
+    def make_task(classes: tuple[str, ...]) -> Classify:
+        model = GridClassifier(
+            recurrent=MDRNN(
+                features=config.hidden,
+                cell=cell,
+                directions=config.scan_directions,
+                dtype=dtype,
+            ),
+            patch_size=config.patch_size,
+            classes=len(classes),
+            dtype=dtype,
+        )
+        return Classify(model, classes)
 
     return make_experiment(config, make_task)
 

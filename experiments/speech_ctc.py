@@ -1,50 +1,57 @@
-"""Speech to symbols: a deep bidirectional LSTM on log-mel frames, trained without segments.
+"""Speech to symbols: a deep bidirectional LSTM on log-mel frames, trained without segmentation.
 
 Reproduces: Graves, Mohamed and Hinton, "Speech recognition with deep recurrent neural networks",
-2013: connectionist temporal classification on a deep bidirectional LSTM, and that deep is better
-than wide (17.7 % phoneme error on TIMIT, which is not free). --config.frontend=bands convolves over
-the frequency bands of a frame first: Abdel-Hamid et al., "Applying convolutional neural networks
-concepts to hybrid NN-HMM model for speech recognition", 2012.
+2013: connectionist temporal classification with a deep bidirectional LSTM, where depth helps more
+than width (17.7 % phoneme error on TIMIT, which is not free). --config.frontend=bands first
+convolves over the frequency bands of each frame: Abdel-Hamid et al., "Applying convolutional neural
+networks concepts to hybrid NN-HMM model for speech recognition", 2012.
 
     python -m experiments.speech_ctc --workdir=runs/tones
     python -m experiments.speech_ctc --workdir=runs/spoken --config.dataset=spoken_lines:recordings
     python -m experiments.speech_ctc --workdir=runs/speech --config.dataset=speech:FOLDER
     python -m experiments.speech_ctc --workdir=runs/spoken --mode=transcribe --config.input=own.wav
 
-Data: tones (the default), telephone numbers as the tones of a keypad in noise, synthetic;
-spoken_lines:FOLDER, single words joined to lines, as the Free Spoken Digit Dataset has them, whose
-test is of recordings, or with --config.test_split=speaker:NAME of a speaker, that no training line
-holds; speech:FOLDER, WAV files with transcripts. --mode=transcribe writes down a WAV file of the
-user, and draws where each symbol was heard; --mode=decode scores searches, also with a language.
-Measured: the rows of C10 and B8 in experiments/README.md.
+Data: tones (the default), synthetic telephone numbers as noisy keypad tones; spoken_lines:FOLDER,
+recordings of single words as in the Free Spoken Digit Dataset, joined to lines; speech:FOLDER, WAV
+files with transcripts. The recordings of test lines, or with --config.test_split=speaker:NAME their
+speaker, do not occur in training. --mode=transcribe transcribes WAV files and draws which frames
+belong to each symbol; --mode=decode compares search methods, also with a language model. Measured:
+the rows of C10 and B8 in experiments/README.md.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
+from data.buckets import TrainingBuckets
 from data.catalogue import DataError, nearest
-from data.lines.sounds import Features, Sounds, word_alphabet, word_pieces
-from data.lines.tones import KEYS, RATE, tones
 from data.lines.transcripts import Alphabet, Transcripts
-from data.sound.speech import load_speech, read_sound
-from data.sound.waves import load_waves
-from experiments.signal.task import MODES, Corpus, divided, make_experiment, of_lines, of_recordings
+from experiments.signal.task import (
+    MODES,
+    TranscriptionData,
+    composed_data,
+    make_experiment,
+    split_indices,
+)
 from experiments.signal.task import Config as TranscriptionConfig
-from nets.ctc.frontends import BandConvolution
 from train import cli
 from train.config import ConfigError, option
 from train.task import Experiment
 
-FRONTS = ("none", "bands")
-KINDS = ("tones", "spoken_lines:FOLDER", "speech:FOLDER")
+if TYPE_CHECKING:
+    from data.lines.sounds import Features, Sounds
+
+DATASETS = ("tones", "spoken_lines:FOLDER", "speech:FOLDER")
+QUIET = (30.0, 70.0)  # least and greatest attenuation of background noise, in dB
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(TranscriptionConfig):
-    """Settings of sounds and of the network that reads them."""
+    """Settings of the sounds and of the front-end; the others are in experiments/signal/task.py."""
 
     TINY: ClassVar = {**TranscriptionConfig.TINY, "mel_bands": 8, "filters": 8}
 
@@ -79,98 +86,156 @@ class Config(TranscriptionConfig):
         maximum=0.5,
     )
 
-    frontend: str = option("none", "front-end: a convolution over frequency bands", choices=FRONTS)
+    frontend: str = option(
+        "none", "front-end: a convolution over frequency bands", choices=("none", "bands")
+    )
     filters: int = option(32, "convolution kernels per layer", note="frontend=bands", minimum=1)
     kernel_bands: int = option(8, "height of a kernel, in bands", note="frontend=bands", minimum=1)
     pool_bands: int = option(3, "bands per max-pooling window", note="frontend=bands", minimum=1)
     frame_stacking: int = TranscriptionConfig.changed("frame_stacking", 3)
 
 
-def heard(config: Config, alphabet: Alphabet, train: Sounds, validation: Sounds, test: Sounds):
-    """Corpus of lines of sounds; frames are made as those for training are."""
-    features = train.features
-    parts = (train, replace(validation, features=features), replace(test, features=features))
-    lines = of_lines(config, *parts, config.max_frames)
-    return Corpus(
-        alphabet, **lines, read=reader(features), kind="spectrogram", found={"rate": features.rate}
-    )
+def read_tones(config: Config) -> TranscriptionData:
+    """Data of synthetic lines of keypad tones."""
+    from data.lines.sounds import Features
+    from data.lines.tones import KEYS, RATE, tones
+
+    keys = tones(Features(RATE, config.mel_bands, config.deltas))
+    return sound_data(config, KEYS, train=keys, validation=keys, test=keys)
 
 
-def reader(features: Features):
-    """Return what gives the frames of a WAV file."""
-    return lambda path: features(read_sound(path, features.rate))
+def read_words(config: Config, folder: str) -> TranscriptionData:
+    """Data of lines that are composed of recordings of single words."""
+    from data.lines.sounds import Features, word_alphabet, word_pieces
+    from data.sound.waves import load_waves
 
-
-def read_words(config: Config, folder: str) -> Corpus:
-    """Recordings of single words, joined."""
     waves = load_waves(folder)
     test = waves.held_out(config.test_split)
     rest = np.flatnonzero(~test)
-    chosen, validation = divided(len(rest), config)
-    plain = Features(waves.rate, config.mel_bands, config.deltas)
-    train = word_pieces(waves, rest[chosen], plain)
-    train = replace(
-        train, gain=config.gain_db, tempo=config.time_stretch, quiet=(30.0, 70.0)
-    ).fitted()
-    others = (word_pieces(waves, places, plain) for places in (rest[validation], test))
-    return heard(config, word_alphabet(waves), train, *others)
+    train, validation = split_indices(len(rest), config)
+    features = Features(waves.rate, config.mel_bands, config.deltas)
+    augmented = replace(
+        word_pieces(waves, rest[train], features),
+        gain=config.gain_db,
+        tempo=config.time_stretch,
+        quiet=QUIET,
+    )
+    return sound_data(
+        config,
+        word_alphabet(waves),
+        train=augmented.fitted(),
+        validation=word_pieces(waves, rest[validation], features),
+        test=word_pieces(waves, test, features),
+    )
 
 
-def read_speech(config: Config, folder: str) -> Corpus:
-    """Recordings with transcripts."""
+def sound_data(
+    config: Config, alphabet: Alphabet, *, train: "Sounds", validation: "Sounds", test: "Sounds"
+) -> TranscriptionData:
+    """Data of lines of sounds, all with the features of the training sounds."""
+    features = train.features
+    return composed_data(
+        config,
+        alphabet,
+        train=train,
+        validation=replace(validation, features=features),
+        test=replace(test, features=features),
+        longest=config.max_frames,
+        read_file=sound_reader(features),
+        frame_kind="spectrogram",
+        provenance={"rate": features.rate},
+    )
+
+
+def read_speech(config: Config, folder: str) -> TranscriptionData:
+    """Data of recordings with transcripts."""
+    from data.lines.sounds import Features
+    from data.sound.speech import load_speech
+
     speech = load_speech(folder)
     rest = np.flatnonzero(~speech.test)
-    chosen, validation = divided(len(rest), config)
-    parts = {
-        "train": rest[chosen],
-        "validation": rest[validation],
-        "test": np.flatnonzero(speech.test),
-    }
+    train, validation = split_indices(len(rest), config)
     alphabet = Alphabet.from_texts(speech.texts)
     features = Features(speech.rate, config.mel_bands, config.deltas)
-    features = features.fitted(speech.sounds[i] for i in parts["train"])
-    frames = [features(sound) for sound in speech.sounds]
-    whole = Transcripts(frames, [alphabet.encode(text) for text in speech.texts])
-    batches = of_recordings(config, {name: whole.subset(p) for name, p in parts.items()})
-    found = {
-        "rate": speech.rate,
-        "symbols": len(alphabet.symbols),
-        "train": len(chosen),
-        "too_long": batches["train"].too_long,
-    }
-    return Corpus(alphabet, **batches, read=reader(features), kind="spectrogram", found=found)
+    features = features.fitted(speech.sounds[i] for i in rest[train])
+    lines = Transcripts(
+        frames=[features(sound) for sound in speech.sounds],
+        labels=[alphabet.encode(text) for text in speech.texts],
+    )
+    batches = TrainingBuckets(
+        examples=lines.subset(rest[train]),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        longest=config.max_frames,
+    )
+    return TranscriptionData(
+        alphabet=alphabet,
+        train=batches,
+        held_out={
+            "validation": lines.subset(rest[validation]),
+            "test": lines.subset(np.flatnonzero(speech.test)),
+        },
+        shapes=batches.shapes,
+        read_file=sound_reader(features),
+        frame_kind="spectrogram",
+        provenance={
+            "rate": speech.rate,
+            "symbols": len(alphabet.symbols),
+            "train": len(train),
+            "too_long": batches.too_long,
+        },
+    )
 
 
-def build(config: Config) -> Experiment:
-    """Read the sounds, and make the network."""
+def sound_reader(features: "Features") -> Callable[[str], np.ndarray]:
+    """Function that reads a WAV file and returns its frames."""
+    from data.sound.speech import read_sound
+
+    return lambda path: features(read_sound(path, features.rate))
+
+
+def read_data(config: Config) -> TranscriptionData:
+    """Data by config.dataset; raises DataError if there is no such dataset."""
     kind, _, folder = config.dataset.partition(":")
-    if config.test_split != "standard" and kind != "spoken_lines":
-        raise ConfigError(f"config.test_split={config.test_split} needs spoken_lines:FOLDER")
-    if config.frontend == "bands" and config.mel_bands < config.kernel_bands:
+    if kind == "spoken_lines":
+        return read_words(config, folder)
+    if kind == "speech":
+        return read_speech(config, folder)
+    if config.dataset == "tones":
+        return read_tones(config)
+    raise DataError(
+        f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
+        f"available: {', '.join(DATASETS)}"
+    )
+
+
+def make_front_end(config: Config) -> tuple[nn.Module, ...]:
+    """Layers that read the frames before consecutive ones are stacked."""
+    if config.frontend == "none":
+        return ()
+    from nets.ctc.frontends import BandConvolution
+
+    if config.mel_bands < config.kernel_bands:
         raise ConfigError(
             f"config.kernel_bands must be at most config.mel_bands, {config.mel_bands}, "
             f"got {config.kernel_bands}"
         )
-    if kind == "spoken_lines":
-        corpus = read_words(config, folder)
-    elif kind == "speech":
-        corpus = read_speech(config, folder)
-    elif config.dataset == "tones":
-        keys = tones(Features(RATE, config.mel_bands, config.deltas))
-        corpus = heard(config, KEYS, keys, keys, keys)
-    else:
-        near = nearest(config.dataset, KINDS)
-        known = ", ".join(KINDS)
-        raise DataError(f"there is no dataset {config.dataset!r}{near}; there are {known}")
-    channels = 3 if config.deltas else 1
     bands = BandConvolution(
-        config.filters,
-        config.kernel_bands,
-        config.pool_bands,
-        channels,
+        features=config.filters,
+        size=config.kernel_bands,
+        pool=config.pool_bands,
+        channels=3 if config.deltas else 1,
         dtype=jnp.dtype(config.precision),
     )
-    return make_experiment(config, corpus, (bands,) if config.frontend == "bands" else ())
+    return (bands,)
+
+
+def build(config: Config) -> Experiment:
+    """Read the sounds, and make the network."""
+    if config.test_split != "standard" and not config.dataset.startswith("spoken_lines:"):
+        raise ConfigError(f"config.test_split={config.test_split} needs spoken_lines:FOLDER")
+    front_end = make_front_end(config)
+    return make_experiment(config, read_data(config), front_end)
 
 
 if __name__ == "__main__":

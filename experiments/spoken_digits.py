@@ -1,8 +1,9 @@
-"""Convolution over time: spoken digits, and digits as the path of a pen.
+"""Convolution over time: spoken digits, and digits written with a pen.
 
-Reproduces: weights shared over time make a network blind to when something is said: Waibel et al.,
-"Phoneme recognition using time-delay neural networks", 1989; LeCun and Bengio, "Convolutional
-networks for images, speech, and time series", 1995. The layers are in nets/convolution/temporal.py.
+Reproduces: weights that are shared over time make a network insensitive to when something occurs:
+Waibel et al., "Phoneme recognition using time-delay neural networks", 1989; LeCun and Bengio,
+"Convolutional networks for images, speech, and time series", 1995. The layers are in
+nets/convolution/temporal.py.
 
     python -m experiments.spoken_digits --workdir=runs/strokes
     python -m experiments.spoken_digits --workdir=runs/spoken --config.dataset=waves:recordings
@@ -10,10 +11,10 @@ networks for images, speech, and time series", 1995. The layers are in nets/conv
     python -m experiments.spoken_digits --workdir=runs/spoken --mode=shift \\
         --config.compare_runs=runs/b
 
-Data: strokes (synthetic drawings, the default) and pendigits:FOLDER (real ones),
-data/series/strokes.py; waves:FOLDER, WAV files as the Free Spoken Digit Dataset has them,
-data/sound/waves.py. --mode=shift lets every series of the test begin later, and says how many are
-still named right. Measured: the rows of B7 in experiments/README.md; docs/convolution.md.
+Data: strokes (synthetic pen strokes, the default) and pendigits:FOLDER (real ones), see
+data/series/strokes.py; waves:FOLDER, WAV files named as in the Free Spoken Digit Dataset, see
+data/sound/waves.py. --mode=shift delays the test series and measures the accuracy. Measured: the
+rows of B7 in experiments/README.md; see also docs/convolution.md.
 """
 
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ from typing import ClassVar, cast
 import jax.numpy as jnp
 import numpy as np
 
+from data.catalogue import DataError, nearest
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
 from experiments.common.classification import Classify
-from experiments.signal.series import load_series, pictures
 from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
 from train.config import OptimizerConfig, option
@@ -32,7 +33,9 @@ from train.optimizer import make_optimizer
 from train.task import Experiment
 
 MODES = {"shift": f"{__name__}:shift"}
-VALIDATION = 2  # word of the seed, so that no two streams meet
+DATASETS = ("strokes", "pendigits:FOLDER", "waves:FOLDER")
+VALIDATION = 2  # element of the seed, so that no two random streams coincide
+SIDE = 28  # of the image of a pen path, in pixels
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,49 +95,114 @@ class Config(OptimizerConfig):
     picture: str = option("shift.png", "image file to write", modes=("shift",))
 
 
+def load_series(config: Config) -> tuple[TimeSeries, np.ndarray]:
+    """Series of the dataset, and bool [N], true in the test set.
+
+    Raises DataError if there is no such dataset, or if it cannot be split by config.test_split.
+    """
+    kind, _, folder = config.dataset.partition(":")
+    if kind == "waves":
+        from data.sound.spectrogram import spectrograms
+        from data.sound.waves import load_waves
+
+        waves = load_waves(folder)
+        test = waves.held_out(config.test_split)
+        return spectrograms(waves, test, config.mel_bands, config.max_frames), test
+    if config.test_split != "standard":
+        raise DataError(
+            f"config.test_split={config.test_split} needs recordings, "
+            f"{config.dataset} has standard only"
+        )
+    if kind == "pendigits":
+        from data.series.strokes import load_pendigits
+
+        return load_pendigits(folder)
+    if config.dataset == "strokes":
+        from data.series.strokes import strokes
+
+        return strokes()
+    raise DataError(
+        f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
+        f"available: {', '.join(DATASETS)}"
+    )
+
+
+def series_images(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Images [N, H, W, 1] of series [N, T, D]: the path of a pen if D is 2 or 3, else D over T."""
+    if x.shape[2] > 3:
+        valid = (np.arange(x.shape[1]) < lengths[:, None])[..., None]
+        x = np.where(valid, x, x.min(axis=(1, 2), keepdims=True))
+        return x[:, :, ::-1].swapaxes(1, 2)[..., None].repeat(2, axis=1)
+    images = np.zeros((len(x), SIDE, SIDE, 1), np.float32)
+    for image, row, length in zip(images, x, lengths, strict=True):
+        if length:
+            points, down = row[:length, :2], row[1:length, 2:].all(axis=1)
+            points = np.cumsum(points, axis=0) if x.shape[2] == 3 else points
+            low, extent = points.min(axis=0), np.ptp(points, axis=0).max()
+            points = (points - low) * (SIDE - 1) / max(extent, 1e-6)
+            samples = np.linspace(points[:-1][down], points[1:][down], 2 * SIDE).reshape(-1, 2)
+            right, up = np.rint(samples).astype(int).T
+            image[SIDE - 1 - up, right] = 1
+    return images
+
+
 class ClassifySeries(Classify):
     """Mean of -log P(label given series)."""
 
+    config: Config
     model: TimeConvNet
 
     def __init__(self, config: Config, test: TimeSeries):
-        dtype = jnp.dtype(config.precision)
-        features = (config.filters,) * config.conv_layers
-        layers = TimeConvolutions(features, config.kernel_size, config.pool_size, dtype)
-        network = TimeConvNet(layers, len(test.classes), config.readout, config.dropout)
+        layers = TimeConvolutions(
+            features=(config.filters,) * config.conv_layers,
+            size=config.kernel_size,
+            window=config.pool_size,
+            dtype=jnp.dtype(config.precision),
+        )
+        network = TimeConvNet(
+            layers=layers,
+            classes=len(test.classes),
+            readout=config.readout,
+            dropout=config.dropout,
+        )
         super().__init__(network, test.classes)
-        self.settings, self.held_out = config, test
+        self.config, self.test_series = config, test
 
     def inputs(self, batch, carry):
         """Return the series and their lengths."""
         return batch["x"], batch["lengths"]
 
-    def pictures(self, batch):
-        """Spectrograms, or the path of the pen."""
-        return pictures(batch["x"], batch["lengths"])
+    def example_images(self, batch):
+        """Return spectrograms, or paths of a pen."""
+        return series_images(batch["x"], batch["lengths"])
 
     def figures(self, predict, batches):
-        """What speaks for the label and when, the confusion matrix, and the worst mistakes."""
+        """Draw the evidence over time, the confusion matrix, and the most confident mistakes."""
         from experiments.signal.evidence import draw_evidence
 
-        shown = draw_evidence(self.model, predict.variables, next(iter(batches)), self.classes)
-        return {"evidence": shown} | super().figures(predict, batches)
+        batch = next(iter(batches))
+        evidence = draw_evidence(self.model, predict.variables, batch, self.classes)
+        return {"evidence": evidence} | super().figures(predict, batches)
 
 
 def build(config: Config) -> Experiment:
-    """Load the series, divide them, and make the network."""
-    series, of_test = load_series(
-        config.dataset, config.test_split, config.mel_bands, config.max_frames
-    )
-    test, rest = series.subset(of_test), series.subset(~of_test)
+    """Load the series, split them, and make the network."""
+    series, in_test = load_series(config)
+    test, rest = series.subset(in_test), series.subset(~in_test)
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(len(rest.labels))
     count = max(1, round(len(order) * config.validation_fraction))
     validation, train = rest.subset(order[:count]), rest.subset(order[count:])
-    augmentation = (config.max_delay, config.gain_db, config.jitter)
     return Experiment(
         task=ClassifySeries(config, test),
         optimizer=make_optimizer(config),
-        train=TrainingSeries(train, config.batch_size, config.seed, *augmentation),
+        train=TrainingSeries(
+            source=train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            shift=config.max_delay,
+            gain=config.gain_db,
+            noise=config.jitter,
+        ),
         evals={
             "validation": EvaluationSeries(validation, config.batch_size),
             "test": EvaluationSeries(test, config.batch_size),
@@ -150,22 +218,21 @@ def build(config: Config) -> Experiment:
 
 
 def shift(task: ClassifySeries, predict) -> None:
-    """Print and draw the accuracy on the test against when the series begin."""
-    from experiments.signal.shift import accuracy_by_offset, show_shift
+    """Print and draw the accuracy on delayed test series."""
+    from experiments.signal.shift import accuracy_by_offset, report_shift
 
     runs = {"this run": (task, predict)}
-    config = task.settings
-    for folder in filter(None, config.compare_runs.split(",")):
+    for folder in filter(None, task.config.compare_runs.split(",")):
         words = ["", f"--workdir={folder}", "--mode=shift"]
-        other, workdir, _ = cli.parse(Config, ("train", "shift"), words)
-        experiment, predict = cli.load_run(build, other, workdir)
-        runs[folder] = (cast(ClassifySeries, experiment.task), predict)
-    found = {}
-    for folder, (each, predict) in runs.items():
-        how = each.settings
-        name = f"{folder}: {how.readout}, trained with shifts to {how.max_delay}"
-        found[name] = accuracy_by_offset(predict, each.held_out)
-    show_shift(found, config.picture)
+        config, workdir, _ = cli.parse(Config, ("train", "shift"), words)
+        experiment, other_predict = cli.load_run(build, config, workdir)
+        runs[folder] = (cast(ClassifySeries, experiment.task), other_predict)
+    accuracies = {}
+    for folder, (run_task, run_predict) in runs.items():
+        config = run_task.config
+        name = f"{folder}: {config.readout}, trained with delays of up to {config.max_delay}"
+        accuracies[name] = accuracy_by_offset(run_predict, run_task.test_series)
+    report_shift(accuracies, task.config.picture)
 
 
 if __name__ == "__main__":

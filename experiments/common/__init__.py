@@ -1,1 +1,4 @@
-"""TODO experiments/common."""
+"""Code shared by several rooms: read `classification` first, the task of every classifier.
+
+`pictures` draws images and confusion matrices, `plane` projects vectors, `stdin` reads lines.
+"""

@@ -1,4 +1,4 @@
-"""The task of every classifier: its loss, accuracy, confusion matrix and worst mistakes."""
+"""Task of a classifier: loss, accuracy, confusion matrix, and the most confident mistakes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Classify(Task):
-    """Mean of -log P(label given image)."""
+    """Mean of -log P(label given input), in nats."""
 
     headline = "accuracy"
-    config: Any  # both are given by the experiment's `make_experiment`
+    config: Any  # set by experiments with images, like `test`, for their modes
     test: EvaluationBatches
 
     def __init__(self, model: nn.Module, classes: tuple[str, ...]):
@@ -29,7 +29,7 @@ class Classify(Task):
         return (batch["image"],)
 
     def losses(self, outputs, labels):
-        """Loss [B] of outputs [B, classes]: in nats."""
+        """Loss [B] of logits [B, classes], in nats."""
         return optax.softmax_cross_entropy_with_integer_labels(outputs, labels)
 
     def means(self, outputs, batch):
@@ -38,31 +38,23 @@ class Classify(Task):
         values = {"loss": self.losses(outputs, batch["label"]), "accuracy": right}
         return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
 
-    def pictures(self, batch) -> np.ndarray:
-        """Return what is drawn of each example, images [B, H, W, C]."""
+    def example_images(self, batch) -> np.ndarray:
+        """Return an image of each example for the figures, [B, H, W, C]."""
         return batch["image"]
 
     def figures(self, predict, batches) -> dict[str, "Figure"]:
-        """Return the confusion matrix, and the mistakes made with most confidence."""
-        from experiments.common.pictures import confusion_picture, sheet
+        """Draw the confusion matrix and the most confident mistakes."""
+        from experiments.common.pictures import confusion_picture, mistakes_picture
 
-        seen = [
+        rows = [
             [
-                part[batch["mask"] > 0]
-                for part in (self.pictures(batch), batch["label"], predict(batch)[0])
+                values[batch["mask"] > 0]
+                for values in (self.example_images(batch), batch["label"], predict(batch)[0])
             ]
             for batch in batches
         ]
-        images, labels, logits = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-        guesses = logits.argmax(axis=1)
-        doubt = logits.max(axis=1) - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-        worst = np.argsort(-doubt, kind="stable")[: min(24, int((doubt > 0).sum()))]
-        names = self.classes
+        images, labels, logits = (np.concatenate(arrays) for arrays in zip(*rows, strict=True))
         return {
-            "confusion": confusion_picture(labels, guesses, names),
-            "mistakes": sheet(
-                images[worst],
-                [f"{names[labels[i]]}, taken for {names[guesses[i]]}" for i in worst],
-                f"the worst of {int((guesses != labels).sum())} mistakes in {len(labels)}",
-            ),
+            "confusion": confusion_picture(labels, logits.argmax(axis=1), self.classes),
+            "mistakes": mistakes_picture(images, labels, logits, self.classes),
         }

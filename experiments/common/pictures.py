@@ -1,4 +1,4 @@
-"""Pictures that several experiments draw."""
+"""Pictures shared by several experiments."""
 
 import math
 from collections.abc import Sequence
@@ -8,22 +8,24 @@ from matplotlib.figure import Figure
 
 from data.catalogue import DataError
 
+MISTAKES = 24  # largest number of mistakes in a picture
+
 
 def save(figure: Figure, path: str) -> None:
-    """Write a picture to the file that a user named; DataError when it cannot be written."""
+    """Write a figure to an image file; raises DataError when it cannot be written."""
     try:
         figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:  # the second is of an ending that names no format
+    except (OSError, ValueError) as error:  # ValueError: the file extension is no image format
         raise DataError(f"cannot write picture {path!r}: {error}") from None
 
 
 def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 6) -> Figure:
-    """Draw images [N, H, W, 1 or 3] side by side in rows of `columns`, each under its title."""
+    """Draw images [N, H, W, 1 or 3] in rows of `columns`, each below its title."""
     columns = min(columns, max(1, len(images)))
     rows = max(1, math.ceil(len(images) / columns))
     figure = Figure(figsize=(1.6 * columns + 0.4, 1.7 * rows + 0.6), layout="constrained")
     figure.suptitle(title)
-    no_ticks = {"frame_on": False, "xticks": (), "yticks": ()}  # else each is measured and drawn
+    no_ticks = {"frame_on": False, "xticks": (), "yticks": ()}  # laying out ticks is slow
     axes = figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks).ravel()
     for axis, image, text in zip(axes, images, titles, strict=False):
         axis.imshow(image.squeeze(), cmap="gray")
@@ -32,28 +34,47 @@ def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 
 
 
 def filters_picture(kernel: np.ndarray) -> Figure:
-    """Draw a first layer's kernels [h, w, 1 or 3, N], each from lowest to highest weight."""
+    """Draw the kernels [h, w, 1 or 3, N] of a first layer, each scaled to its range of weights."""
     filters = np.moveaxis(np.asarray(kernel), -1, 0)
-    low, high = (end(filters, axis=(1, 2, 3), keepdims=True) for end in (np.min, np.max))
+    low = filters.min(axis=(1, 2, 3), keepdims=True)
+    high = filters.max(axis=(1, 2, 3), keepdims=True)
     titles = [str(i) for i in range(len(filters))]
     return sheet((filters - low) / (high - low), titles, "kernels of the first layer", 8)
 
 
-def confusion_picture(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw counts of (label, guess), mistakes alone setting the colour scale."""
+def mistakes_picture(
+    images: np.ndarray, labels: np.ndarray, logits: np.ndarray, names: Sequence[str]
+) -> Figure:
+    """Draw the most confident mistakes: images [N, H, W, 1 or 3] with labels [N] and logits [N, C].
+
+    names: names of the C classes.
+    """
+    predictions = logits.argmax(axis=1)
+    margins = logits.max(axis=1) - np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    worst = np.argsort(-margins, kind="stable")[: min(MISTAKES, int((margins > 0).sum()))]
+    wrong = int((predictions != labels).sum())
+    return sheet(
+        images[worst],
+        [f"{names[labels[i]]}, predicted {names[predictions[i]]}" for i in worst],
+        f"the most confident of {wrong} mistakes on {len(labels)} examples",
+    )
+
+
+def confusion_picture(labels: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draw the counts of (label, prediction), on a colour scale set by the mistakes alone."""
     size = len(names)
-    counts = np.bincount(labels * size + guesses, minlength=size * size).reshape(size, size)
+    counts = np.bincount(labels * size + predictions, minlength=size * size).reshape(size, size)
     wrong = counts * (1 - np.eye(size, dtype=int))
     figure = Figure(figsize=(0.5 * size + 1.8, 0.5 * size + 1.4), layout="constrained")
     axis = figure.subplots()
     axis.imshow(wrong, cmap="Reds", vmin=0, vmax=max(1, wrong.max()))
-    for label, guess in np.ndindex(size, size):
-        if counts[label, guess]:
-            dark = wrong[label, guess] > 0.6 * wrong.max()
+    for label, prediction in np.ndindex(size, size):
+        if counts[label, prediction]:
+            dark = wrong[label, prediction] > 0.6 * wrong.max()
             axis.text(
-                guess,
+                prediction,
                 label,
-                str(counts[label, guess]),
+                str(counts[label, prediction]),
                 ha="center",
                 va="center",
                 fontsize=8,
@@ -64,5 +85,5 @@ def confusion_picture(labels: np.ndarray, guesses: np.ndarray, names: Sequence[s
     axis.set_yticks(range(size), names)
     axis.set_xlabel("prediction")
     axis.set_ylabel("label")
-    axis.set_title(f"{int(wrong.sum())} mistakes in {len(labels)}")
+    axis.set_title(f"{int(wrong.sum())} mistakes on {len(labels)} examples")
     return figure

@@ -1,12 +1,13 @@
-"""Vectors in the plane of their first two principal components."""
+"""Projection of vectors onto the plane of their first two principal components."""
 
 import numpy as np
 
 
 def principal_components(vectors) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates [N, 2] of vectors [N, D] along the two directions of most variance; its shares.
+    """Coordinates [N, 2] of vectors [N, D] along the two directions of largest variance.
 
-    The sign of a direction is that of its largest coordinate.
+    Also returns the fractions [2] of the variance. The sign of a direction is chosen so that its
+    coordinate of largest magnitude is positive.
     """
     centred = vectors - vectors.mean(axis=0)
     left, scale, _ = np.linalg.svd(centred, full_matrices=False)

@@ -1,4 +1,4 @@
-"""What a user gives to a mode on the standard input."""
+"""Lines that a user passes to a mode on standard input."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from data.catalogue import DataError
 
 
 def lines_of_input() -> Iterator[str]:
-    """Yield lines as they come, without their ends; raises DataError at one that is not UTF-8."""
+    """Yield lines as they arrive, without line ends; raises DataError if one is not UTF-8."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
             yield line.decode().rstrip("\r\n")
@@ -16,7 +16,7 @@ def lines_of_input() -> Iterator[str]:
 
 
 def texts_of_input() -> Iterator[list[str]]:
-    """Yield lists of lines that are answered together: each by itself from a terminal, else all."""
+    """Yield lists of lines to process together: single lines from a terminal, otherwise all."""
     if sys.stdin.isatty():
         yield from ([line] for line in lines_of_input())
     else:

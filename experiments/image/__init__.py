@@ -1,1 +1,1 @@
-"""TODO experiments/image."""
+"""Experiments with images: `task` (read first), and the modes `inside` and `robustness`."""

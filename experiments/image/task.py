@@ -1,4 +1,4 @@
-"""What experiments with labelled images share: settings, data, the task and its pictures."""
+"""Settings and data shared by experiments with labelled images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MODES = {
     "robustness": "experiments.image.robustness:robustness",
     "inside": "experiments.image.inside:look_inside",
 }
-DISTORTIONS = {"squeeze": 0.2, "shear": 0.25}  # of config.distort: see data/images/augment.py
+SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/augment.py
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,14 +62,16 @@ class Config(OptimizerConfig):
     units: int = option(12, "units of a layer to draw", modes=("inside",), minimum=1)
 
 
-def augmentation_of(config: Config) -> Augmentation:
-    """What a config asks to be done to training images."""
-    distortions = DISTORTIONS if config.distort else {}
+def make_augmentation(config: Config) -> Augmentation:
+    """Augmentation of training images that the settings ask for."""
     return Augmentation(
-        *(config.shift, config.scale, config.jitter),
+        shift=config.shift,
+        scale=config.scale,
+        jitter=config.jitter,
+        squeeze=SQUEEZE if config.distort else 0.0,
+        shear=SHEAR if config.distort else 0.0,
         flip=config.flip,
         erase=config.erase,
-        **distortions,
     )
 
 
@@ -80,8 +82,8 @@ def assemble(
     held_out: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> Experiment:
-    """Make the experiment of a task; held_out: sets as `EvaluationBatches` takes them, a "test"."""
-    evals = {name: EvaluationBatches(part, config.batch_size) for name, part in held_out.items()}
+    """Make an experiment, and pass the task what its modes need; held_out must have a "test"."""
+    evals = {name: EvaluationBatches(data, config.batch_size) for name, data in held_out.items()}
     task.config, task.test = config, evals["test"]
     return Experiment(task, make_optimizer(config), train, evals, provenance)
 
@@ -89,7 +91,10 @@ def assemble(
 def make_experiment(
     config: Config, make_task: Callable[[tuple[str, ...]], Classify], size: int = 32
 ) -> Experiment:
-    """Load the images, size x size; make the batches, and the task for the names of the classes."""
+    """Load images, brought to size x size pixels, and make an experiment.
+
+    make_task: names of the classes -> task. The last training images become "validation".
+    """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
         raise DataError(
@@ -105,6 +110,6 @@ def make_experiment(
         "test": len(test),
         "sha256": checksum(full, test),
     }
-    batches = TrainingBatches(train, config.batch_size, config.seed, augmentation_of(config))
-    parts = {"validation": validation, "test": test}
-    return assemble(config, make_task(full.classes), batches, parts, provenance)
+    batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
+    evals = {"validation": validation, "test": test}
+    return assemble(config, make_task(full.classes), batches, evals, provenance)

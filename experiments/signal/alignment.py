@@ -1,100 +1,130 @@
-"""Pictures of an alignment: what was read, and which symbol the network saw in it when."""
+"""Alignments of transcripts: which frames belong to which symbol, and pictures of them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-KINDS = ("columns", "spectrogram", "pen")
+from data.epochs import Batch
+from data.lines.transcripts import Alphabet
+from nets.ctc.loss import ctc_align
+
+KINDS = ("columns", "spectrogram", "pen")  # ways to draw frames
 COLOURS = 10  # of matplotlib's cycle
 
 
-class Seen(NamedTuple):
-    """A sequence and what the network makes of it.
+class AlignedLine(NamedTuple):
+    """A sequence of frames, the outputs of the network, and their alignment with a text.
 
-    x: float [T, D]; posteriors: float [T', 1 + V] of blank and symbols; places: int [T'], which
-    symbol of the text each step was aligned with, -1 for a blank; text: its symbols, ids: theirs.
+    x: float [T, D]. posteriors: float [T', 1 + V] of the blank and the symbols. positions: int
+    [T'], index into the text of the symbol at each step, -1 at a blank. ids, symbols: the text.
     """
 
     x: np.ndarray
     posteriors: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     ids: Sequence[int]
-    text: Sequence[str]
+    symbols: Sequence[str]
     title: str
 
     @property
     def stride(self) -> float:
-        """Frames of a step."""
+        """Number of frames per step."""
         return len(self.x) / max(1, len(self.posteriors))
 
-    def span(self, place: int) -> tuple[float, float]:
-        """First frame of a symbol, and the one after its last."""
-        steps = np.flatnonzero(self.places == place)
+    def span(self, position: int) -> tuple[float, float]:
+        """Start and end, in frames, of the symbol at a position of the text."""
+        steps = np.flatnonzero(self.positions == position)
         return steps[0] * self.stride, (steps[-1] + 1) * self.stride
 
 
-def draw_alignments(seen: Sequence[Seen], kind: str) -> Figure:
-    """Draw each sequence above its posteriors; kind: one of KINDS, how a frame is drawn.
+def align_lines(alphabet: Alphabet, batch: Batch, outputs: Any) -> list[AlignedLine]:
+    """Best alignments of the texts of a batch, without padding rows and rows that have none."""
+    logits, lengths = outputs
+    labels, label_lengths = jnp.asarray(batch["labels"]), jnp.asarray(batch["label_lengths"])
+    aligned = ctc_align(logits, lengths, labels, label_lengths)
+    rows = jax.device_get((jax.nn.softmax(logits, axis=-1), lengths, aligned.place))
+    lines = []
+    for row, (posteriors, steps, positions) in enumerate(zip(*rows, strict=True)):
+        ids = batch["labels"][row, : batch["label_lengths"][row]].tolist()
+        if batch["mask"][row] and set(range(len(ids))) <= set(positions[:steps].tolist()):
+            line = AlignedLine(
+                x=batch["x"][row, : batch["lengths"][row]],
+                posteriors=posteriors[:steps],
+                positions=positions[:steps],
+                ids=ids,
+                symbols=[alphabet.decode([i]) for i in ids],
+                title=f"text: {alphabet.decode(ids)}",
+            )
+            lines.append(line)
+    return lines
 
-    Marks, and the symbols above the posteriors, are where the best alignment of the text has them.
+
+def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
+    """Draw the frames of each line above its posteriors.
+
+    kind: how to draw the frames, one of KINDS. Colours mark the frames of each symbol, and the
+    symbols are written above the posteriors, according to the alignment.
     """
-    figure = Figure(figsize=(9, 3.2 * len(seen)), layout="constrained")
-    heights = [1.2, 1] * len(seen)
-    axes = figure.subplots(2 * len(seen), 1, squeeze=False, height_ratios=heights).ravel()
-    for one, above, below in zip(seen, axes[::2], axes[1::2], strict=True):
-        above.set_title(one.title, fontsize=9, loc="left")
+    figure = Figure(figsize=(9, 3.2 * len(lines)), layout="constrained")
+    heights = [1.2, 1] * len(lines)
+    axes = figure.subplots(2 * len(lines), 1, squeeze=False, height_ratios=heights).ravel()
+    for line, above, below in zip(lines, axes[::2], axes[1::2], strict=True):
+        above.set_title(line.title, fontsize=9, loc="left")
         if kind == "pen":
-            draw_pen(above, one)
+            draw_pen(above, line)
         else:
-            draw_frames(above, one, kind)
-        draw_posteriors(below, one)
+            draw_frames(above, line, kind)
+        draw_posteriors(below, line)
     return figure
 
 
-def draw_frames(axis: Axes, one: Seen, kind: str) -> None:
-    """Columns of a picture, or a spectrogram, with a mark where each symbol is."""
-    time, size = one.x.shape
+def draw_frames(axis: Axes, line: AlignedLine, kind: str) -> None:
+    """Draw columns of a picture or a spectrogram, with a bar along the frames of each symbol."""
+    time, size = line.x.shape
     if kind == "spectrogram":
-        axis.imshow(one.x.T, "magma", origin="lower", aspect="auto", extent=(0, time, 0, size))
+        axis.imshow(line.x.T, "magma", origin="lower", aspect="auto", extent=(0, time, 0, size))
         axis.set_ylabel("band")
     else:
-        axis.imshow(one.x.T, "gray_r", aspect="auto", extent=(0, time, size, 0))
+        axis.imshow(line.x.T, "gray_r", aspect="auto", extent=(0, time, size, 0))
         axis.set_ylabel("row")
-    axis.set_xlim(0, len(one.x))
+    axis.set_xlim(0, len(line.x))
     axis.set_xticks([])
-    for place in range(len(one.text)):
-        first, last = one.span(place)
-        axis.axvspan(first, last, ymax=0.06, color=f"C{place % COLOURS}")
+    for position in range(len(line.symbols)):
+        first, last = line.span(position)
+        axis.axvspan(first, last, ymax=0.06, color=f"C{position % COLOURS}")
 
 
-def draw_pen(axis: Axes, one: Seen) -> None:
-    """Draw the path of a pen, each part in the colour of the symbol that it was aligned with."""
-    points = np.cumsum(np.pad(one.x[:, :2], [(1, 0), (0, 0)]), axis=0)
-    steps = np.minimum((np.arange(len(one.x)) / one.stride).astype(int), len(one.places) - 1)
-    for i, (step, up) in enumerate(zip(steps, one.x[:, 2], strict=True)):
-        place = one.places[step]
-        colour = "0.85" if up else f"C{place % COLOURS}" if place >= 0 else "0.4"
-        axis.plot(*points[i : i + 2].T, color=colour, lw=0.8 if up else 1.8)
+def draw_pen(axis: Axes, line: AlignedLine) -> None:
+    """Draw the path of a pen, each segment in the colour of the symbol it is aligned with."""
+    points = np.cumsum(np.pad(line.x[:, :2], [(1, 0), (0, 0)]), axis=0)
+    steps = (np.arange(len(line.x)) / line.stride).astype(int)
+    steps = np.minimum(steps, len(line.positions) - 1)
+    for i, (step, lifted) in enumerate(zip(steps, line.x[:, 2], strict=True)):
+        position = line.positions[step]
+        colour = "0.85" if lifted else f"C{position % COLOURS}" if position >= 0 else "0.4"
+        axis.plot(*points[i : i + 2].T, color=colour, lw=0.8 if lifted else 1.8)
     axis.set_aspect("equal")
-    axis.set_xlabel("to the right")
-    axis.set_ylabel("upwards")
+    axis.set_xlabel("x")
+    axis.set_ylabel("y")
 
 
-def draw_posteriors(axis: Axes, one: Seen) -> None:
-    """Draw the probability of the blank, and of each symbol of the text, over time."""
-    times = (np.arange(len(one.posteriors)) + 0.5) * one.stride
-    axis.plot(times, one.posteriors[:, 0], "--", color="0.6", lw=1, label="blank")
-    for place, (symbol, number) in enumerate(zip(one.text, one.ids, strict=True)):
-        colour = f"C{place % COLOURS}"
-        first, last = one.span(place)
-        near = (times > first - 4 * one.stride) & (times < last + 4 * one.stride)
-        axis.plot(times[near], one.posteriors[near, number], color=colour, lw=1.4)
+def draw_posteriors(axis: Axes, line: AlignedLine) -> None:
+    """Draw the probabilities of the blank and of the symbols of the text over time."""
+    times = (np.arange(len(line.posteriors)) + 0.5) * line.stride
+    axis.plot(times, line.posteriors[:, 0], "--", color="0.6", lw=1, label="blank")
+    for position, (symbol, number) in enumerate(zip(line.symbols, line.ids, strict=True)):
+        colour = f"C{position % COLOURS}"
+        first, last = line.span(position)
+        near = (times > first - 4 * line.stride) & (times < last + 4 * line.stride)
+        axis.plot(times[near], line.posteriors[near, number], color=colour, lw=1.4)
         middle = (first + last) / 2
         axis.text(middle, 1.04, symbol, color=colour, ha="center", va="bottom", fontsize=9)
-    axis.set_xlim(0, max(1, len(one.x)))
+    axis.set_xlim(0, max(1, len(line.x)))
     axis.set_ylim(0, 1.3)
     axis.set_yticks((0, 0.5, 1))
     axis.set_xlabel("frame")

@@ -1,4 +1,4 @@
-"""Modes of the experiments that transcribe: a user's own files, and held-out lines by a search."""
+"""Modes of the experiments that transcribe: --mode=transcribe and --mode=decode."""
 
 from pathlib import Path
 
@@ -10,20 +10,20 @@ from data.lines.transcripts import Transcripts
 from data.text.corpus import read_lines
 from data.text.ngrams import ngrams
 from experiments.common.pictures import save
-from experiments.signal.alignment import draw_alignments
+from experiments.signal.alignment import align_lines, draw_alignments
 from experiments.signal.task import Transcribe
 from nets.language.kneser_ney import fit, ngram_table
 from train.config import ConfigError
 from train.evaluate import Predictor
 
-BEAM = 16  # prefixes of a search, at least
-SHARE_OF_WIDTH = 8  # widths of what a user gives are multiples of it: few programs to compile
+BEAM_SIZE = 16  # of a search, at least
+WIDTH_MULTIPLE = 8  # input files are padded to multiples of it, so that few programs are compiled
 
 
-def language_of(task: Transcribe) -> np.ndarray | None:
-    """Table of the n-grams of config.lm_text, None without one; the blank ends a text.
+def load_language_model(task: Transcribe) -> np.ndarray | None:
+    """Table of an n-gram model of config.lm_text, None if that is empty; a blank ends each text.
 
-    Raises DataError for what is no text of the alphabet, ConfigError for too large an order.
+    Raises DataError if a text does not fit the alphabet, ConfigError if the order is too large.
     """
     if not task.config.lm_text:
         return None
@@ -44,42 +44,47 @@ def language_of(task: Transcribe) -> np.ndarray | None:
 
 
 def decode(task: Transcribe, predict: Predictor) -> None:
-    """Print error rates of held-out lines on the best path, by a search, and with a language."""
-    language, beam_size = language_of(task), max(task.config.beam_size, BEAM)
-    ways: dict[str, tuple[int, np.ndarray | None]] = {
+    """Compare best path, beam search and a language model on the held-out lines."""
+    language_model, beam_size = load_language_model(task), max(task.config.beam_size, BEAM_SIZE)
+    methods: dict[str, tuple[int, np.ndarray | None]] = {
         "best path": (1, None),
         f"beam {beam_size}": (beam_size, None),
     }
-    if language is not None:
-        ways["with language"] = (beam_size, language)
-    for name, part in task.corpus.held_out.items():
-        batches = EvaluationBuckets(part, task.config.batch_size, task.corpus.shapes)
-        outputs = [predict(batch) for batch in batches]
-        for way, how in ways.items():
-            read = iter(outputs)  # the network reads each batch once, for all ways
-            rates = task.error_rates(task.pairs(lambda _, read=read: next(read), batches, *how))
-            shown = "  ".join(f"{key} {value:.4f}" for key, value in rates.items())
-            print(f"{name:<12}{way:<15}{shown}", flush=True)
+    if language_model is not None:
+        methods["with LM"] = (beam_size, language_model)
+    for name, lines in task.data.held_out.items():
+        batches = EvaluationBuckets(lines, task.config.batch_size, task.data.shapes)
+        outputs = [predict(batch) for batch in batches]  # computed once for all methods
+        for method, (size, model) in methods.items():
+            stored = iter(outputs)
+            pairs = task.recognise(lambda _, stored=stored: next(stored), batches, size, model)
+            rates = task.error_rates(pairs)
+            columns = "  ".join(f"{key} {value:.4f}" for key, value in rates.items())
+            print(f"{name:<12}{method:<15}{columns}", flush=True)
 
 
 def transcribe(task: Transcribe, predict: Predictor) -> None:
-    """Print the best path and the best transcripts of files, and draw how they lie along them."""
-    config, alphabet, language = task.config, task.alphabet, language_of(task)
+    """Transcribe files, and draw the alignment of the best transcripts.
+
+    Prints the best path and the config.n_best hypotheses of a beam search for each file.
+    """
+    config, alphabet, language_model = task.config, task.alphabet, load_language_model(task)
     paths = [path for path in config.input.split(",") if path]
     if not paths:
         raise DataError("--mode=transcribe needs --config.input=FILE")
-    seen = []
+    lines = []
     for path in paths:
-        frames = task.corpus.read(path)
-        width = -(-len(frames) // SHARE_OF_WIDTH) * SHARE_OF_WIDTH
+        frames = task.data.read_file(path)
+        width = -(-len(frames) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
         outputs, _ = predict(Transcripts([frames], [[]]).batch(np.array([0]), (width, 0), 1))
-        (best,) = task.search(outputs, max(config.beam_size, config.n_best, BEAM), language)
+        beam_size = max(config.beam_size, config.n_best, BEAM_SIZE)
+        (hypotheses,) = task.search(outputs, beam_size, language_model)
         print(f"{path}\nbest path   {alphabet.decode(task.best_path(outputs)[0])}")
-        for score, ids in best[: config.n_best]:
-            name = "log P" if language is None else "score"
+        for score, ids in hypotheses[: config.n_best]:
+            name = "log P" if language_model is None else "score"
             print(f"{name}{score:7.2f}  {alphabet.decode(ids)}", flush=True)
-        text = Transcripts([frames], [best[0][1]])
-        batch = text.batch(np.array([0]), (width, max(1, len(best[0][1]))), 1)
-        seen += task.align(batch, outputs)
-    save(draw_alignments(seen, task.corpus.kind), config.picture)
-    print(f"drawn in {config.picture}")
+        _, best = hypotheses[0]
+        batch = Transcripts([frames], [best]).batch(np.array([0]), (width, max(1, len(best))), 1)
+        lines += align_lines(alphabet, batch, outputs)
+    save(draw_alignments(lines, task.data.frame_kind), config.picture)
+    print(f"picture: {config.picture}")

@@ -1,4 +1,4 @@
-"""Accuracy when every series begins later: printed and drawn by --mode=shift."""
+"""Accuracy on delayed series: --mode=shift."""
 
 from collections.abc import Mapping
 
@@ -14,37 +14,37 @@ NUMBER_OF_OFFSETS = 9
 
 
 def accuracy_by_offset(predict: Predictor, test: TimeSeries) -> dict[int, float]:
-    """Share of the series named right when all begin so many steps later, after rest.
+    """Accuracy on test series that are delayed by a number of steps of rest, by that number.
 
-    The offsets go up to two fifths of T; only series that fit at each of them count, and their
-    number is printed. Raises DataError when none does.
+    The offsets go up to two fifths of T. Only series that are short enough for all of them count;
+    their number is printed. Raises DataError if there are none.
     """
     steps = test.x.shape[1]
     offsets = np.unique(np.linspace(0, steps * 2 // 5, NUMBER_OF_OFFSETS).astype(int))
     fits = test.lengths + offsets[-1] <= steps
     if not fits.any():
-        raise DataError(f"no series of the test leaves {offsets[-1]} of {steps} steps free")
-    test, found = test.subset(fits), {}
+        raise DataError(f"no test series has {offsets[-1]} of its {steps} steps free for a delay")
+    test, accuracies = test.subset(fits), {}
     count = len(test.labels)
-    print(f"{count} of {len(fits)} series of the test fit after {offsets[-1]} steps of rest")
+    print(f"{count} of {len(fits)} test series leave room for a delay of {offsets[-1]} steps")
     for offset in offsets.tolist():
         (batch,) = EvaluationSeries(test.delayed(np.full(count, offset)), count)
-        found[offset] = float((np.argmax(predict(batch)[0], axis=1) == test.labels).mean())
-    return found
+        accuracies[offset] = float((np.argmax(predict(batch)[0], axis=1) == test.labels).mean())
+    return accuracies
 
 
-def show_shift(lines: Mapping[str, Mapping[int, float]], picture: str) -> None:
-    """Print accuracies by offset of each run by its name, and draw them into a file."""
-    for name, found in lines.items():
+def report_shift(runs: Mapping[str, Mapping[int, float]], picture: str) -> None:
+    """Print the accuracies by offset of each run, and draw them into an image file."""
+    for name, accuracies in runs.items():
         print(name)
-        for offset, accuracy in found.items():
+        for offset, accuracy in accuracies.items():
             print(f"{offset:4}  {accuracy:.4f}")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axis = figure.subplots()
-    for name, found in lines.items():
-        axis.plot(list(found), list(found.values()), ".-", label=name)
+    for name, accuracies in runs.items():
+        axis.plot(list(accuracies), list(accuracies.values()), ".-", label=name)
     axis.set_ylim(0, 1.02)
-    axis.set_xlabel("steps of rest before the series")
+    axis.set_xlabel("delay of the series, in steps")
     axis.set_ylabel("accuracy")
     axis.grid(alpha=0.3)
     figure.legend(loc="outside upper center", frameon=False)

@@ -1,43 +1,39 @@
-"""What experiments that transcribe share: settings, the task, its search and scores."""
+"""Settings, data, network and task shared by the experiments that transcribe."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from data.buckets import EvaluationBuckets, Shape, TrainingBuckets, restore_order
+from data.buckets import EvaluationBuckets, Shape, restore_order
 from data.catalogue import DataError
 from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
 from data.lines.transcripts import Alphabet, Transcripts
 from nets.ctc.acoustic_model import Transcriber
-from nets.ctc.frontends import FrameStacking
-from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
+from nets.ctc.loss import ctc_greedy, ctc_loss
 from nets.recurrent.stack import UNITS, DeepRecurrent
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, Task
 
-if TYPE_CHECKING:
-    from experiments.signal.alignment import Seen
-
 MODES = {
     "transcribe": "experiments.signal.modes:transcribe",
     "decode": "experiments.signal.modes:decode",
 }
-VALIDATION = 2  # word of the seed, so that no two streams meet
-SHOWN = 3  # held-out lines whose alignment is drawn
-MISTAKES = 20  # that are listed
+VALIDATION = 2  # element of the seed, so that no two random streams coincide
+DRAWN = 3  # lines whose alignment is drawn
+LISTED = 20  # lines with mistakes that are listed
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(OptimizerConfig):
-    """Settings of lines to transcribe, of the network and of its training."""
+    """Settings of the lines to transcribe, the network and its training."""
 
     TINY: ClassVar = {
         "max_frames": 96,
@@ -108,217 +104,236 @@ class Config(OptimizerConfig):
     )
 
 
-def divided(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the pieces or recordings for training, and for validation.
+def split_indices(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Indices for training and for validation, a random split of `count` examples.
 
-    Raises DataError when there are not two.
+    The examples are recordings, or pieces of lines. Raises DataError if there are fewer than two.
     """
     if count < 2:
-        raise DataError(f"to train and to validate needs two pieces or recordings, got {count}")
+        raise DataError(
+            f"training and validation need at least two pieces or recordings, got {count}"
+        )
     order = np.random.default_rng((config.seed, VALIDATION)).permutation(count)
     size = max(1, round(count * config.validation_fraction))
     return order[size:], order[:size]
 
 
-class Corpus(NamedTuple):
-    """What is transcribed.
+class TranscriptionData(NamedTuple):
+    """Data of an experiment that transcribes.
 
-    train: step -> batch. held_out: "validation" and "test". shapes: widths of their batches, frames
-    and symbols. read: frames [T, D] of a file that a user gives; kind: how they are drawn.
+    train: step -> batch. held_out: the sets "validation" and "test". shapes: padded sizes of their
+    batches, frames and symbols. read_file: path -> frames [T, D] of an input file of a mode.
+    frame_kind: how frames are drawn, one of `experiments.signal.alignment.KINDS`. provenance: what
+    identifies the data, besides the held-out sets.
     """
 
     alphabet: Alphabet
     train: Callable[[int], Batch]
     held_out: Mapping[str, Transcripts]
     shapes: tuple[Shape, ...]
-    read: Callable[[str], np.ndarray]
-    kind: str
-    found: Mapping[str, Any]
+    read_file: Callable[[str], np.ndarray]
+    frame_kind: str
+    provenance: Mapping[str, Any]
 
 
-def of_lines(
-    config: Config, train: Pieces, validation: Pieces, test: Pieces, frames: int
-) -> dict[str, Any]:
-    """Batches of lines that are drawn from pieces: what `Corpus` needs of them.
+def composed_data(
+    config: Config,
+    alphabet: Alphabet,
+    *,
+    train: Pieces,
+    validation: Pieces,
+    test: Pieces,
+    longest: int,
+    read_file: Callable[[str], np.ndarray],
+    frame_kind: str,
+    provenance: Mapping[str, Any],
+) -> TranscriptionData:
+    """Data of lines that are composed of pieces; each training step draws new lines.
 
-    frames: those of the longest line that there may be. The test's are the same for every seed, as
-    far as its pieces are. Raises ConfigError when config.min_length is above config.max_length.
+    longest: number of frames of the longest possible line, which config.max_frames may reduce. The
+    test lines do not depend on the seed, unless their pieces do. Raises ConfigError if
+    config.min_length exceeds config.max_length.
     """
     if config.min_length > config.max_length:
         raise ConfigError(
             f"config.min_length must be at most config.max_length, {config.max_length}"
         )
-    counts, frames = (config.min_length, config.max_length), min(config.max_frames, frames)
-    sets = {"validation": (validation, config.seed + 1), "test": (test, 0)}
-    return {
-        "train": TrainingLines(train, config.batch_size, config.seed, counts, frames),
-        "held_out": {
-            name: held_out_lines(pieces, config.heldout_lines, counts, frames, seed)
-            for name, (pieces, seed) in sets.items()
+    counts, frames = (config.min_length, config.max_length), min(config.max_frames, longest)
+    return TranscriptionData(
+        alphabet=alphabet,
+        train=TrainingLines(
+            pieces=train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            counts=counts,
+            frames=frames,
+        ),
+        held_out={
+            "validation": held_out_lines(
+                validation, config.heldout_lines, counts, frames, config.seed + 1
+            ),
+            "test": held_out_lines(test, config.heldout_lines, counts, frames, 0),
         },
-        "shapes": ((frames, config.max_length),),
-    }
+        shapes=((frames, config.max_length),),
+        read_file=read_file,
+        frame_kind=frame_kind,
+        provenance=provenance,
+    )
 
 
-def of_recordings(config: Config, parts: Mapping[str, Transcripts]) -> dict[str, Any]:
-    """Batches of sequences that are there, by "train", "validation" and "test"."""
-    train = TrainingBuckets(parts["train"], config.batch_size, config.seed, config.max_frames)
-    return {
-        "train": train,
-        "held_out": {name: parts[name] for name in ("validation", "test")},
-        "shapes": train.shapes,
-    }
+def make_network(
+    config: Config, symbols: int, front_end: tuple[nn.Module, ...] = ()
+) -> Transcriber:
+    """Network for a number of symbols and the blank.
 
-
-def make_network(config: Config, symbols: int, fronts: tuple[nn.Module, ...] = ()) -> Transcriber:
-    """Network for some symbols and the blank; fronts read the frames before they are stacked."""
-    core = DeepRecurrent(
-        config.hidden,
-        config.layers,
-        config.cell,
+    front_end: layers that read the frames before consecutive ones are stacked.
+    """
+    encoder = DeepRecurrent(
+        hidden=config.hidden,
+        layers=config.layers,
+        cell=config.cell,
         dropout=config.dropout,
         dtype=jnp.dtype(config.precision),
     )
-    stacked = (FrameStacking(config.frame_stacking),) if config.frame_stacking > 1 else ()
-    return Transcriber(core, symbols + 1, (*fronts, *stacked))
+    if config.frame_stacking > 1:
+        from nets.ctc.frontends import FrameStacking
+
+        front_end = (*front_end, FrameStacking(config.frame_stacking))
+    return Transcriber(core=encoder, symbols=symbols + 1, fronts=front_end)
 
 
 def make_experiment(
-    config: Config, corpus: Corpus, fronts: tuple[nn.Module, ...] = ()
+    config: Config, data: TranscriptionData, front_end: tuple[nn.Module, ...] = ()
 ) -> Experiment:
-    """Put the batches, the task and the network together; fronts as of `make_network`."""
-    evals = {
-        name: EvaluationBuckets(part, config.batch_size, corpus.shapes)
-        for name, part in corpus.held_out.items()
-    }
-    found = {
-        "dataset": config.dataset,
-        **corpus.found,
-        **{name: len(part.labels) for name, part in corpus.held_out.items()},
-        "sha256": corpus.held_out["test"].sha256,
-    }
-    model = make_network(config, len(corpus.alphabet.symbols), fronts)
-    task = Transcribe(config, corpus, model)
-    return Experiment(task, make_optimizer(config), corpus.train, evals, found)
+    """Make an experiment of data and the network of `make_network`."""
+    model = make_network(config, len(data.alphabet.symbols), front_end)
+    return Experiment(
+        task=Transcribe(config, data, model),
+        optimizer=make_optimizer(config),
+        train=data.train,
+        evals={
+            name: EvaluationBuckets(lines, config.batch_size, data.shapes)
+            for name, lines in data.held_out.items()
+        },
+        provenance={
+            "dataset": config.dataset,
+            **data.provenance,
+            **{name: len(lines.labels) for name, lines in data.held_out.items()},
+            "sha256": data.held_out["test"].sha256,
+        },
+    )
 
 
 class Transcribe(Task):
-    """Mean of -log P(text given frames), the sum over all alignments, over the lines.
+    """Mean over lines of -log P(text given frames), a sum over all alignments.
 
-    A line that is too short for its text counts as "infeasible", and has no loss.
+    A line with too few frames for its text counts as "infeasible" and has a loss of 0.
     """
 
     headline = "symbol_error"
 
-    def __init__(self, config: Config, corpus: Corpus, model: Transcriber):
-        self.config, self.corpus, self.model = config, corpus, model
-        self.alphabet = corpus.alphabet
+    def __init__(self, config: Config, data: TranscriptionData, model: Transcriber):
+        self.config, self.data, self.model = config, data, model
+        self.alphabet = data.alphabet
 
     def inputs(self, batch, carry):
-        """Frames, and how many of them are real."""
+        """Return the frames and their numbers."""
         return batch["x"], batch["lengths"]
 
     def means(self, outputs, batch):
-        """Nats of a line, and the share of lines that have no alignment."""
+        """Loss of a line, in nats, and the fraction of lines without any alignment."""
         logits, lengths = outputs
         loss = ctc_loss(logits, lengths, batch["labels"], batch["label_lengths"])
         mask = batch["mask"]
         return {"loss": Mean.of(loss.nats, mask), "infeasible": Mean.of(~loss.feasible, mask)}
 
     def best_path(self, outputs) -> list[list[int]]:
-        """Symbols of the best path of each row."""
+        """Symbols on the best path of each row."""
         labels, lengths = jax.device_get(ctc_greedy(*outputs))
         return [row[:n].tolist() for row, n in zip(labels, lengths, strict=True)]
 
-    def search(self, outputs, beam_size: int, language=None) -> list[list[tuple[float, list[int]]]]:
-        """(score, symbols) of the best transcripts of each row that a beam finds.
+    def search(
+        self, outputs, beam_size: int, language_model: np.ndarray | None = None
+    ) -> list[list[tuple[float, list[int]]]]:
+        """Hypotheses (score, symbols) of each row, best first, by prefix beam search.
 
-        The score is log P of the frames, or with a language, a table of
-        `nets.language.ngram_table`, also what that says, and the length, as the config weighs them.
+        The score is log P(symbols given frames). With a language model, a table of
+        `nets.language.kneser_ney.ngram_table`, config.lm_weight times its log probability and
+        config.length_bonus per symbol are added.
         """
         from nets.ctc.prefix_search import SymbolModel, ctc_beam_search
         from nets.language.kneser_ney import table_step
 
         options: dict[str, Any] = {}
-        if language is not None:
+        if language_model is not None:
             start = jnp.zeros(len(outputs[0]), jnp.int32)
             options = {
-                "language_model": SymbolModel(table_step, language, start, bos_id=0, eos_id=0),
-                "language_weight": self.config.lm_weight,
+                "language_model": SymbolModel(
+                    table_step, language_model, start, bos_id=0, eos_id=0
+                ),
+                "lm_weight": self.config.lm_weight,
                 "length_bonus": self.config.length_bonus,
             }
-        found = jax.device_get(ctc_beam_search(*outputs, beam_size=beam_size, **options))
-        rows = zip(found.labels, found.lengths, found.scores, strict=True)
+        beam = jax.device_get(ctc_beam_search(*outputs, beam_size=beam_size, **options))
+        rows = zip(beam.labels, beam.lengths, beam.scores, strict=True)
         return [
             [(float(p), ids[:n].tolist()) for ids, n, p in zip(*row, strict=True) if p > -np.inf]
             for row in rows
         ]
 
-    def pairs(
-        self, predict, batches: EvaluationBuckets, beam_size: int, language=None
+    def recognise(
+        self,
+        predict,
+        batches: EvaluationBuckets,
+        beam_size: int,
+        language_model: np.ndarray | None = None,
     ) -> list[tuple[list[int], list[int]]]:
-        """(symbols that are right, symbols found) of all examples, in their order.
+        """(reference, hypothesis) of every example, in the order of the dataset.
 
-        They are found on the best path, or with a beam_size above 1 by `search`.
+        The hypothesis is the best path if beam_size is 1, otherwise the best result of `search`.
         """
 
-        def answer(batch: Batch) -> list[list[int]]:
+        def hypotheses(batch: Batch) -> list[list[int]]:
             outputs, _ = predict(batch)
             if beam_size == 1:
                 return self.best_path(outputs)
-            return [best[0][1] for best in self.search(outputs, beam_size, language)]
+            return [row[0][1] for row in self.search(outputs, beam_size, language_model)]
 
-        right = cast(Transcripts, batches.examples).labels
-        found = restore_order(batches, len(right), answer)
-        return [(list(a), b) for a, b in zip(right, found, strict=True)]
+        references = cast(Transcripts, batches.examples).labels
+        ordered = restore_order(batches, len(references), hypotheses)
+        return [(list(a), b) for a, b in zip(references, ordered, strict=True)]
 
     def scores(self, predict, batches):
-        """Error rates by the search that the config asks for."""
-        return self.error_rates(self.pairs(predict, batches, self.config.beam_size))
+        """Error rates with config.beam_size."""
+        return self.error_rates(self.recognise(predict, batches, self.config.beam_size))
 
     def error_rates(self, pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, float]:
-        """Error rates of symbols and of words, and the share of lines without an error."""
-        texts = [[self.alphabet.decode(ids).split() for ids in pair] for pair in pairs]
+        """Error rates of (reference, hypothesis) pairs, and the fraction without error."""
+        words = [[self.alphabet.decode(ids).split() for ids in pair] for pair in pairs]
         return {
             "symbol_error": error_rate(pairs),
-            "word_error": error_rate((a, b) for a, b in texts),
+            "word_error": error_rate((a, b) for a, b in words),
             "exact": float(np.mean([a == b for a, b in pairs])),
         }
 
     def figures(self, predict, batches):
-        """Return alignments of some lines, and the worst mistakes as a text."""
-        from experiments.signal.alignment import draw_alignments
+        """Draw the alignments of some lines, and list the worst mistakes."""
+        from experiments.signal.alignment import align_lines, draw_alignments
 
-        pairs = self.pairs(predict, batches, self.config.beam_size)
+        pairs = self.recognise(predict, batches, self.config.beam_size)
         errors = np.array([edit_distance(a, b) for a, b in pairs])
-        worst = np.argsort(-errors, kind="stable")[:MISTAKES]
-        shown = "".join(
-            f"{errors[i]} of {len(pairs[i][0])}  right  {self.alphabet.decode(pairs[i][0])}\n"
-            f"        found  {self.alphabet.decode(pairs[i][1])}\n\n"
+        worst = np.argsort(-errors, kind="stable")[:LISTED]
+        listed = "".join(
+            f"errors {errors[i]}, symbols {len(pairs[i][0])}\n"
+            f"  reference   {self.alphabet.decode(pairs[i][0])}\n"
+            f"  hypothesis  {self.alphabet.decode(pairs[i][1])}\n\n"
             for i in worst
             if errors[i]
         )
         wrong = int((errors > 0).sum())
         batch = next(iter(batches))
         outputs, _ = predict(batch)
-        seen = self.align(batch, outputs)[:SHOWN]
-        mistakes = f"{wrong} of {len(pairs)} lines have a mistake\n\n{shown}"
-        picture = {"alignment": draw_alignments(seen, self.corpus.kind)} if seen else {}
+        lines = align_lines(self.alphabet, batch, outputs)[:DRAWN]
+        mistakes = f"{wrong} of {len(pairs)} lines have mistakes\n\n{listed}"
+        picture = {"alignment": draw_alignments(lines, self.data.frame_kind)} if lines else {}
         return {"mistakes": mistakes, **picture}
-
-    def align(self, batch: Batch, outputs) -> list["Seen"]:
-        """How the text of each real row of a batch lies along its frames, where it can."""
-        from experiments.signal.alignment import Seen
-
-        logits, lengths = outputs
-        aligned = ctc_align(logits, lengths, batch["labels"], batch["label_lengths"])
-        rows = jax.device_get((jax.nn.softmax(logits, axis=-1), lengths, aligned.place))
-        found = []
-        for row, (p, steps, places) in enumerate(zip(*rows, strict=True)):
-            ids = batch["labels"][row, : batch["label_lengths"][row]].tolist()
-            if batch["mask"][row] and set(range(len(ids))) <= set(places[:steps].tolist()):
-                symbols = [self.alphabet.decode([i]) for i in ids]
-                x = batch["x"][row, : batch["lengths"][row]]
-                title = f"text: {self.alphabet.decode(ids)}"
-                found.append(Seen(x, p[:steps], places[:steps], ids, symbols, title))
-        return found

@@ -1,4 +1,4 @@
-"""Gradient health: what is drawn and scored, against backpropagation by hand."""
+"""Gradient health: ratios of gradients, against backpropagation by hand."""
 
 import math
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ import pytest
 from experiments import gradient_health
 
 
-def test_reach_is_the_median_of_the_ratios_of_gradients():
+def test_log10_reach_is_the_median_ratio_of_gradient_norms():
     rng = np.random.default_rng(0)
 
     def draw(*shape):
@@ -27,8 +27,8 @@ def test_reach_is_the_median_of_the_ratios_of_gradients():
         slope = slope * (1 - h**2) @ cell["recurrent_kernel"].T
         norms.append(np.linalg.norm(slope, axis=1))
     expected = np.median(np.array(norms) / norms[0], axis=1)
-    found = gradient_health.ratios("rnn", params, x)["state"]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-    task = gradient_health.Add(gradient_health.Config(cell="rnn"), x)
+    ratios = gradient_health.gradient_ratios("rnn", params, x)["state"]
+    np.testing.assert_allclose(ratios, expected, rtol=1e-5)
+    task = gradient_health.AddNumbers(gradient_health.Config(cell="rnn"), x)
     reach = task.scores(SimpleNamespace(variables={"params": params}), [])["log10_reach"]
     assert reach == pytest.approx(math.log10(expected[-1]), abs=1e-5)

@@ -1,4 +1,4 @@
-"""Recordings become an experiment; what is held out stays out; shifts are measured as they are."""
+"""Series become an experiment without leaks between its sets; accuracy on delayed series."""
 
 from pathlib import Path
 
@@ -9,11 +9,9 @@ from scipy.io import wavfile
 
 from data.catalogue import DataError
 from data.series.labelled import EvaluationSeries, TimeSeries
-from experiments.signal import series
 from experiments.signal.evidence import draw_evidence
-from experiments.signal.series import load_series, pictures
 from experiments.signal.shift import accuracy_by_offset
-from experiments.spoken_digits import Config, build, shift
+from experiments.spoken_digits import SIDE, Config, build, load_series, series_images, shift
 from nets.convolution.temporal import TimeConvNet, TimeConvolutions
 from train.rundir import write_config
 
@@ -38,11 +36,12 @@ def config_of(folder, **changes):
     return Config(dataset=f"waves:{folder}", figures_at=(), eval_every=99, **sizes, **changes)
 
 
-def test_every_recording_is_in_one_part_and_the_test_is_the_published_one(recordings):
+def test_every_recording_is_in_one_set_and_the_test_set_is_the_published_one(recordings):
     experiment = build(config_of(recordings))
     counts = {name: experiment.provenance[name] for name in ("train", "validation", "test")}
     assert counts == {"train": 25, "validation": 3, "test": 20}
-    rows = [experiment.train.source.x, *(part.source.x for part in experiment.evals.values())]
+    sources = [experiment.train.source, *(batches.source for batches in experiment.evals.values())]
+    rows = [source.x for source in sources]
     assert len(np.unique(np.concatenate(rows).reshape(48, -1), axis=0)) == 48
     other = build(config_of(recordings, seed=1))
     assert other.provenance["sha256"] == experiment.provenance["sha256"]
@@ -51,25 +50,25 @@ def test_every_recording_is_in_one_part_and_the_test_is_the_published_one(record
 
 
 def test_a_speaker_can_be_held_out(recordings):
-    series, test = load_series(f"waves:{recordings}", "speaker:bob", 8, 60)
+    series, test = load_series(config_of(recordings, test_split="speaker:bob"))
     names = [path.stem.split("_")[1] for path in sorted(Path(recordings).iterdir())]
     assert test.tolist() == [name == "bob" for name in names]
-    real = np.arange(60) < series.lengths[~test][:, None]
-    np.testing.assert_allclose(series.x[~test][real].mean(axis=0), 0, atol=1e-4)
+    valid = np.arange(60) < series.lengths[~test][:, None]
+    np.testing.assert_allclose(series.x[~test][valid].mean(axis=0), 0, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("dataset", "held_out", "message"),
+    ("dataset", "test_split", "message"),
     [
-        ("strokse", "standard", r"no dataset 'strokse' \(did you mean strokes\?\); there are"),
+        ("strokse", "standard", r"no dataset 'strokse' \(did you mean strokes\?\); available:"),
         ("strokes", "speaker:ann", "test_split=speaker:ann needs recordings"),
         ("strokes:x", "standard", "there is no dataset 'strokes:x'"),
         ("waves:", "standard", "needs a folder with"),
     ],
 )
-def test_what_there_is_not_is_one_line(dataset, held_out, message):
+def test_unknown_data_is_reported_in_one_line(dataset, test_split, message):
     with pytest.raises(DataError, match=message) as caught:
-        load_series(dataset, held_out, 8, 60)
+        load_series(Config(dataset=dataset, test_split=test_split))
     assert "\n" not in str(caught.value)
 
 
@@ -80,34 +79,34 @@ def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch,
 
     def load(make, config, workdir):
         loaded.append(str(workdir))
-        return make(config), never_late
+        return make(config), fails_if_delayed
 
-    def always(batch):
+    def always_correct(batch):
         return np.eye(2)[batch["label"]], ()
 
-    def never_late(batch):
-        """Right for those that do not begin with two equal steps, of rest."""
-        late = (batch["x"][:, 0] == batch["x"][:, 1]).all(axis=1)
-        return np.eye(2)[np.where(late, 1 - batch["label"], batch["label"])], ()
+    def fails_if_delayed(batch):
+        """Correct unless a series begins with two equal steps, which are rest."""
+        delayed = (batch["x"][:, 0] == batch["x"][:, 1]).all(axis=1)
+        return np.eye(2)[np.where(delayed, 1 - batch["label"], batch["label"])], ()
 
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path / "b", other)
     monkeypatch.setattr("train.cli.load_run", load)
-    shift(build(own).task, always)
+    shift(build(own).task, always_correct)
     assert loaded == ["b"]
     first, second, *lines = capsys.readouterr().out.splitlines()
-    assert first == second == "18 of 20 series of the test fit after 24 steps of rest"
+    assert first == second == "18 of 20 test series leave room for a delay of 24 steps"
     offsets = ["0", "3", "6", "9", "12", "15", "18", "21", "24"]
-    assert lines[0] == "this run: max, trained with shifts to 5"
+    assert lines[0] == "this run: max, trained with delays of up to 5"
     assert [line.split() for line in lines[1:10]] == [[offset, "1.0000"] for offset in offsets]
-    assert lines[10] == "b: flatten, trained with shifts to 0"
+    assert lines[10] == "b: flatten, trained with delays of up to 0"
     assert lines[11].split() == ["0", "1.0000"]
     assert [line.split() for line in lines[12:]] == [[offset, "0.0000"] for offset in offsets[1:]]
     assert (tmp_path / "shift.png").stat().st_size > 1000
 
 
-def test_accuracy_by_offset_moves_and_counts_only_what_fits(capsys):
-    """A prediction of where the series begins: right where that is its label."""
+def test_accuracy_by_offset_delays_series_and_counts_only_those_that_fit(capsys):
+    """The prediction is the first step of a series: correct where that is its label."""
     x = np.zeros((4, 20, 2), np.float32)
     lengths = np.array([12, 5, 8, 13], np.int32)  # the last one has no room for 8
     x[np.arange(20) < lengths[:, None]] = 1
@@ -116,38 +115,39 @@ def test_accuracy_by_offset_moves_and_counts_only_what_fits(capsys):
     test = TimeSeries(x, lengths, labels, ("a", "b", "c"), nothing, nothing)
 
     def predict(batch):
-        begins = batch["x"][..., 0].argmax(axis=1)
-        return np.eye(9)[begins], ()
+        start = batch["x"][..., 0].argmax(axis=1)
+        return np.eye(9)[start], ()
 
-    found = accuracy_by_offset(predict, test)
-    assert found == {0: 1 / 3, 1: 0, 2: 2 / 3, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0}
-    assert capsys.readouterr().out.startswith("3 of 4 series of the test fit after 8 steps")
-    with pytest.raises(DataError, match="leaves 8 of 20 steps free"):
+    accuracy = accuracy_by_offset(predict, test)
+    assert accuracy == {0: 1 / 3, 1: 0, 2: 2 / 3, 3: 0, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0}
+    assert capsys.readouterr().out.startswith(
+        "3 of 4 test series leave room for a delay of 8 steps"
+    )
+    with pytest.raises(DataError, match="no test series has 8 of its 20 steps free"):
         accuracy_by_offset(predict, test.subset(np.array([3])))
 
 
-def test_a_pen_is_drawn_where_it_is_down():
-    side = series.SIDE - 1
-    places = np.array([[[-1, -1], [1, 1], [9, 9]]], np.float32)  # the last is padding
-    image = pictures(places, np.array([2]))[0, ..., 0]
-    np.testing.assert_array_equal(image, np.eye(side + 1)[::-1])
+def test_a_pen_path_is_drawn_where_the_pen_is_down():
+    points = np.array([[[-1, -1], [1, 1], [9, 9]]], np.float32)  # the last is padding
+    image = series_images(points, np.array([2]))[0, ..., 0]
+    np.testing.assert_array_equal(image, np.eye(SIDE)[::-1])
     steps = np.array([[[0, 0, 1], [3, 0, 1], [0, 3, 0], [-3, 0, 1]]], np.float32)
-    image = pictures(steps, np.array([4]))[0, ..., 0]
+    image = series_images(steps, np.array([4]))[0, ..., 0]
     assert image[[0, -1]].all()  # along the ground, up in the air, and back
     assert not image[1:-1].any()
-    assert not pictures(steps, np.array([0])).any()
+    assert not series_images(steps, np.array([0])).any()
 
 
 def test_a_spectrogram_is_drawn_with_low_bands_below_and_dark_padding():
     x = np.arange(24, dtype=np.float32).reshape(1, 6, 4) + 1
-    image = pictures(x, np.array([5]))[0, ..., 0]
+    image = series_images(x, np.array([5]))[0, ..., 0]
     assert image.shape == (8, 6)
     assert image[-1].tolist() == image[-2].tolist() == [1, 5, 9, 13, 17, 1]
     assert image[0].tolist() == [4, 8, 12, 16, 20, 1]
 
 
-def test_evidence_is_drawn_of_real_series_alone():
-    """Class 0 has no series; rows of padding have its label."""
+def test_evidence_is_drawn_for_real_series_only():
+    """Class 0 has no series, but it is the label of the padding rows."""
     series = TimeSeries(
         np.ones((3, 12, 2), np.float32),
         np.array([12, 9, 6], np.int32),

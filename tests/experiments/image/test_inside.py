@@ -1,4 +1,4 @@
-"""The picture of --mode=inside: which pixels are where, and what it says of other layers."""
+"""The picture of --mode=inside: positions of its pixels, and errors about layers."""
 
 from types import SimpleNamespace
 
@@ -9,7 +9,7 @@ from flax import linen as nn
 from data.images.labelled import EvaluationBatches, Images
 from experiments.image.inside import (
     coloured,
-    cut,
+    crop,
     draw,
     filter_panel,
     look_inside,
@@ -20,7 +20,7 @@ from train.config import ConfigError
 
 
 class Net(nn.Module):
-    """A convolution that looks for a bright pixel with a dark one to its right."""
+    """A convolution that responds to a bright pixel with a dark one to its right."""
 
     rectified: bool
 
@@ -31,12 +31,12 @@ class Net(nn.Module):
         return nn.Dense(3, name="output")(x.mean(axis=(1, 2)))
 
 
-def looked_into(channels=1, rectified=True, **settings):
-    """Task and predict of a network with variables by hand, and six images of 8 x 9."""
+def make_task(channels=1, rectified=True, **settings):
+    """Task and predictor of a network with handmade weights, for six images of 8 x 9 pixels."""
     model = Net(rectified)
     images = np.random.default_rng(0).uniform(0, 0.5, (6, 8, 9, channels)).astype(np.float32)
     images[:, :, 8] = 0
-    images[4, 3, 8] = 1  # the last column: its field is cut off
+    images[4, 3, 8] = 1  # the last column, where the receptive field is clipped
     images[2, 5, 3:5, :] = [[0.9] * channels, [0.1] * channels]
     source = Images(images, np.arange(6, dtype=np.int32) % 3, ("a", "b", "c"))
     kernel = np.zeros((1, 2, channels, 2), np.float32)
@@ -58,20 +58,20 @@ def looked_into(channels=1, rectified=True, **settings):
     return task, Predict(variables=variables)
 
 
-def test_a_patch_stands_beside_what_in_it_excites_the_unit():
-    task, predict = looked_into()
+def test_patches_are_next_to_their_reconstructions():
+    task, predict = make_task()
     panel = unit_panel(task, predict.variables, "edge")
     assert len(panel.tiles) == len(panel.labels) == 1
     assert panel.labels == ["0: 1"]
-    # 20 x 40 pixels a patch and 2 between them, six patches in 3 x 3 places; then as wide again
+    # six patches of 20 x 40 pixels on a 3 x 3 grid with gaps of 2, twice side by side
     tile = panel.tiles[0]
     assert tile.shape == (3 * 20 + 2 * 2, 2 * (3 * 40 + 2 * 2) + 5, 3)
     np.testing.assert_array_equal(tile[:20, :20], 1.0)  # the brightest pixel
-    np.testing.assert_array_equal(tile[:20, 20:40], 0.75)  # beyond the image
+    np.testing.assert_array_equal(tile[:20, 20:40], 0.75)  # outside the image
     assert (tile[42:, :124] == 0.75).all()  # no more images
     reddest = coloured(np.ones((20, 20, 1)), 1)
     np.testing.assert_array_equal(tile[:20, 129:149], reddest)
-    row, column = 0, 42  # the second best: bright beside dark, and red beside blue
+    row, column = 0, 42  # the second best: bright next to dark, and red next to blue
     np.testing.assert_allclose(tile[row, column], 0.9, rtol=1e-6)
     np.testing.assert_allclose(tile[row, column + 20], 0.1, rtol=1e-6)
     red, blue = tile[row, 129 + column], tile[row, 129 + column + 20]
@@ -79,23 +79,23 @@ def test_a_patch_stands_beside_what_in_it_excites_the_unit():
     assert blue[2] > blue[0]
 
 
-def test_without_a_rectifier_it_is_the_gradient_times_the_image():
-    task, predict = looked_into(rectified=False)
+def test_without_a_rectifier_the_gradient_is_multiplied_by_the_image():
+    task, predict = make_task(rectified=False)
     panel = unit_panel(task, predict.variables, "edge")
     assert "gradient x input" in panel.title
     tile = panel.tiles[0]
     blue, red = tile[0, 129 + 42 + 20], tile[0, 129 + 42]
     assert red[0] > red[2]
-    assert blue.min() > red.min()  # the dark pixel counts for less
+    assert blue.min() > red.min()  # the dark pixel contributes less
     predict.variables["params"]["edge"]["bias"] = np.full(2, -5.0)
     below = unit_panel(task, predict.variables, "edge")
     assert below.labels == ["0: -4"]
     np.testing.assert_allclose(below.tiles[0], tile, atol=0.01)
 
 
-def test_the_picture_is_written_and_says_which_layers_there_are(tmp_path, capsys):
+def test_the_picture_is_written_and_the_layers_are_listed(tmp_path, capsys):
     path = tmp_path / "inside.png"
-    task, predict = looked_into(channels=3, picture=str(path), layer="output", units=2)
+    task, predict = make_task(channels=3, picture=str(path), layer="output", units=2)
     look_inside(task, predict)
     assert path.stat().st_size > 1000
     assert "layers: edge, output\n" in capsys.readouterr().out
@@ -105,17 +105,17 @@ def test_the_picture_is_written_and_says_which_layers_there_are(tmp_path, capsys
     filters = filter_panel(task.model, predict.variables, task.test.source.images, "edge")
     np.testing.assert_array_equal(filters.tiles[0][0, [0, -1]], [[1, 1, 1], [0, 0, 0]])
     np.testing.assert_array_equal(filters.tiles[1], 0.5)
-    found = saliency_panel(task, predict)
-    assert found.labels == ["b, not a", "b", "b, not c", "b, not a"]
-    assert len(draw([filters, found]).axes) == 2 + 4
+    saliency = saliency_panel(task, predict)
+    assert saliency.labels == ["b, not a", "b", "b, not c", "b, not a"]
+    assert len(draw([filters, saliency]).axes) == 2 + 4
 
 
-def test_a_patch_is_filled_up_where_it_lies_over_the_border():
+def test_a_patch_is_padded_at_the_border():
     picture = np.arange(30.0).reshape(5, 6, 1) * np.ones(3)
     sides = (40, 40)
 
     def pixels(rows, columns):
-        return cut(picture, (slice(*rows), slice(*columns)), sides)[..., 0]
+        return crop(picture, (slice(*rows), slice(*columns)), sides)[..., 0]
 
     above = pixels((0, 2), (1, 3))
     np.testing.assert_array_equal(above[38:, :2], picture[:2, 1:3, 0])

@@ -1,4 +1,4 @@
-"""Texts are scored, drawn and printed as they are; what is held out stays out."""
+"""Transcription: scores, figures, modes, and sets without leaks between them."""
 
 import re
 import shutil
@@ -14,9 +14,9 @@ from data.catalogue import DataError
 from data.lines.digits import digit_images
 from data.lines.transcripts import Alphabet, Transcripts
 from experiments import handwriting_ctc, speech_ctc
-from experiments.signal.alignment import Seen, draw_alignments
-from experiments.signal.modes import decode, language_of, transcribe
-from experiments.signal.task import Corpus, make_experiment
+from experiments.signal.alignment import AlignedLine, draw_alignments
+from experiments.signal.modes import decode, load_language_model, transcribe
+from experiments.signal.task import TranscriptionData, make_experiment
 from train.config import ConfigError
 
 LETTERS = Alphabet((" ", "a", "b"))
@@ -24,8 +24,8 @@ SMALL = {"heldout_lines": 6, "batch_size": 2, "hidden": 4, "layers": 1, "eval_ev
 TEXTS = ["ab a", "b", "aab"]
 
 
-class Told:
-    """A predictor that is sure of a path for each example, known by the first number in its x."""
+class Scripted:
+    """A predictor with a given path for each example, by the first number in its x."""
 
     def __init__(self, paths, symbols):
         self.paths, self.symbols = paths, symbols
@@ -41,35 +41,41 @@ class Told:
 
 
 def three_texts(**settings):
-    """An experiment of TEXTS, whose model is not asked: twelve frames each."""
+    """An experiment with TEXTS of twelve frames each, whose model is not used."""
     frames = [np.full((12, 2), i, np.float32) for i in range(3)]
-    part = Transcripts(frames, [LETTERS.encode(text) for text in TEXTS])
-    shapes = ((12, 4),)
-    corpus = Corpus(LETTERS, None, {"test": part}, shapes, lambda _: frames[0], "columns", {})
-    return make_experiment(handwriting_ctc.Config(**SMALL, **settings), corpus)
+    data = TranscriptionData(
+        alphabet=LETTERS,
+        train=None,
+        held_out={"test": Transcripts(frames, [LETTERS.encode(text) for text in TEXTS])},
+        shapes=((12, 4),),
+        read_file=lambda _: frames[0],
+        frame_kind="columns",
+        provenance={},
+    )
+    return make_experiment(handwriting_ctc.Config(**SMALL, **settings), data)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_scores_are_of_the_corpus_in_the_order_of_the_examples(beam_size):
+def test_scores_match_hypotheses_with_their_references(beam_size):
     experiment = three_texts(beam_size=beam_size)
     test = experiment.evals["test"]
-    right = [[2, 3, 1, 2], [3, 3], [2, 0, 2, 3]]
-    assert experiment.task.scores(Told(right, 3), test) == {
+    correct = [[2, 3, 1, 2], [3, 3], [2, 0, 2, 3]]
+    assert experiment.task.scores(Scripted(correct, 3), test) == {
         "symbol_error": 0,
         "word_error": 0,
         "exact": 1,
     }
     wrong = [[2, 1, 2], [3, 3], [2, 2, 3, 1, 3]]  # "a a", "b", "ab b"
-    found = experiment.task.scores(Told(wrong, 3), test)
-    assert found["symbol_error"] == pytest.approx((1 + 0 + 2) / 8)
-    assert found["word_error"] == pytest.approx((1 + 0 + 2) / 4)
-    assert found["exact"] == pytest.approx(1 / 3)
+    scores = experiment.task.scores(Scripted(wrong, 3), test)
+    assert scores["symbol_error"] == pytest.approx((1 + 0 + 2) / 8)
+    assert scores["word_error"] == pytest.approx((1 + 0 + 2) / 4)
+    assert scores["exact"] == pytest.approx(1 / 3)
 
 
-def test_lines_that_are_too_short_count_and_have_no_loss():
+def test_lines_that_are_too_short_are_counted_with_loss_0():
     experiment = three_texts()
     batch = experiment.evals["test"].examples.batch(np.arange(3), (12, 4), 4)
-    outputs, _ = Told([[2, 3, 1, 2], [3], [2, 2]], 3)(batch)
+    outputs, _ = Scripted([[2, 3, 1, 2], [3], [2, 2]], 3)(batch)
 
     def loss(logits):
         means = experiment.task.means((logits, outputs[1]), batch)
@@ -83,23 +89,23 @@ def test_lines_that_are_too_short_count_and_have_no_loss():
     assert not gradient[2:].any()
 
 
-def test_the_mode_prints_transcripts_and_draws(tmp_path, capsys):
+def test_mode_transcribe_prints_hypotheses_and_draws(tmp_path, capsys):
     picture = tmp_path / "alignment.png"
     task = three_texts(input="one,two", picture=str(picture), n_best=2).task
-    transcribe(task, Told([[2, 3, 3, 0, 1, 2]], 3))
+    transcribe(task, Scripted([[2, 3, 3, 0, 1, 2]], 3))
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["one", "best path   ab a"]
     assert re.fullmatch(r"log P *-?0\.00  ab a", lines[2])
     assert re.fullmatch(r"log P *-\d+\.\d\d  [ab ]+", lines[3])
     assert lines[4] == "two"
-    assert lines[8:] == [f"drawn in {picture}"]
+    assert lines[8:] == [f"picture: {picture}"]
     assert picture.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DataError, match=r"needs --config.input=FILE"):
-        transcribe(three_texts().task, Told([], 3))
+        transcribe(three_texts().task, Scripted([], 3))
 
 
-class Unsure(Told):
-    """A predictor that finds b a little more probable than a wherever there is either."""
+class Ambiguous(Scripted):
+    """A predictor for which b is slightly more probable than a wherever either is scripted."""
 
     def __call__(self, batch):
         (logits, lengths), carry = super().__call__(batch)
@@ -107,13 +113,13 @@ class Unsure(Told):
         return (jnp.where(logits[..., 2:].any(-1, keepdims=True), either, logits), lengths), carry
 
 
-def test_a_language_decides_between_what_sounds_alike(tmp_path, capsys):
+def test_a_language_model_resolves_ambiguous_symbols(tmp_path, capsys):
     texts = tmp_path / "texts.txt"
     texts.write_text("ab a\nab ab\na\n" * 20)
     picture = str(tmp_path / "alignment.png")
     settings = {"lm_text": str(texts), "lm_order": 3, "lm_weight": 1.0}
     task = three_texts(input="one", picture=picture, n_best=1, **settings).task
-    predict = Unsure([[2, 0, 2, 1, 2], [3], [2, 0, 2]], 3)
+    predict = Ambiguous([[2, 0, 2, 1, 2], [3], [2, 0, 2]], 3)
     transcribe(task, predict)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "best path   bb b"
@@ -123,69 +129,69 @@ def test_a_language_decides_between_what_sounds_alike(tmp_path, capsys):
     assert [row[:3] for row in rows] == [
         ["test", "best", "path"],
         ["test", "beam", "16"],
-        ["test", "with", "language"],
+        ["test", "with", "LM"],
     ]
-    # right: ab a, b, aab; bb b, b, bb without and ab a, a, ab with
+    # references: ab a, b, aab; hypotheses without the model: bb b, b, bb; with it: ab a, a, ab
     assert [float(row[4]) for row in rows] == [4 / 8, 4 / 8, 2 / 8]
 
 
-def test_a_language_is_of_the_alphabet_and_not_too_large(tmp_path):
+def test_a_language_model_needs_texts_of_the_alphabet_and_a_small_order(tmp_path):
     texts = tmp_path / "texts.txt"
-    assert language_of(three_texts().task) is None
+    assert load_language_model(three_texts().task) is None
     texts.write_text("ab\nabc\n")
     with pytest.raises(DataError, match=r"line 2 of .*texts.txt: symbol 'c' of 'abc' is not in"):
-        language_of(three_texts(lm_text=str(texts)).task)
+        load_language_model(three_texts(lm_text=str(texts)).task)
     texts.write_text("ab\n")
     with pytest.raises(ConfigError, match=r"config.lm_order: 30-grams of 4 symbols are \d+, more"):
-        language_of(three_texts(lm_text=str(texts), lm_order=30).task)
+        load_language_model(three_texts(lm_text=str(texts), lm_order=30).task)
     texts.write_text("")
     with pytest.raises(DataError, match=r"texts.txt has no texts"):
-        language_of(three_texts(lm_text=str(texts)).task)
+        load_language_model(three_texts(lm_text=str(texts)).task)
     with pytest.raises(DataError, match="there is no file"):
-        language_of(three_texts(lm_text=str(tmp_path / "none")).task)
+        load_language_model(three_texts(lm_text=str(tmp_path / "none")).task)
 
 
-def test_figures_show_the_places_of_symbols_and_the_worst_mistakes_first():
+def test_figures_show_alignments_and_list_the_worst_mistakes_first():
     experiment = three_texts()
     test = experiment.evals["test"]
-    figures = experiment.task.figures(Told([[2, 0, 1, 0, 2], [3], [0] * 4], 3), test)
+    figures = experiment.task.figures(Scripted([[2, 0, 1, 0, 2], [3], [0] * 4], 3), test)
     text = figures["mistakes"]
-    assert text.startswith("2 of 3 lines have a mistake\n\n3 of 3  right  aab\n")
-    assert "1 of 4  right  ab a\n        found  a a\n" in text
+    assert text.startswith("2 of 3 lines have mistakes\n\nerrors 3, symbols 3\n  reference   aab\n")
+    assert "errors 1, symbols 4\n  reference   ab a\n  hypothesis  a a\n" in text
     axes = figures["alignment"].axes
     assert [axis.get_title(loc="left") for axis in axes[::2]] == ["text: ab a", "text: b"]
     assert [child.get_text() for child in axes[1].texts] == list("ab a")
-    short = experiment.task.figures(Told([[2, 3], [], [2, 2]], 3), test)
+    short = experiment.task.figures(Scripted([[2, 3], [], [2, 2]], 3), test)
     assert set(short) == {"mistakes"}  # none has an alignment
 
 
-def seen(kind):
-    """Twelve frames, six steps: a symbol at steps 1 and 2, another at 4."""
+def aligned_line(kind):
+    """Twelve frames, six steps: one symbol at steps 1 and 2, another one at step 4."""
     width = 3 if kind == "pen" else 5
     x = np.random.default_rng(0).uniform(0, 1, (12, width)).round()
     posteriors = np.full((6, 3), 1 / 3)
-    return Seen(x, posteriors, np.array([-1, 0, 0, -1, 1, -1]), [1, 2], "ab", "text: ab")
+    return AlignedLine(x, posteriors, np.array([-1, 0, 0, -1, 1, -1]), [1, 2], "ab", "text: ab")
 
 
 @pytest.mark.parametrize("kind", ["columns", "spectrogram", "pen"])
 def test_a_symbol_is_drawn_at_its_frames(kind):
-    one = seen(kind)
-    assert [one.span(place) for place in (0, 1)] == [(2, 6), (8, 10)]
-    above, below = draw_alignments([one], kind).axes
+    line = aligned_line(kind)
+    assert [line.span(position) for position in (0, 1)] == [(2, 6), (8, 10)]
+    above, below = draw_alignments([line], kind).axes
     assert [(text.get_text(), text.get_position()[0]) for text in below.texts] == [
         ("a", 4),
         ("b", 9),
     ]
     if kind == "pen":
-        colours = [line.get_color() for line in above.lines]
-        lifted = one.x[:, 2] > 0
+        colours = [segment.get_color() for segment in above.lines]
+        lifted = line.x[:, 2] > 0
         assert [colour == "0.85" for colour in colours] == lifted.tolist()
         assert {colours[i] for i in range(2, 6) if not lifted[i]} <= {"C0"}
     else:
         assert above.images[0].get_extent()[:2] == [0, 12]
 
 
-def test_digits_of_training_validation_and_test_are_different_ones(tmp_path):
+def test_training_validation_and_test_have_different_digits(tmp_path):
     config = handwriting_ctc.Config(**SMALL)
     experiment = handwriting_ctc.build(config)
     train = experiment.train.pieces
@@ -195,25 +201,25 @@ def test_digits_of_training_validation_and_test_are_different_ones(tmp_path):
     assert not held_out & {image.tobytes() for image in train.images}
     again = handwriting_ctc.build(handwriting_ctc.Config(**SMALL, seed=1))
     assert again.provenance["sha256"] == experiment.provenance["sha256"]
-    parts = [e.evals["validation"].examples.sha256 for e in (experiment, again)]
-    assert parts[0] != parts[1]
+    digests = [e.evals["validation"].examples.sha256 for e in (experiment, again)]
+    assert digests[0] != digests[1]
     path = tmp_path / "line.png"
     Image.fromarray(np.eye(20, 40, dtype=np.uint8) * 255).save(path)
-    assert experiment.task.corpus.read(str(path)).shape == (16, 12)
+    assert experiment.task.data.read_file(str(path)).shape == (16, 12)
 
 
-def test_pens_are_lines_of_movements():
+def test_pens_give_lines_of_movements():
     experiment = handwriting_ctc.build(
         handwriting_ctc.Config(**SMALL, dataset="pens", max_frames=60)
     )
     batch = experiment.train(0)
     assert batch["x"].shape == (2, 60, 3)
-    assert experiment.task.corpus.kind == "pen"
+    assert experiment.task.data.frame_kind == "pen"
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory):
-    """Two speakers, whose words are tones; the second is lower. All sixteen have a transcript."""
+    """Sixteen recordings with transcripts: two speakers whose words are tones, the second lower."""
     folder = tmp_path_factory.mktemp("recordings")
     texts, rng = [], np.random.default_rng(0)
     for word, hertz in (("no", 500), ("yes", 1500)):
@@ -245,17 +251,17 @@ def test_words_are_joined_to_lines_and_a_speaker_can_be_held_out(recordings):
     train = experiment.train.pieces
     assert len(train.labels) == 7  # one is for validation
     assert train.gain
-    own = experiment.task.corpus.read(str(recordings / "no_ann_3.wav"))
-    assert own.shape[1] == 24
+    frames = experiment.task.data.read_file(str(recordings / "no_ann_3.wav"))
+    assert frames.shape[1] == 24
 
 
-def test_recordings_with_transcripts_go_through_buckets(recordings):
+def test_recordings_with_transcripts_are_bucketed(recordings):
     config = speech_ctc.Config(**SMALL, dataset=f"speech:{recordings}", mel_bands=8)
     experiment = speech_ctc.build(config)
     counts = [experiment.provenance[name] for name in ("train", "validation", "test")]
     assert sum(counts) == 16
     assert min(counts) >= 1
-    labels = [row for part in experiment.evals.values() for row in part.examples.labels]
+    labels = [row for batches in experiment.evals.values() for row in batches.examples.labels]
     texts = {experiment.task.alphabet.decode(row) for row in labels}
     assert texts <= {f"{word} {i}" for word in ("no", "yes") for i in range(3, 7)}
     frames = experiment.train.examples.frames
@@ -264,18 +270,18 @@ def test_recordings_with_transcripts_go_through_buckets(recordings):
 
 def test_one_recording_is_too_few(recordings, tmp_path):
     folder = shutil.copytree(recordings, tmp_path / "two")
-    for path in folder.glob("*.wav"):  # recording 3 is the test
+    for path in folder.glob("*.wav"):  # recording 3 is in the test set
         if path.name not in ("no_ann_3.wav", "no_ann_5.wav"):
             path.unlink()
     config = speech_ctc.Config(**SMALL, dataset=f"spoken_lines:{folder}", mel_bands=8)
-    with pytest.raises(DataError, match="needs two pieces or recordings, got 1"):
+    with pytest.raises(DataError, match="at least two pieces or recordings, got 1"):
         speech_ctc.build(config)
 
 
 @pytest.mark.parametrize(
     ("module", "settings", "message"),
     [
-        (speech_ctc, {"dataset": "tone"}, r"no dataset 'tone' \(did you mean tones\?\); there"),
+        (speech_ctc, {"dataset": "tone"}, r"no dataset 'tone' \(did you mean tones\?\); available"),
         (speech_ctc, {"test_split": "speaker:x"}, "test_split=speaker:x needs spoken_lines"),
         (speech_ctc, {"dataset": "spoken_lines:/none"}, "needs a folder with"),
         (speech_ctc, {"dataset": "speech:/none"}, "needs a folder with"),
@@ -285,11 +291,11 @@ def test_one_recording_is_too_few(recordings, tmp_path):
             "kernel_bands must be at most config.mel_bands, 4, got 8",
         ),
         (handwriting_ctc, {"dataset": "pens:/none"}, "cannot read /none/pendigits.tra"),
-        (handwriting_ctc, {"dataset": "lines"}, "no dataset 'lines'.*there are digit_lines, pens"),
+        (handwriting_ctc, {"dataset": "lines"}, "no dataset 'lines'.*available: digit_lines, pens"),
         (handwriting_ctc, {"min_length": 9}, "min_length must be at most config.max_length, 8"),
     ],
 )
-def test_what_there_is_not_is_one_line(module, settings, message):
+def test_invalid_data_and_settings_are_reported_in_one_line(module, settings, message):
     with pytest.raises((DataError, ConfigError), match=message) as caught:
         module.build(module.Config(**SMALL, **settings))
     assert "\n" not in str(caught.value)
