@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from bench.results import trained, write_result
 from bench.tables import markdown
-from data.text.subwords import END
+from data.text.vocabulary import END
 from experiments import nmt
 from experiments.report.runs import Run, group_runs, mean_seconds
 from nets.decoding.exact import exact_search

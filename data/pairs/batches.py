@@ -14,7 +14,7 @@ import numpy as np
 
 from ..buckets import EvaluationBuckets, Shape, pad_rows
 from ..epochs import Batch
-from ..text.subwords import BEGIN, END
+from ..text.vocabulary import BEGIN, END
 
 IdPair = tuple[Sequence[int], Sequence[int]]
 

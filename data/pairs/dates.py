@@ -19,7 +19,7 @@ import numpy as np
 from ..buckets import Shape
 from ..catalogue import DataError, nearest
 from ..epochs import Batch
-from ..text.subwords import SymbolVocabulary
+from ..text.vocabulary import SymbolVocabulary
 from .batches import make_batch, widths
 from .parallel import Pair
 

@@ -1,44 +1,32 @@
-"""Vocabularies of sentences: subwords by sentencepiece, plain words, or characters.
-
-All three share their first ids: 0 padding, 1 unknown, 2 begin and 3 end of a sentence. `encode`
-adds neither begin nor end; `decode` stops at the end and drops padding and begin.
-"""
+"""Vocabularies of normalized text: subwords by sentencepiece, or words and punctuation marks."""
 
 import difflib
 import io
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
 
 import sentencepiece
 
 from ..catalogue import DataError
+from .vocabulary import (
+    BEGIN,
+    END,
+    KINDS,
+    PADDING,
+    REPLACEMENT,
+    UNKNOWN,
+    Characters,
+    SymbolVocabulary,
+    Vocabulary,
+    sentence_ids,
+)
 
-PADDING, UNKNOWN, BEGIN, END = 0, 1, 2, 3
-FIRST = 4  # id of the first symbol of the text
-
-KINDS = ("bpe", "unigram", "words", "characters")
-REPLACEMENT = "\ufffd"
 SENTENCEPIECE_SPACE = "\u2581"  # stands for a space in pieces
 JOINER = "\uffed"  # occurs in no NFKC text, which has U+25A0 instead
 TOKEN = re.compile(r"\w+|[^\w\s]")
-
-
-class Vocabulary(Protocol):
-    """Common interface of the three kinds of vocabulary."""
-
-    def __len__(self) -> int:
-        """Number of ids, including the four special ones."""
-
-    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Ids of each sentence."""
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Sentence of ids."""
 
 
 def make_vocabulary(kind: str, texts: Iterable[str], size: int) -> Vocabulary:
@@ -60,17 +48,6 @@ def normalize(text: str) -> str:
     """Text in NFKC with single spaces between words and none at the ends; U+2581 becomes "_"."""
     composed = unicodedata.normalize("NFKC", text).replace(SENTENCEPIECE_SPACE, "_")
     return " ".join(composed.split())
-
-
-def sentence_ids(ids: Iterable[int]) -> list[int]:
-    """Ids before the first end of sentence, without padding and begin."""
-    sentence = []
-    for i in map(int, ids):
-        if i == END:
-            break
-        if i not in (PADDING, BEGIN):
-            sentence.append(i)
-    return sentence
 
 
 @dataclass(frozen=True)
@@ -137,58 +114,6 @@ def _training_error(message: str, size: int) -> str:
     if "sentences_.empty()" in message:
         return "there is no text to learn subwords from"
     return f"cannot learn subwords from this text: {message}"
-
-
-@dataclass(frozen=True)
-class SymbolVocabulary:
-    """The most frequent symbols of a text, with the ids 4, 5, ... by decreasing frequency."""
-
-    symbols: tuple[str, ...]
-
-    @classmethod
-    def from_texts(cls, texts: Iterable[str], size: int) -> Self:
-        """Vocabulary of texts, at most `size` ids in all; symbols of equal frequency are sorted.
-
-        Raises ValueError when the size leaves no id for a symbol.
-        """
-        if size <= FIRST:
-            raise ValueError(f"a vocabulary must have more than {FIRST} ids, got {size}")
-        counts = Counter(symbol for text in texts for symbol in cls.split(text))
-        ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
-        return cls(tuple(ranked[: size - FIRST]))
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {symbol: i for i, symbol in enumerate(self.symbols, FIRST)}
-
-    def __len__(self) -> int:
-        return len(self.symbols) + FIRST
-
-    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
-        """Ids of each sentence."""
-        ids = self._ids
-        return [[ids.get(symbol, UNKNOWN) for symbol in self.split(text)] for text in sentences]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Sentence of ids, with U+FFFD for unknown symbols."""
-        symbols = (
-            REPLACEMENT if i == UNKNOWN else self.symbols[i - FIRST] for i in sentence_ids(ids)
-        )
-        return self.join(list(symbols))
-
-    @staticmethod
-    def split(text: str) -> list[str]:
-        """Symbols of a text."""
-        return list(text)
-
-    @staticmethod
-    def join(symbols: list[str]) -> str:
-        """Text of symbols."""
-        return "".join(symbols)
-
-
-class Characters(SymbolVocabulary):
-    """The most frequent characters of a text, which is not normalized."""
 
 
 class Words(SymbolVocabulary):

@@ -8,7 +8,7 @@ from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.pairs.batches import IdPairs
 from data.pairs.dates import Dates, TrainingDates
 from data.pairs.parallel import Pair, Pairs
-from data.text.subwords import KINDS, Vocabulary
+from data.text.vocabulary import KINDS, Vocabulary
 from experiments.translation.task import Config as TranslationConfig
 from experiments.translation.task import HeldOut
 from train.config import option

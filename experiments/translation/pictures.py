@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from data.text.subwords import END, Vocabulary
+from data.text.vocabulary import END, Vocabulary
 from train.task import Batch
 
 

@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from data.buckets import EvaluationBuckets, restore_order
 from data.pairs.batches import source_buckets
-from data.text.subwords import BEGIN, END, Vocabulary
+from data.text.vocabulary import BEGIN, END, Vocabulary
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import ConfigError, OptimizerConfig, option

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.catalogue import DataError
-from data.text.subwords import KINDS, Characters, Subwords, Words, make_vocabulary, normalize
+from data.text.subwords import Subwords, Words, make_vocabulary, normalize
+from data.text.vocabulary import KINDS, Characters
 
 quick = settings(deadline=None, derandomize=True, max_examples=60)
 WORDS = ["the", "old", "man", "walks", "with", "his", "dog", "near", "water", "while", "children"]

@@ -9,7 +9,7 @@ import pytest
 import sacrebleu
 
 from data.catalogue import DataError
-from data.text.subwords import BEGIN, END
+from data.text.vocabulary import BEGIN, END
 from experiments import nmt
 from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
