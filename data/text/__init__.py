@@ -2,6 +2,6 @@
 
 Read first: `corpus` (files and characters) and `words` (sentences and word vocabularies). `streams`
 cuts a text into windows for truncated backpropagation through time, `ngrams` into n-grams and
-`skipgram` into blocks for word vectors. `vocabulary` and `subwords` have the vocabularies of translation; `vectors`
-reads and writes word vectors, and `word_tests` reads their published tests.
+`skipgram` into blocks for word vectors. `vocabulary` and `subwords` have the vocabularies of
+translation; `vectors` reads and writes word vectors, and `word_tests` reads their published tests.
 """
