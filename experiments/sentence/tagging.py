@@ -16,7 +16,7 @@ from experiments.common.pictures import confusion_picture
 from experiments.sentence.spans import span_scores
 from experiments.sentence.tag_sheet import tag_sheet
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
-from nets.sentence.char_encoder import SPELLINGS, Spelling
+from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
 from nets.sentence.linear_crf import log_prob, viterbi
 from nets.sentence.tagger import OUTPUTS, Tagger
@@ -43,7 +43,9 @@ class Config(SharedConfig):
     longest: int = option(160, "words of a sentence to train on; others are left out", minimum=1)
 
     embedding: int = option(100, "width of a word's vector", minimum=1)
-    spelling: str = option("convolution", "reads letters of words", choices=(*SPELLINGS, "none"))
+    spelling: str = option(
+        "convolution", "reads letters of words", choices=(*CHAR_ENCODERS, "none")
+    )
     letters: int = option(16, "of a spelling; the middle of longer ones is left out", minimum=2)
     spelling_features: int = option(50, "of a spelling; even if recurrent", minimum=2)
     cell: str = option("lstm", "", choices=UNITS)
@@ -78,7 +80,7 @@ def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tag
         features, kind = config.spelling_features, config.spelling
         if kind == "recurrent" and features % 2:
             raise ConfigError(f"config.spelling_features must be even, got {features}")
-        spelling = Spelling(letters, features=features, kind=kind, dtype=dtype)
+        spelling = CharEncoder(letters, features=features, kind=kind, dtype=dtype)
     words = vocabularies.word_ids, config.embedding
     encoder = SentenceEncoder(core, *words, spelling, config.word_dropout, dtype)
     return Tagger(encoder, len(vocabularies.tags), config.output)
