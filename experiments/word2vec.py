@@ -28,7 +28,7 @@ from data.text.words import RARE, WordVocabulary, load_words
 from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
 from experiments.language.vectors import MODES, WordTests, neighbours_text, normalized, plane
 from nets.language.huffman import huffman_tree
-from nets.language.skipgram import SkipGram, band
+from nets.language.skipgram import SkipGram, context_mask
 from train import cli
 from train.config import Config as SharedConfig
 from train.config import changed, option
@@ -92,7 +92,7 @@ class PredictContext(Task):
 
     def means(self, outputs, batch):
         """Nats of a pair."""
-        pairs = band(batch["reach"], batch["sentence"])
+        pairs = context_mask(batch["reach"], batch["sentence"])
         targets = batch["words"][:, self.config.window : -self.config.window]
         if self.config.objective == "softmax":
             nats = softmax_nats(outputs, pairs, targets)
@@ -120,7 +120,7 @@ def build(config: Config) -> Experiment:
     vocabulary = WordVocabulary.of(corpus.train, config.minimum, config.rare)
     noise = config.noise if config.objective == "negative_sampling" else 0
     tree = huffman_tree(vocabulary.counts.tolist())
-    paths = np.where(tree.turns, tree.nodes, -1) if config.objective == "hierarchical" else None
+    paths = np.where(tree.branches, tree.nodes, -1) if config.objective == "hierarchical" else None
     size, cdf = (config.block, config.window, noise), noise_cdf(vocabulary.counts)
     blocks = Blocks(*size, cdf, config.limit, paths)
     keep = keep_probability(vocabulary.counts, config.subsample)
@@ -131,7 +131,7 @@ def build(config: Config) -> Experiment:
     # the step's gradient is a mean over pairs; of a softmax, more of them at once overshoot
     pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
     return Experiment(
-        task=PredictContext(vocabulary, config, tests, tree.turns),
+        task=PredictContext(vocabulary, config, tests, tree.branches),
         optimizer=optax.chain(make_optimizer(config), optax.scale(pairs)),
         train=train,
         evals={name: held_out(encode(text), name=name) for name, text in corpus.held_out.items()},

@@ -136,7 +136,9 @@ def test_a_language_is_of_the_alphabet_and_not_too_large(tmp_path):
     with pytest.raises(DataError, match=r"line 2 of .*texts.txt: there is no symbol 'c' for 'abc'"):
         language_of(three_texts(language=str(texts)).task)
     texts.write_text("ab\n")
-    with pytest.raises(ConfigError, match=r"config.order: 30-grams of 4 symbols are \d+, more"):
+    with pytest.raises(
+        ConfigError, match=r"config.order: a table of 30-grams of 4 symbols has \d+ entries, more"
+    ):
         language_of(three_texts(language=str(texts), order=30).task)
     texts.write_text("")
     with pytest.raises(DataError, match=r"texts.txt has no texts"):
