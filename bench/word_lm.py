@@ -1,11 +1,12 @@
-"""Training speed of a word language model: ours, and the same network in PyTorch.
+"""Training speed of a word language model: ours and the same network in PyTorch.
 
     python -m bench.word_lm
     python -m bench.word_lm --save=bench/word_lm.md
 
-The preset zaremba_small: two LSTM layers of 200 units, 10,000 words, 20 lanes of 20 words, plain
-SGD with a clipped gradient, state carried on. Whole steps, batches given, timed in turn in one
-process; the ratio is the median over rounds of (PyTorch's time / ours): above 1 we are faster.
+The preset zaremba_small: two LSTM layers of 200 units, 10,000 words, 20 streams in windows of 20
+words, plain SGD with gradient clipping, state carried from window to window. Whole steps on given
+batches, timed alternately in one process; the ratio is the median over rounds of (PyTorch's time /
+ours): above 1, ours is faster.
 """
 
 import importlib
@@ -29,14 +30,14 @@ BATCH, WINDOW, HIDDEN, LAYERS = (PRESET[n] for n in ("batch_size", "window", "hi
 
 
 def ours(batches: TrainingLanes) -> Run:
-    """Make a function that takes some steps of `train.step`."""
+    """Return a function that takes STEPS steps of `train.step`."""
     config = Config(preset="zaremba_small", **PRESET)
     task = NextWord(network(config, VOCABULARY), None, config, "word", (), texts={})
     return training(Experiment(task, make_optimizer(config), batches, {}), JitMesh(BATCH), 1, STEPS)
 
 
 def pytorch(batches: TrainingLanes) -> Run:
-    """Make the same of PyTorch's own layers."""
+    """Return the same with PyTorch's own layers."""
     torch = importlib.import_module("torch")
     embedding = torch.nn.Embedding(VOCABULARY, HIDDEN)
     recurrent = torch.nn.LSTM(HIDDEN, HIDDEN, LAYERS, batch_first=True)
