@@ -3,9 +3,9 @@
     python -m bench.convolution
     python -m bench.convolution --save=bench/convolution.md
 
-LeNet-5 on images 32x32 with Adam, and the residual network of experiments/convnet.py on images
-28x28 with AdamW; batches of 128 given, whole steps, timed in turn in one process. The ratio is the
-median over rounds of (the other's time / ours): above 1 we are faster.
+LeNet-5 on 32x32 images with Adam, and the residual network of experiments/convnet.py on 28x28
+images with AdamW, in batches of 128. Whole steps on given batches, timed alternately in one
+process. The ratio is the median over rounds of (the other's time / ours): above 1, ours is faster.
 """
 
 import importlib
@@ -32,25 +32,25 @@ Draw = Callable[[int], dict[str, np.ndarray]]
 
 
 def images_of(size: int) -> Draw:
-    """Return the function that makes a batch of a step: noise and labels."""
+    """Return a function from the number of a step to its batch of random images and labels."""
 
-    def drawn(number: int) -> dict[str, np.ndarray]:
+    def draw(number: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(number)
         images = rng.random((BATCH, size, size, 1), np.float32)
         return {"image": images, "label": rng.integers(10, size=BATCH).astype(np.int32)}
 
-    return drawn
+    return draw
 
 
 def with_flax(experiment: Experiment) -> Run:
-    """Make a function that takes some steps with XLA's convolution everywhere."""
-    with mock.patch.object(conv, "convolve_cpu", conv.by_lax):
+    """Return a function that takes STEPS steps with XLA's convolution in every layer."""
+    with mock.patch.object(conv, "convolve_cpu", conv.xla_convolution):
         return training(experiment, JitMesh(BATCH), 1, STEPS)
 
 
-def pytorch(network, optimizer, drawn: Draw, smoothing: float = 0.0) -> Run:
-    """Make a function that takes some steps in PyTorch."""
-    batches = [drawn(number) for number in range(STEPS)]
+def pytorch(network, optimizer, draw: Draw, smoothing: float = 0.0) -> Run:
+    """Return a function that takes STEPS steps in PyTorch."""
+    batches = [draw(number) for number in range(STEPS)]
 
     def run():
         for batch in batches:
@@ -61,7 +61,7 @@ def pytorch(network, optimizer, drawn: Draw, smoothing: float = 0.0) -> Run:
 
 
 def table(name: str, experiment: Experiment, rounds: int, other: Run | None):
-    """Lines of a network's table; other: its run in PyTorch, where that is installed."""
+    """Return the lines of a network's table; other: its run in PyTorch, None if not installed."""
     runs = {"ours": training(experiment, JitMesh(BATCH), 1, STEPS), "Flax": with_flax(experiment)}
     if other:
         runs["PyTorch"] = other

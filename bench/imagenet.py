@@ -1,4 +1,4 @@
-"""AlexNet and VGG at the published size: parameters, and seconds of a forward pass and a gradient.
+"""AlexNet and VGG at the published size: parameters, seconds for a forward pass and a gradient.
 
 python -m bench.imagenet
 python -m bench.imagenet --batch=32 --networks=alexnet,vgg11
@@ -24,15 +24,15 @@ FULL = {
 
 
 def seconds(run, *args):
-    """Run once to compile, then return (the result, the seconds of another run)."""
+    """Run once to compile, then return (the result, the duration of a second run)."""
     jax.block_until_ready(run(*args))
-    began = time.perf_counter()
+    start = time.perf_counter()
     result = jax.block_until_ready(run(*args))
-    return result, time.perf_counter() - began
+    return result, time.perf_counter() - start
 
 
 def measure(network, side, batch):
-    """Return (parameters, seconds of logits, seconds of a gradient, whether all is finite)."""
+    """Return (parameters, seconds for logits, seconds for a gradient, whether all are finite)."""
     key = jax.random.key(0)
     images = 60 * jax.random.normal(key, (batch, side, side, 3))
     variables = jax.jit(network.init)(key, images)
@@ -56,7 +56,7 @@ def measure(network, side, batch):
 
 
 def main(_):
-    """Print one line a network."""
+    """Print one line for each network."""
     for name in flags.FLAGS.networks:
         count, forward, backward, finite = measure(*FULL[name], flags.FLAGS.batch)
         print(
@@ -67,6 +67,6 @@ def main(_):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("batch", 1, "images")
-    flags.DEFINE_list("networks", list(FULL), f"of {', '.join(FULL)}")
+    flags.DEFINE_integer("batch", 1, "number of images in the batch")
+    flags.DEFINE_list("networks", list(FULL), f"networks to time, of {', '.join(FULL)}")
     app.run(main)

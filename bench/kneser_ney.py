@@ -1,11 +1,11 @@
-"""Perplexity of modified Kneser-Ney smoothing, by the order of the n-grams.
+"""Perplexity of modified Kneser-Ney smoothing by the order of the n-grams.
 
     python -m bench.kneser_ney --dataset words:FOLDER --minimum 1 \\
         --save=experiments/results/ngram_kneser_ney.json
 
-Words and scores are those of `ngram_lm` and `word_lm`: every held-out word but the first counts.
-It is counted and not trained, so there is no run to continue, and a seed changes nothing. Seconds
-are those of one core that counts, and scores both held-out texts.
+Words and scores are the same as in `ngram_lm` and `word_lm`: every held-out word but the first is
+scored. The model is counted, not trained, so there is no run to resume, and a seed has no effect.
+Seconds are the CPU time to count and to score both held-out texts.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from data.text.ngrams import ngrams
 from data.text.words import RunningWords, as_text, load_words
 from experiments.report.report import summary
 from experiments.report.runs import Run, group_runs
-from nets.language import kneser_ney
+from nets.language.kneser_ney import fit_kneser_ney, ngram_log_probs
 from train.rundir import environment, write_json
 
 
 def measure(dataset: str, minimum: int, orders: list[int], folder: Path) -> list[Run]:
-    """Count the n-grams of a corpus and score its held-out texts, for each of the orders.
+    """Count the n-grams of a corpus and score its held-out texts, for each order.
 
-    `folder` gets the descriptions that a run has. Raises DataError when the corpus cannot be read
-    or an order is below 1.
+    Writes the description of data and environment of a run into `folder`. Raises DataError when the
+    corpus cannot be read or an order is below 1.
     """
     corpus = load_words(dataset)
     vocabulary = RunningWords.from_sentences(corpus.train, minimum)
@@ -43,29 +43,38 @@ def measure(dataset: str, minimum: int, orders: list[int], folder: Path) -> list
     start = vocabulary.encode("\n")[0]
     runs = []
     for order in orders:
-        began = time.process_time()
-        model = kneser_ney.fit(ngrams(train, order, start), len(vocabulary))
+        start_time = time.process_time()
+        model = fit_kneser_ney(ngrams(train, order, start), len(vocabulary))
         metrics = {}
         for name, ids in held_out.items():
-            nats = -kneser_ney.log_probs(model, ngrams(ids, order, start)).mean()
+            nats = -ngram_log_probs(model, ngrams(ids, order, start)).mean()
             metrics |= {f"{name}/loss": float(nats), f"{name}/perplexity": float(np.exp(nats))}
-        result = {"metrics": metrics, "seconds": time.process_time() - began}
+        result = {"metrics": metrics, "seconds": time.process_time() - start_time}
         config = {"dataset": dataset, "minimum": minimum, "order": order, "seed": 0}
         runs.append(Run(folder, config, result, []))
     return runs
 
 
 def main() -> None:
-    """Print the table, and write the result where --save says."""
+    """Print the table, and write the result to the file of --save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--dataset", default="python_docs", help="as ngram_lm's config.dataset")
-    parser.add_argument("--minimum", type=int, default=3, help="as its config.minimum")
+    parser.add_argument(
+        "--dataset",
+        default="python_docs",
+        help="the corpus: same values as config.dataset of ngram_lm",
+    )
+    parser.add_argument(
+        "--minimum",
+        type=int,
+        default=3,
+        help="least count of a word in the vocabulary: config.minimum of ngram_lm",
+    )
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--save", type=Path)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            runs = measure(given.dataset, given.minimum, given.orders, Path(folder))
+            runs = measure(options.dataset, options.minimum, options.orders, Path(folder))
         except DataError as error:
             parser.error(str(error))
         lines = [
@@ -77,10 +86,10 @@ def main() -> None:
             for run in runs
         ]
         print(markdown(lines))
-        if given.save:
+        if options.save:
             command = " ".join(["python -m bench.kneser_ney", *sys.argv[1:]])
-            found = summary(group_runs(runs), "test/perplexity", command)
-            given.save.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            result = summary(group_runs(runs), "test/perplexity", command)
+            options.save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

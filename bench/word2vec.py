@@ -1,13 +1,13 @@
-"""What training word vectors costs: words a second beside gensim, and a step by its tables' size.
+"""Cost of training word vectors: words a second, ours and gensim's, and a step by table size.
 
     python -m bench.word2vec --dataset=words:FOLDER --wordsim=FILE --save=bench/word2vec.md
 
-Both train skip-gram with negative sampling on the same sentences, with the settings that
-experiments/word2vec.py has by default, in turn, a seed a round; gensim, where it is installed, with
-one thread, so give this one core (taskset -c 0). Words are those of the vocabulary, before
-frequent ones are left out. Reading the text and compiling do not count; ours draws its batches
-within the time. The ratio is the median over rounds of ours / gensim's. "wordsim" is the rank
-correlation with the pairs of --wordsim, mean and deviation over rounds.
+Both train skip-gram with negative sampling on the same sentences, with the default settings of
+experiments/word2vec.py, alternately, with a new seed in each round. gensim, if installed, runs one
+thread, so run this on one core (taskset -c 0). The words counted are those of the vocabulary,
+before subsampling. Times exclude reading the text and compilation, but include drawing our batches.
+The ratio is the median over rounds of ours / gensim's. "wordsim" is the rank correlation with the
+pairs of --wordsim, mean and standard deviation over rounds.
 """
 
 import dataclasses
@@ -37,12 +37,12 @@ SECONDS = {"wall": time.perf_counter, "CPU": time.process_time}
 
 
 def clocks() -> dict[str, float]:
-    """Seconds by each clock."""
+    """Return the time in seconds on each clock."""
     return {name: clock() for name, clock in SECONDS.items()}
 
 
 class Trainer:
-    """The loop's steps without its folder."""
+    """The steps of the training loop, without its run folder."""
 
     def __init__(self, experiment: Experiment, config):
         self.experiment, self.devices = experiment, JitMesh(config.batch_size)
@@ -50,33 +50,33 @@ class Trainer:
         self.step = self.devices.compile(experiment)
 
     def run(self, steps) -> None:
-        """Take these steps, as far ahead of the device as the loop is."""
-        ahead = []
+        """Take these steps, with as many of them in flight as in the loop."""
+        in_flight = []
         for number in steps:
             batch = self.devices.put_batch([self.experiment.train(number)])
             self.state, window = self.step(self.state, self.window, batch)
-            ahead.append(window)
-            if len(ahead) > IN_FLIGHT:
-                jax.block_until_ready(ahead.pop(0))
+            in_flight.append(window)
+            if len(in_flight) > IN_FLIGHT:
+                jax.block_until_ready(in_flight.pop(0))
         jax.block_until_ready(self.state)
 
 
 def ours(config, passes: int, _sentences) -> tuple[dict[str, float], np.ndarray, tuple]:
-    """Seconds by each clock, vectors [V, D] and their words."""
-    pass_ = word2vec.build(config).train
-    config = dataclasses.replace(config, steps=passes * pass_.steps)
+    """Return seconds on each clock, word vectors [V, D] and their words."""
+    train = word2vec.build(config).train
+    config = dataclasses.replace(config, steps=passes * train.steps)
     experiment = word2vec.build(config)
     trainer = Trainer(experiment, config)
-    trainer.run(range(1))  # compiles; the step is taken again
+    trainer.run(range(1))  # compiles; training then starts again from the initial state
     trainer.state, _ = trainer.devices.init(experiment, config.seed, experiment.train(0))
-    began = clocks()
+    start = clocks()
     trainer.run(range(config.steps))
-    seconds = {name: now - began[name] for name, now in clocks().items()}
+    seconds = {name: now - start[name] for name, now in clocks().items()}
     return seconds, np.asarray(trainer.state.params["words"]), experiment.task.vocabulary.words
 
 
 def gensims(config, passes: int, sentences) -> tuple[dict[str, float], np.ndarray, tuple]:
-    """Do the same with gensim."""
+    """Return the same for gensim."""
     model = importlib.import_module("gensim.models").Word2Vec(
         vector_size=config.embedding,
         window=config.window,
@@ -89,14 +89,14 @@ def gensims(config, passes: int, sentences) -> tuple[dict[str, float], np.ndarra
         workers=1,
     )
     model.build_vocab(sentences)
-    began = clocks()
+    start = clocks()
     model.train(sentences, total_examples=len(sentences), epochs=passes)
-    seconds = {name: now - began[name] for name, now in clocks().items()}
+    seconds = {name: now - start[name] for name, now in clocks().items()}
     return seconds, model.wv.vectors, tuple(model.wv.index_to_key)
 
 
 def compare(config, passes: int, rounds: int) -> list[dict[str, str]]:
-    """Lines of both, gensim's where it is installed."""
+    """Return one line for ours and, if it is installed, one for gensim."""
     sentences = load_words(config.dataset, config.data_dir).train
     experiment = word2vec.build(config)
     words, task = passes * len(experiment.train.text.ids), experiment.task
@@ -107,12 +107,12 @@ def compare(config, passes: int, rounds: int) -> list[dict[str, str]]:
     scores: dict = {name: [] for name in runs}
     for seed in tqdm(range(rounds), disable=not sys.stderr.isatty()):
         for name, run in runs.items():
-            changed = dataclasses.replace(config, seed=seed)
-            seconds, vectors, order = run(changed, passes, sentences)
+            seeded = dataclasses.replace(config, seed=seed)
+            seconds, vectors, order = run(seeded, passes, sentences)
             for clock, value in seconds.items():
                 speeds[name, clock].append(words / value)
-            place = {word: i for i, word in enumerate(order)}
-            rows = vectors[[place[word] for word in task.vocabulary.words]]
+            index = {word: i for i, word in enumerate(order)}
+            rows = vectors[[index[word] for word in task.vocabulary.words]]
             scores[name].append(task.tests.scores(rows).get("wordsim", 0.0))
     lines = []
     for name in runs:
@@ -128,7 +128,7 @@ def compare(config, passes: int, rounds: int) -> list[dict[str, str]]:
 
 
 def by_size(rounds: int) -> list[dict[str, str]]:
-    """Milliseconds of a step by the words of the vocabulary, with rows and with dense gradients."""
+    """Return milliseconds of a step by vocabulary size, with row-wise and with dense gradients."""
     lines = []
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
@@ -141,16 +141,16 @@ def by_size(rounds: int) -> list[dict[str, str]]:
             trainers = {"rows": Trainer(experiment, config)}
             experiment.task.rows = lambda batch: {}
             trainers["dense"] = Trainer(experiment, config)
-            trainers["dense"].run(range(2))  # compiles, while its task has no rows
+            trainers["dense"].run(range(2))  # compiles while the task has no rows
             del experiment.task.rows
             trainers["rows"].run(range(2))
         line = {"vocabulary": f"{size:,}"}
         for name, trainer in trainers.items():
             seconds = []
             for _ in range(3 * rounds):
-                began = time.perf_counter()
+                start = time.perf_counter()
                 trainer.run(range(5))
-                seconds.append((time.perf_counter() - began) / 5)
+                seconds.append((time.perf_counter() - start) / 5)
             line[f"{name}, ms"] = f"{statistics.median(seconds) * 1e3:.2f}"
             line[f"{name}, least"] = f"{min(seconds) * 1e3:.2f}"
         lines.append(line)
@@ -158,17 +158,17 @@ def by_size(rounds: int) -> list[dict[str, str]]:
 
 
 def main() -> None:
-    """Print the tables, and write them where --save says."""
+    """Print the tables, and write them to the file of --save."""
     parser = arguments(__doc__)
     parser.set_defaults(rounds=3)
     parser.add_argument("--dataset", default=word2vec.Config().dataset)
     parser.add_argument("--wordsim", default="")
     parser.add_argument("--passes", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     keep_freed_memory()
-    config = word2vec.Config(dataset=given.dataset, wordsim=given.wordsim)
-    tables = [compare(config, given.passes, given.rounds), by_size(given.rounds)]
-    publish("word2vec", "Word vectors", tables, given.save)
+    config = word2vec.Config(dataset=options.dataset, wordsim=options.wordsim)
+    tables = [compare(config, options.passes, options.rounds), by_size(options.rounds)]
+    publish("word2vec", "Word vectors", tables, options.save)
 
 
 if __name__ == "__main__":

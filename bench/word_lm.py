@@ -1,11 +1,12 @@
-"""Training speed of a word language model: ours, and the same network in PyTorch.
+"""Training speed of a word language model: ours and the same network in PyTorch.
 
     python -m bench.word_lm
     python -m bench.word_lm --save=bench/word_lm.md
 
-The preset zaremba_small: two LSTM layers of 200 units, 10,000 words, 20 lanes of 20 words, plain
-SGD with a clipped gradient, state carried on. Whole steps, batches given, timed in turn in one
-process; the ratio is the median over rounds of (PyTorch's time / ours): above 1 we are faster.
+The preset zaremba_small: two LSTM layers of 200 units, 10,000 words, 20 streams in windows of 20
+words, plain SGD with gradient clipping, state carried from window to window. Whole steps on given
+batches, timed alternately in one process; the ratio is the median over rounds of (PyTorch's time /
+ours): above 1, ours is faster.
 """
 
 import importlib
@@ -18,9 +19,9 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
 from data.text.streams import TrainingStreams
 from experiments.word_lm import Config, NextWord, network
+from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.placement import JitMesh
-from train.process import keep_freed_memory
 from train.task import Experiment
 
 VOCABULARY, STEPS = 10_000, 20
@@ -31,14 +32,14 @@ BATCH, WINDOW, HIDDEN, LAYERS = (
 
 
 def ours(batches: TrainingStreams) -> Run:
-    """Make a function that takes some steps of `train.step`."""
+    """Return a function that takes STEPS steps of `train.step`."""
     config = Config(preset="zaremba_small", **PRESET)
     task = NextWord(network(config, VOCABULARY), None, config, "word", (), texts={})
     return training(Experiment(task, make_optimizer(config), batches, {}), JitMesh(BATCH), 1, STEPS)
 
 
 def pytorch(batches: TrainingStreams) -> Run:
-    """Make the same of PyTorch's own layers."""
+    """Return the same with PyTorch's own layers."""
     torch = importlib.import_module("torch")
     embedding = torch.nn.Embedding(VOCABULARY, HIDDEN)
     recurrent = torch.nn.LSTM(HIDDEN, HIDDEN, LAYERS, batch_first=True)

@@ -29,7 +29,7 @@ from data.text.words import RARE, WordVocabulary, load_words
 from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
 from experiments.language.vectors import WordTests, neighbours_text, normalized
 from nets.language.huffman import huffman_tree
-from nets.language.skipgram import SkipGram, band
+from nets.language.skipgram import SkipGram, context_mask
 from train import cli
 from train.config import RunConfig, option
 from train.task import Experiment, Mean, Task
@@ -119,7 +119,7 @@ class PredictContext(Task):
 
     def means(self, outputs, batch):
         """Nats of a pair."""
-        pairs = band(batch["reach"], batch["sentence"])
+        pairs = context_mask(batch["reach"], batch["sentence"])
         targets = batch["words"][:, self.config.window : -self.config.window]
         if self.config.objective == "softmax":
             nats = softmax_nats(outputs, pairs, targets)
@@ -149,7 +149,7 @@ def build(config: Config) -> Experiment:
     vocabulary = WordVocabulary.from_sentences(corpus.train, config.min_count, config.rare)
     noise = config.shared_negatives if config.objective == "negative_sampling" else 0
     tree = huffman_tree(vocabulary.counts.tolist())
-    paths = np.where(tree.turns, tree.nodes, -1) if config.objective == "hierarchical" else None
+    paths = np.where(tree.branches, tree.nodes, -1) if config.objective == "hierarchical" else None
     size, cdf = (config.block_size, config.window, noise), noise_cdf(vocabulary.counts)
     blocks = Blocks(*size, cdf, config.max_row_updates, paths)
     keep = keep_probability(vocabulary.counts, config.subsample)
@@ -163,7 +163,7 @@ def build(config: Config) -> Experiment:
         config.learning_rate, config.steps, alpha=config.decay_factor
     )
     return Experiment(
-        task=PredictContext(vocabulary, config, tests, tree.turns),
+        task=PredictContext(vocabulary, config, tests, tree.branches),
         optimizer=optax.chain(optax.sgd(schedule), optax.scale(pairs)),
         train=train,
         evals={name: held_out(encode(text), name=name) for name, text in corpus.held_out.items()},

@@ -51,7 +51,7 @@ def look_inside(task: Classifier, predict: Predictor) -> None:
     """
     config, model, variables = task.config, task.model, predict.variables
     images = task.test.source.subset(slice(1)).images
-    convolutions = convnets.convolutions(model, variables, images)
+    convolutions = convnets.convolution_names(model, variables, images)
     if config.layer:
         try:
             convnets.check_layer(model, variables, images, config.layer)
@@ -83,7 +83,7 @@ def unit_panel(task: Classifier, variables, layer: str) -> Panel:
     top = convnets.top_patches(model, variables, batches, layer, SIDE**2)
     example = source.subset(slice(1)).images
     fields = convnets.receptive_fields(model, variables, example, layer)
-    rectifies = convnets.rectifies(model, variables, example)
+    rectifies = convnets.has_rectifier(model, variables, example)
     sides = [max(1, int(np.diff(edges, axis=1).max())) for edges in fields]
     tiles = []
     for unit in range(min(task.config.units, top.values.shape[1])):

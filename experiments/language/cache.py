@@ -9,7 +9,7 @@ import optax
 
 from data.text.streams import EvaluationWindows
 from experiments.language.task import EVALUATION_WINDOW
-from nets.language.neural_cache import Cache, mixed
+from nets.language.neural_cache import NeuralCache, interpolate_cache
 from nets.language.recurrent_lm import LanguageModel
 from train.config import ConfigError
 
@@ -28,12 +28,12 @@ def cached_nats(model: LanguageModel, variables, ids, size: int, grid):
         logits = model.apply(variables, states, method="logits")
         log_p = -optax.softmax_cross_entropy_with_integer_labels(logits, targets)[0]
         log_cache, cache = cache.read(states[0].astype(jnp.float32), targets[0], thetas)
-        both = mixed(log_p, log_cache, shares)
+        both = interpolate_cache(log_p, log_cache, shares)
         real = batch["mask"][0]
         return ((log_p * real).sum(), (both * real).sum(axis=-1)), carry, cache
 
     windows = EvaluationWindows(ids, 1, EVALUATION_WINDOW)
-    carry, cache = model.initialize_carry(1), Cache.empty(size, model.widths[-1])
+    carry, cache = model.initialize_carry(1), NeuralCache.empty(size, model.widths[-1])
     found = []
     for batch in windows:
         sums, carry, cache = window(variables, batch, carry, cache)

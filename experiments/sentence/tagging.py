@@ -14,7 +14,7 @@ from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
 from experiments.sentence.spans import span_scores
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
-from nets.sentence.char_encoder import SPELLINGS, Spelling
+from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
 from nets.sentence.linear_crf import log_prob, viterbi
 from nets.sentence.tagger import OUTPUTS, Tagger
@@ -66,7 +66,7 @@ class Config(OptimizerConfig):
 
     embedding: int = option(100, "embedding dimension", minimum=1)
     char_encoder: str = option(
-        "convolution", "encoder of the characters of a word", choices=(*SPELLINGS, "none")
+        "convolution", "encoder of the characters of a word", choices=(*CHAR_ENCODERS, "none")
     )
     max_characters: int = option(
         16, "characters of a word to read", note="the middle of longer words is cut", minimum=2
@@ -115,7 +115,7 @@ def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tag
         features, kind = config.char_features, config.char_encoder
         if kind == "recurrent" and features % 2:
             raise ConfigError(f"config.char_features must be even, got {features}")
-        spelling = Spelling(letters, features=features, kind=kind, dtype=dtype)
+        spelling = CharEncoder(letters, features=features, kind=kind, dtype=dtype)
     words = vocabularies.word_ids, config.embedding
     encoder = SentenceEncoder(core, *words, spelling, config.word_dropout, dtype)
     return Tagger(encoder, len(vocabularies.tags), config.output)

@@ -12,7 +12,7 @@ from data.text.ngrams import ngrams
 from experiments.common.pictures import save
 from experiments.signal.alignment import align_lines, draw_alignments
 from experiments.signal.task import Transcribe
-from nets.language.kneser_ney import fit, ngram_table
+from nets.language.kneser_ney import fit_kneser_ney, ngram_table
 from train.config import ConfigError
 from train.evaluate import Predictor
 
@@ -38,7 +38,7 @@ def load_language_model(task: Transcribe) -> np.ndarray | None:
         raise DataError(f"{path} has no texts")
     grams = np.concatenate([ngrams(text, order, 0) for text in texts])
     try:
-        return ngram_table(fit(grams, len(task.alphabet.symbols) + 1))
+        return ngram_table(fit_kneser_ney(grams, len(task.alphabet.symbols) + 1))
     except ValueError as error:
         raise ConfigError(f"config.lm_order: {error}") from None
 

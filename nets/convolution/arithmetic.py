@@ -1,4 +1,4 @@
-"""Shape arithmetic of convolution and pooling, an axis at a time: the axes do not mix."""
+"""Shape arithmetic of convolution and pooling, one axis at a time: the axes are independent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from typing import NamedTuple
 class Window:
     """A convolution or a pooling along one axis.
 
-    size: of the kernel or of the pool, positions; 1 for a 1x1 convolution. padding: "VALID" (none),
-    "SAME" (ceil(length / stride) outputs), or the positions added before and after. dilation: step
-    between the taps of the kernel. transposed: the convolution that spreads each input over a
-    window, as `flax.linen.ConvTranspose` and `jax.lax.conv_transpose` do. Raises ValueError for
-    numbers below 1 and another padding.
+    size: positions that the kernel or the pool covers; 1 for a 1x1 convolution. padding: "VALID"
+    (none), "SAME" (ceil(length / stride) outputs), or the numbers of positions added before and
+    after. dilation: distance between neighbouring taps of the kernel. transposed: the convolution
+    that spreads each input over a window, as `flax.linen.ConvTranspose` and
+    `jax.lax.conv_transpose` do. Raises ValueError for a number below 1 or any other padding.
     """
 
     size: int
@@ -22,8 +22,8 @@ class Window:
     dilation: int = 1
     transposed: bool = False
 
-    def __post_init__(self):
-        """Check the numbers."""
+    def __post_init__(self) -> None:
+        """Check the numbers and the padding."""
         if min(self.size, self.stride, self.dilation) < 1:
             raise ValueError(f"size, stride and dilation must be at least 1, got {self}")
         if isinstance(self.padding, str) and self.padding not in ("SAME", "VALID"):
@@ -35,7 +35,7 @@ class Window:
         return (self.size - 1) * self.dilation + 1
 
     def pads(self, length: int) -> tuple[int, int]:
-        """Positions that are added before and after an axis of `length` (not transposed)."""
+        """Return the positions added before and after an axis of `length` (not transposed)."""
         if not isinstance(self.padding, str):
             return self.padding
         if self.padding == "VALID":
@@ -45,15 +45,18 @@ class Window:
 
 
 def output_size(length: int, window: Window) -> int:
-    """Outputs of a convolution or pooling along an axis of `length` positions.
+    """Return the number of outputs of a convolution or pooling along an axis of `length` positions.
 
     floor((length + pads - span) / stride) + 1; transposed: (length - 1) stride + 1 + pads - span
     + 1, where "SAME" pads to length * stride and "VALID" so that each input has its whole window.
     Raises ValueError when the window is longer than the padded axis.
+
+    >>> output_size(32, Window(5)), output_size(32, Window(3, stride=2, padding="SAME"))
+    (28, 16)
     """
     if not window.transposed:
-        whole = length + sum(window.pads(length))
-        outputs = (whole - window.span) // window.stride + 1
+        padded = length + sum(window.pads(length))
+        outputs = (padded - window.span) // window.stride + 1
     elif window.padding == "SAME":
         outputs = length * window.stride
     elif isinstance(window.padding, str):
@@ -61,15 +64,15 @@ def output_size(length: int, window: Window) -> int:
     else:
         outputs = (length - 1) * window.stride + 1 + sum(window.padding) - window.span + 1
     if length < 1 or outputs < 1:
-        raise ValueError(f"an axis of {length} positions has no output of {window}")
+        raise ValueError(f"{window} has no output on an axis of {length} positions")
     return outputs
 
 
 class ReceptiveField(NamedTuple):
     """Output i depends on the input positions offset + i * stride + (0 .. size - 1).
 
-    The offset is negative, and the last positions may lie beyond the axis, where there is padding.
-    With dilation some positions between may not be read.
+    With padding, the offset is negative and the last positions may be past the end of the axis.
+    With dilation, some positions in between may not be read.
     """
 
     size: int
@@ -78,14 +81,18 @@ class ReceptiveField(NamedTuple):
 
 
 def receptive_field(length: int, windows: Sequence[Window]) -> ReceptiveField:
-    """Receptive field of a stack of layers, from the input on, along an axis of `length`.
+    """Return the receptive field of a stack of layers along an input axis of `length` positions.
 
-    Raises ValueError for a transposed layer, whose outputs do not all see equally many inputs.
+    windows: the layers, first the one that reads the input. Raises ValueError for a transposed
+    layer, whose outputs do not all depend on the same number of inputs.
+
+    >>> receptive_field(32, [Window(5), Window(2, stride=2), Window(5)])
+    ReceptiveField(size=14, stride=2, offset=0)
     """
     size, stride, offset = 1, 1, 0
     for window in windows:
         if window.transposed:
-            raise ValueError(f"there is no one receptive field through {window}")
+            raise ValueError(f"the receptive field varies from output to output through {window}")
         offset -= window.pads(length)[0] * stride
         size += (window.span - 1) * stride
         stride *= window.stride

@@ -2,18 +2,23 @@
 
 from functools import reduce
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 
-def max_pool(x, size: int = 2, stride: int = 2):
-    """Largest of each window of size x size of x [B, H, W, C], `stride` apart.
+def max_pool(x: jax.Array, size: int = 2, stride: int = 2) -> jax.Array:
+    """Return the maximum of each size x size window of x [B, H, W, C], windows `stride` apart.
 
-    `flax.linen.max_pool(x, (size, size), strides=(stride, stride))` in value: what does not fill a
-    window at the end is dropped. The gradient goes to the largest. Values of a window are compared
-    from first to last, down the columns, then along the row of what is left; where two are equal
-    each gets half. With XLA's windows the first of them gets it all, by a search that costs a CPU
-    from twice (3x3) to twenty times (2x2) as much. Raises ValueError when x holds no window.
+    Same values as `flax.linen.max_pool(x, (size, size), strides=(stride, stride))`: positions at
+    the end that do not fill a window are dropped. The gradient goes to the maximum. The values of a
+    window are compared in order, first down the columns, then along the row of column maxima; of
+    two equal values each gets half of the gradient. XLA's windows give all of it to the first,
+    which takes a CPU twice (3x3) to twenty times (2x2) as long. Raises ValueError when x is smaller
+    than one window.
+
+    >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1))[0, ..., 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
     """
     if x.ndim != 4 or min(x.shape[1:3]) < size:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Convolution over time: the same kernels at every step, and what reads their answers.
+"""Convolution over time with kernels shared by all steps, and the readouts on top of it.
 
-Steps after the end of a row are padding: whatever they hold, NaN as well, changes no output and no
-gradient, and a row alone gives what it gives beside longer ones.
+Steps after the end of a row are padding: their values, even NaN, affect neither outputs nor
+gradients, and a row gives the same result alone as in a batch with longer rows.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,13 @@ from ..masking import only_valid
 READOUTS = ("max", "mean", "flatten")
 
 
-def max_over_windows(x, lengths, window: int):
-    """Largest of each `window` steps, [B, ceil(T / window), C], and the lengths that are left.
+def max_over_windows(
+    x: jax.Array, lengths: jax.Array | None, window: int
+) -> tuple[jax.Array, jax.Array | None]:
+    """Return the maximum of every `window` steps, [B, ceil(T / window), C], and the new lengths.
 
-    The last window of a row may be shorter. One that holds no valid step gives zero.
+    x: float [B, T, C]. lengths: int [B], or None for T. The last window of a row may be shorter; a
+    window without a valid step gives zero.
     """
     missing = -x.shape[1] % window
     x = only_valid(x, lengths, -jnp.inf)
@@ -29,29 +32,36 @@ def max_over_windows(x, lengths, window: int):
     return only_valid(x, lengths), lengths
 
 
-def pool_over_time(x, lengths=None, how: str = "max"):
-    """The largest value or the mean over the valid steps of x [B, T, C]: [B, C], 0 where none is.
+def pool_over_time(
+    x: jax.Array, lengths: jax.Array | None = None, reduction: str = "max"
+) -> jax.Array:
+    """Return the maximum or mean [B, C] over the valid steps of x [B, T, C]; 0 for an empty row.
 
-    Raises ValueError for another `how`.
+    Raises ValueError for any other reduction.
     """
-    if how == "max":
+    if reduction == "max":
         pooled = only_valid(x, lengths, -jnp.inf).max(axis=1, initial=-jnp.inf)
         return jnp.where(jnp.isneginf(pooled), 0.0, pooled)
-    if how == "mean":
+    if reduction == "mean":
         count = x.shape[1] if lengths is None else lengths[:, None]
         return only_valid(x, lengths).sum(axis=1) / jnp.maximum(count, 1)
-    raise ValueError(f"how must be max or mean, got {how!r}")
+    raise ValueError(f"reduction must be max or mean, got {reduction!r}")
 
 
 class TimeConvolutions(nn.Module):
     """Layers h = max-pool(relu(K * h + b)) over time, each kernel shared by all steps.
 
-    (K * h)_t = sum_i K_i h_(t + i - size // 2), zero outside of the row. After each layer but the
-    last the largest of every `window` steps is kept. Moving the input by a multiple of
-    window ** (layers - 1) steps moves the output, and changes it at the ends alone.
+    (K * h)_t = sum_i K_i h_(t + i - size // 2), with zeros outside the row. Every layer but the
+    last is followed by a maximum over each `window` steps. Shifting the input by a multiple of
+    window ** (layers - 1) steps shifts the output and changes it at the ends only.
 
-    Sources: Waibel et al., "Phoneme recognition using time-delay neural networks", 1989, for
-    weights shared over time; the rectifier and the max are the later use.
+    Source: Waibel et al., "Phoneme recognition using time-delay neural networks", 1989, for
+    weights shared over time; the rectifier and max pooling are later practice.
+
+    >>> layers, x = TimeConvolutions(features=(8, 8), size=3), jnp.zeros((2, 9, 4))
+    >>> (h, _), _ = jax.eval_shape(layers.init_with_output, jax.random.key(0), x)
+    >>> h.shape
+    (2, 5, 8)
     """
 
     features: Sequence[int] = (64, 64, 64)
@@ -60,10 +70,12 @@ class TimeConvolutions(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, lengths=None):
-        """Return features [B, T', C] of x [B, T, D], and the lengths int [B] left, None for None.
+    def __call__(
+        self, x: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Return features [B, T', C] of x [B, T, D], and their lengths int [B] (None for None).
 
-        Raises ValueError for lengths that do not fit.
+        Raises ValueError for lengths that do not match x.
         """
         x = only_valid(x, lengths).astype(self.dtype)
         for i, features in enumerate(self.features):
@@ -81,11 +93,11 @@ class TimeConvolutions(nn.Module):
 
 
 class TimeConvNet(nn.Module):
-    """logits = V pool_t h_t + c, h the output of `layers`; or V flatten(h) + c.
+    """logits = V pool_t h_t + c, where h is the output of `layers`; or V flatten(h) + c.
 
-    readout: "max" and "mean" forget where in time something was; "flatten" has a weight for each
-    place, as a dense layer on an image has, and needs the T it was made for. dropout: share of what
-    is read out that is dropped in training (stream "dropout").
+    readout: "max" and "mean" discard the position in time; "flatten" has a weight for each
+    position, like a dense layer on an image, and accepts only the T that it was initialised with.
+    dropout: rate on the input of the readout in training (random stream "dropout").
     """
 
     layers: TimeConvolutions
@@ -93,26 +105,32 @@ class TimeConvNet(nn.Module):
     readout: str = "max"
     dropout: float = 0.0
 
-    def setup(self):
-        """Make what comes after the layers."""
+    def setup(self) -> None:
+        """Declare dropout and the output layer."""
         self.drop = nn.Dropout(self.dropout)
         self.output = nn.Dense(self.classes, dtype=self.layers.dtype)
 
-    def __call__(self, x, lengths=None, *, train: bool = False):
-        """Return logits float32 [B, classes] for x float [B, T, D]; lengths int [B], None: all T.
+    def __call__(
+        self, x: jax.Array, lengths: jax.Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return logits float32 [B, classes] of x float [B, T, D]; lengths int [B], None for T.
 
-        Raises ValueError for x of another rank, lengths that do not fit, or an unknown readout.
+        Raises ValueError for x of another rank, lengths that do not match, or an unknown readout.
         """
         if x.ndim != 3:
             raise ValueError(f"x must be [batch, time, features], got shape {x.shape}")
-        return self.read(*self.layers(x, lengths), train=train)
+        return self.head(*self.layers(x, lengths), train=train)
 
-    def features(self, x, lengths=None):
-        """Return what the layers give: h [B, T', C], and the lengths that are left."""
+    def features(
+        self, x: jax.Array, lengths: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Return the output of the layers: h [B, T', C] and its lengths."""
         return self.layers(x, lengths)
 
-    def read(self, h, lengths=None, *, train: bool = False):
-        """Return logits float32 [B, classes] for h [B, T', C]."""
+    def head(
+        self, h: jax.Array, lengths: jax.Array | None = None, *, train: bool = False
+    ) -> jax.Array:
+        """Return logits float32 [B, classes] of h [B, T', C]."""
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {READOUTS}, got {self.readout!r}")
         if self.readout == "flatten":
@@ -122,17 +140,19 @@ class TimeConvNet(nn.Module):
         return self.output(self.drop(pooled, deterministic=not train)).astype(jnp.float32)
 
 
-def evidence(network: TimeConvNet, variables, x, lengths, labels):
-    """Parts float32 [B, T'] of the logits of labels int [B] by the step of h that they come from.
+def evidence(
+    network: TimeConvNet, variables: Any, x: jax.Array, lengths: jax.Array, labels: jax.Array
+) -> jax.Array:
+    """Return float32 [B, T']: the contribution of each step of h to the logit of labels int [B].
 
-    The readout is linear in h but for the choice of the largest, so the parts and the bias of the
-    label sum up to its logit.
+    Given the positions of the maxima, the readout is linear in h, so the contributions and the bias
+    of the label add up to its logit.
     """
     bound = network.bind(variables)
-    h, left = bound.features(x, lengths)
+    h, h_lengths = bound.features(x, lengths)
 
-    def chosen(h):
-        logits = bound.read(h, left)
+    def label_logits(h: jax.Array) -> jax.Array:
+        logits = bound.head(h, h_lengths)
         return jnp.take_along_axis(logits, labels[:, None], axis=1).sum()
 
-    return (h * jax.grad(chosen)(h)).sum(axis=-1).astype(jnp.float32)
+    return (h * jax.grad(label_logits)(h)).sum(axis=-1).astype(jnp.float32)

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -13,14 +14,14 @@ HE = nn.initializers.he_normal()
 
 
 class Residual(nn.Module):
-    """y = relu(s(x) + n(K2 * relu(n(K1 * x)))), n batch norm, K1 and K2 3x3 kernels.
+    """y = relu(s(x) + n(K2 * relu(n(K1 * x)))), with batch norm n and 3x3 kernels K1 and K2.
 
-    s is the identity, or n(K * x) with 1x1 kernels where the number of channels changes. The scale
-    of the last norm begins at 0, so that the block begins as relu(s(x)). conv and norm: layers,
-    made by conv(features, size) and norm().
+    The shortcut s is the identity, or n(K * x) with 1x1 kernels where the number of channels
+    changes. The scale of the last norm is initialised to 0, so that the block starts as relu(s(x)).
+    conv, norm: constructors of layers, called as conv(features, size) and norm().
 
-    Source: He et al., "Deep residual learning for image recognition", 2015 (the block, the
-    initialisation: their "Delving deep into rectifiers", 2015); Goyal et al. 2017 for the 0.
+    Sources: He et al., "Deep residual learning for image recognition", 2015 (the block); He et al.,
+    "Delving deep into rectifiers", 2015 (the initialisation); Goyal et al. 2017 (the zero scale).
     """
 
     features: int
@@ -28,7 +29,7 @@ class Residual(nn.Module):
     norm: Any
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         """Return [B, H, W, features] for x [B, H, W, C]."""
         y = nn.relu(self.norm(name="norm1")(self.conv(self.features, (3, 3), name="conv1")(x)))
         y = self.conv(self.features, (3, 3), name="conv2")(y)
@@ -39,18 +40,23 @@ class Residual(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """relu(n(K * image)), then stages of residual blocks, then logits = V mean_p drop(h_p) + b.
+    """relu(n(K * image)), then stages of residual blocks, then logits = V drop(mean_p h_p) + b.
 
-    K has `width` 3x3 kernels and n is batch norm. Each stage halves the image by max pooling, 2x2,
-    and doubles the channels; it has `blocks` blocks. h_p are the outputs at the places p of the
-    image, so that any size from 2 ** stages on can be read. Inputs and weights of the products have
-    type dtype, the norms compute in float32.
+    K has `width` 3x3 kernels and n is batch norm. Each stage halves the image by 2x2 max pooling,
+    doubles the channels, and has `blocks` blocks. h_p is the output at position p of the image;
+    because of the mean, any image of side 2 ** stages or more can be read. Convolutions and the
+    output layer compute in dtype, the norms in float32.
 
     Sources: Residual; Ioffe and Szegedy, "Batch normalization", 2015; Lin et al., "Network in
-    network", 2014 (the mean over places); Srivastava et al., "Dropout", 2014.
+    network", 2014 (the mean over positions); Srivastava et al., "Dropout", 2014.
 
-    axis_name: of devices that hold shares of a batch, whose statistics are then those of the whole
-    (`train/step.py` sets it); None where one program sees the whole batch.
+    axis_name: name of the axis of devices that each have a share of the batch, so that batch norm
+    takes the statistics of the whole batch (`train/step.py` sets it); None where one program sees
+    the whole batch.
+
+    >>> model, images = ConvNet(width=4), jnp.zeros((2, 28, 28, 1))
+    >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape
+    (2, 10)
     """
 
     classes: int = 10
@@ -62,16 +68,16 @@ class ConvNet(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, images, *, train: bool = False):
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         """Return logits float32 [B, classes] for images float [B, H, W, C].
 
-        train: batch statistics in place of the running ones, which it changes (collection
-        "batch_stats"), and dropout. Raises ValueError for images that are too small.
+        train: enables dropout, normalises with the statistics of the batch, and updates the running
+        ones (collection "batch_stats"). Raises ValueError for images that are too small.
         """
         if images.ndim != 4 or min(images.shape[1:3]) < 2**self.stages:
-            least = 2**self.stages
+            side = 2**self.stages
             raise ValueError(
-                f"images must be [batch, {least} or more, {least} or more, channels] for "
+                f"images must be [batch, {side} or more, {side} or more, channels] for "
                 f"{self.stages} stages, got shape {images.shape}"
             )
         conv = partial(Conv, use_bias=False, kernel_init=HE, dtype=self.dtype)

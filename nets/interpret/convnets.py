@@ -1,8 +1,8 @@
 """Looking inside a convolutional network: filters, activations, patches, reconstruction, saliency.
 
-The networks are as they are: Flax modules of images [B, H, W, C], called with train=False. A layer
-is named by its module path, such as "C1" or "stage1_block1/conv2". Its maps are its output
-[B, R, S, F], of F units at R x S places; an output [B, F] is taken for maps of one place.
+Networks need no changes: they are Flax modules of images [B, H, W, C], called with train=False. A
+layer is named by its module path, such as "C1" or "stage1_block1/conv2". Its maps are its output
+[B, R, S, F], of F units at R x S positions; an output [B, F] counts as maps of one position.
 
 Sources: Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014; Simonyan,
 Vedaldi and Zisserman, "Deep inside convolutional networks", 2014.
@@ -10,7 +10,7 @@ Vedaldi and Zisserman, "Deep inside convolutional networks", 2014.
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,27 +21,29 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import lax
 
-from .jaxpr import deconvnet, equations, exchange, is_rectifier, pool_all
+from .jaxpr import deconvnet_rule, equations, is_rectifier, replace_operations, sum_pool_rule
+
+Array = jax.Array | np.ndarray
 
 
-def layer_shapes(model: nn.Module, variables, images) -> dict[str, tuple[int, ...]]:
-    """Shape of the output of each layer that has maps, by name, in the order of their calls."""
-    found = {}
+def layer_shapes(model: nn.Module, variables: Any, images: Array) -> dict[str, tuple[int, ...]]:
+    """Return the output shape of each layer that has maps, by name, in the order of their calls."""
+    shapes = {}
 
-    def note(call, args, kwargs, context):
+    def record(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
         out = call(*args, **kwargs)
         called = context.method_name == "__call__" and context.module.path
         if called and getattr(out, "ndim", 0) in (2, 4):
-            found["/".join(context.module.path)] = out.shape
+            shapes["/".join(context.module.path)] = out.shape
         return out
 
-    with nn.intercept_methods(note):
+    with nn.intercept_methods(record):
         jax.eval_shape(partial(model.apply, train=False), variables, images)
-    return found
+    return shapes
 
 
-def convolutions(model: nn.Module, variables, images) -> list[str]:
-    """Names of the layers with a "kernel" of their own that has places, not inputs and units alone.
+def convolution_names(model: nn.Module, variables: Any, images: Array) -> list[str]:
+    """Return the names of the layers that have maps and a "kernel" with three or more axes.
 
     They need not be `flax.linen.Conv`.
     """
@@ -50,22 +52,22 @@ def convolutions(model: nn.Module, variables, images) -> list[str]:
     return [name for name in names if np.ndim(parameters.get(f"{name}/kernel", 0)) > 2]
 
 
-def check_layer(model: nn.Module, variables, images, layer: str) -> None:
-    """Raise ValueError with the nearest name when no layer that has maps is called so."""
+def check_layer(model: nn.Module, variables: Any, images: Array, layer: str) -> None:
+    """Raise ValueError with the closest name when no layer with maps has this name."""
     names = list(layer_shapes(model, variables, images))
     if layer not in names:
-        near = difflib.get_close_matches(layer, names, n=1, cutoff=0.0)
-        hint = "".join(f" (did you mean {name}?)" for name in near)
+        close = difflib.get_close_matches(layer, names, n=1, cutoff=0.0)
+        hint = "".join(f" (did you mean {name}?)" for name in close)
         raise ValueError(f"there is no layer {layer!r}{hint}; layers: {', '.join(names)}")
 
 
-def filters(model: nn.Module, variables, images) -> np.ndarray:
-    """Kernels of the first convolution as pictures float32 [F, h, w, C]: 0.5 is a weight of 0.
+def filters(model: nn.Module, variables: Any, images: Array) -> np.ndarray:
+    """Return the kernels of the first convolution as pictures float32 [F, h, w, C].
 
-    All are drawn on one scale, on which the largest weight is 0 or 1. Raises ValueError for a
-    network without a convolution.
+    A weight of 0 becomes 0.5; on the common scale, the weight of largest magnitude becomes 0 or 1.
+    Raises ValueError for a network without a convolution.
     """
-    names = convolutions(model, variables, images)
+    names = convolution_names(model, variables, images)
     if not names:
         raise ValueError("the network has no convolution")
     kernel = flatten_dict(variables["params"], sep="/")[f"{names[0]}/kernel"]
@@ -74,76 +76,82 @@ def filters(model: nn.Module, variables, images) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnames=("model", "layer"))
-def activations(model: nn.Module, variables, images, layer: str):
-    """Maps float32 [B, R, S, F] of a layer, of its last call where it is called again.
+def activations(model: nn.Module, variables: Any, images: Array, layer: str) -> jax.Array:
+    """Return the maps float32 [B, R, S, F] of a layer; of its last call if it is called repeatedly.
 
-    Raises ValueError with the nearest name when there is no such layer.
+    Raises ValueError with the closest name when there is no such layer.
     """
     check_layer(model, variables, images, layer)
 
-    def wanted(module, method):
+    def is_layer(module: nn.Module, method: str) -> bool:
         return method == "__call__" and "/".join(module.path) == layer
 
     _, state = model.apply(
-        variables, images, train=False, capture_intermediates=wanted, mutable=["intermediates"]
+        variables, images, train=False, capture_intermediates=is_layer, mutable=["intermediates"]
     )
     maps = flatten_dict(state["intermediates"], sep="/")[f"{layer}/__call__"][-1]
     maps = maps.reshape(len(images), *(maps.shape[1:] if maps.ndim == 4 else (1, 1, -1)))
     return maps.astype(jnp.float32)
 
 
-class Fields(NamedTuple):
-    """Which pixels the units of a layer read: rows int [R, 2], columns int [S, 2] of the image.
+class ReceptiveFields(NamedTuple):
+    """The pixels that the units of a layer read: image rows int [R, 2] and columns int [S, 2].
 
-    Each is (first, last + 1), the same where nothing but padding is read.
+    Each pair is (first, last + 1); both are equal where only padding is read.
     """
 
     rows: np.ndarray
     columns: np.ndarray
 
     def box(self, row: int, column: int) -> tuple[slice, slice]:
-        """Rows and columns of the image that the units at (row, column) of the maps read."""
+        """Return the image rows and columns read by the units at (row, column) of the maps."""
         return slice(*map(int, self.rows[row])), slice(*map(int, self.columns[column]))
 
 
-def receptive_fields(model: nn.Module, variables, images, layer: str) -> Fields:
-    """Receptive field of each place of a layer, cut off at the borders of the image.
+def receptive_fields(
+    model: nn.Module, variables: Any, images: Array, layer: str
+) -> ReceptiveFields:
+    """Return the receptive field of each position of a layer, cropped to the image.
 
-    It is where the gradient of the place is not zero in a network of the same shape whose weights
-    are all positive, with sums in place of maxima, at an image of zeros: then nothing cancels and
-    nothing saturates. Found for whatever the layers are. It takes one backward pass of one image
-    for each row and for each column of the maps. Of a network whose layers are all in one row,
-    `nets.convolution.arithmetic.receptive_field` says the same of the places that no border cuts.
+    A pixel is in the field where the gradient of the position is non-zero in a network of the same
+    shape with positive weights, sums in place of maxima, and an image of zeros: nothing cancels and
+    nothing saturates. This works for any layers, and takes one backward pass of one image for each
+    row and each column of the maps. For a plain sequence of layers,
+    `nets.convolution.arithmetic.receptive_field` gives the same fields, except at the borders.
     Raises ValueError when there is no such layer.
     """
     image = np.zeros((1, *images.shape[1:]), np.float32)
     positive = jax.tree_util.tree_map_with_path(_positive, variables)
-    # the fast convolutions of a GPU leave rounding where there is a zero
+    # fast convolutions on a GPU leave rounding errors in place of exact zeros
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        tables = jax.device_get(_reads(model, positive, image, layer))
+        tables = jax.device_get(_dependencies(model, positive, image, layer))
     edges = []
     for table in tables:
         last = table.shape[1] - table[:, ::-1].argmax(axis=1)
         edges.append(np.stack([table.argmax(axis=1), table.any(axis=1) * last], axis=1))
-    return Fields(*edges)
+    return ReceptiveFields(*edges)
 
 
-def _positive(path, leaf) -> np.ndarray:
-    """Weights that take means of their inputs, so that no depth makes them too large or small."""
+def _positive(path: Any, leaf: Array) -> np.ndarray:
+    """Return weights that average their inputs, so that no depth overflows or underflows."""
     value = 0.0 if path[-1].key in ("bias", "mean") else 1 / math.prod(leaf.shape[:-1])
     return np.full(leaf.shape, value, np.float32)
 
 
 @partial(jax.jit, static_argnames=("model", "layer"))
-def _reads(model, variables, image, layer):
-    """Which rows [R, H] of the image each row of the maps reads, and the same of the columns."""
-    maps = exchange(lambda x: activations(model, variables, x, layer), deconvnet, pool_all)
+def _dependencies(
+    model: nn.Module, variables: Any, image: Array, layer: str
+) -> tuple[jax.Array, jax.Array]:
+    """Return bool [R, H], image rows that each row of the maps reads; [S, W] for columns."""
+    maps = replace_operations(
+        lambda x: activations(model, variables, x, layer), deconvnet_rule, sum_pool_rule
+    )
     out, backward = jax.vjp(maps, image)
 
-    def table(axis):
-        def line(place):
-            chosen = jnp.arange(out.shape[axis]) == place
-            seed = jnp.expand_dims(chosen, [a for a in range(4) if a != axis])
+    def table(axis: int) -> jax.Array:
+        def line(index: jax.Array) -> jax.Array:
+            selected = jnp.arange(out.shape[axis]) == index
+            seed = jnp.expand_dims(selected, [a for a in range(4) if a != axis])
             (g,) = backward(jnp.broadcast_to(seed, out.shape).astype(out.dtype))
             return (g > 0).any(axis=tuple(a for a in range(4) if a != axis))
 
@@ -152,11 +160,11 @@ def _reads(model, variables, image, layer):
     return table(1), table(2)
 
 
-class Patches(NamedTuple):
-    """The k images that excite each of F units most, best first: arrays [k, F].
+class TopPatches(NamedTuple):
+    """The k images that activate each of F units most, strongest first: arrays [k, F].
 
-    values: the activation, float32. images: place of the image in the set. rows, columns: where in
-    the maps it is, the first place of several as good. k is less where there are fewer images.
+    values: the activations, float32. images: index of the image in the set. rows, columns: position
+    in the maps, the first of equal ones. k is smaller if there are fewer images.
     """
 
     values: np.ndarray
@@ -166,66 +174,75 @@ class Patches(NamedTuple):
 
 
 def top_patches(
-    model: nn.Module, variables, batches: Iterable[tuple[Any, Any]], layer: str, count: int
-) -> Patches:
-    """Return the `count` images that excite each unit of a layer most, and where; one batch held.
+    model: nn.Module, variables: Any, batches: Iterable[tuple[Any, Any]], layer: str, count: int
+) -> TopPatches:
+    """Return the `count` images that activate each unit of a layer most, and the positions.
 
-    batches: (images [B, H, W, C], mask [B], 0 for what is no image). At most one place of an image
-    is taken for a unit; of images that are as good, the first is. Raises ValueError when there is
-    no such layer or no image.
+    batches: (images [B, H, W, C], mask [B], 0 for padding); one is in memory at a time. A unit has
+    at most one position in each image; of images with equal activations, the first is returned.
+    Raises ValueError when there is no such layer or no image.
     """
     best, start = None, 0
     for images, mask in batches:
-        values, places, width = jax.device_get(_largest(model, variables, images, layer))
-        number = np.broadcast_to(np.arange(start, start + len(values))[:, None], values.shape)
-        found = [part[mask > 0] for part in (values, number, *divmod(places, width))]
+        values, positions, width = jax.device_get(_largest(model, variables, images, layer))
+        index = np.broadcast_to(np.arange(start, start + len(values))[:, None], values.shape)
+        candidates = [a[mask > 0] for a in (values, index, *divmod(positions, width))]
         if best is not None:
-            found = [np.concatenate(pair) for pair in zip(best, found, strict=True)]
-        order = np.argsort(-found[0], axis=0, kind="stable")[:count]
-        best = [np.take_along_axis(part, order, axis=0) for part in found]
+            candidates = [np.concatenate(pair) for pair in zip(best, candidates, strict=True)]
+        order = np.argsort(-candidates[0], axis=0, kind="stable")[:count]
+        best = [np.take_along_axis(a, order, axis=0) for a in candidates]
         start += len(values)
     if best is None or not len(best[0]):
         raise ValueError("a set of images must have at least one")
-    return Patches(*best)
+    return TopPatches(*best)
 
 
 @partial(jax.jit, static_argnames=("model", "layer"))
-def _largest(model, variables, images, layer):
-    """Largest activation [B, F] of each unit, its place [B, F] row by row, and the row's length."""
+def _largest(model: nn.Module, variables: Any, images: Array, layer: str) -> tuple[Any, ...]:
+    """Return each unit's largest activation [B, F], its index [B, F] in row-major order, and S."""
     maps = activations(model, variables, images, layer)
     flat = maps.reshape(len(images), -1, maps.shape[3])
     return flat.max(axis=1), flat.argmax(axis=1), maps.shape[2]
 
 
-def rectifies(model: nn.Module, variables, images) -> bool:
-    """Whether the network has a rectifier, max(x, 0), which is what a deconvnet changes."""
+def has_rectifier(model: nn.Module, variables: Any, images: Array) -> bool:
+    """Return whether the network has a rectifier, max(x, 0), whose gradient a deconvnet changes."""
     traced = jax.make_jaxpr(partial(model.apply, train=False))(variables, images)
     return any(map(is_rectifier, equations(traced.jaxpr)))
 
 
 @partial(jax.jit, static_argnames=("model", "layer"))
-def reconstructions(model: nn.Module, variables, images, layer: str, *, rows, columns, units):
-    """What in the images excited a unit each, [B, H, W, C]: the deconvnet with switches.
+def reconstructions(
+    model: nn.Module,
+    variables: Any,
+    images: Array,
+    layer: str,
+    *,
+    rows: Array,
+    columns: Array,
+    units: Array,
+) -> jax.Array:
+    """Return what activated one unit in each image, [B, H, W, C]: the deconvnet with switches.
 
-    The activation at (rows[b], columns[b], units[b]) of image b goes back to the pixels, all others
-    of the layer set to zero. Maximum pooling sends it to where the maximum was (the switch), a
-    convolution through its transposed filters, and a rectifier is one on the way back, too: it lets
-    through what is positive, whatever it let through forwards. That is the backward pass with
-    another rule for rectifiers. All else has its own derivative: batch norm with running
-    statistics is a factor, mean pooling spreads evenly, tanh is steep or flat. So where there is no
-    rectifier it is the activation times its gradient. Where windows of a pooling overlap, what
-    comes back to one place is added up. rows, columns, units: int [B].
+    The activation at (rows[b], columns[b], units[b]) of image b is propagated back to the pixels,
+    with all others of the layer set to zero. Max pooling sends it to the position of the maximum
+    (the switch), and a convolution through its transposed filters; a rectifier rectifies on the way
+    back as well, passing positive signals regardless of its forward input. That is the backward
+    pass with another rule for rectifiers. All other operations have their own derivative: batch
+    norm with running statistics is a factor, mean pooling spreads evenly, tanh multiplies by its
+    slope. Without rectifiers the result is the activation times its gradient. Signals from
+    overlapping pooling windows are summed. rows, columns, units: int [B].
     Raises ValueError when there is no such layer.
     """
-    maps = exchange(lambda x: activations(model, variables, x, layer), deconvnet)
+    maps = replace_operations(lambda x: activations(model, variables, x, layer), deconvnet_rule)
     out, backward = jax.vjp(maps, jnp.asarray(images))
-    chosen = (jnp.arange(len(images)), rows, columns, units)
-    return backward(jnp.zeros_like(out).at[chosen].set(out[chosen]))[0]
+    selected = (jnp.arange(len(images)), rows, columns, units)
+    return backward(jnp.zeros_like(out).at[selected].set(out[selected]))[0]
 
 
 @partial(jax.jit, static_argnames=("model",))
-def saliency(model: nn.Module, variables, images, classes):
-    """|d score of classes[b] / d pixel| [B, H, W], the largest over the channels of a pixel.
+def saliency(model: nn.Module, variables: Any, images: Array, classes: Array) -> jax.Array:
+    """Return |d score of classes[b] / d pixel| [B, H, W], maximised over the channels of a pixel.
 
     The score is the output of the network, before any softmax. classes: int [B].
     """

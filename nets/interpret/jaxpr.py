@@ -1,10 +1,10 @@
-"""A function with some of its operations exchanged, found where they stand: in its jaxpr.
+"""Replace operations of a function by working on its jaxpr.
 
-Rectifiers and pooling are functions and no modules, so that Flax cannot intercept them. Tracing
-finds them in any network, as it is.
+Rectifiers and pooling are functions, not modules, so Flax cannot intercept them. Tracing exposes
+them in any network without changes to it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -13,37 +13,44 @@ import numpy as np
 from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-Exchange = Callable[[JaxprEqn], Callable[..., Any] | None]
+Rule = Callable[[JaxprEqn], Callable[..., Any] | None]
 
 
-def exchange(function: Callable[..., Any], *rules: Exchange) -> Callable[..., Any]:
-    """Return `function`, in which each operation that a rule answers to is what the rule returns.
+def replace_operations(function: Callable[..., Any], *rules: Rule) -> Callable[..., Any]:
+    """Return a copy of `function` in which the operations that match a rule are replaced.
 
-    rule(equation) gives None, or what is called with the equation's inputs for its one output.
-    Functions within `jax.jit` are looked into; loops, `jax.checkpoint` and functions with a
-    derivative of their own are not, and stay as they are. The arguments are arrays.
+    rule(equation) returns None, or a function from the equation's inputs to its only output; the
+    first rule that matches is used. Functions inside `jax.jit` are searched as well; loops,
+    `jax.checkpoint` and functions with a custom derivative are not, and stay unchanged. The
+    arguments of `function` are arrays.
+
+    >>> halved = replace_operations(jnp.sin, lambda equation: lambda x: x / 2)
+    >>> float(halved(3.0))
+    1.5
     """
 
-    def exchanged(*args):
+    def replaced(*args: Any) -> Any:
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
         outputs = evaluate(closed.jaxpr, closed.consts, args, rules)
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
-    return exchanged
+    return replaced
 
 
-def evaluate(jaxpr: Jaxpr, consts, args, rules) -> list[Any]:
-    """Outputs of a jaxpr, with the rules in force."""
+def evaluate(
+    jaxpr: Jaxpr, consts: Sequence[Any], args: Sequence[Any], rules: Sequence[Rule]
+) -> list[Any]:
+    """Return the outputs of a jaxpr, with the rules applied."""
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
-    def read(atoms):
+    def read(atoms: Sequence[Any]) -> list[Any]:
         return [atom.val if isinstance(atom, Literal) else values[atom] for atom in atoms]
 
     for equation in jaxpr.eqns:
         inputs = read(equation.invars)
-        new = next(filter(None, (rule(equation) for rule in rules)), None)
-        if new is not None:
-            outputs = [new(*inputs)]
+        replacement = next(filter(None, (rule(equation) for rule in rules)), None)
+        if replacement is not None:
+            outputs = [replacement(*inputs)]
         elif equation.primitive.name == "jit":
             inner = equation.params["jaxpr"]
             outputs = evaluate(inner.jaxpr, inner.consts, inputs, rules)
@@ -56,7 +63,7 @@ def evaluate(jaxpr: Jaxpr, consts, args, rules) -> list[Any]:
 
 
 def equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
-    """Operations of a jaxpr, those within `jax.jit` among them."""
+    """Yield the operations of a jaxpr, including those inside `jax.jit`."""
     for equation in jaxpr.eqns:
         yield equation
         if equation.primitive.name == "jit":
@@ -64,34 +71,34 @@ def equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
 
 
 def is_rectifier(equation: JaxprEqn) -> bool:
-    """Whether an operation is max(x, 0), itself or as a function of its own such as `nn.relu`."""
+    """Return whether an operation is max(x, 0), either directly or as a function like `nn.relu`."""
     inner = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr"}.get(equation.primitive.name)
     if inner:
-        inside = equation.params[inner].eqns
-        return len(inside) == 1 and is_rectifier(inside[0])
+        body = equation.params[inner].eqns
+        return len(body) == 1 and is_rectifier(body[0])
     zeros = [atom for atom in equation.invars if isinstance(atom, Literal) and atom.val == 0]
     return equation.primitive.name == "max" and len(zeros) == 1
 
 
 @jax.custom_vjp
-def rectify(x):
-    """max(x, 0), through which max(g, 0) of a gradient g comes back, whatever x was."""
+def deconvnet_relu(x: jax.Array) -> jax.Array:
+    """Return max(x, 0); a gradient g is passed back as max(g, 0), regardless of x."""
     return jnp.maximum(x, 0)
 
 
-rectify.defvjp(lambda x: (rectify(x), None), lambda _, g: (jnp.maximum(g, 0),))
+deconvnet_relu.defvjp(lambda x: (deconvnet_relu(x), None), lambda _, g: (jnp.maximum(g, 0),))
 
 
-def deconvnet(equation: JaxprEqn) -> Callable[..., Any] | None:
-    """Rule of Zeiler and Fergus: `rectify` for each rectifier."""
+def deconvnet_rule(equation: JaxprEqn) -> Callable[..., Any] | None:
+    """Replace each rectifier by `deconvnet_relu`: the rule of Zeiler and Fergus."""
     if not is_rectifier(equation):
         return None
-    place = [isinstance(atom, Literal) for atom in equation.invars].index(False)
-    return lambda *inputs: rectify(inputs[place])
+    index = [isinstance(atom, Literal) for atom in equation.invars].index(False)
+    return lambda *inputs: deconvnet_relu(inputs[index])
 
 
-def pool_all(equation: JaxprEqn) -> Callable[..., Any] | None:
-    """Rule that adds up the windows of a maximum pooling, so that it depends on all it reads."""
+def sum_pool_rule(equation: JaxprEqn) -> Callable[..., Any] | None:
+    """Replace max pooling by sums over its windows, which depend on every value in a window."""
     if equation.primitive.name != "reduce_window_max":
         return None
     return lambda x: lax.reduce_window(x, np.zeros((), x.dtype), lax.add, **equation.params)

@@ -1,8 +1,9 @@
-"""Adaptive softmax: frequent words in a head, the others in clusters of smaller width.
+"""Adaptive softmax: frequent words in a head, all others in clusters of reduced width.
 
 Source: Grave, Joulin, Cissé, Grangier and Jégou 2017, "Efficient softmax approximation for GPUs".
 """
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -11,21 +12,27 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-PARTS = (
-    8  # of all rows, that a cluster takes at a time: few are computed in vain, products stay large
-)
+CHUNKS = 8  # a cluster runs an eighth of all rows at a time: little padding, yet large products
+
+Weights = dict[str, jax.Array]
 
 
 class AdaptiveSoftmax(nn.Module):
     """P(w) = head(w) for w below the first cut-off, else head(cluster of w) tail(w in its cluster).
 
-    head = softmax(W h + b) over the frequent words and one id more for each cluster; the tail of
-    cluster i, from 0, is softmax(W_i P_i h + b_i), P_i to 1 / factor^(i+1) of the features of h.
+    head = softmax(W h + b) over the frequent words plus one entry for each cluster; the tail of
+    cluster i, counted from 0, is softmax(W_i P_i h + b_i), where P_i projects to 1 / factor^(i+1)
+    of the features of h.
 
-    vocabulary: words V; the id of a word is its rank by frequency. cutoffs: the id with which each
-    cluster begins, increasing, below V. Without any this is the softmax of a Dense layer, its
-    parameters by the same names. dtype: that of the products.
-    Raises ValueError for other cut-offs.
+    vocabulary: number V of words; the id of a word is its frequency rank. cutoffs: the id at which
+    each cluster starts, increasing, below V. Without cut-offs this is the softmax of a Dense layer,
+    with parameters of the same names. dtype: that of the products.
+    Raises ValueError for any other cut-offs.
+
+    >>> softmax, x = AdaptiveSoftmax(vocabulary=100, cutoffs=(10, 40)), jnp.ones((2, 16))
+    >>> log_p, _ = jax.eval_shape(softmax.init_with_output, jax.random.key(0), x)
+    >>> log_p.shape
+    (2, 100)
     """
 
     vocabulary: int
@@ -35,11 +42,11 @@ class AdaptiveSoftmax(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, targets=None):
-        """Log P float32 [..., V] for x [..., D]; with targets int32 [...], theirs alone [...].
+    def __call__(self, x: jax.Array, targets: jax.Array | None = None) -> jax.Array:
+        """Return log P float32 [..., V] for x [..., D], or [...] of the targets int32 [...] only.
 
-        For targets, rows of x whose target is in no cluster cost the head alone, and the others the
-        tail of their own cluster. How many these are may differ from call to call.
+        With targets, a row of x costs the head, plus the tail of its target's cluster if it is in
+        one. The number of rows in a cluster may differ from call to call.
         """
         bounds = (0, *self.cutoffs, self.vocabulary)
         if any(a >= b for a, b in pairwise(bounds)):
@@ -57,31 +64,31 @@ class AdaptiveSoftmax(nn.Module):
         for i, size in enumerate(b - a for a, b in pairwise(bounds[1:])):
             width = max(1, features // self.factor ** (i + 1))
             shapes = {"projection": (features, width), "kernel": (width, size)}
-            own = {
+            kernels = {
                 name: self.param(f"{name}_{i}", self.kernel_init, shape)
                 for name, shape in shapes.items()
             }
-            tails.append({**own, "bias": self.param(f"bias_{i}", zeros, (size,))})
-        logs = _log_softmax(head, x, self.dtype)
+            tails.append({**kernels, "bias": self.param(f"bias_{i}", zeros, (size,))})
+        head_log_p = _log_softmax(head, x, self.dtype)
         if targets is None:
-            parts = [
-                logs[..., first + i, None] + _log_softmax(tail, x, self.dtype)
+            tail_log_p = [
+                head_log_p[..., first + i, None] + _log_softmax(tail, x, self.dtype)
                 for i, tail in enumerate(tails)
             ]
-            return jnp.concatenate([logs[..., :first], *parts], axis=-1)
+            return jnp.concatenate([head_log_p[..., :first], *tail_log_p], axis=-1)
         cluster = jnp.searchsorted(jnp.array(self.cutoffs, jnp.int32), targets, side="right")
         in_head = jnp.where(cluster > 0, first + cluster - 1, targets)
-        found = jnp.take_along_axis(logs, in_head[..., None], axis=-1)[..., 0]
+        log_p = jnp.take_along_axis(head_log_p, in_head[..., None], axis=-1)[..., 0]
         rows, cluster = x.reshape(-1, features), cluster.ravel()
         for i, tail in enumerate(tails):
-            within = targets.ravel() - self.cutoffs[i]
-            own = _of_chosen(self.dtype, tail, rows, within, cluster == i + 1)
-            found += own.reshape(targets.shape)
-        return found
+            in_tail = targets.ravel() - self.cutoffs[i]
+            in_cluster = _masked_log_prob(self.dtype, tail, rows, in_tail, cluster == i + 1)
+            log_p += in_cluster.reshape(targets.shape)
+        return log_p
 
 
-def _log_softmax(weights, x, dtype):
-    """Log-probabilities float32 [..., n] of one softmax."""
+def _log_softmax(weights: Weights, x: jax.Array, dtype: Any) -> jax.Array:
+    """Return log-probabilities float32 [..., n] of one softmax."""
     weights = jax.tree.map(lambda leaf: leaf.astype(dtype), weights)
     x = x.astype(dtype)
     if "projection" in weights:
@@ -89,59 +96,67 @@ def _log_softmax(weights, x, dtype):
     return jax.nn.log_softmax((x @ weights["kernel"] + weights["bias"]).astype(jnp.float32))
 
 
-def _of_targets(dtype, weights, x, targets):
-    logs = _log_softmax(weights, x, dtype)
-    return jnp.take_along_axis(logs, targets[:, None], axis=1)[:, 0]
+def _log_prob(dtype: Any, weights: Weights, x: jax.Array, targets: jax.Array) -> jax.Array:
+    log_p = _log_softmax(weights, x, dtype)
+    return jnp.take_along_axis(log_p, targets[:, None], axis=1)[:, 0]
 
 
-# A program has static shapes, but not the number of rows that a cluster has. So its rows are taken
-# a part of a fixed size at a time, in a loop that ends where they do. Such a loop has no derivative
-# of its own: the gradient loops as well, over parts that it computes anew.
+# Shapes are static, but the number of rows in a cluster is not. So the rows of a cluster are
+# processed in chunks of a fixed size, by a loop that stops after the last of them. Such a loop has
+# no derivative: the gradient is a loop as well, which recomputes each chunk.
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _of_chosen(dtype, weights, x, targets, chosen):
-    """Log P float32 [N] of targets int32 [N] where `chosen` [N], 0 elsewhere, for x [N, D]."""
-    parts, rows_of = _parts(chosen)
+def _masked_log_prob(
+    dtype: Any, weights: Weights, x: jax.Array, targets: jax.Array, mask: jax.Array
+) -> jax.Array:
+    """Return log P float32 [N] of targets int32 [N] given x [N, D] where mask [N], 0 elsewhere."""
+    chunks, rows_of = _chunks(mask)
 
-    def add(part, found):
-        rows = rows_of(part)
-        logs = _of_targets(dtype, weights, _rows(x, rows), _rows(targets, rows))
-        return found.at[rows].set(logs, mode="drop")
+    def add(chunk: jax.Array, log_p: jax.Array) -> jax.Array:
+        rows = rows_of(chunk)
+        own = _log_prob(dtype, weights, _take(x, rows), _take(targets, rows))
+        return log_p.at[rows].set(own, mode="drop")
 
-    return jax.lax.fori_loop(0, parts, add, jnp.zeros(len(x)))
-
-
-def _forward(dtype, weights, x, targets, chosen):
-    return _of_chosen(dtype, weights, x, targets, chosen), (weights, x, targets, chosen)
+    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(len(x)))
 
 
-def _backward(dtype, saved, gradient):
-    weights, x, targets, chosen = saved
-    parts, rows_of = _parts(chosen)
+def _forward(
+    dtype: Any, weights: Weights, x: jax.Array, targets: jax.Array, mask: jax.Array
+) -> tuple[jax.Array, Any]:
+    return _masked_log_prob(dtype, weights, x, targets, mask), (weights, x, targets, mask)
 
-    def add(part, sums):
-        rows = rows_of(part)
-        run = partial(_of_targets, dtype, targets=_rows(targets, rows))
-        _, pull = jax.vjp(run, weights, _rows(x, rows))
-        of_weights, of_x = pull(_rows(gradient, rows))
+
+def _backward(dtype: Any, residuals: Any, gradient: jax.Array) -> tuple[Any, ...]:
+    weights, x, targets, mask = residuals
+    chunks, rows_of = _chunks(mask)
+
+    def add(chunk: jax.Array, sums: Any) -> Any:
+        rows = rows_of(chunk)
+        run = partial(_log_prob, dtype, targets=_take(targets, rows))
+        _, pullback = jax.vjp(run, weights, _take(x, rows))
+        of_weights, of_x = pullback(_take(gradient, rows))
         return jax.tree.map(jnp.add, sums[0], of_weights), sums[1].at[rows].set(of_x, mode="drop")
 
     zeros = jax.tree.map(jnp.zeros_like, (weights, x))
-    return (*jax.lax.fori_loop(0, parts, add, zeros), None, None)
+    return (*jax.lax.fori_loop(0, chunks, add, zeros), None, None)
 
 
-_of_chosen.defvjp(_forward, _backward)
+_masked_log_prob.defvjp(_forward, _backward)
 
 
-def _parts(chosen):
-    """Count the parts of the rows that are chosen; part -> their places int32, beyond N: none."""
-    count = len(chosen)
-    size = -(-count // PARTS)
-    (order,) = jnp.nonzero(chosen, size=size * PARTS, fill_value=count)
-    parts = -(-chosen.sum() // size)
-    return parts, lambda part: jax.lax.dynamic_slice(order, (part * size,), (size,))
+def _chunks(mask: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+    """Return the number of chunks of the rows where mask [N], and a function from chunk to rows.
+
+    The rows of a chunk are indices int32; the last chunk is padded with N, which is out of range.
+    """
+    count = len(mask)
+    size = -(-count // CHUNKS)
+    (order,) = jnp.nonzero(mask, size=size * CHUNKS, fill_value=count)
+    chunks = -(-mask.sum() // size)
+    return chunks, lambda chunk: jax.lax.dynamic_slice(order, (chunk * size,), (size,))
 
 
-def _rows(x, rows):
+def _take(x: jax.Array, rows: jax.Array) -> jax.Array:
+    """Return x[rows], with zeros for rows that are out of range."""
     return jnp.asarray(x).at[rows].get(mode="fill", fill_value=0)

@@ -1,19 +1,24 @@
-"""Feed-forward n-gram language model: the words before, side by side, predict the next one."""
+"""Feed-forward n-gram language model: the concatenated preceding words predict the next one."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 
 class NeuralNGram(nn.Module):
-    """P(w_t given the n - 1 words before) = softmax(b + W x + U tanh(d + H x)).
+    """P(w_t given the n - 1 preceding words) = softmax(b + W x + U tanh(d + H x)).
 
-    x: the embeddings of w_{t-n+1} .. w_{t-1} side by side, each of `embedding` features, from one
-    table. d, H: Dense "hidden". b, U: Dense "output". W: Dense "direct", where `direct` is True.
-    embedding_dropout: of x in training; dropout: of the hidden units. dtype: that of the products.
-    Source: Bengio, Ducharme, Vincent and Jauvin, "A Neural Probabilistic Language Model", 2003;
-    the dropouts are not in it.
+    x: the concatenated embeddings of w_{t-n+1} .. w_{t-1}, `embedding` features each, from one
+    table. d, H: Dense "hidden". b, U: Dense "output". W: Dense "direct", if `direct`.
+    embedding_dropout: rate on x in training; dropout: rate on the hidden units. dtype: that of the
+    products. Source: Bengio, Ducharme, Vincent and Jauvin, "A Neural Probabilistic Language Model",
+    2003, which has no dropout.
+
+    >>> model, contexts = NeuralNGram(vocabulary=50), jnp.zeros((2, 3), jnp.int32)
+    >>> jax.eval_shape(model.init_with_output, jax.random.key(0), contexts)[0].shape
+    (2, 50)
     """
 
     vocabulary: int
@@ -25,8 +30,8 @@ class NeuralNGram(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, contexts, *, train: bool = False):
-        """Logits float32 [..., V] of contexts int32 [..., n - 1], the nearest word last."""
+    def __call__(self, contexts: jax.Array, *, train: bool = False) -> jax.Array:
+        """Return logits float32 [..., V] for contexts int32 [..., n - 1], the nearest word last."""
         x = nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype, name="embed")(contexts)
         x = x.reshape(*contexts.shape[:-1], -1)
         x = nn.Dropout(self.embedding_dropout)(x, deterministic=not train)

@@ -1,4 +1,4 @@
-"""Recurrent language model: symbols in, logits of the next symbol out."""
+"""Recurrent language model: from symbols to logits of the next symbol."""
 
 from typing import Any
 
@@ -14,38 +14,45 @@ from .sampled_softmax import log_uniform_log_prob, log_uniform_samples, sampled_
 SOFTMAXES = ("full", "sampled", "adaptive")
 
 
-def plus_minus(limit: float):
-    """Initialiser that is uniform in -limit to limit."""
+def symmetric_uniform(limit: float) -> Any:
+    """Return an initialiser that is uniform from -limit to limit."""
 
-    def draw(key, shape, dtype=jnp.float32):
+    def draw(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -limit, limit)
 
     return draw
 
 
 class LanguageModel(nn.Module):
-    """P(x_{t+1} given x_1 .. x_t) = softmax(V h_t + b), h_t of a deep recurrent network.
+    """P(x_{t+1} given x_1 .. x_t) = softmax(V h_t + b), with h_t of a deep recurrent network.
 
     The lectures' network of 100 tanh units is `cell="rnn", hidden=100, layers=1, embedding=0`.
 
-    vocabulary: symbols. cell: "rnn", "gru" or "lstm". embedding: width of the learned embedding;
-    0 feeds one-hot vectors. tied: V is the embedding's table, and the last of
-    several layers has its width (Inan et al. 2017, Press and Wolf 2017).
-    input_scale: standard deviation of the kernel that one-hot vectors meet, which picks a row of it
-    for each symbol; 0 for LeCun's rule, which makes it smaller for more symbols. init_range: where
-    kernels and embedding start, uniform in +- init_range (Zaremba et al. 2014); 0: by their rules.
+    vocabulary: number of symbols. cell: "rnn", "gru" or "lstm". embedding: width of the learned
+    embedding; 0 feeds one-hot vectors. tied: V is the embedding table, and the last of several
+    layers has the width of the embedding (Inan et al. 2017, Press and Wolf 2017).
+    input_scale: standard deviation of the kernel that one-hot vectors select rows of; 0 for LeCun's
+    rule, which shrinks with the number of symbols. init_range: kernels and embedding are
+    initialised uniformly in +- init_range (Zaremba et al. 2014); 0 for their own initialisers.
     dtype: that of the products.
 
-    softmax: one of SOFTMAXES, for large vocabularies whose ids are ranks by frequency. "sampled":
-    in training from `samples` words drawn log-uniformly at each step, else full. "adaptive": by
-    clusters that begin at `cutoffs`; not with tied.
+    softmax: one of SOFTMAXES; the last two are for large vocabularies whose ids are frequency
+    ranks. "sampled": training estimates the sum from `samples` log-uniformly drawn words per step;
+    evaluation is full. "adaptive": clusters start at `cutoffs`; it cannot be tied.
 
-    Regularisers of training. dropout: of the inputs of every layer but the first, and of the last
-    layer's output. embedding_dropout: of the embeddings. variational: both with one mask for all
-    steps of a window. word_dropout: of symbols, each everywhere in the batch (Gal and Ghahramani
-    2016). weight_drop: of the recurrent kernels. activation_penalty, change_penalty: factors of
-    the mean of x^2 and of (h_t - h_{t-1})^2, h the last layer's output and x what dropout leaves
-    of it, in the collection "penalties" (AR and TAR of Merity et al. 2018).
+    Regularisation, in training only. dropout: on the inputs of every layer but the first, and on
+    the last output. embedding_dropout: on the embeddings. variational: one dropout mask for all
+    steps of a window. word_dropout: drops symbols, each everywhere in the batch (Gal and Ghahramani
+    2016). weight_drop: on the recurrent kernels. activation_penalty, change_penalty: factors of the
+    means of x^2 and of (h_t - h_{t-1})^2, where h is the output of the last layer and x is h after
+    dropout; sown into the collection "penalties" (AR and TAR of Merity et al. 2018).
+
+    >>> model = LanguageModel(vocabulary=30, hidden=8)
+    >>> tokens, carry = jnp.zeros((2, 5), jnp.int32), model.initialize_carry(2)
+    >>> inputs = jax.random.key(0), tokens, carry
+    >>> (logits, carry), variables = jax.eval_shape(model.init_with_output, *inputs)
+    >>> logits.shape, carry[0].h.shape
+    ((2, 5, 30), (2, 8))
     """
 
     vocabulary: int
@@ -70,31 +77,31 @@ class LanguageModel(nn.Module):
 
     @property
     def widths(self) -> list[int]:
-        """Units of each layer."""
+        """Number of units in each layer."""
         last = self.embedding if self.tied and self.layers > 1 else self.hidden
         return [self.hidden] * (self.layers - 1) + [last]
 
-    def setup(self):
-        """Declare the embedding, the layers and the output product."""
+    def setup(self) -> None:
+        """Declare the embedding, the layers and the output layer."""
         if self.tied and not self.embedding:
             raise ValueError("tied needs an embedding, got embedding 0")
         if self.tied and self.widths[-1] != self.embedding:
             raise ValueError(
-                "tied with one layer needs embedding and hidden to be equal, got "
+                "tied with one layer needs equal embedding and hidden, got "
                 f"{self.embedding} and {self.hidden}"
             )
         if self.tied and self.softmax == "adaptive":
             raise ValueError("tied needs softmax full or sampled, got adaptive")
-        within = plus_minus(self.init_range) if self.init_range else None
-        kernel = within or nn.initializers.lecun_normal()
-        recurrent = within or nn.initializers.orthogonal()
+        uniform = symmetric_uniform(self.init_range) if self.init_range else None
+        kernel = uniform or nn.initializers.lecun_normal()
+        recurrent = uniform or nn.initializers.orthogonal()
         first = nn.initializers.normal(self.input_scale) if self.input_scale else kernel
         if self.embedding:
             self.embed = nn.Embed(
                 self.vocabulary,
                 self.embedding,
                 dtype=self.dtype,
-                embedding_init=within or nn.Embed.embedding_init,
+                embedding_init=uniform or nn.Embed.embedding_init,
             )
         self.recurrent = [
             RNN(
@@ -116,25 +123,33 @@ class LanguageModel(nn.Module):
             )
         else:
             self.output = nn.Dense(self.vocabulary, kernel_init=kernel, dtype=self.dtype)
-        shared = (1,) if self.variational else ()  # the axis of time
-        self.drop = nn.Dropout(self.dropout, broadcast_dims=shared)
-        self.drop_embeddings = nn.Dropout(self.embedding_dropout, broadcast_dims=shared)
+        time_axis = (1,) if self.variational else ()
+        self.drop = nn.Dropout(self.dropout, broadcast_dims=time_axis)
+        self.drop_embeddings = nn.Dropout(self.embedding_dropout, broadcast_dims=time_axis)
         self.drop_words = nn.Dropout(self.word_dropout)
 
     @nn.nowrap
-    def initialize_carry(self, batch: int):
-        """Zero carry of every layer, for `batch` rows."""
+    def initialize_carry(self, batch: int) -> Any:
+        """Return a tuple of the zero carry of every layer, for `batch` rows."""
         cells = [CELLS[self.cell](width, parent=None) for width in self.widths]
         key = jax.random.key(0)
         return tuple(cell.initialize_carry(key, (batch, cell.features)) for cell in cells)
 
-    def __call__(self, tokens, carry, resets=None, targets=None, *, train: bool = False):
+    def __call__(
+        self,
+        tokens: jax.Array,
+        carry: Any,
+        resets: jax.Array | None = None,
+        targets: jax.Array | None = None,
+        *,
+        train: bool = False,
+    ) -> tuple[jax.Array, Any]:
         """Return (logits float32 [B, T, V], carry).
 
-        tokens: int32 [B, T]. carry: as `initialize_carry`, or what an earlier call returned.
-        resets: [B, T], non-zero where a row starts afresh, or None. targets: int32 [B, T]; with
-        them, in training by a softmax that is not full, log P of them float32 [B, T] stands in the
-        place of the logits: estimated where it is sampled.
+        tokens: int32 [B, T]. carry: from `initialize_carry` or an earlier call. resets: [B, T],
+        non-zero where the state of a row is reset before the step, or None. targets: int32 [B, T]
+        or None; with targets, training by a softmax other than "full" returns their log P float32
+        [B, T] instead of logits, an estimate for "sampled".
         """
         x, carry = self.states(tokens, carry, resets, train=train)
         if not train or targets is None or self.softmax == "full":
@@ -143,15 +158,17 @@ class LanguageModel(nn.Module):
             return self.output(x, targets), carry
         return self.sampled_log_prob(x, targets), carry
 
-    def states(self, tokens, carry, resets=None, *, train: bool = False):
-        """Return (outputs of the last layer, dropped out in training [B, T, H], carry)."""
+    def states(
+        self, tokens: jax.Array, carry: Any, resets: jax.Array | None = None, *, train: bool = False
+    ) -> tuple[jax.Array, Any]:
+        """Return (outputs [B, T, H] of the last layer, after dropout in training; carry)."""
         if self.embedding:
             x = self.drop_embeddings(self.embed(tokens), deterministic=not train)
         else:
             x = jax.nn.one_hot(tokens, self.vocabulary, dtype=self.dtype)
         if self.word_dropout:
-            kept = self.drop_words(jnp.ones(self.vocabulary, x.dtype), deterministic=not train)
-            x = x * kept[tokens][..., None]
+            scale = self.drop_words(jnp.ones(self.vocabulary, x.dtype), deterministic=not train)
+            x = x * scale[tokens][..., None]
         carries = []
         for layer, initial in zip(self.recurrent, carry, strict=True):
             final, h = layer(x, resets=resets, initial_carry=initial, deterministic=not train)
@@ -164,23 +181,26 @@ class LanguageModel(nn.Module):
             self.sow("penalties", "change", self.change_penalty * jnp.mean(change**2))
         return x, tuple(carries)
 
-    def logits(self, x):
-        """Logits float32 [..., V] of what `states` returned; an adaptive softmax's are log P."""
+    def logits(self, x: jax.Array) -> jax.Array:
+        """Return logits float32 [..., V] of outputs from `states`; log P for adaptive softmax."""
         logits = self.embed.attend(x) + self.bias if self.tied else self.output(x)
         return logits.astype(jnp.float32)
 
-    def sampled_log_prob(self, x, targets):
-        """Estimate of log P(target) float32 [B, T], from words drawn by the stream "dropout"."""
+    def sampled_log_prob(self, x: jax.Array, targets: jax.Array) -> jax.Array:
+        """Estimate log P(target) float32 [B, T] from words sampled with the stream "dropout"."""
         samples = log_uniform_samples(self.make_rng("dropout"), self.samples, self.vocabulary)
         ids = jnp.concatenate([targets.ravel(), samples])
         if self.tied:
             columns, bias = self.embed.embedding[ids].T, self.bias[ids]
         else:
-            whole = self.output.variables["params"]
-            columns, bias = jnp.take(whole["kernel"], ids, axis=1), whole["bias"][ids]
+            output = self.output.variables["params"]
+            columns, bias = jnp.take(output["kernel"], ids, axis=1), output["bias"][ids]
         x, columns, bias = (a.astype(self.dtype) for a in (x, columns, bias))
-        own = jnp.einsum("nd,dn->n", x.reshape(-1, x.shape[-1]), columns[:, : targets.size])
-        own = (own + bias[: targets.size]).astype(jnp.float32).reshape(targets.shape)
+        target_scores = jnp.einsum(
+            "nd,dn->n", x.reshape(-1, x.shape[-1]), columns[:, : targets.size]
+        )
+        target_scores = (target_scores + bias[: targets.size]).astype(jnp.float32)
         scores = (x @ columns[:, targets.size :] + bias[targets.size :]).astype(jnp.float32)
         log_q = log_uniform_log_prob(samples, self.vocabulary)
-        return sampled_log_prob(own, scores, targets, samples, log_q)
+        target_scores = target_scores.reshape(targets.shape)
+        return sampled_log_prob(target_scores, scores, targets, samples, log_q)

@@ -1,4 +1,4 @@
-"""Sampled softmax: the sum over all words is estimated from a few that are drawn.
+"""Sampled softmax: the sum over all words is estimated from a few sampled words.
 
 Sources: Bengio and Senécal 2008; Jean, Cho, Memisevic and Bengio 2015, "On using very large target
 vocabulary for neural machine translation".
@@ -8,32 +8,39 @@ import jax
 import jax.numpy as jnp
 
 
-def log_uniform_samples(key, count: int, vocabulary: int):
-    """Draw int32 [count] ids below `vocabulary`, with replacement, as `log_uniform_log_prob` says.
+def log_uniform_samples(key: jax.Array, count: int, vocabulary: int) -> jax.Array:
+    """Draw int32 [count] ids below `vocabulary`, with replacement, from the log-uniform q.
 
-    Close to how often the words of a text occur when ids are ranks by frequency (Zipf's law).
+    `log_uniform_log_prob` has its probabilities. They are close to the frequencies of words in a
+    text when ids are frequency ranks (Zipf's law).
     """
     uniform = jax.random.uniform(key, (count,))
     ids = jnp.exp(uniform * jnp.log(vocabulary + 1.0)).astype(jnp.int32) - 1
     return jnp.clip(ids, 0, vocabulary - 1)
 
 
-def log_uniform_log_prob(ids, vocabulary: int):
-    """Log q(i) = log(log((i + 2) / (i + 1)) / log(V + 1)), float32, for int32 ids i from 0."""
+def log_uniform_log_prob(ids: jax.Array, vocabulary: int) -> jax.Array:
+    """Return log q(i) = log(log((i + 2) / (i + 1)) / log(V + 1)), float32, for int32 ids i >= 0."""
     return jnp.log(jnp.log1p(1 / (ids + 1.0)) / jnp.log(vocabulary + 1.0))
 
 
-def sampled_log_prob(own, scores, targets, samples, log_q):
-    """Estimate of log P(target) = own - log(exp(own) + sum_j exp(scores_j) / (S q_j)), [...].
+def sampled_log_prob(
+    target_scores: jax.Array,
+    scores: jax.Array,
+    targets: jax.Array,
+    samples: jax.Array,
+    log_q: jax.Array,
+) -> jax.Array:
+    """Estimate log P(target) = s - log(exp(s) + sum_j exp(scores_j) / (S q_j)), s its score, [...].
 
-    own: float32 [...], score of the target. targets: int32 [...]. scores: float32 [..., S], of
-    `samples` int32 [S] drawn with replacement with probability q, log_q float32 [S]. A sample that
-    is the target itself does not count. The sum over j estimates without bias the sum of exp(score)
-    over all other words; the target is none of those drawn, and so has no correction (Blanc and
-    Rendle 2018). The gradient tends to that of the whole softmax as S grows.
+    target_scores: float32 [...]. scores: float32 [..., S], of the words `samples` int32 [S], which
+    are drawn with replacement from q; log_q: float32 [S]. targets: int32 [...]; a sample that is
+    the target itself is left out. The sum over j is an unbiased estimate of the sum of exp(score)
+    over all other words; the target is not sampled, so its score has no correction (Blanc and
+    Rendle 2018). The gradient converges to that of the full softmax as S grows.
     """
     corrected = scores - log_q - jnp.log(len(samples))
     hit = samples == targets[..., None]
     others = jnp.where(hit, -jnp.inf, corrected)
-    everything = jnp.concatenate([own[..., None], others], axis=-1)
-    return own - jax.nn.logsumexp(everything, axis=-1)
+    everything = jnp.concatenate([target_scores[..., None], others], axis=-1)
+    return target_scores - jax.nn.logsumexp(everything, axis=-1)

@@ -1,1 +1,10 @@
-"""TODO nets/sentence."""
+"""Taggers and classifiers of sentences: an encoder, and what reads its states.
+
+Read first: `encoder` (one state for each word), then `tagger` and `classifier`, which build on it.
+`char_encoder` computes word vectors from characters; `linear_crf` has the loss and the decoding of
+a tagger: log_prob, viterbi, marginals.
+"""
+
+from ..lazy import exports
+
+__getattr__, __dir__ = exports(__name__, __file__)

@@ -1,5 +1,6 @@
-"""Tagger: a tag for every word of a sentence."""
+"""Tagger: a tag for each word of a sentence."""
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -10,17 +11,21 @@ OUTPUTS = ("crf", "softmax")
 
 
 class Tagger(nn.Module):
-    """Potentials of tags: emissions = V h_t + b, h_t the encoder's state at word t.
+    """Potentials of tags: emissions = V h_t + b, with the encoder's state h_t at word t.
 
-    tags: their number K. output: "crf", with a score for each pair of neighbours, for the first and
-    for the last tag, all of which begin at 0; or "softmax", each tag by itself. What the potentials
-    mean, and the best tags, is in `nets.sentence.linear_crf`. Sources: Huang, Xu and Yu 2015; Irsoy
-    and Cardie 2014 (softmax over deep networks of both directions).
+    tags: number K of tags. output: "crf" has a score for each pair of neighbouring tags, for the
+    first and for the last tag, all initialised to 0; "softmax" predicts each tag independently.
+    `nets.sentence.linear_crf` defines the potentials and finds the best tags. Sources: Huang, Xu
+    and Yu 2015; Irsoy and Cardie 2014 (softmax over deep bidirectional networks).
 
-        core = DeepRecurrent(200, dropout=0.5)
-        encoder = SentenceEncoder(core, words, spelling=Spelling(characters))
-        chain = Tagger(encoder, tags).apply(variables, words, spellings, lengths)
-        tags, score = viterbi(chain, lengths)
+    >>> from nets.recurrent.stack import DeepRecurrent
+    >>> encoder = SentenceEncoder(DeepRecurrent(8, dropout=0.5), words=100)
+    >>> words, lengths = jnp.array([[5, 7, 2], [4, 1, 0]]), jnp.array([3, 2])
+    >>> tagger = Tagger(encoder, tags=4)
+    >>> inputs = jax.random.key(0), words, None, lengths
+    >>> chain, variables = jax.eval_shape(tagger.init_with_output, *inputs)
+    >>> chain.emissions.shape, chain.transitions.shape
+    ((2, 3, 4), (4, 4))
     """
 
     encoder: SentenceEncoder
@@ -28,18 +33,25 @@ class Tagger(nn.Module):
     output: str = "crf"
 
     @nn.compact
-    def __call__(self, words, spellings, lengths, *, train: bool = False) -> Chain:
-        """Return the chain of words int32 [B, T]; spellings, lengths: as the encoder takes them.
+    def __call__(
+        self,
+        words: jax.Array,
+        characters: jax.Array | None,
+        lengths: jax.Array,
+        *,
+        train: bool = False,
+    ) -> Chain:
+        """Return the chain of words int32 [B, T]; characters, lengths: see `SentenceEncoder`.
 
-        train needs the random stream "dropout". Raises ValueError for another output.
+        train needs the random stream "dropout". Raises ValueError for any other output.
         """
         if self.output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {self.output!r}")
-        _, h = self.encoder(words, spellings, lengths, train=train)
+        _, h = self.encoder(words, characters, lengths, train=train)
         dense = nn.Dense(self.tags, dtype=self.encoder.dtype, name="emissions")
         emissions = dense(h).astype(jnp.float32)
         if self.output == "softmax":
             return Chain(emissions)
         shapes = {"transitions": (self.tags, self.tags), "start": (self.tags,), "end": (self.tags,)}
-        own = {name: self.param(name, nn.initializers.zeros, s) for name, s in shapes.items()}
-        return Chain(emissions, **own)
+        scores = {name: self.param(name, nn.initializers.zeros, s) for name, s in shapes.items()}
+        return Chain(emissions, **scores)

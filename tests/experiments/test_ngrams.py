@@ -12,7 +12,7 @@ import pytest
 from bench import kneser_ney
 from data.text.streams import EvaluationWindows
 from experiments import ngram_lm
-from nets.language.kneser_ney import fit, log_probs
+from nets.language.kneser_ney import fit_kneser_ney, ngram_log_probs
 from train.evaluate import Evaluator
 from train.placement import JitMesh
 
@@ -89,9 +89,9 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
     config = ngram_lm.Config(dataset=f"words:{folder}", context_size=2, min_count=2, batch_size=4)
     experiment = ngram_lm.build(config)
     grams = {name: held_out.grams for name, held_out in experiment.evals.items()}
-    model = fit(experiment.train.grams, experiment.provenance["vocabulary"])
+    model = fit_kneser_ney(experiment.train.grams, experiment.provenance["vocabulary"])
     for name, found in grams.items():
-        expected = math.exp(-log_probs(model, found).mean())
+        expected = math.exp(-ngram_log_probs(model, found).mean())
         assert saved["rows"][1]["metrics"][f"{name}/perplexity"] == [pytest.approx(expected)]
     assert f"{expected:.3f}" in capsys.readouterr().out
     assert saved["data"]["sha256"] == experiment.provenance["sha256"]

@@ -90,10 +90,10 @@ def test_softmax_and_the_tree_are_minus_log_p_pair_by_pair():
     tree, by_node = huffman_tree(counts), rng.normal(size=(4, 4))
     expected = 0.0
     for _, i, t in np.argwhere(pairs):
-        for node, turn in zip(tree.nodes[targets[0, t]], tree.turns[targets[0, t]], strict=True):
+        for node, turn in zip(tree.nodes[targets[0, t]], tree.branches[targets[0, t]], strict=True):
             expected -= np.log(sigmoid(turn * by_node[i, node])) if turn else 0.0
     nodes = tree.nodes[targets].reshape(1, -1)
-    found = hierarchical_nats(by_node[:, nodes[0]][None], pairs, tree.turns[targets])
+    found = hierarchical_nats(by_node[:, nodes[0]][None], pairs, tree.branches[targets])
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 

@@ -142,7 +142,10 @@ def test_a_language_model_needs_texts_of_the_alphabet_and_a_small_order(tmp_path
     with pytest.raises(DataError, match=r"line 2 of .*texts.txt: symbol 'c' of 'abc' is not in"):
         load_language_model(three_texts(lm_text=str(texts)).task)
     texts.write_text("ab\n")
-    with pytest.raises(ConfigError, match=r"config.lm_order: 30-grams of 4 symbols are \d+, more"):
+    with pytest.raises(
+        ConfigError,
+        match=r"config.lm_order: a table of 30-grams of 4 symbols has \d+ entries, more",
+    ):
         load_language_model(three_texts(lm_text=str(texts), lm_order=30).task)
     texts.write_text("")
     with pytest.raises(DataError, match=r"texts.txt has no texts"):

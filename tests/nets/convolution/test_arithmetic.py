@@ -1,4 +1,4 @@
-"""Convolution by its equation, and shape arithmetic held to what JAX computes."""
+"""Convolution against its equation, and shape arithmetic against the shapes that JAX computes."""
 
 import jax
 import jax.numpy as jnp
@@ -17,24 +17,24 @@ KERNEL = jnp.array([[1.0, 2.0], [1.0, 0.0]])
 
 
 def convolve(image, kernel, **options):
-    """S of an image [H, W] and a kernel [h, w] by Flax."""
+    """Convolve an image [H, W] with a kernel [h, w] by Flax."""
     layer = nn.Conv(1, kernel.shape, use_bias=False, **options)
     variables = {"params": {"kernel": kernel[..., None, None]}}
     return layer.apply(variables, image[None, ..., None])[0, ..., 0]
 
 
 def test_convolution_is_the_sum_over_the_kernel_without_a_flip():
-    image, given = jnp.arange(9.0).reshape(3, 3), jnp.array([[1.0, -2.0], [3.0, 0.5]])
+    image, cotangent = jnp.arange(9.0).reshape(3, 3), jnp.array([[1.0, -2.0], [3.0, 0.5]])
 
     @jax.jit
     def computed(kernel):
         result, pullback = jax.vjp(lambda k: convolve(image, k, padding="VALID"), kernel)
-        return result, convolve(image, kernel, padding=1, strides=2), pullback(given)[0]
+        return result, convolve(image, kernel, padding=1, strides=2), pullback(cotangent)[0]
 
     result, strided, gradient = computed(KERNEL)
     np.testing.assert_array_equal(result, [[5, 9], [17, 21]])
     np.testing.assert_array_equal(strided, [[0, 1], [6, 21]])
-    # the gradient of the kernel sums, over the output positions, their gradient times their patch
+    # the kernel's gradient is the sum over output positions of their gradient times their patch
     pixels = np.arange(9.0).reshape(3, 3)
     weight = {(0, 0): 1, (0, 1): -2, (1, 0): 3, (1, 1): 0.5}
     expected = sum(w * pixels[i : i + 2, j : j + 2] for (i, j), w in weight.items())
@@ -49,7 +49,7 @@ def test_a_1x1_convolution_is_a_dense_layer_at_each_position():
     np.testing.assert_allclose(out, x @ kernel)
 
 
-def test_max_pooling_sends_the_gradient_to_the_largest():
+def test_max_pooling_sends_the_gradient_to_the_maximum():
     image = jnp.array([[1.0, 7, 2, 0], [3, 4, 9, 5]])[None, ..., None]
     gradient = jax.grad(
         lambda x: (nn.max_pool(x, (2, 2), (2, 2)) * jnp.array([[2.0], [5.0]])).sum()
@@ -58,15 +58,14 @@ def test_max_pooling_sends_the_gradient_to_the_largest():
 
 
 def lax_size(length, window):
-    """What JAX says of the same convolution, by shapes alone."""
+    """Output size of the same convolution in JAX, from shapes only."""
     pads = window.padding if isinstance(window.padding, str) else [window.padding]
     options = {"rhs_dilation": (window.dilation,), "dimension_numbers": ("NHC", "HIO", "NHC")}
-    how = jax.lax.conv_transpose if window.transposed else jax.lax.conv_general_dilated
-    given = (1, length, 1), (window.size, 1, 1)
-    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in given]
-    return jax.eval_shape(lambda x, k: how(x, k, (window.stride,), pads, **options), *shapes).shape[
-        1
-    ]
+    conv = jax.lax.conv_transpose if window.transposed else jax.lax.conv_general_dilated
+    inputs = (1, length, 1), (window.size, 1, 1)
+    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in inputs)
+    out = jax.eval_shape(lambda x, k: conv(x, k, (window.stride,), pads, **options), x, kernel)
+    return out.shape[1]
 
 
 @quick
@@ -74,12 +73,12 @@ def lax_size(length, window):
 def test_sizes_are_those_of_jax(length, window, transposed):
     window = Window(window.size, window.stride, window.padding, window.dilation, transposed)
     try:
-        found = output_size(length, window)
+        size = output_size(length, window)
     except ValueError:
-        # JAX says 0 of what has no output
+        # JAX gives size 0 where there is no output
         assert lax_size(length, window) == 0
     else:
-        assert found == lax_size(length, window)
+        assert size == lax_size(length, window)
 
 
 @quick
@@ -104,7 +103,7 @@ def test_pooling_has_the_same_sizes(length, window):
 
 
 def reads(length, window):
-    """Which inputs [outputs, length] each output reads, by going through the taps."""
+    """Bool [outputs, length]: the inputs that each output reads, by enumerating the taps."""
     low, _ = window.pads(length)
     table = np.zeros((output_size(length, window), length), bool)
     for i, row in enumerate(table):
@@ -120,28 +119,28 @@ def test_receptive_field_bounds_what_each_output_reads(stack, length):
         field = receptive_field(length, stack)
     except ValueError:
         return
-    seen, size = np.eye(length, dtype=bool), length
+    dependent, size = np.eye(length, dtype=bool), length
     for window in stack:
-        seen = reads(size, window) @ seen
+        dependent = reads(size, window) @ dependent
         size = output_size(size, window)
-    for i, row in enumerate(seen):
+    for i, row in enumerate(dependent):
         first = field.offset + i * field.stride
         inside = np.flatnonzero(row)
         assert ((inside >= first) & (inside < first + field.size)).all()
-    # no smaller one would do: where nothing is cut off, both ends are read
-    ends = [field.offset + i * field.stride for i in range(len(seen))]
-    for first, row in zip(ends, seen, strict=True):
-        if first >= 0 and first + field.size <= length and not all_padded(stack):
+    # the bound is tight: away from the borders, both ends are read
+    ends = [field.offset + i * field.stride for i in range(len(dependent))]
+    for first, row in zip(ends, dependent, strict=True):
+        if first >= 0 and first + field.size <= length and not has_inner_padding(stack):
             assert row[first]
             assert row[first + field.size - 1]
 
 
-def all_padded(stack):
-    """True when an inner layer pads, so that the ends of a field may be zeros of its input."""
+def has_inner_padding(stack):
+    """Whether an inner layer pads, so that the ends of a field may be zeros of its input."""
     return any(window.padding not in ("VALID", (0, 0)) for window in stack[1:])
 
 
-def test_the_field_of_lenet_and_of_dilated_layers():
+def test_receptive_field_of_lenet_and_of_dilated_layers():
     conv, half = Window(5), Window(2, stride=2)
     assert receptive_field(32, [conv, half, conv, half]) == ReceptiveField(16, 4, 0)
     assert receptive_field(32, [conv, half, conv, half, conv]) == ReceptiveField(32, 4, 0)
@@ -158,6 +157,6 @@ def test_the_field_of_lenet_and_of_dilated_layers():
         (lambda: receptive_field(9, [Window(2, transposed=True)]), "transposed=True"),
     ],
 )
-def test_what_has_no_size_is_refused(make, message):
+def test_windows_without_an_output_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()

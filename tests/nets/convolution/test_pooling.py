@@ -1,4 +1,4 @@
-"""Max pooling is Flax's in value; its gradient is routed to the largest."""
+"""Max pooling has the values of Flax's; its gradient goes to the maximum."""
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +12,16 @@ from nets.convolution.pooling import max_pool
 @pytest.mark.parametrize(
     ("shape", "size", "stride"), [((2, 6, 5, 3), 2, 2), ((1, 8, 7, 2), 3, 2), ((1, 3, 5, 1), 2, 3)]
 )
-def test_value_and_gradient_are_those_of_flax_without_ties(shape, size, stride):
+def test_value_and_gradient_equal_flax_without_ties(shape, size, stride):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.permutation(np.prod(shape)).reshape(shape), jnp.float32)
 
     def both(pool):
         return jax.jit(jax.value_and_grad(lambda x: jnp.sum(jnp.sin(pool(x)))))(x), pool(x)
 
-    found = both(lambda x: max_pool(x, size, stride))
+    actual = both(lambda x: max_pool(x, size, stride))
     expected = both(lambda x: nn.max_pool(x, (size, size), strides=(stride, stride)))
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
@@ -41,7 +41,7 @@ def test_equal_values_share_the_gradient(window, shares):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 4, 1), (4, 4, 1)])
-def test_what_has_no_window_is_refused(shape):
+def test_images_smaller_than_a_window_are_rejected(shape):
     with pytest.raises(ValueError, match="2 or more, 2 or more") as caught:
         max_pool(jnp.zeros(shape))
     assert str(shape) in str(caught.value)

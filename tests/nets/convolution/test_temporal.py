@@ -1,4 +1,4 @@
-"""Convolution over time is the plain loop, right on padded rows, and blind to shifts."""
+"""Convolution over time against a plain loop, on padded rows, and under shifts."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def x():
 
 @pytest.fixture(scope="module")
 def variables(x):
-    """Random biases as well, by readout: with zero ones a wrong padding rule may look right."""
+    """Random variables by readout, biases included: zero biases could hide a wrong padding rule."""
     rng = np.random.default_rng(1)
 
     def draw(readout):
@@ -41,7 +41,7 @@ def variables(x):
 
 
 def slow(params, row, readout, steps):
-    """Logits of one row [T_i, D] without padding; `steps` of h for flatten."""
+    """Logits of one row [T_i, D] without padding; flatten pads h to `steps`."""
     h = np.asarray(row, np.float64)
     for number, layer in enumerate((params["layers"]["C1"], params["layers"]["C2"])):
         if number:
@@ -61,7 +61,7 @@ def slow(params, row, readout, steps):
 
 
 @pytest.mark.parametrize("readout", READOUTS)
-def test_logits_are_the_loop_and_padding_changes_nothing(x, variables, readout):
+def test_logits_match_the_loop_and_padding_has_no_effect(x, variables, readout):
     own, net = variables[readout], network(readout)
 
     @jax.jit
@@ -74,23 +74,23 @@ def test_logits_are_the_loop_and_padding_changes_nothing(x, variables, readout):
 
     (_, logits), (gradient, inputs) = run(x)
     for i, length in enumerate(LENGTHS[:3]):
-        wanted = slow(own["params"], x[i, :length], readout, steps=5)
-        np.testing.assert_allclose(logits[i], wanted, rtol=2e-4, atol=2e-5)
+        expected = slow(own["params"], x[i, :length], readout, steps=5)
+        np.testing.assert_allclose(logits[i], expected, rtol=2e-4, atol=2e-5)
     np.testing.assert_allclose(logits[3], own["params"]["output"]["bias"], rtol=1e-6)
-    real = np.arange(T) < LENGTHS[:, None]
-    (_, with_nan), (gradient_nan, inputs_nan) = run(np.where(real[..., None], x, np.nan))
+    valid = np.arange(T) < LENGTHS[:, None]
+    (_, with_nan), (gradient_nan, inputs_nan) = run(np.where(valid[..., None], x, np.nan))
     np.testing.assert_array_equal(logits, with_nan)
     for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(gradient_nan), strict=True):
         assert np.isfinite(a).all()
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(inputs, inputs_nan)
-    assert not inputs[~real].any()
+    assert not inputs[~valid].any()
 
 
-def test_rows_without_lengths_are_whole(x, variables):
+def test_rows_without_lengths_have_no_padding(x, variables):
     @jax.jit
     def run(lengths):
-        return [network(how).apply(variables[how], x, lengths) for how in READOUTS]
+        return [network(name).apply(variables[name], x, lengths) for name in READOUTS]
 
     np.testing.assert_allclose(run(None), run(np.full(4, T)), rtol=1e-5, atol=1e-5)
 
@@ -100,24 +100,24 @@ def test_max_of_windows_and_over_time_at_the_borders():
 
     @jax.jit
     def run(x, lengths):
-        pooled = [pool_over_time(x, lengths, how).ravel() for how in ("max", "mean")]
+        pooled = [pool_over_time(x, lengths, name).ravel() for name in ("max", "mean")]
         return (*max_over_windows(x, lengths, 2), *pooled)
 
-    found, lengths, *_ = run(x, np.array([4, 1]))
-    assert found[..., 0].tolist() == [[-1, -3, 0], [-6, 0, 0]]
+    pooled, lengths, *_ = run(x, np.array([4, 1]))
+    assert pooled[..., 0].tolist() == [[-1, -3, 0], [-6, 0, 0]]
     assert lengths.tolist() == [2, 1]
-    found, lengths, *_ = run(x, None)
-    assert found[0, :, 0].tolist() == [-1, -3, -5]
+    pooled, lengths, *_ = run(x, None)
+    assert pooled[0, :, 0].tolist() == [-1, -3, -5]
     assert lengths is None
     _, _, largest, mean = run(x, np.array([3, 0]))
     assert largest.tolist() == [-1, 0]
     assert mean.tolist() == [-2, 0]
-    with pytest.raises(ValueError, match="how must be max or mean, got 'sum'"):
+    with pytest.raises(ValueError, match="reduction must be max or mean, got 'sum'"):
         pool_over_time(x, None, "sum")
 
 
-def test_pooled_readouts_do_not_see_a_shift_and_a_dense_one_does(variables):
-    """A short pattern in zeros, moved by multiples of the window."""
+def test_pooled_readouts_are_invariant_to_shifts_and_a_dense_one_is_not(variables):
+    """A short pattern in zeros, shifted by multiples of the window."""
     rng = np.random.default_rng(2)
     pattern = rng.normal(size=(4, D))
     x = np.zeros((3, 24, D), np.float32)
@@ -126,34 +126,34 @@ def test_pooled_readouts_do_not_see_a_shift_and_a_dense_one_does(variables):
     params = variables["max"]["params"]
     longer = {**params["output"], "kernel": rng.normal(size=(12 * FEATURES[-1], CLASSES))}
     own = {**variables, "flatten": {"params": {**params, "output": longer}}}
-    found = jax.jit(lambda x: {how: network(how).apply(own[how], x) for how in READOUTS})(x)
-    for how, logits in found.items():
+    outputs = jax.jit(lambda x: {name: network(name).apply(own[name], x) for name in READOUTS})(x)
+    for name, logits in outputs.items():
         difference = float(np.abs(logits - logits[:1]).max())
-        assert difference > 0.1 if how == "flatten" else difference < 1e-4
+        assert difference > 0.1 if name == "flatten" else difference < 1e-4
 
 
-def test_evidence_and_bias_sum_up_to_the_logit(x, variables):
+def test_evidence_and_bias_add_up_to_the_logit(x, variables):
     labels = np.array([2, 0, 3, 1])
 
     @jax.jit
     def run(x):
         return {
-            how: (
-                evidence(network(how), variables[how], x, LENGTHS, labels),
-                network(how).apply(variables[how], x, LENGTHS),
+            name: (
+                evidence(network(name), variables[name], x, LENGTHS, labels),
+                network(name).apply(variables[name], x, LENGTHS),
             )
-            for how in READOUTS
+            for name in READOUTS
         }
 
-    for how, (parts, logits) in run(x).items():
-        assert parts.shape == (4, 5)
-        total = parts.sum(axis=1) + variables[how]["params"]["output"]["bias"][labels]
-        wanted = np.asarray(logits)[np.arange(4), labels]
-        np.testing.assert_allclose(total, wanted, rtol=1e-4, atol=1e-4)
-        assert not parts[1, 2:].any()
+    for name, (contributions, logits) in run(x).items():
+        assert contributions.shape == (4, 5)
+        bias = variables[name]["params"]["output"]["bias"][labels]
+        expected = np.asarray(logits)[np.arange(4), labels]
+        np.testing.assert_allclose(contributions.sum(axis=1) + bias, expected, rtol=1e-4, atol=1e-4)
+        assert not contributions[1, 2:].any()
 
 
-def test_dropout_is_of_training_alone_and_parameters_stay_float32(x, variables):
+def test_dropout_applies_in_training_only_and_parameters_stay_float32(x, variables):
     net = TimeConvNet(TimeConvolutions(FEATURES, SIZE, WINDOW, jnp.bfloat16), CLASSES, dropout=0.5)
     own = variables["max"]
     shapes = jax.eval_shape(net.init, jax.random.key(0), x)
@@ -164,13 +164,13 @@ def test_dropout_is_of_training_alone_and_parameters_stay_float32(x, variables):
         dropped = net.apply(own, x, train=True, rngs={"dropout": jax.random.key(1)})
         return net.apply(own, x), net.apply(own, x, rngs={"dropout": jax.random.key(1)}), dropped
 
-    kept, again, dropped = run(x)
-    assert kept.dtype == jnp.float32
-    np.testing.assert_array_equal(kept, again)
-    assert not np.allclose(kept, dropped)
+    plain, again, dropped = run(x)
+    assert plain.dtype == jnp.float32
+    np.testing.assert_array_equal(plain, again)
+    assert not np.allclose(plain, dropped)
 
 
-def test_what_does_not_fit_is_refused(x):
+def test_mismatched_arguments_are_rejected(x):
     def shapes(readout, *args):
         return jax.eval_shape(network(readout).init, jax.random.key(0), *args)
 

@@ -1,4 +1,4 @@
-"""AlexNet: published counts and sizes, its normalisation, a numpy oracle, a gradient."""
+"""AlexNet: published counts and sizes, normalisation, a numpy oracle, gradients."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nets.image.alexnet import AlexNet, local_response_norm
-from tests.nets.image.test_resnet import convolve, dense, found_and_expected, randomised
+from tests.nets.image.test_resnet import actual_and_expected, convolve, dense, randomised
 
 
 def shapes(side, channels=3, **options):
@@ -24,8 +24,8 @@ def counts(params):
 @pytest.mark.parametrize("side", [224, 227])
 def test_published_parameters_of_each_layer(side):
     logits, variables = shapes(side)
-    found = counts(variables["params"])
-    assert found == {
+    sizes = counts(variables["params"])
+    assert sizes == {
         "conv1": 34_944,
         "conv2": 307_456,
         "conv3": 885_120,
@@ -35,7 +35,7 @@ def test_published_parameters_of_each_layer(side):
         "dense7": 16_781_312,
         "output": 4_097_000,
     }
-    assert sum(found.values()) == 60_965_224
+    assert sum(sizes.values()) == 60_965_224
     assert (logits.shape, logits.dtype) == ((2, 1000), jnp.float32)
 
 
@@ -46,7 +46,7 @@ def test_ungrouped_kernels_read_all_maps():
 
 
 @pytest.mark.parametrize(("side", "last"), [(28, 2), (32, 3), (15, 1), (64, 7)])
-def test_small_images_end_as_documented(side, last):
+def test_small_images_have_the_documented_map_sizes(side, last):
     _, variables = shapes(side, channels=1, width=0.125, classes=10)
     params = variables["params"]
     assert params["conv1"]["kernel"].shape == (5, 5, 1, 12)
@@ -55,7 +55,7 @@ def test_small_images_end_as_documented(side, last):
 
 
 def normalise(a):
-    """The paper's sum over five maps, or those that there are."""
+    """The paper's sum over five maps, fewer at the ends."""
     b = np.empty_like(a)
     for i in range(a.shape[-1]):
         near = a[..., max(0, i - 2) : i + 3]
@@ -65,27 +65,27 @@ def normalise(a):
 
 def test_normalisation_is_the_papers_sum_over_maps():
     a = np.random.default_rng(0).normal(0, 30, (2, 3, 7))
-    found = jax.jit(local_response_norm)(jnp.float32(a))
-    np.testing.assert_allclose(found, normalise(a), rtol=1e-5)
+    normalised = jax.jit(local_response_norm)(jnp.float32(a))
+    np.testing.assert_allclose(normalised, normalise(a), rtol=1e-5)
     with pytest.raises(ValueError, match="odd"):
         local_response_norm(jnp.float32(a), size=4)
 
 
 def pool(x):
-    """Largest of 3x3 places, two apart."""
+    """Maximum of 3x3 windows with stride 2."""
     last = (x.shape[1] - 3) // 2 * 2 + 1
-    places = [x[:, i : i + last : 2, j : j + last : 2] for i in range(3) for j in range(3)]
-    return np.max(places, axis=0)
+    shifted = [x[:, i : i + last : 2, j : j + last : 2] for i in range(3) for j in range(3)]
+    return np.max(shifted, axis=0)
 
 
 def oracle(variables, x, grouped):
     """Logits of small images."""
     p = variables["params"]
 
-    def conv(x, place, groups=1):
-        kernel, bias = p[f"conv{place}"]["kernel"], p[f"conv{place}"]["bias"]
-        parts = zip(np.split(x, groups, -1), np.split(kernel, groups, -1), strict=True)
-        x = np.concatenate([convolve(part, own) for part, own in parts], -1)
+    def conv(x, number, groups=1):
+        kernel, bias = p[f"conv{number}"]["kernel"], p[f"conv{number}"]["bias"]
+        pairs = zip(np.split(x, groups, -1), np.split(kernel, groups, -1), strict=True)
+        x = np.concatenate([convolve(maps, weights) for maps, weights in pairs], -1)
         return np.maximum(x + bias, 0)
 
     groups = 2 if grouped else 1
@@ -96,16 +96,16 @@ def oracle(variables, x, grouped):
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_forward_is_the_numpy_oracle(grouped):
+def test_forward_matches_the_numpy_oracle(grouped):
     network = AlexNet(classes=3, grouped=grouped, width=1 / 32)
     variables, images = randomised(network, (2, 16, 16, 3))
-    images = 60 * images  # so that squares count beside the 2 of the normalisation
-    own = partial(oracle, grouped=grouped)
-    found, expected = found_and_expected(network, variables, images, own)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    images = 60 * images  # large enough for squares to matter next to the 2 of the normalisation
+    reference = partial(oracle, grouped=grouped)
+    actual, expected = actual_and_expected(network, variables, images, reference)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_gradient_and_first_weights():
+def test_gradient_and_initial_weights():
     network = AlexNet(classes=5, width=1 / 32)
     images = jnp.asarray(np.random.default_rng(0).normal(0, 60, (1, 32, 32, 3)), jnp.float32)
 
@@ -122,9 +122,9 @@ def test_gradient_and_first_weights():
     params, (loss, gradient) = run(jax.random.key(0))
     assert np.isfinite(loss)
     assert all(np.isfinite(g).all() and np.any(g) for g in jax.tree.leaves(gradient))
-    for name, first in (("conv1", 0), ("conv2", 1), ("conv3", 0), ("conv5", 1), ("dense7", 1)):
-        assert (params[name]["bias"] == first).all()
-    # at width 1, 0.01; with fewer inputs a sum over them keeps its size
+    for name, bias in (("conv1", 0), ("conv2", 1), ("conv3", 0), ("conv5", 1), ("dense7", 1)):
+        assert (params[name]["bias"] == bias).all()
+    # 0.01 at width 1; with fewer inputs larger, to preserve the scale of the sum over them
     for name, published in (("conv1", 363), ("conv2", 1200), ("dense6", 9216)):
         kernel = np.asarray(params[name]["kernel"])
         inputs = np.prod(kernel.shape[:-1])
@@ -132,7 +132,7 @@ def test_gradient_and_first_weights():
 
 
 @pytest.mark.parametrize("shape", [(1, 100, 100, 3), (1, 14, 14, 1), (1, 32, 31, 1), (32, 32, 1)])
-def test_another_size_is_refused_with_its_shape(shape):
+def test_other_sizes_are_rejected_with_their_shape(shape):
     with pytest.raises(ValueError, match="images must be") as caught:
         AlexNet().init(jax.random.key(0), jnp.zeros(shape))
     assert str(shape) in str(caught.value)

@@ -1,4 +1,4 @@
-"""LeNet-5, both variants: the published sizes, and a naive forward pass."""
+"""LeNet-5, both variants: the published sizes and a naive forward pass."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ def randomised(channels, batch, seed=0):
 
 
 def convolve(image, layer):
-    """Correlate an image [H, W, C] with 5x5 kernels, pixel by pixel, and squash by tanh."""
+    """Correlate an image [H, W, C] with 5x5 kernels, pixel by pixel, and apply tanh."""
     side = image.shape[0] - 4
     out = np.zeros((side, side, len(layer["bias"])))
     for row in range(side):
@@ -35,13 +35,13 @@ def convolve(image, layer):
 
 
 def halve(image):
-    """Mean of each 2x2."""
+    """Mean of each 2x2 square."""
     corners = [image[i::2, j::2] for i in (0, 1) for j in (0, 1)]
     return sum(corners) / 4
 
 
 def sizes(network):
-    """Parameters of each layer for one channel."""
+    """Number of parameters of each layer for one channel."""
     images = jnp.zeros((1, 32, 32, 1))
     params = jax.eval_shape(network.init, jax.random.key(0), images)["params"]
     return {name: sum(leaf.size for leaf in jax.tree.leaves(params[name])) for name in params}
@@ -59,7 +59,7 @@ def test_published_parameters_of_each_layer():
     assert sum(counts.values()) == 60000
 
 
-# Table I by its text: each contiguous three, each contiguous four, three broken fours, all six
+# Table I as the paper describes it: contiguous triples, contiguous fours, three other fours, all
 CONNECTED = (
     *({i % 6 for i in range(first, first + 3)} for first in range(6)),
     *({i % 6 for i in range(first, first + 4)} for first in range(6)),
@@ -84,7 +84,7 @@ def naive_published(image, p):
         f(correlate2d(image, kernel[..., 0, k], "valid") + p["C1"]["bias"][k]) for k in range(6)
     ]
     maps = subsample(maps, p["S2"])
-    # the kernels of C3 stand in the order of the maps that they read, then of those they make
+    # the kernels of C3 are ordered by input map, then by output map
     pairs = sorted((i, o) for o, read in enumerate(CONNECTED) for i in read)
     sums = [np.full((10, 10), b) for b in p["C3"]["bias"]]
     for number, (i, o) in enumerate(pairs):
@@ -97,7 +97,7 @@ def naive_published(image, p):
 
 @pytest.fixture(scope="module")
 def published():
-    """Two images, first parameters, outputs and the gradient of their sum, by one program."""
+    """Two images, initial parameters, outputs and the gradient of their sum, from one program."""
     network = PublishedLeNet5()
     images = jnp.asarray(np.random.default_rng(0).random((2, 32, 32, 1)), jnp.float32)
 
@@ -113,7 +113,7 @@ def published():
     return images, *jax.jit(everything)(jax.random.key(0))
 
 
-def test_published_forward_is_the_naive_one_and_every_parameter_has_a_gradient(published):
+def test_published_forward_matches_the_naive_one_and_every_parameter_has_a_gradient(published):
     images, params, outputs, gradient = published
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
     assert sum(len(read) for read in CONNECTED) == p["C3"]["kernel"].shape[-1] == 60
@@ -124,13 +124,13 @@ def test_published_forward_is_the_naive_one_and_every_parameter_has_a_gradient(p
         assert (np.asarray(leaf) != 0).all()
 
 
-def test_published_start_is_uniform_within_the_fan_in(published):
+def test_published_initialisation_is_uniform_within_the_fan_in(published):
     params = published[1]
     fan_in = {"C1": 25, "S2": 4, "S4": 4, "C5": 400, "F6": 120}
     for name, inputs in fan_in.items():
         for leaf in params[name].values():
             assert np.abs(leaf).max() <= 2.4 / inputs
-    for name in ("C1", "C5", "F6"):  # the standard deviation of a uniform one is bound / sqrt(3)
+    for name in ("C1", "C5", "F6"):  # a uniform distribution has standard deviation bound / sqrt(3)
         spread = np.std(params[name]["kernel"]) * np.sqrt(3) * fan_in[name] / 2.4
         assert abs(spread - 1) < 0.15
     pairs = sorted((i, o) for o, read in enumerate(CONNECTED) for i in read)
@@ -140,7 +140,7 @@ def test_published_start_is_uniform_within_the_fan_in(published):
     assert (largest > 0.6).all()
 
 
-def test_squashing_is_one_at_one_and_codes_are_different_drawings():
+def test_squashing_is_one_at_one_and_codes_differ():
     assert [float(squash(a)) for a in (-1, 0, 1)] == pytest.approx([-1, 0, 1], abs=1e-4)
     codes = digit_codes()
     assert codes.shape == (10, 84)
@@ -153,14 +153,14 @@ def test_squashing_is_one_at_one_and_codes_are_different_drawings():
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28, 1), (1, 32, 32, 3), (32, 32, 1)])
-def test_published_refuses_another_shape(shape):
+def test_published_rejects_other_shapes(shape):
     with pytest.raises(ValueError, match=r"must be \[batch, 32, 32, 1\]") as caught:
         jax.eval_shape(PublishedLeNet5().init, jax.random.key(0), jnp.zeros(shape))
     assert str(shape) in str(caught.value)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_forward_is_the_naive_loop(channels):
+def test_forward_matches_the_naive_loop(channels):
     variables, images = randomised(channels, batch=1)
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"])
     x = halve(convolve(np.asarray(images[0], np.float64), p["C1"]))
@@ -178,8 +178,8 @@ def test_an_image_does_not_depend_on_the_others_nor_on_training():
     network = LeNet5()
     alone = jax.jit(network.apply)(variables, images[:1])
     bad = images.at[1].set(jnp.nan)
-    beside = jax.jit(partial(network.apply, train=True))(variables, bad)
-    np.testing.assert_allclose(beside[:1], alone, rtol=1e-5, atol=1e-5)
+    batched = jax.jit(partial(network.apply, train=True))(variables, bad)
+    np.testing.assert_allclose(batched[:1], alone, rtol=1e-5, atol=1e-5)
 
 
 def test_number_of_classes_and_type():
@@ -191,7 +191,7 @@ def test_number_of_classes_and_type():
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28, 1), (1, 32, 31, 1), (32, 32, 1), (1, 33, 32, 1)])
-def test_another_size_is_refused_with_its_shape(shape):
+def test_other_sizes_are_rejected_with_their_shape(shape):
     with pytest.raises(ValueError, match="images must be") as caught:
         LeNet5().init(jax.random.key(0), jnp.zeros(shape))
     assert str(shape) in str(caught.value)

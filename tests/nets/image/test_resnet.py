@@ -1,4 +1,4 @@
-"""The small residual network: a numpy oracle, its statistics, what it begins as."""
+"""The small residual network: a numpy oracle, batch statistics, initial state."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from nets.image.resnet import ConvNet, Residual
 
 
 def randomised(network, shape, seed=0):
-    """Images, and variables none of which is 0 or 1."""
+    """Variables of which none is 0 or 1, and images."""
     rng = np.random.default_rng(seed)
     images = jnp.asarray(rng.normal(size=shape), jnp.float32)
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)
@@ -25,7 +25,7 @@ def randomised(network, shape, seed=0):
 
 
 def convolve(x, kernel):
-    """Sum over a square kernel's places, in zeros."""
+    """Sum over the positions of a square kernel, with zero padding."""
     size, (high, wide) = kernel.shape[0], x.shape[1:3]
     x = np.pad(x, ((0, 0), *[(size // 2, size // 2)] * 2, (0, 0)))
     return sum(
@@ -34,53 +34,55 @@ def convolve(x, kernel):
 
 
 def dense(p, x, hidden):
-    """Output of a row of layers with rectifiers, those of the names in `hidden`, and a last one."""
+    """Output layer on top of a sequence of rectifier layers, whose names are in `hidden`."""
     x = x.reshape(len(x), -1)
     for name in hidden:
         x = np.maximum(x @ p[name]["kernel"] + p[name]["bias"], 0)
     return x @ p["output"]["kernel"] + p["output"]["bias"]
 
 
-def found_and_expected(network, variables, images, oracle):
-    """Logits of a network, and those of oracle(variables, images) in double precision."""
+def actual_and_expected(network, variables, images, oracle):
+    """Logits of a network, and of oracle(variables, images) in double precision."""
     exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
     expected = oracle(exact, np.asarray(images, np.float64))
     return jax.jit(network.apply)(variables, images), expected
 
 
 def oracle(variables, x, stages, blocks):
-    """Logits, by the running statistics."""
+    """Logits, with the running statistics."""
     p, stats = variables["params"], variables["batch_stats"]
 
     def norm(x, p, stats):
         return (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * p["scale"] + p["bias"]
 
-    def both(x, p, stats, number):
+    def conv_norm(x, p, stats, number):
         x = convolve(x, p[f"conv{number}"]["kernel"])
         return norm(x, p[f"norm{number}"], stats[f"norm{number}"])
 
-    x = np.maximum(both(x, p, stats, ""), 0)
+    x = np.maximum(conv_norm(x, p, stats, ""), 0)
     for stage in range(stages):
         n, high, wide, channels = x.shape
         x = x[:, : high // 2 * 2, : wide // 2 * 2]
         x = x.reshape(n, high // 2, 2, wide // 2, 2, channels).max((2, 4))
         for block in range(blocks):
             name = f"stage{stage + 1}_block{block + 1}"
-            y = both(np.maximum(both(x, p[name], stats[name], 1), 0), p[name], stats[name], 2)
-            skip = x if block else both(x, p[name], stats[name], "")
+            y = conv_norm(
+                np.maximum(conv_norm(x, p[name], stats[name], 1), 0), p[name], stats[name], 2
+            )
+            skip = x if block else conv_norm(x, p[name], stats[name], "")
             x = np.maximum(skip + y, 0)
     return dense(p, x.mean((1, 2)), ())
 
 
-def test_forward_is_the_numpy_oracle():
+def test_forward_matches_the_numpy_oracle():
     network = ConvNet(classes=5, width=2, stages=2, blocks=2, dropout=0.5)
     variables, images = randomised(network, (2, 9, 6, 3))
-    own = partial(oracle, stages=2, blocks=2)
-    found, expected = found_and_expected(network, variables, images, own)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    reference = partial(oracle, stages=2, blocks=2)
+    actual, expected = actual_and_expected(network, variables, images, reference)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_training_takes_the_statistics_of_the_batch_and_keeps_a_tenth():
+def test_training_uses_the_statistics_of_the_batch_and_adds_a_tenth_to_the_running_ones():
     network = ConvNet(classes=3, width=2, stages=1, dropout=0.5)
     variables, images = randomised(network, (3, 6, 6, 1))
     run = jax.jit(
@@ -89,14 +91,14 @@ def test_training_takes_the_statistics_of_the_batch_and_keeps_a_tenth():
         )
     )
     (one, changed), (other, _) = run(jax.random.key(0)), run(jax.random.key(1))
-    seen = convolve(np.asarray(images), np.asarray(variables["params"]["conv"]["kernel"]))
+    maps = convolve(np.asarray(images), np.asarray(variables["params"]["conv"]["kernel"]))
     before, after = variables["batch_stats"]["norm"], changed["batch_stats"]["norm"]
-    for name, value in (("mean", seen.mean((0, 1, 2))), ("var", seen.var((0, 1, 2)))):
+    for name, value in (("mean", maps.mean((0, 1, 2))), ("var", maps.var((0, 1, 2)))):
         np.testing.assert_allclose(after[name], 0.9 * before[name] + 0.1 * value, rtol=1e-4)
     assert np.abs(one - other).max() > 1e-3  # other units are dropped
 
 
-def test_only_the_first_block_of_a_stage_has_kernels_in_its_shortcut():
+def test_only_the_first_block_of_a_stage_has_a_convolution_in_its_shortcut():
     network = ConvNet(classes=3, width=2, stages=1, blocks=2)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 6, 6, 1)))
     blocks = [shapes["params"][f"stage1_block{i}"] for i in (1, 2)]
@@ -106,11 +108,11 @@ def test_only_the_first_block_of_a_stage_has_kernels_in_its_shortcut():
     ]
 
 
-def test_a_block_begins_as_its_shortcut():
+def test_a_block_is_initially_its_shortcut():
     block = Residual(3, partial(nn.Conv, use_bias=False), partial(nn.BatchNorm, True))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, 3)), jnp.float32)
-    found, _ = jax.jit(block.init_with_output)(jax.random.key(0), x)
-    np.testing.assert_array_equal(found, np.maximum(x, 0))
+    out, _ = jax.jit(block.init_with_output)(jax.random.key(0), x)
+    np.testing.assert_array_equal(out, np.maximum(x, 0))
 
 
 def test_number_of_parameters_and_type():
@@ -126,7 +128,7 @@ def test_number_of_parameters_and_type():
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 8, 1), (8, 8, 1)])
-def test_images_too_small_are_refused(shape):
+def test_images_that_are_too_small_are_rejected(shape):
     with pytest.raises(ValueError, match="for 2 stages") as caught:
         ConvNet().init(jax.random.key(0), jnp.zeros(shape))
     assert str(shape) in str(caught.value)

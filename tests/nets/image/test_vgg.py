@@ -1,4 +1,4 @@
-"""VGG: published counts, its plan of layers, a numpy oracle, a gradient."""
+"""VGG: published counts and layers, a numpy oracle, gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nets.image.vgg import VGG
-from tests.nets.image.test_resnet import convolve, dense, found_and_expected, randomised
+from tests.nets.image.test_resnet import actual_and_expected, convolve, dense, randomised
 
 
 def shapes(side, **options):
@@ -33,23 +33,23 @@ def test_published_parameters_and_layers_with_weights(layers, batch_norm, count)
     assert (logits.shape, logits.dtype) == ((2, 1000), jnp.float32)
 
 
-def test_small_images_end_as_one_place():
+def test_small_images_end_as_one_position():
     _, variables = shapes(32, layers=11, width=0.125, classes=10)
     assert variables["params"]["dense1"]["kernel"].shape == (64, 512)
 
 
 def oracle(variables, x):
-    """Logits of 11 layers, by the running statistics where there are any."""
+    """Logits of 11 layers, with running statistics if there are any."""
     p, stats = variables["params"], variables.get("batch_stats", {})
     for block, depth in enumerate((1, 1, 2, 2, 2), 1):
-        own = p[f"block{block}"]
-        for place in range(1, depth + 1):
-            conv, norm = own[f"conv{place}"], f"norm{place}"
+        layers = p[f"block{block}"]
+        for number in range(1, depth + 1):
+            conv, norm = layers[f"conv{number}"], f"norm{number}"
             x = convolve(x, conv["kernel"]) + conv["bias"]
             if stats:
-                seen = stats[f"block{block}"][norm]
-                x = (x - seen["mean"]) / np.sqrt(seen["var"] + 1e-5)
-                x = x * own[norm]["scale"] + own[norm]["bias"]
+                running = stats[f"block{block}"][norm]
+                x = (x - running["mean"]) / np.sqrt(running["var"] + 1e-5)
+                x = x * layers[norm]["scale"] + layers[norm]["bias"]
             x = np.maximum(x, 0)
         n, high, wide, channels = x.shape
         x = x.reshape(n, high // 2, 2, wide // 2, 2, channels).max((2, 4))
@@ -57,11 +57,11 @@ def oracle(variables, x):
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_forward_is_the_numpy_oracle(batch_norm):
+def test_forward_matches_the_numpy_oracle(batch_norm):
     network = VGG(11, classes=3, batch_norm=batch_norm, width=1 / 32)
     variables, images = randomised(network, (2, 32, 32, 3))
-    found, expected = found_and_expected(network, variables, images, oracle)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    actual, expected = actual_and_expected(network, variables, images, oracle)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_gradient_and_statistics_of_training():
@@ -95,7 +95,7 @@ def test_gradient_and_statistics_of_training():
     assert np.abs(params["block1"]["conv1"]["kernel"]).max() > 0.7 * limit
 
 
-def test_what_it_cannot_read_or_be_is_refused():
+def test_small_images_and_other_depths_are_rejected():
     with pytest.raises(ValueError, match=r"\(1, 28, 28, 1\)"):
         VGG(11).init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     with pytest.raises(ValueError, match=r"\[11, 16, 19\], got 13"):

@@ -1,4 +1,4 @@
-"""Looking inside: planted patches, perturbed pixels, a deconvnet layer by layer, differences."""
+"""Looking inside: planted patches, perturbed pixels, an explicit deconvnet, finite differences."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ RNG = np.random.default_rng(0)
 
 
 class Corners(nn.Module):
-    """One convolution, whose two kernels are given by hand."""
+    """One convolution with two kernels."""
 
     @nn.compact
     def __call__(self, images, *, train: bool = False):
         return nn.Conv(2, (2, 2), padding="VALID", use_bias=False, name="conv")(images)
 
 
-def test_patches_are_found_where_they_were_planted():
-    """Kernel 0 looks for a rising diagonal, kernel 1 for a falling one; -9 elsewhere forbids."""
+def test_top_patches_are_where_they_were_planted():
+    """Kernel 0 detects a rising diagonal, kernel 1 a falling one; -9 off it rules out the rest."""
     rising = np.array([[-9, 1], [1, -9]], np.float32)
     falling = rising[::-1]
     variables = {"params": {"conv": {"kernel": np.stack([rising, falling], axis=-1)[:, :, None]}}}
@@ -33,17 +33,17 @@ def test_patches_are_found_where_they_were_planted():
     for number, (row, column, height) in planted.items():
         images[number, row : row + 2, column : column + 2, 0] = height * (rising > 0)
     images[4, 3:5, 1:3, 0] = 1.75 * (falling > 0)
-    images[5, 4:6, 0:2, 0] = 3 * (rising > 0)  # again, later in the same image
-    images[7, 0:2, 0:2, 0] = 50  # no image but padding
+    images[5, 4:6, 0:2, 0] = 3 * (rising > 0)  # the same patch again, later in the image
+    images[7, 0:2, 0:2, 0] = 50  # padding, not an image
     images[7, 0, 0] = images[7, 1, 1] = 0
     mask = np.array([1, 1, 1, 1, 1, 1, 1, 0])
     batches = [(images[i : i + 2], mask[i : i + 2]) for i in range(0, 8, 2)]
-    found = convnets.top_patches(Corners(), variables, batches, "conv", 4)
-    np.testing.assert_array_equal(found.images[:, 0], [2, 5, 3, 0])  # of equal ones the first
-    np.testing.assert_array_equal(found.values[:, 0], [6, 6, 4, 2])
-    np.testing.assert_array_equal(found.rows[:, 0], [4, 1, 0, 2])
-    np.testing.assert_array_equal(found.columns[:, 0], [5, 4, 0, 3])
-    best = [part[0, 1] for part in found]
+    top = convnets.top_patches(Corners(), variables, batches, "conv", 4)
+    np.testing.assert_array_equal(top.images[:, 0], [2, 5, 3, 0])  # of equal ones the first
+    np.testing.assert_array_equal(top.values[:, 0], [6, 6, 4, 2])
+    np.testing.assert_array_equal(top.rows[:, 0], [4, 1, 0, 2])
+    np.testing.assert_array_equal(top.columns[:, 0], [5, 4, 0, 3])
+    best = [field[0, 1] for field in top]
     assert best == [3.5, 4, 3, 1]
     few = convnets.top_patches(Corners(), variables, batches, "conv", 20)
     assert few.values.shape == (7, 2)
@@ -52,7 +52,7 @@ def test_patches_are_found_where_they_were_planted():
 
 
 class Stack(nn.Module):
-    """Layers by their windows along rows and columns; a maximum where `pools` says so."""
+    """Layers with the given windows along rows and columns; max pooling where `pools` is true."""
 
     windows: tuple[tuple[Window, Window], ...]
     pools: tuple[bool, ...]
@@ -72,7 +72,7 @@ class Stack(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block after a maximum of overlapping windows, with batch norm."""
+    """A residual block with batch norm, after max pooling of overlapping windows."""
 
     @nn.compact
     def __call__(self, x, *, train: bool = False):
@@ -83,9 +83,9 @@ class Block(nn.Module):
 
 
 def perturbed(model, variables, shape):
-    """Which of rows x columns of a layer's output change with each pixel: [R, S, H, W].
+    """Bool [R, S, H, W]: the positions of a layer's output that change with each pixel.
 
-    With positive weights: maxima follow a pixel that is raised above all others.
+    The weights must be positive: maxima then follow a pixel that exceeds all others.
     """
     height, width, _ = shape
     pixels = np.broadcast_to(RNG.uniform(0.1, 0.2, (1, *shape)), (height * width + 1, *shape))
@@ -98,44 +98,44 @@ def perturbed(model, variables, shape):
 
 
 def ends(reads):
-    """First and last + 1 of the places where one of `reads` is true; (0, 0) for none."""
-    places = np.flatnonzero(reads)
-    return [places[0], places[-1] + 1] if len(places) else [0, 0]
+    """First and last + 1 of the indices where `reads` is true; [0, 0] if there are none."""
+    indices = np.flatnonzero(reads)
+    return [indices[0], indices[-1] + 1] if len(indices) else [0, 0]
 
 
 STACKS = [
-    # along rows, along columns; VALID inside, so that nets/convolution/arithmetic.py is exact
+    # along rows, along columns; inner layers are VALID, so that the shape arithmetic is exact
     ([(Window(3), Window(2)), (Window(2, 2), Window(3, 2)), (Window(2, 1, "VALID", 2), Window(2))]),
     ([(Window(4, 3, (2, 1)), Window(3, 1, "SAME")), (Window(3, 2), Window(2)), (Window(1),) * 2]),
-    # padding that a 1x1 convolution alone reads, and padding within
+    # a 1x1 convolution that reads padding only, and inner padding
     ([(Window(1, 1, (2, 2)), Window(3, 2, "SAME")), (Window(2), Window(2)), (Window(1),) * 2]),
 ]
 
 
 @pytest.mark.parametrize("windows", STACKS)
-def test_receptive_fields_are_the_pixels_that_matter(windows):
+def test_receptive_fields_are_the_pixels_that_change_the_output(windows):
     model = Stack(tuple(windows), (False, True, False))
     shape = (13, 12, 1)
     image = np.zeros((1, *shape), np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     positive = jax.tree.map(lambda leaf: RNG.uniform(0.5, 1, leaf.shape), variables)
-    negative = jax.tree.map(np.negative, positive)  # the values do not count
+    negative = jax.tree.map(np.negative, positive)  # the values do not matter
     fields = convnets.receptive_fields(model, negative, image, "conv2")
     changed = perturbed(model, positive, shape)
     rows = [ends(each.any(axis=(0, 2))) for each in changed]
     columns = [ends(each.any(axis=(0, 1))) for each in changed.transpose(1, 0, 2, 3)]
     np.testing.assert_array_equal(fields.rows, rows)
     np.testing.assert_array_equal(fields.columns, columns)
-    for place in np.ndindex(changed.shape[:2]):
+    for position in np.ndindex(changed.shape[:2]):
         box = np.zeros(shape[:2], bool)
-        box[fields.box(*place)] = True
-        assert not (changed[place] & ~box).any()
+        box[fields.box(*position)] = True
+        assert not (changed[position] & ~box).any()
     for axis, edges in enumerate(fields):
         size, stride, offset = receptive_field(shape[axis], [pair[axis] for pair in windows])
         first = offset + stride * np.arange(len(edges))
-        cut = np.clip(np.stack([first, first + size], axis=1), 0, shape[axis])
-        seen = edges[:, 0] < edges[:, 1]
-        np.testing.assert_array_equal(edges[seen], cut[seen])
+        cropped = np.clip(np.stack([first, first + size], axis=1), 0, shape[axis])
+        nonempty = edges[:, 0] < edges[:, 1]
+        np.testing.assert_array_equal(edges[nonempty], cropped[nonempty])
 
 
 def test_receptive_fields_through_a_residual_block_with_batch_norm():
@@ -143,7 +143,7 @@ def test_receptive_fields_through_a_residual_block_with_batch_norm():
     image = np.zeros((1, *shape), np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), image)
     positive = jax.tree.map(lambda leaf: RNG.uniform(0.02, 0.1, leaf.shape), variables)
-    zeros = jax.tree.map(np.zeros_like, positive)  # as the scale of a norm begins
+    zeros = jax.tree.map(np.zeros_like, positive)  # like the initial scale of the norm
     fields = convnets.receptive_fields(model, zeros, image, "top")
     changed = perturbed(model, positive, shape)
     np.testing.assert_array_equal(fields.rows, [ends(c.any(axis=(0, 2))) for c in changed])
@@ -151,7 +151,7 @@ def test_receptive_fields_through_a_residual_block_with_batch_norm():
     assert fields.rows.shape == (5, 2)
 
 
-def test_the_field_of_lenet_is_that_of_the_arithmetic():
+def test_receptive_field_of_lenet_matches_the_arithmetic():
     conv, half = Window(5), Window(2, stride=2)
     image = np.zeros((1, 32, 32, 1), np.float32)
     model = PublishedLeNet5()
@@ -165,7 +165,7 @@ def test_the_field_of_lenet_is_that_of_the_arithmetic():
 
 
 class Rectified(nn.Module):
-    """Convolution, rectifier, maximum, convolution, rectifier of another spelling, convolution."""
+    """Convolution, nn.relu, max pooling, convolution, jnp.maximum(x, 0), convolution."""
 
     @nn.compact
     def __call__(self, images, *, train: bool = False):
@@ -175,7 +175,7 @@ class Rectified(nn.Module):
 
 
 def correlate(x, layer):
-    """VALID convolution of x [H, W, C] by its definition, with the bias."""
+    """VALID convolution of x [H, W, C] by definition, with bias."""
     kernel, bias = layer["kernel"], layer["bias"]
     high, wide = x.shape[0] - kernel.shape[0] + 1, x.shape[1] - kernel.shape[1] + 1
     out = np.empty((high, wide, kernel.shape[3]))
@@ -185,8 +185,8 @@ def correlate(x, layer):
     return out
 
 
-def spread(y, layer):
-    """The same with the filters transposed: y [H, W, O] back to the inputs."""
+def transposed(y, layer):
+    """Transposed convolution of y [H, W, O] with the same filters, back to the inputs."""
     kernel = layer["kernel"]
     high, wide, channels = kernel.shape[:3]
     x = np.zeros((y.shape[0] + high - 1, y.shape[1] + wide - 1, channels))
@@ -195,8 +195,8 @@ def spread(y, layer):
     return x
 
 
-def explicit_deconvnet(layers, image, place):
-    """Zeiler and Fergus, layer by layer, from one unit of "three"."""
+def explicit_deconvnet(layers, image, unit):
+    """Deconvnet of Zeiler and Fergus, layer by layer, from one unit of "three"."""
     one = np.maximum(correlate(image, layers["one"]), 0)
     pooled, switches = np.zeros((one.shape[0] // 2, one.shape[1] // 2, 3)), {}
     for i, j, c in np.ndindex(pooled.shape):
@@ -207,32 +207,32 @@ def explicit_deconvnet(layers, image, place):
     two = np.maximum(correlate(pooled, layers["two"]), 0)
     three = correlate(two, layers["three"])
     signal = np.zeros_like(three)
-    signal[place] = three[place]
-    signal = np.maximum(spread(signal, layers["three"]), 0)
-    signal = spread(signal, layers["two"])
+    signal[unit] = three[unit]
+    signal = np.maximum(transposed(signal, layers["three"]), 0)
+    signal = transposed(signal, layers["two"])
     unpooled = np.zeros_like(one)
-    for where, switch in switches.items():
-        unpooled[switch] = signal[where]
-    return spread(np.maximum(unpooled, 0), layers["one"])
+    for index, switch in switches.items():
+        unpooled[switch] = signal[index]
+    return transposed(np.maximum(unpooled, 0), layers["one"])
 
 
-def test_reconstruction_is_the_deconvnet_layer_by_layer():
+def test_reconstruction_matches_the_explicit_deconvnet():
     model = Rectified()
     images = RNG.normal(size=(3, 10, 10, 2)).astype(np.float32)
     variables = jax.device_get(jax.jit(model.init)(jax.random.key(3), images))
-    chosen = {"rows": [0, 1, 1], "columns": [1, 0, 1], "units": [1, 0, 1]}
-    places = {name: np.array(value) for name, value in chosen.items()}
-    found = convnets.reconstructions(model, variables, images, "three", **places)
-    assert convnets.rectifies(model, variables, images)
+    selected = {"rows": [0, 1, 1], "columns": [1, 0, 1], "units": [1, 0, 1]}
+    indices = {name: np.array(value) for name, value in selected.items()}
+    pictures = convnets.reconstructions(model, variables, images, "three", **indices)
+    assert convnets.has_rectifier(model, variables, images)
     for i, image in enumerate(images):
-        place = tuple(value[i] for value in chosen.values())
-        expected = explicit_deconvnet(variables["params"], image, place)
+        unit = tuple(value[i] for value in selected.values())
+        expected = explicit_deconvnet(variables["params"], image, unit)
         assert np.abs(expected).max() > 0.01
-        np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(pictures[i], expected, rtol=1e-4, atol=1e-6)
 
 
 class Smooth(nn.Module):
-    """tanh and mean pooling: nothing that a deconvnet changes."""
+    """tanh and mean pooling, which have nothing for a deconvnet to change."""
 
     @nn.compact
     def __call__(self, images, *, train: bool = False):
@@ -249,21 +249,21 @@ def test_saliency_is_the_slope_of_the_score():
     score = jax.jit(model.apply)
     for image, label in zip(images, classes, strict=True):
         moves = step * np.eye(image.size, dtype=np.float32).reshape(-1, *image.shape)
-        up, down = (score(variables, image + sign * moves)[:, label] for sign in (1, -1))
-        slopes.append(np.asarray(up - down).reshape(image.shape) / (2 * step))
-    found = convnets.saliency(model, variables, images, classes)
-    np.testing.assert_allclose(found, np.abs(slopes).max(axis=-1), atol=2e-4)
-    # without a rectifier a reconstruction is the activation times its gradient
+        plus, minus = (score(variables, image + sign * moves)[:, label] for sign in (1, -1))
+        slopes.append(np.asarray(plus - minus).reshape(image.shape) / (2 * step))
+    saliency = convnets.saliency(model, variables, images, classes)
+    np.testing.assert_allclose(saliency, np.abs(slopes).max(axis=-1), atol=2e-4)
+    # without a rectifier, a reconstruction is the activation times its gradient
     zeros = np.zeros(2, int)
-    places = {"rows": zeros, "columns": zeros, "units": classes}
-    back = convnets.reconstructions(model, variables, images, "output", **places)
-    own = np.asarray(score(variables, images))[[0, 1], classes]
-    np.testing.assert_allclose(back, own[:, None, None, None] * slopes, atol=5e-4)
-    assert not convnets.rectifies(model, variables, images)
+    indices = {"rows": zeros, "columns": zeros, "units": classes}
+    pictures = convnets.reconstructions(model, variables, images, "output", **indices)
+    activation = np.asarray(score(variables, images))[[0, 1], classes]
+    np.testing.assert_allclose(pictures, activation[:, None, None, None] * slopes, atol=5e-4)
+    assert not convnets.has_rectifier(model, variables, images)
 
 
 class Twice(nn.Module):
-    """A layer that is called again, within another."""
+    """A layer that is called twice."""
 
     @nn.compact
     def __call__(self, images, *, train: bool = False):
@@ -278,7 +278,7 @@ def test_layers_have_the_names_of_their_modules():
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
         shapes = convnets.layer_shapes(model, variables, images)
         assert shapes["C3"] == (2, 10, 10, 16)
-        assert convnets.convolutions(model, variables, images) == ["C1", "C3", "C5"]
+        assert convnets.convolution_names(model, variables, images) == ["C1", "C3", "C5"]
         names[type(model)] = list(shapes)
     assert names[LeNet5] == ["C1", "C3", "C5", "F6", "output"]
     assert names[PublishedLeNet5] == ["C1", "S2", "C3", "S4", "C5", "F6"]
@@ -292,7 +292,7 @@ def test_layers_have_the_names_of_their_modules():
 
 
 class Flat(nn.Module):
-    """No convolution, although it has maps and a kernel."""
+    """A layer with maps and a kernel that is not a convolution."""
 
     @nn.compact
     def __call__(self, images, *, train: bool = False):
@@ -304,9 +304,9 @@ def test_filters_are_on_one_scale():
     kernel[0, 1, 0] = 4, -2
     variables = {"params": {"conv": {"kernel": kernel}}}
     image = np.zeros((1, 4, 4, 1), np.float32)
-    found = convnets.filters(Corners(), variables, image)
-    np.testing.assert_array_equal(found[:, 0, 1, 0], [1, 0.25])
-    assert found.shape == (2, 2, 2, 1)
-    assert (found == 0.5).sum() == 6
+    pictures = convnets.filters(Corners(), variables, image)
+    np.testing.assert_array_equal(pictures[:, 0, 1, 0], [1, 0.25])
+    assert pictures.shape == (2, 2, 2, 1)
+    assert (pictures == 0.5).sum() == 6
     with pytest.raises(ValueError, match="no convolution"):
         convnets.filters(Flat(), jax.eval_shape(Flat().init, jax.random.key(0), image[0, 0]), image)

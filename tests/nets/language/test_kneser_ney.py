@@ -1,4 +1,4 @@
-"""Kneser-Ney smoothing: the published formula by dictionaries, and probabilities that sum to 1."""
+"""Kneser-Ney smoothing: the published formula with dictionaries, probabilities that sum to 1."""
 
 import math
 from collections import Counter
@@ -8,16 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nets.language import kneser_ney
+from nets.language.kneser_ney import (
+    discounts,
+    fit_kneser_ney,
+    ngram_log_probs,
+    ngram_table,
+    table_step,
+)
 
 V = 7
 quick = settings(deadline=None, derandomize=True, max_examples=15)
 
 
-def text_of(seed, length=150):
-    """Words of which some are rare and the last one does not occur."""
-    odds = np.array([9, 6, 4, 2, 1, 0.3, 0])
-    return np.random.default_rng(seed).choice(V, length, p=odds / odds.sum())
+def random_text(seed, length=150):
+    """Random word ids; some words are rare, and the last one does not occur."""
+    weights = np.array([9, 6, 4, 2, 1, 0.3, 0])
+    return np.random.default_rng(seed).choice(V, length, p=weights / weights.sum())
 
 
 def grams_of(text, order):
@@ -29,19 +35,19 @@ def slow_discounts(counts):
     if not (n[1] and n[2] and n[3]):
         return [0.5, 1.0, 1.5]
     y = n[1] / (n[1] + 2 * n[2])
-    found = [1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]]
-    return found if min(found) > 1e-9 else [0.5, 1.0, 1.5]
+    values = [1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]]
+    return values if min(values) > 1e-9 else [0.5, 1.0, 1.5]
 
 
 class Slow:
-    """Equations of Chen and Goodman, a word at a time."""
+    """Equations of Chen and Goodman, one word at a time."""
 
     def __init__(self, grams):
         grams = [tuple(gram) for gram in grams.tolist()]
         self.counts = {len(grams[0]): Counter(grams)}
         for k in range(len(grams[0]) - 1, 0, -1):
-            before = {gram[-k - 1 :] for gram in grams}
-            self.counts[k] = Counter(gram[1:] for gram in before)
+            longer = {gram[-k - 1 :] for gram in grams}
+            self.counts[k] = Counter(gram[1:] for gram in longer)
         self.discounts = {k: slow_discounts(counts) for k, counts in self.counts.items()}
 
     def p(self, context, word):
@@ -52,49 +58,49 @@ class Slow:
             return lower
         d1, d2, d3 = self.discounts[k]
         c = follows.get(word, 0)
-        kept = c - (0, d1, d2, d3)[min(c, 3)]
+        discounted = c - (0, d1, d2, d3)[min(c, 3)]
         sizes = [sum(c == 1 for c in follows.values()), sum(c == 2 for c in follows.values())]
         mass = d1 * sizes[0] + d2 * sizes[1] + d3 * (len(follows) - sum(sizes))
-        return (kept + mass * lower) / sum(follows.values())
+        return (discounted + mass * lower) / sum(follows.values())
 
 
 @quick
 @given(order=st.integers(1, 4), seed=st.integers(0, 99), length=st.integers(5, 150))
-def test_probabilities_are_those_of_the_published_formula(order, seed, length):
-    grams = grams_of(text_of(seed, length), order)
-    model, slow = kneser_ney.fit(grams, V), Slow(grams)
+def test_probabilities_match_the_published_formula(order, seed, length):
+    grams = grams_of(random_text(seed, length), order)
+    model, slow = fit_kneser_ney(grams, V), Slow(grams)
     for k, level in enumerate(model.orders, 1):
         np.testing.assert_allclose(level.discounts, slow.discounts[k], atol=1e-12)
-    asked = np.concatenate([grams[:10], np.random.default_rng(seed).integers(0, V, (20, order))])
-    expected = [math.log(slow.p(tuple(gram[:-1]), gram[-1])) for gram in asked.tolist()]
-    np.testing.assert_allclose(kneser_ney.log_probs(model, asked), expected, atol=1e-12)
+    queries = np.concatenate([grams[:10], np.random.default_rng(seed).integers(0, V, (20, order))])
+    expected = [math.log(slow.p(tuple(gram[:-1]), gram[-1])) for gram in queries.tolist()]
+    np.testing.assert_allclose(ngram_log_probs(model, queries), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_every_context_has_probabilities_that_sum_to_one(order):
-    model = kneser_ney.fit(grams_of(text_of(0), order), V)
-    every = np.indices((V,) * order).reshape(order, -1).T
-    assert (every[::V, -1] == 0).all()  # the last word changes first: a context is V rows
-    odds = np.exp(kneser_ney.log_probs(model, every)).reshape(-1, V)
-    np.testing.assert_allclose(odds.sum(axis=1), 1, atol=1e-12)
-    assert odds.min() > 0
+    model = fit_kneser_ney(grams_of(random_text(0), order), V)
+    grams = np.indices((V,) * order).reshape(order, -1).T
+    assert (grams[::V, -1] == 0).all()  # the last word varies fastest: V rows for each context
+    probabilities = np.exp(ngram_log_probs(model, grams)).reshape(-1, V)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
+    assert probabilities.min() > 0
 
 
 def test_a_bigram_model_by_hand():
-    # of 0 1 0 1 0 2: 01 twice, 10 twice, 02 once; before 0 stands 1, before 1 and 2 stands 0
-    model = kneser_ney.fit(grams_of(np.array([0, 1, 0, 1, 0, 2]), 2), 3)
+    # 0 1 0 1 0 2 has 01 twice, 10 twice, 02 once; 0 is preceded by 1 only, 1 and 2 by 0 only
+    model = fit_kneser_ney(grams_of(np.array([0, 1, 0, 1, 0, 2]), 2), 3)
     assert [level.discounts.tolist() for level in model.orders] == [[0.5, 1.0, 1.5]] * 2
-    unigram = (1 - 0.5) / 3 + 1.5 / 3 * 1 / 3  # the same for all three
+    unigram = (1 - 0.5) / 3 + 1.5 / 3 * 1 / 3  # equal for all three
     expected = [(2 - 1) / 3 + (1 + 0.5) / 3 * unigram, (1 - 0.5) / 3 + 1.5 / 3 * unigram, unigram]
-    found = np.exp(kneser_ney.log_probs(model, np.array([[0, 1], [0, 2], [2, 0]])))
-    np.testing.assert_allclose(found, expected)
+    actual = np.exp(ngram_log_probs(model, np.array([[0, 1], [0, 2], [2, 0]])))
+    np.testing.assert_allclose(actual, expected)
 
 
 def test_discounts_of_known_counts_of_counts():
     # n = 8, 4, 2, 1: Y = 8 / 16
     counts = np.repeat([1, 2, 3, 4, 9], [8, 4, 2, 1, 5])
     expected = [1 - 2 * 0.5 * 4 / 8, 2 - 3 * 0.5 * 2 / 4, 3 - 4 * 0.5 * 1 / 2]
-    np.testing.assert_allclose(kneser_ney.discounts(counts), expected)
+    np.testing.assert_allclose(discounts(counts), expected)
 
 
 @pytest.mark.parametrize(
@@ -104,21 +110,46 @@ def test_discounts_of_known_counts_of_counts():
         [1, 3, 3, 4],
         [1, 1, 2, 2],
         [1, 2, *[3] * 9],  # D2 would be negative
-        [1, 1, 1, 1, 2, 3],  # D2 would be 0, and leave nothing for what was not seen
+        [1, 1, 1, 1, 2, 3],  # D2 would be 0 and leave no mass for unseen words
     ],
 )
-def test_discounts_that_the_counts_do_not_give(counts):
-    assert kneser_ney.discounts(np.array(counts)).tolist() == [0.5, 1.0, 1.5]
+def test_fallback_discounts(counts):
+    assert discounts(np.array(counts)).tolist() == [0.5, 1.0, 1.5]
 
 
-def test_what_cannot_be_used_is_named():
-    model = kneser_ney.fit(grams_of(text_of(0), 2), V)
-    for grams, words in (
+def test_unusable_ngrams_are_rejected():
+    model = fit_kneser_ney(grams_of(random_text(0), 2), V)
+    for grams, message in (
         (np.zeros((0, 2), int), r"no n-grams to count, got shape \(0, 2\)"),
         (np.zeros((4, 0), int), r"n at least 1, got \(4, 0\)"),
         (np.array([[0, V]]), r"0 \.\. 6, got 0 \.\. 7"),
     ):
-        with pytest.raises(ValueError, match=words):
-            kneser_ney.fit(grams, V)
-    with pytest.raises(ValueError, match=r"order 2 needs as many words in a row, got \(1, 3\)"):
-        kneser_ney.log_probs(model, np.zeros((1, 3), int))
+        with pytest.raises(ValueError, match=message):
+            fit_kneser_ney(grams, V)
+    with pytest.raises(ValueError, match=r"order 2 needs n-grams of that length, got \(1, 3\)"):
+        ngram_log_probs(model, np.zeros((1, 3), int))
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_table_steps_along_a_text_match_the_model(order):
+    rng = np.random.default_rng(0)
+    symbols = 5
+    grams = rng.integers(0, symbols, (400, order))
+    model = fit_kneser_ney(grams, symbols)
+    table = ngram_table(model)
+    assert table.shape == (symbols ** (order - 1), symbols)
+    np.testing.assert_allclose(np.exp(table).sum(axis=1), 1, rtol=1e-5)
+    text = [0, *rng.integers(0, symbols, 7)]
+    carry = np.zeros(1, np.int32)
+    for position, token in enumerate(text):
+        logits, carry = table_step(table, np.array([token]), carry)
+        context = [*[0] * order, *text[: position + 1]][position + 2 :]
+        queries = np.array([[*context, symbol] for symbol in range(symbols)])
+        np.testing.assert_allclose(logits[0], ngram_log_probs(model, queries), rtol=1e-5)
+
+
+def test_a_table_that_is_too_large_is_rejected():
+    model = fit_kneser_ney(np.zeros((3, 6), int), 30)
+    message = "6-grams of 30 symbols has 729000000 entries, more than 16777216"
+    with pytest.raises(ValueError, match=message):
+        ngram_table(model)

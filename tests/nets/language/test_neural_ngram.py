@@ -1,4 +1,4 @@
-"""The feed-forward language model is the published equation."""
+"""The feed-forward language model against the published equation."""
 
 from functools import partial
 
@@ -21,13 +21,13 @@ def model_and_params(direct):
 
 
 @pytest.mark.parametrize("direct", [False, True])
-def test_logits_are_those_of_the_equation(direct):
+def test_logits_match_the_equation(direct):
     model, params = model_and_params(direct)
     contexts = np.random.default_rng(1).integers(0, V, (5, N))
-    found = jax.jit(model.apply)({"params": params}, contexts)
+    logits = jax.jit(model.apply)({"params": params}, contexts)
     table = params["embed"]["embedding"]
-    for row, (before, last) in zip(found, contexts, strict=True):
-        x = np.concatenate([table[before], table[last]])
+    for row, (first, last) in zip(logits, contexts, strict=True):
+        x = np.concatenate([table[first], table[last]])
         h = np.tanh(params["hidden"]["bias"] + x @ params["hidden"]["kernel"])
         expected = params["output"]["bias"] + h @ params["output"]["kernel"]
         if direct:
@@ -36,21 +36,21 @@ def test_logits_are_those_of_the_equation(direct):
     assert ("direct" in params) == direct
 
 
-def test_dropout_is_of_training():
+def test_dropout_in_training_selects_from_all_masks():
     model, params = model_and_params(True)
     contexts = np.zeros((40, N), np.int32)
     apply = jax.jit(partial(model.apply, train=True))
-    found = apply({"params": params}, contexts, rngs={"dropout": jax.random.key(0)})
+    logits = apply({"params": params}, contexts, rngs={"dropout": jax.random.key(0)})
     x, U, W = (
         params["embed"]["embedding"][0],
         params["output"]["kernel"],
         params["direct"]["kernel"],
     )
-    # four units and six embeddings, each there or not: what is there counts twice
-    sets = np.array(list(np.ndindex((2,) * (H + N * M)))) * 2.0
-    inputs = sets[:, H:] * np.tile(x, N)
-    h = sets[:, :H] * np.tanh(params["hidden"]["bias"] + inputs @ params["hidden"]["kernel"])
+    # every mask of four units and six features; those that are not dropped are doubled
+    masks = np.array(list(np.ndindex((2,) * (H + N * M)))) * 2.0
+    inputs = masks[:, H:] * np.tile(x, N)
+    h = masks[:, :H] * np.tanh(params["hidden"]["bias"] + inputs @ params["hidden"]["kernel"])
     possible = params["output"]["bias"] + h @ U + inputs @ W
-    away = np.abs(np.asarray(found)[:, None] - possible).max(-1).min(1)
-    assert away.max() < 1e-4
-    assert len(np.unique(np.asarray(found)[:, 0])) > 30
+    distance = np.abs(np.asarray(logits)[:, None] - possible).max(-1).min(1)
+    assert distance.max() < 1e-4
+    assert len(np.unique(np.asarray(logits)[:, 0])) > 30

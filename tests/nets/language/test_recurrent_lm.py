@@ -1,4 +1,4 @@
-"""The language model: the lectures' equations, its size, and its state."""
+"""The language model: the lectures' equations, its parameters, and its state."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ def apply(model, *args, **options):
 
 
 def setting(batch=2, time=5, **options):
-    """Return a model with random variables, tokens and carry."""
+    """A model with random variables, tokens and carry."""
     model = LanguageModel(vocabulary=V, hidden=H, **options)
     tokens = np.random.default_rng(0).integers(0, V, (batch, time), np.int32)
     carry = model.initialize_carry(batch)
@@ -41,21 +41,20 @@ def assert_close(actual, expected):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_tanh_network_on_one_hot_symbols_is_the_equation_of_the_lectures(layers):
+def test_tanh_network_on_one_hot_symbols_matches_the_equation_of_the_lectures(layers):
     model, variables, tokens, carry = setting(cell="rnn", layers=layers)
     params = jax.tree.map(lambda p: np.asarray(p, np.float64), variables["params"])
     logits, after = apply(model, variables, tokens, carry)
     for row in range(2):
         h = [np.asarray(c[row], np.float64) for c in carry]
         for t in range(5):
-            below = np.eye(V)[tokens[row, t]]
+            x = np.eye(V)[tokens[row, t]]
             for layer in range(layers):
                 p = params[f"recurrent_{layer}"]["cell"]
                 U, b, W = p["kernel"], p["bias"], p["recurrent_kernel"]
-                below = h[layer] = np.tanh(below @ U + h[layer] @ W + b)
-            assert_close(
-                logits[row, t], below @ params["output"]["kernel"] + params["output"]["bias"]
-            )
+                x = h[layer] = np.tanh(x @ U + h[layer] @ W + b)
+            output = params["output"]
+            assert_close(logits[row, t], x @ output["kernel"] + output["bias"])
         assert_close([c[row] for c in after], h)
 
 
@@ -83,7 +82,7 @@ def test_embedding_replaces_one_hot_vectors_by_its_rows(cell):
     logits, after = apply(model, variables, tokens, carry)
     assert logits.shape == (2, 5, V)
 
-    # the product of a one-hot vector and the rows of (table @ kernel) is the embedding's own path
+    # multiplying a one-hot vector by (table @ kernel) equals looking up its embedding first
     layer = params["recurrent_0"]["cell"]
     folded = {**layer, "kernel": table @ layer["kernel"]}
     params["recurrent_0"] = {"cell": folded}
@@ -92,7 +91,7 @@ def test_embedding_replaces_one_hot_vectors_by_its_rows(cell):
 
 
 @all_cells
-def test_one_symbol_at_a_time_is_the_whole(cell):
+def test_one_symbol_at_a_time_matches_the_whole_sequence(cell):
     model, variables, tokens, carry = setting(cell=cell, layers=2, embedding=E)
     resets = jnp.zeros((2, 5), jnp.int32).at[0, 2].set(1)
     whole = apply(model, variables, tokens, carry, resets)
@@ -105,7 +104,7 @@ def test_one_symbol_at_a_time_is_the_whole(cell):
 
 
 @all_cells
-def test_a_reset_everywhere_leaves_each_symbol_alone(cell):
+def test_a_reset_at_every_step_isolates_each_symbol(cell):
     model, variables, tokens, carry = setting(cell=cell, layers=2)
     logits, _ = apply(model, variables, tokens, carry, jnp.ones((2, 5), jnp.int32))
     alone, _ = apply(model, variables, tokens.reshape(10, 1), model.initialize_carry(10))
@@ -123,7 +122,7 @@ def test_initial_carry_is_zero_for_every_layer(cell):
         np.testing.assert_array_equal(leaf, np.zeros((2, H)))
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_applies_in_training_only():
     model, variables, tokens, carry = setting(layers=2, dropout=0.5)
     plain = LanguageModel(vocabulary=V, hidden=H, layers=2)
     expected = apply(plain, variables, tokens, carry)
@@ -140,12 +139,12 @@ def test_dropout_is_for_training_alone():
     assert np.abs(trained(0) - expected[0]).max() > 0.01
 
 
-def test_dropout_is_above_every_layer_and_never_on_the_input_or_the_state():
+def test_dropout_applies_to_the_output_of_every_layer_and_not_to_input_or_state():
     model, variables, tokens, carry = setting(layers=2, embedding=E, dropout=1.0)
     logits, after = apply(
         model, variables, tokens, carry, train=True, rngs={"dropout": jax.random.key(0)}
     )
-    # all that may be dropped is dropped
+    # the rate is 1: everything subject to dropout is dropped
     bias = variables["params"]["output"]["bias"]
     assert_close(logits, jnp.broadcast_to(bias, logits.shape))
     _, expected = apply(model, variables, tokens, carry)
@@ -158,11 +157,11 @@ def test_bfloat16_returns_float32():
     logits, after = apply(model, variables, tokens, carry)
     assert {leaf.dtype for leaf in jax.tree.leaves((logits, after))} == {jnp.dtype("float32")}
     full, _ = LanguageModel(vocabulary=V, cell="gru", hidden=H).apply(variables, tokens, carry)
-    # a bfloat16 product is off by a few parts in 2**8, and never exact
+    # a bfloat16 product has a relative error of about 2**-8, never 0
     assert 0 < np.abs(logits - full).max() < 0.1
 
 
-def test_input_scale_is_the_deviation_of_the_first_input_kernel_alone():
+def test_input_scale_is_the_deviation_of_the_first_input_kernel_only():
     tokens = jnp.zeros((1, 2), jnp.int32)
 
     def deviations(**options):
@@ -194,15 +193,15 @@ def test_tied_output_is_the_embedding(layers, embedding):
     ("options", "message"),
     [
         ({}, "tied needs an embedding, got embedding 0"),
-        ({"embedding": E}, f"one layer needs embedding and hidden to be equal, got {E} and {H}"),
+        ({"embedding": E}, f"one layer needs equal embedding and hidden, got {E} and {H}"),
     ],
 )
-def test_what_cannot_be_tied_is_refused(options, message):
+def test_impossible_ties_are_rejected(options, message):
     with pytest.raises(ValueError, match=message):
         setting(tied=True, **options)
 
 
-def test_init_range_holds_kernels_and_embedding():
+def test_init_range_bounds_kernels_and_embedding():
     model = LanguageModel(vocabulary=300, hidden=40, layers=2, embedding=30, init_range=0.05)
     tokens, carry = jnp.zeros((1, 1), jnp.int32), model.initialize_carry(1)
     params = jax.jit(model.init)(jax.random.key(0), tokens, carry)["params"]
@@ -213,12 +212,12 @@ def test_init_range_holds_kernels_and_embedding():
         assert np.std(leaf) == pytest.approx(0.05 / 3**0.5, rel=0.05)
 
 
-def test_embedding_dropout_takes_features_of_the_input():
+def test_embedding_dropout_drops_features_of_the_input():
     model, variables, tokens, carry = setting(embedding=E, embedding_dropout=0.5)
     plain = LanguageModel(vocabulary=V, hidden=H, embedding=E)
     assert_close(apply(model, variables, tokens, carry), apply(plain, variables, tokens, carry))
     rngs = {"dropout": jax.random.key(0)}
-    _, seen = model.apply(
+    _, state = model.apply(
         variables,
         tokens,
         carry,
@@ -226,24 +225,24 @@ def test_embedding_dropout_takes_features_of_the_input():
         rngs=rngs,
         capture_intermediates=lambda module, _: module.name == "drop_embeddings",
     )
-    (found,) = seen["intermediates"]["drop_embeddings"]["__call__"]
-    whole = 2 * variables["params"]["embed"]["embedding"][tokens]
-    zero = np.asarray(found) == 0
+    (dropped,) = state["intermediates"]["drop_embeddings"]["__call__"]
+    doubled = 2 * variables["params"]["embed"]["embedding"][tokens]
+    zero = np.asarray(dropped) == 0
     assert 0 < zero.mean() < 1
-    assert_close(found, np.where(zero, 0, whole))
+    assert_close(dropped, np.where(zero, 0, doubled))
 
 
 def trained(model, variables, tokens, carry, **options):
-    """Outputs in training, and all that was sown."""
+    """Outputs in training, and the sown values."""
     rngs = {"dropout": jax.random.key(0)}
     return model.apply(variables, tokens, carry, train=True, rngs=rngs, **options)
 
 
-def seen(*setting, name):
-    """What the module of this name returns in training."""
-    show = {"capture_intermediates": lambda module, _: module.name == name}
-    _, found = trained(*setting, **show)
-    return [np.asarray(x) for x in found["intermediates"][name]["__call__"]]
+def outputs_of(*setting, name):
+    """Outputs in training of the module with this name."""
+    capture = {"capture_intermediates": lambda module, _: module.name == name}
+    _, state = trained(*setting, **capture)
+    return [np.asarray(x) for x in state["intermediates"][name]["__call__"]]
 
 
 @pytest.mark.parametrize("variational", [False, True])
@@ -251,35 +250,35 @@ def test_variational_dropout_has_one_mask_for_all_steps(variational):
     options = {"dropout": 0.5, "embedding_dropout": 0.5, "variational": variational}
     setup = setting(layers=2, time=9, embedding=E, **options)
     for name in ("drop_embeddings", "drop"):
-        for found in seen(*setup, name=name):
-            zero = found == 0
+        for output in outputs_of(*setup, name=name):
+            zero = output == 0
             assert 0 < zero.mean() < 1
             assert (zero == zero[:, :1]).all() == variational
 
 
-def test_word_dropout_takes_a_symbol_everywhere():
+def test_word_dropout_drops_a_symbol_everywhere():
     setup = setting(batch=4, time=30, embedding=E, word_dropout=0.5)
     _, variables, tokens, _ = setup
     plain = LanguageModel(vocabulary=V, hidden=H, embedding=E)
     assert_close(apply(*setup), apply(plain, *setup[1:]))
     inputs = []
 
-    def note(next_fun, args, kwargs, context):
+    def record(next_fun, args, kwargs, context):
         if context.module.name == "recurrent_0" and context.method_name == "__call__":
             inputs.append(np.asarray(args[0]))
         return next_fun(*args, **kwargs)
 
-    with nn.intercept_methods(note):
+    with nn.intercept_methods(record):
         trained(*setup)
     dropped = (inputs[0] == 0).all(axis=-1)
-    gone = set(np.asarray(tokens)[dropped])
-    assert 0 < len(gone) < V
-    assert set(np.asarray(tokens)[~dropped]).isdisjoint(gone)
-    whole = 2 * variables["params"]["embed"]["embedding"][tokens]
-    assert_close(inputs[0], np.where(dropped[..., None], 0, whole))
+    dropped_symbols = set(np.asarray(tokens)[dropped])
+    assert 0 < len(dropped_symbols) < V
+    assert set(np.asarray(tokens)[~dropped]).isdisjoint(dropped_symbols)
+    doubled = 2 * variables["params"]["embed"]["embedding"][tokens]
+    assert_close(inputs[0], np.where(dropped[..., None], 0, doubled))
 
 
-def test_weight_drop_is_of_the_recurrent_kernels_in_training():
+def test_weight_drop_applies_to_the_recurrent_kernels_in_training():
     setup = setting(layers=2, weight_drop=0.5)
     model, variables, tokens, carry = setup
     plain = LanguageModel(vocabulary=V, hidden=H, layers=2)
@@ -287,23 +286,23 @@ def test_weight_drop_is_of_the_recurrent_kernels_in_training():
     assert_close(apply(*setup), expected)
     logits, _ = trained(*setup)
     assert np.abs(logits - expected[0]).max() > 0.01
-    # from a state of zeros the first step does not meet the recurrent kernels
+    # the first step from a state of zeros does not depend on the recurrent kernels
     zeros = jax.tree.map(jnp.zeros_like, carry)
     first, _ = trained(model, variables, tokens[:, :1], zeros)
     assert_close(first, apply(plain, variables, tokens[:, :1], zeros)[0])
 
 
-def test_penalties_are_those_of_the_formula():
+def test_penalties_match_the_formula():
     options = {"activation_penalty": 2.0, "change_penalty": 3.0}
     setup = setting(layers=2, dropout=0.5, **options)
     _, sown = trained(*setup, mutable=["penalties"])
-    last = seen(*setup, name="drop")[-1]
-    (found,) = sown["penalties"]["activation"]
-    np.testing.assert_allclose(found, 2 * np.mean(last**2), rtol=1e-5)
-    (found,) = sown["penalties"]["change"]
+    last = outputs_of(*setup, name="drop")[-1]
+    (activation,) = sown["penalties"]["activation"]
+    np.testing.assert_allclose(activation, 2 * np.mean(last**2), rtol=1e-5)
+    (change,) = sown["penalties"]["change"]
     _, outputs = trained(*setup, capture_intermediates=lambda m, _: m.name == "recurrent_1")
     ((_, h),) = outputs["intermediates"]["recurrent_1"]["__call__"]
-    np.testing.assert_allclose(found, 3 * np.mean(np.diff(h, axis=1) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(change, 3 * np.mean(np.diff(h, axis=1) ** 2), rtol=1e-5)
     model, variables, tokens, carry = setup
     _, sown = trained(model, variables, tokens[:, :1], carry, mutable=["penalties"])
     assert list(sown["penalties"]) == ["activation"]  # one step has no change

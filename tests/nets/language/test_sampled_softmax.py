@@ -1,4 +1,4 @@
-"""Sampled softmax: the formula, the proposal, and the whole softmax in the limit."""
+"""Sampled softmax: the formula, the proposal distribution, and the full softmax in the limit."""
 
 import jax
 import jax.numpy as jnp
@@ -13,27 +13,28 @@ from nets.language.sampled_softmax import (
 V = 9
 
 
-def test_estimate_is_the_formula():
+def test_estimate_matches_the_formula():
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 2, (2, 3, 6))
-    own, q = rng.normal(0, 2, (2, 3)), rng.uniform(0.01, 0.4, 6)
+    target_scores, q = rng.normal(0, 2, (2, 3)), rng.uniform(0.01, 0.4, 6)
     samples = np.array([4, 0, 4, 7, 1, 2])  # 4 twice
     targets = np.array([[4, 5, 0], [8, 7, 4]])
-    arrays = map(jnp.asarray, (own, scores, targets, samples, np.log(q)))
-    found = jax.jit(sampled_log_prob)(*arrays)
-    for place in np.ndindex(2, 3):
-        total = np.exp(own[place])
+    arrays = map(jnp.asarray, (target_scores, scores, targets, samples, np.log(q)))
+    estimate = jax.jit(sampled_log_prob)(*arrays)
+    for index in np.ndindex(2, 3):
+        total = np.exp(target_scores[index])
         for j, word in enumerate(samples):
-            if word != targets[place]:
-                total += np.exp(scores[place][j]) / (6 * q[j])
-        np.testing.assert_allclose(found[place], own[place] - np.log(total), rtol=1e-5)
+            if word != targets[index]:
+                total += np.exp(scores[index][j]) / (6 * q[j])
+        expected = target_scores[index] - np.log(total)
+        np.testing.assert_allclose(estimate[index], expected, rtol=1e-5)
 
 
-def test_each_word_sampled_once_gives_the_whole_softmax_and_its_gradient():
+def test_each_word_sampled_once_gives_the_full_softmax_and_its_gradient():
     scores = jnp.asarray(np.random.default_rng(0).normal(0, 2, (5, V)), jnp.float32)
     targets, everyone = jnp.array([0, 3, 8, 3, 1]), jnp.array([3, 1, 8, 0, 2, 7, 6, 5, 4])
 
-    def whole(scores):
+    def full(scores):
         return jax.nn.log_softmax(scores)[jnp.arange(5), targets].sum()
 
     def sampled(scores):
@@ -41,9 +42,9 @@ def test_each_word_sampled_once_gives_the_whole_softmax_and_its_gradient():
         log_q = jnp.full(V, -jnp.log(V))
         return sampled_log_prob(own, others, targets, everyone, log_q).sum()
 
-    expected, found = (jax.jit(jax.value_and_grad(run))(scores) for run in (whole, sampled))
-    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+    expected, actual = (jax.jit(jax.value_and_grad(run))(scores) for run in (full, sampled))
+    np.testing.assert_allclose(actual[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(actual[1], expected[1], atol=1e-6)
 
 
 def test_log_uniform_is_a_distribution_and_samples_follow_it():
@@ -62,7 +63,7 @@ def test_log_uniform_is_a_distribution_and_samples_follow_it():
     assert 90_000 < large.max() < 100_000
 
 
-def test_gradient_tends_to_that_of_the_whole_softmax():
+def test_gradient_converges_to_that_of_the_full_softmax():
     scores = jnp.asarray(np.random.default_rng(0).normal(size=(4, V)), jnp.float32)
     targets = jnp.array([0, 3, 8, 1])
     expected = jax.grad(lambda s: jax.nn.log_softmax(s)[jnp.arange(4), targets].sum())(scores)
@@ -74,8 +75,8 @@ def test_gradient_tends_to_that_of_the_whole_softmax():
             return sampled_log_prob(own, scores[:, samples], targets, samples, log_q).sum()
 
         keys = jax.random.split(jax.random.key(0), 1000)
-        found = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(scores, keys)
-        return np.abs(found.mean(axis=0) - expected).max()
+        gradients = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(scores, keys)
+        return np.abs(gradients.mean(axis=0) - expected).max()
 
     few, many = error(2), error(200)
     assert few > 0.05

@@ -1,0 +1,12 @@
+from .arithmetic import ReceptiveField as ReceptiveField
+from .arithmetic import Window as Window
+from .arithmetic import output_size as output_size
+from .arithmetic import receptive_field as receptive_field
+from .conv import Conv as Conv
+from .conv import convolve as convolve
+from .pooling import max_pool as max_pool
+from .temporal import TimeConvNet as TimeConvNet
+from .temporal import TimeConvolutions as TimeConvolutions
+from .temporal import evidence as evidence
+from .temporal import max_over_windows as max_over_windows
+from .temporal import pool_over_time as pool_over_time

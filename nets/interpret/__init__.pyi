@@ -1,0 +1,15 @@
+from .convnets import ReceptiveFields as ReceptiveFields
+from .convnets import TopPatches as TopPatches
+from .convnets import activations as activations
+from .convnets import convolution_names as convolution_names
+from .convnets import filters as filters
+from .convnets import has_rectifier as has_rectifier
+from .convnets import layer_shapes as layer_shapes
+from .convnets import receptive_fields as receptive_fields
+from .convnets import reconstructions as reconstructions
+from .convnets import saliency as saliency
+from .convnets import top_patches as top_patches
+from .gradient_flow import gradient_norms as gradient_norms
+from .gradient_flow import gradients_through_time as gradients_through_time
+from .jaxpr import deconvnet_rule as deconvnet_rule
+from .jaxpr import replace_operations as replace_operations

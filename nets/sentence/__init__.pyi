@@ -1,0 +1,11 @@
+from .char_encoder import CharEncoder as CharEncoder
+from .classifier import SentenceClassifier as SentenceClassifier
+from .classifier import evidence as evidence
+from .encoder import SentenceEncoder as SentenceEncoder
+from .linear_crf import Chain as Chain
+from .linear_crf import log_partition as log_partition
+from .linear_crf import log_prob as log_prob
+from .linear_crf import marginals as marginals
+from .linear_crf import path_score as path_score
+from .linear_crf import viterbi as viterbi
+from .tagger import Tagger as Tagger
