@@ -115,7 +115,7 @@ class Add(Task):
         """Mean squared error, and the share of answers less than 0.04 away."""
         error = outputs - batch["target"]
         values = {"loss": error**2, "within_0.04": jnp.abs(error) < 0.04}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
+        return {name: Mean.from_values(value, batch.get("mask")) for name, value in values.items()}
 
     def scores(self, predict, batches):
         """Return log10 of the ratio at t = 1: 0 when nothing is lost, -38 when nothing is left."""

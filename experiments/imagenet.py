@@ -102,7 +102,7 @@ class ClassifyCentred(Classify):
         """Loss, accuracy, and whether the label is among the five likeliest."""
         own = jnp.take_along_axis(outputs, batch["label"][:, None], axis=-1)
         top5 = (outputs > own).sum(axis=-1) < 5
-        return {**super().means(outputs, batch), "top5": Mean.of(top5, batch.get("mask"))}
+        return {**super().means(outputs, batch), "top5": Mean.from_values(top5, batch.get("mask"))}
 
     def figures(self, predict, batches):
         """First-layer filters; of small images the mistakes, too."""

@@ -32,10 +32,9 @@ def usage(config_class: type[RunConfig], modes: Mapping[str, str]) -> str:
         own = (field for field in fields if mode in field.metadata["modes"])
         lines += ["  " + _setting(config_class, field) for field in own]
     for group in GROUPS:
-        lines.append(f"\n{group}:")
-        for field in fields:
-            if field.metadata["group"] == group and not field.metadata["modes"]:
-                lines.append(_setting(config_class, field))
+        members = [f for f in fields if f.metadata["group"] == group and not f.metadata["modes"]]
+        if members:
+            lines += [f"\n{group}:", *(_setting(config_class, field) for field in members)]
     if config_class.PRESETS:
         lines += ["\npresets:", *_presets(config_class)]
     return "\n".join(lines)

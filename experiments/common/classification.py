@@ -36,7 +36,7 @@ class Classify(Task):
         """Loss and accuracy."""
         right = jnp.argmax(outputs, axis=-1) == batch["label"]
         values = {"loss": self.losses(outputs, batch["label"]), "accuracy": right}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
+        return {name: Mean.from_values(value, batch.get("mask")) for name, value in values.items()}
 
     def pictures(self, batch) -> np.ndarray:
         """Return what is drawn of each example, images [B, H, W, C]."""

@@ -52,7 +52,7 @@ def main(argv: list[str], lines: Iterable[str]) -> None:
     """Print the steps of the runs; one line and exit 2 when a run cannot be made."""
     name = argv[1].removeprefix("--experiment=")
     try:
-        print(check(importlib.import_module(f"experiments.{name}").RunConfig, lines))
+        print(check(importlib.import_module(f"experiments.{name}").Config, lines))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(ConfigError.exit_code)
