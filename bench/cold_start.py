@@ -3,9 +3,9 @@
     python -m bench.cold_start
     python -m bench.cold_start --save=bench/cold_start.md
 
-Each round trains LeNet-5 anew in a process of its own that ends by evaluating the test set, ours
-with an empty compile cache, in turn with the same network, batches and schedule in PyTorch. The
-decoded images are in the user's cache, or are put there by a run that does not count.
+In each round a new process trains LeNet-5 and evaluates it on the test set: ours with an empty
+compile cache, then PyTorch with the same network, batches and schedule. The decoded images are in
+the user's cache, where an untimed round puts them.
 """
 
 import importlib.util
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -30,7 +31,7 @@ SETTINGS = {
     "learning_rate": 5e-3,
     "shift": 2.0,
     "scale": 0.1,
-    "held_out": 0.01,
+    "validation_fraction": 0.01,
     "eval_every": STEPS,
     "save_every": STEPS,
     "figures_at": (),
@@ -38,16 +39,16 @@ SETTINGS = {
 
 
 def ours(folder: Path) -> float:
-    """Train by the experiment's own command; return the accuracy on the test set."""
+    """Train with the command of the experiment; return the test accuracy."""
     words = [f"--config.{name}={value}" for name, value in SETTINGS.items()]
     command = [sys.executable, "-m", "experiments.lenet5", f"--workdir={folder}", *words]
-    cold = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
-    subprocess.run(command, check=True, env=cold, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
     return json.loads((folder / "result.json").read_text())["metrics"]["test/accuracy"]
 
 
 def pytorch(_: Path) -> float:
-    """Train by PyTorch in a process; return the accuracy on the test set."""
+    """Train with PyTorch in a new process; return the test accuracy."""
     command = [sys.executable, "-m", "bench.cold_start_pytorch", json.dumps(SETTINGS)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
@@ -57,19 +58,20 @@ def main() -> None:
     """Print the table."""
     parser = arguments(__doc__)
     parser.set_defaults(rounds=3)
-    given = parser.parse_args()
-    runs = {"ours": ours}
+    args = parser.parse_args()
+    runs: dict[str, Callable[[Path], float]] = {"ours": ours}
     if importlib.util.find_spec("torch"):
         runs["PyTorch"] = pytorch
-    seconds, accuracy = {name: [] for name in runs}, {name: [] for name in runs}
-    for count in tqdm(range(given.rounds + 1), disable=not sys.stderr.isatty()):
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    accuracy: dict[str, list[float]] = {name: [] for name in runs}
+    for count in tqdm(range(args.rounds + 1), disable=not sys.stderr.isatty()):
         for name, run in runs.items():
             with tempfile.TemporaryDirectory() as folder:
                 began = time.perf_counter()
-                found = run(Path(folder))
+                test_accuracy = run(Path(folder))
             if count:
                 seconds[name].append(time.perf_counter() - began)
-                accuracy[name].append(found)
+                accuracy[name].append(test_accuracy)
     lines = [
         {
             "": name,
@@ -78,7 +80,7 @@ def main() -> None:
         }
         for name in runs
     ]
-    publish("cold_start", "From a cold start to 99 % on MNIST", [lines], given.save)
+    publish("cold_start", "From a cold start to 99 % on MNIST", [lines], args.save)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The training of bench.cold_start by PyTorch: `python -m bench.cold_start_pytorch SETTINGS`.
+"""The training of bench.cold_start in PyTorch: `python -m bench.cold_start_pytorch SETTINGS`.
 
 Prints the accuracy on the test set.
 """
@@ -26,19 +26,19 @@ def main() -> None:
     network = lenet()
     optimizer = torch.optim.Adam(network.parameters(), lr=settings["learning_rate"])
     steps = settings["steps"]
-    schedule = torch.optim.lr_scheduler.LambdaLR(  # ours: to a hundredth along a cosine
+    schedule = torch.optim.lr_scheduler.LambdaLR(  # as ours: cosine decay to 1 %
         optimizer, lambda t: 0.01 + 0.99 * (1 + math.cos(math.pi * t / steps)) / 2
     )
 
     for step in range(steps):
         take_step(network, optimizer, batches(step))
         schedule.step()
-    right = 0.0
+    correct = 0.0
     with torch.no_grad():
         for batch in EvaluationBatches(splits["test"], batch_size):
-            found = logits(network, batch).argmax(dim=1).numpy()
-            right += float((batch["mask"] * (found == batch["label"])).sum())
-    print(right / len(splits["test"].labels))
+            predicted = logits(network, batch).argmax(dim=1).numpy()
+            correct += float((batch["mask"] * (predicted == batch["label"])).sum())
+    print(correct / len(splits["test"].labels))
 
 
 if __name__ == "__main__":

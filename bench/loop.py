@@ -1,10 +1,10 @@
-"""What the loop costs: `fit` with data, metrics and checkpoints against the bare step.
+"""Overhead of the loop: `fit` with data, metrics and checkpoints against the bare step.
 
     python -m bench.loop
 
-LeNet-5, batch 128. The bare step is the same compiled program fed one batch that is on the device
-already. Both are timed in turn, in one process; the table gives the ratio of each pair and their
-median. `fit` is timed from its first log line to its last, so that start-up is not counted.
+LeNet-5, batch 128. The bare step is the same compiled program on one batch that is already on the
+device. Both are timed alternately, in one process; the table has the ratio of each pair and the
+median ratio. `fit` is timed from its first logged line to its last, which excludes the start-up.
 """
 
 import contextlib
@@ -20,13 +20,15 @@ from tqdm import tqdm
 
 from experiments import lenet5
 from train import loop, recorder
+from train.config import RunConfig
 from train.placement import JitMesh
+from train.task import Experiment
 
 STEPS, PAIRS = 300, 5
 
 
-def bare(config, experiment) -> float:
-    """Seconds a step of the compiled program alone."""
+def time_step(config: RunConfig, experiment: Experiment) -> float:
+    """Seconds per step of the compiled program alone."""
     devices = JitMesh(config.batch_size)
     batch = devices.put_batch([experiment.train(0)])
     state, window = devices.init(experiment, 0, experiment.train(0))
@@ -40,15 +42,15 @@ def bare(config, experiment) -> float:
     return (time.perf_counter() - began) / STEPS
 
 
-def whole(config, experiment) -> float:
-    """Seconds a step of `fit`, between the first log line and the last."""
+def time_fit(config: RunConfig, experiment: Experiment) -> float:
+    """Seconds per step of `fit`, between the first and the last logged line."""
     times = []
 
-    class Timed(recorder.Metrics):
-        def speed(self, step):
+    class TimedMetrics(recorder.Metrics):
+        def speed(self, step: int) -> None:
             times.append((step, time.perf_counter()))
 
-    metrics, recorder.Metrics = recorder.Metrics, Timed
+    metrics, recorder.Metrics = recorder.Metrics, TimedMetrics
     try:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             loop.fit(experiment, config, Path(folder))
@@ -75,9 +77,9 @@ def main() -> None:
         ratios = []
         print(f"{name}: bare step ms, fit ms, ratio")
         for _ in tqdm(range(PAIRS), disable=not sys.stderr.isatty()):
-            alone, fitted = bare(config, experiment), whole(config, experiment)
-            ratios.append(fitted / alone)
-            tqdm.write(f"{alone * 1e3:12.2f}  {fitted * 1e3:6.2f}  {ratios[-1]:5.3f}")
+            step, fit = time_step(config, experiment), time_fit(config, experiment)
+            ratios.append(fit / step)
+            tqdm.write(f"{step * 1e3:12.2f}  {fit * 1e3:6.2f}  {ratios[-1]:5.3f}")
         print(f"{name}: median ratio {statistics.median(ratios):.3f}")
 
 

@@ -1,4 +1,4 @@
-"""The networks of bench.convolution and their training step, of PyTorch's layers."""
+"""The networks of bench.convolution and their training step in PyTorch."""
 
 import importlib
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 
-def lenet():
-    """Make LeNet-5 with a softmax output, for images 32x32."""
+def lenet() -> Any:
+    """Make LeNet-5 with a softmax output, for 32 x 32 images."""
     nn = importlib.import_module("torch.nn")
     return nn.Sequential(
         *(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)),
@@ -17,25 +17,25 @@ def lenet():
     )
 
 
-def convnet(width: int, stages: int, blocks: int, dropout: float):
+def convnet(width: int, stages: int, blocks: int, dropout: float) -> Any:
     """Make the residual network of nets/image/resnet.py, for images of any size."""
     nn: Any = importlib.import_module("torch.nn")
 
-    def convolution(channels, features, size):
+    def convolution(channels: int, features: int, size: int) -> Any:
         layer = nn.Conv2d(channels, features, size, padding=size // 2, bias=False)
         return nn.Sequential(layer, nn.BatchNorm2d(features))
 
     class Residual(nn.Module):
         """relu(s(x) + n(K2 * relu(n(K1 * x))))."""
 
-        def __init__(self, channels, features):
+        def __init__(self, channels: int, features: int):
             super().__init__()
             first, second = convolution(channels, features, 3), convolution(features, features, 3)
             self.body = nn.Sequential(first, nn.ReLU(), second)
             same = channels == features
             self.shortcut = nn.Identity() if same else convolution(channels, features, 1)
 
-        def forward(self, x):
+        def forward(self, x: Any) -> Any:
             """Return [B, features, H, W]."""
             return nn.functional.relu(self.shortcut(x) + self.body(x))
 
@@ -49,18 +49,20 @@ def convnet(width: int, stages: int, blocks: int, dropout: float):
     return nn.Sequential(*layers, *end)
 
 
-def logits(network, batch: dict[str, np.ndarray]):
+def logits(network: Any, batch: dict[str, np.ndarray]) -> Any:
     """Logits [B, 10] of a network for one of our batches."""
     images = importlib.import_module("torch").from_numpy(batch["image"])
     return network(images.permute(0, 3, 1, 2).contiguous())
 
 
-def take_step(network, optimizer, batch: dict[str, np.ndarray], smoothing: float = 0.0):
-    """Take a step; return the loss."""
+def take_step(
+    network: Any, optimizer: Any, batch: dict[str, np.ndarray], smoothing: float = 0.0
+) -> Any:
+    """Take one optimizer step; return the loss."""
     torch = importlib.import_module("torch")
     labels = torch.from_numpy(batch["label"]).long()
-    found = logits(network, batch)
-    loss = torch.nn.functional.cross_entropy(found, labels, label_smoothing=smoothing)
+    scores = logits(network, batch)
+    loss = torch.nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

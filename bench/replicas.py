@@ -1,10 +1,10 @@
-"""What several seeds in one program gain: runs a second against one run after the other.
+"""Speed-up of several seeds in one program over the same runs one after another.
 
     python -m bench.replicas
     python -m bench.replicas --save=bench/replicas.md
 
-The step alone, at the experiments' own sizes, timed in turn with that of one run. 1.0: as fast as
-one run after the other; above: faster. Spread over all devices.
+Only the step is timed, with the experiments' default sizes, alternately with the step of one run.
+A speed-up of 1.0 equals one run after another. The runs are divided over all devices.
 """
 
 import statistics
@@ -23,24 +23,23 @@ COUNTS, STEPS = (2, 4, 8), 20
 
 def main() -> None:
     """Print the table."""
-    given = arguments(__doc__).parse_args()
+    args = arguments(__doc__).parse_args()
     keep_freed_memory()  # as every command of an experiment does
     count, lines = jax.device_count(), []
     for module in (lenet5, char_lm):
         config = module.Config()
         experiment = module.build(config)
-        alone = JitMesh(config.batch_size, jax.devices()[:1])
-        runs = {"1": training(experiment, alone, 1, STEPS)}
-        for together in [together for together in COUNTS if together % count == 0]:
-            replicas = Replicas([{}] * together)
-            runs[str(together)] = training(experiment, replicas, together, STEPS)
-        seconds = in_turn(runs, given.rounds)
-        for together, times in seconds.items():
-            line = {"experiment": module.__name__.split(".")[1], "runs": together}
-            line["ms a step of all"] = f"{statistics.median(times) / STEPS * 1e3:.2f}"
-            line["gain"] = f"{int(together) * ratio(seconds['1'], times):.2f}"
+        single = JitMesh(config.batch_size, jax.devices()[:1])
+        functions = {"1": training(experiment, single, 1, STEPS)}
+        for runs in [runs for runs in COUNTS if runs % count == 0]:
+            functions[str(runs)] = training(experiment, Replicas([{}] * runs), runs, STEPS)
+        seconds = in_turn(functions, args.rounds)
+        for name, times in seconds.items():
+            line = {"experiment": module.__name__.split(".")[1], "runs": name}
+            line["ms per joint step"] = f"{statistics.median(times) / STEPS * 1e3:.2f}"
+            line["speed-up"] = f"{int(name) * ratio(seconds['1'], times):.2f}"
             lines.append(line)
-    publish("replicas", f"Several seeds in one program, {count} device(s)", [lines], given.save)
+    publish("replicas", f"Several seeds in one program, {count} device(s)", [lines], args.save)
 
 
 if __name__ == "__main__":

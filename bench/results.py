@@ -1,4 +1,4 @@
-"""Finished runs that are measured anew: they are opened, and the result has a sweep's form."""
+"""Finished runs that a benchmark measures again; its result has the format of a sweep."""
 
 import json
 import sys
@@ -15,16 +15,16 @@ from train.task import Experiment
 
 
 def trained(module: Any, folder: Path) -> tuple[Any, Experiment, Predictor]:
-    """Return (config, experiment, network at its best checkpoint) of a run of a module's."""
+    """Return (config, experiment, network at its best checkpoint) of a run of an experiment."""
     words = [module.__name__, f"--workdir={folder}", "--mode=measure"]
     config, *_ = parse(module.Config, ("train", "measure"), words)
     return config, *load_run(module.build, config, folder)
 
 
 def write_result(name: str, groups: Sequence[Group], metric: str, save: Path) -> None:
-    """Write what the benchmark `name` measured of groups of runs to a file, with its command.
+    """Write the results of the benchmark `name` for groups of runs to a file, with its command.
 
-    A run lies in the folder of its sweep: of an absolute path the last two parts are recorded.
+    A run is in the folder of its sweep; of an absolute path, only these two names are recorded.
     """
     folders = {str(run.path) for group in groups for run in group.runs}
     words = [
@@ -34,5 +34,5 @@ def write_result(name: str, groups: Sequence[Group], metric: str, save: Path) ->
         for word in sys.argv[1:]
     ]
     command = " ".join([f"python -m bench.{name}", *words])
-    found = summary(groups, metric, command) | {"machine": machine()}
-    save.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    result = summary(groups, metric, command) | {"machine": machine()}
+    save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -1,10 +1,11 @@
-"""Accuracy of trained networks on changed test images: scaled, squeezed, turned, noisy.
+"""Accuracy of trained networks on perturbed test images: scaled, squeezed, rotated, noisy.
 
     python -m bench.robustness --runs runs/published/seed=* runs/distorted/seed=* \\
         --picture=docs/robustness.png --save=experiments/results/lenet5_robustness.json
 
-What --mode=robustness measures, of several runs of LeNet-5: seeds of a preset are one row of
-the result and one line of the picture, of their means. Seconds are those of the measurement.
+The measurement of --mode=robustness for several runs of LeNet-5. The seeds of a preset share one
+row of the result, and one line of the picture, which shows their mean. Seconds are those of the
+measurement.
 """
 
 import argparse
@@ -22,10 +23,11 @@ from experiments.report.runs import Group, Run, group_by
 from train.rundir import read_json
 
 
-def measured(folder: Path) -> Run:
-    """Measure one run: a metric for every change and level."""
+def measure_run(folder: Path) -> Run:
+    """Measure one run: one metric per perturbation and level."""
     _, experiment, predict = trained(lenet5, folder)
-    began, metrics = time.perf_counter(), {}
+    began = time.perf_counter()
+    metrics: dict[str, float] = {}
     for change in CHANGES:
         levels, accuracy = measure(predict, experiment.evals["test"], change)
         names = (f"test/{change.name} {level:g}" for level in levels)
@@ -35,7 +37,7 @@ def measured(folder: Path) -> Run:
 
 
 def mean_curves(group: Group) -> dict[str, tuple[list[float], list[float]]]:
-    """Levels and mean accuracy by the name of a change."""
+    """Levels and mean accuracy of each perturbation, by its name."""
     return {
         change.name: (
             list(change.levels),
@@ -46,22 +48,22 @@ def mean_curves(group: Group) -> dict[str, tuple[list[float], list[float]]]:
 
 
 def main() -> None:
-    """Print the curves; draw and write them where the options say."""
+    """Print the curves; draw and save them if the options name files."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--runs", type=Path, nargs="+", required=True)
-    parser.add_argument("--picture", default="")
-    parser.add_argument("--save", type=Path)
-    given = parser.parse_args()
-    runs = [measured(folder) for folder in tqdm(given.runs, unit="run", disable=None)]
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run directories")
+    parser.add_argument("--picture", default="", help="image file to write")
+    parser.add_argument("--save", type=Path, help="result file to write")
+    args = parser.parse_args()
+    runs = [measure_run(folder) for folder in tqdm(args.runs, unit="run", disable=None)]
     groups = group_by(runs, ["preset"])
     curves = {group.label: mean_curves(group) for group in groups}
-    for label, found in curves.items():
+    for label, curve in curves.items():
         print(label)
-        print_curves(found)
-    if given.picture:
-        save(draw_curves(curves), given.picture)
-    if given.save:
-        write_result("robustness", groups, f"test/noise {CHANGES[-1].levels[-2]:g}", given.save)
+        print_curves(curve)
+    if args.picture:
+        save(draw_curves(curves), args.picture)
+    if args.save:
+        write_result("robustness", groups, f"test/noise {CHANGES[-1].levels[-2]:g}", args.save)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
     python -m bench.same_metrics OLD NEW --workdir=/tmp/same
 
-trains every experiment that both checkouts have for a few steps with its default settings and
-seed 0, once with the code of OLD and once with that of NEW, both with the Python that runs this
-script. It prints a line per experiment and exits with 1 when a logged value differs; values that
-measure time are left out. A finished run in --workdir is not repeated, so that only --workdir/new
-needs deleting after a change.
+trains every experiment of both checkouts for a few steps with its default settings and seed 0,
+once with the code of OLD and once with that of NEW, both with the Python that runs this script. It
+prints one line per experiment and exits with 1 when a logged value differs; values that measure
+time are ignored. A finished run in --workdir is not repeated, so after a change only --workdir/new
+needs to be deleted.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def experiments_of(checkout: Path) -> set[str]:
 
 
 def train(checkout: Path, name: str, workdir: Path, steps: int) -> None:
-    """Train one experiment with the code of a checkout; nothing when the run is finished.
+    """Train one experiment with the code of a checkout, unless the run is finished.
 
     Raises CalledProcessError when the run fails.
     """
@@ -38,7 +38,7 @@ def train(checkout: Path, name: str, workdir: Path, steps: int) -> None:
 
 
 def logged(workdir: Path) -> list[dict[str, float]]:
-    """What a run logged, a dictionary per line, without the values that measure time."""
+    """Logged metrics of a run, one dictionary per line, without values that measure time."""
     lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [
         {key: value for key, value in json.loads(line).items() if not key.endswith(TIMES)}

@@ -1,10 +1,10 @@
-"""Loss of trained language models: as they are, calibrated, and learning from what they read.
+"""Loss of trained language models: unchanged, calibrated, and with dynamic evaluation.
 
     python -m bench.scoring --experiment=char_lm --runs runs/strong/seed=* \\
         --save=experiments/results/char_lm_scoring.json
 
-What --mode=calibrate and --mode=dynamic measure, of several runs; seeds are one row of the result.
-Seconds are those of the measurement.
+The measurements of --mode=calibrate and --mode=dynamic for several runs; seeds share one row of the
+result. Seconds are those of the measurement.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from experiments.language import calibration, dynamic
 from experiments.report.runs import Run, check_seeds, group_runs
 
 
-def measured(name: str, folder: Path) -> Run:
+def measure_run(name: str, folder: Path) -> Run:
     """Measure one run of an experiment."""
-    config, made, predict = trained(importlib.import_module(f"experiments.{name}"), folder)
+    config, experiment, predict = trained(importlib.import_module(f"experiments.{name}"), folder)
     began = time.perf_counter()
-    calibrated, temperature = calibration.measure(made.task, predict)
-    adapted, rate = dynamic.measure(made.task, predict)
+    calibrated, temperature = calibration.measure(experiment.task, predict)
+    adapted, rate = dynamic.measure(experiment.task, predict)
     metrics = {
         f"{text}/{kind} {metric}": value
         for text, kinds in calibrated.items()
@@ -38,22 +38,22 @@ def measured(name: str, folder: Path) -> Run:
 
 
 def main() -> None:
-    """Print the table, and write the result where --save says."""
+    """Print the metrics; write the result if --save names a file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--experiment", choices=("char_lm", "word_lm"), required=True)
-    parser.add_argument("--runs", type=Path, nargs="+", required=True)
-    parser.add_argument("--save", type=Path)
-    given = parser.parse_args()
-    runs = [measured(given.experiment, folder) for folder in given.runs]
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run directories")
+    parser.add_argument("--save", type=Path, help="result file to write")
+    args = parser.parse_args()
+    runs = [measure_run(args.experiment, folder) for folder in args.runs]
     groups = group_runs(runs)
     check_seeds(groups)
     for group in groups:
         print(f"{group.label}: mean of {len(group.results)}")
         for name in group.results[0]["metrics"]:
             print(f"{name:<36}{np.mean(group.values(name)):.6g}")
-    if given.save:
-        text = "heldout" if given.experiment == "char_lm" else "test"
-        write_result("scoring", groups, f"{text}/dynamic loss", given.save)
+    if args.save:
+        text = "heldout" if args.experiment == "char_lm" else "test"
+        write_result("scoring", groups, f"{text}/dynamic loss", args.save)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables of the benchmarks: on the screen, and in a Markdown file that says how it was made."""
+"""Tables of the benchmarks: on the terminal, and in a Markdown file with the command."""
 
 import argparse
 import sys
@@ -10,15 +10,15 @@ from train.rundir import machine
 
 
 def arguments(doc: str) -> argparse.ArgumentParser:
-    """Parser with --save and --rounds; its help is the first line of the module's docstring."""
+    """Parser with --save and --rounds; its description is the first line of `doc`."""
     parser = argparse.ArgumentParser(description=doc.split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--save", type=Path)
+    parser.add_argument("--rounds", type=int, default=9, help="number of timed rounds")
+    parser.add_argument("--save", type=Path, help="Markdown file to write")
     return parser
 
 
 def markdown(lines: list[dict[str, str]]) -> str:
-    """Table with aligned columns, named by the keys of the first line."""
+    """Table with aligned columns; the keys of the first line are the header."""
     rows = [list(lines[0]), *([line[name] for name in lines[0]] for line in lines)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])
@@ -29,9 +29,9 @@ def markdown(lines: list[dict[str, str]]) -> str:
 
 
 def publish(name: str, title: str, tables: list[list[dict[str, str]]], save: Path | None) -> None:
-    """Print the tables of the benchmark `name`, and write them to `save` with the command."""
-    where = f"{machine()}; {jax.devices()[0].device_kind}; jax {jax.__version__}"
-    text = "\n\n".join([where, *map(markdown, tables)]) + "\n"
+    """Print the tables of the benchmark `name`; write them to `save` with the command."""
+    setup = f"{machine()}; {jax.devices()[0].device_kind}; jax {jax.__version__}"
+    text = "\n\n".join([setup, *map(markdown, tables)]) + "\n"
     print(text, end="")
     if save:
         command = " ".join([f"python -m bench.{name}", *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""Timing in turn: what slows the machine for a while slows all that is compared."""
+"""Alternating timing: a temporary slowdown of the machine affects everything that is compared."""
 
 import statistics
 import sys
@@ -20,9 +20,10 @@ Clock = Callable[[], float]
 def in_turn(
     runs: Mapping[str, Run], rounds: int, clock: Clock = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Seconds of each run in each round, after two rounds that do not count.
+    """Seconds of each run in each round, after two rounds of warm-up.
 
-    Threads of a run spin for a while after it, PyTorch's above all: each starts after a pause.
+    Each run starts after a pause, since the threads of the previous one keep spinning for a while,
+    especially those of PyTorch.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for count in tqdm(range(rounds + 2), disable=not sys.stderr.isatty(), leave=False):
@@ -36,12 +37,12 @@ def in_turn(
 
 
 def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
-    """Median of the ratios of each round."""
+    """Median over rounds of numerator / denominator."""
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
 def compared(seconds: Mapping[str, Sequence[float]], steps: int) -> list[dict[str, str]]:
-    """Lines of a table: milliseconds of one of so many steps, and the ratio to those of "ours"."""
+    """Lines of a table: milliseconds per step of runs of `steps` steps, and the ratio to "ours"."""
     return [
         {
             "": name,
@@ -53,9 +54,10 @@ def compared(seconds: Mapping[str, Sequence[float]], steps: int) -> list[dict[st
 
 
 def training(experiment: Experiment, devices: JitMesh, runs: int, steps: int) -> Run:
-    """Compile an experiment's step now; return a function that takes some of them.
+    """Compile the step of an experiment; return a function that takes `steps` of them.
 
-    runs: how many states `devices` trains in one program. The batches are those of steps 0, 1, ...
+    runs: number of states that `devices` trains in one program. The batches are those of steps
+    0, 1, ...
     """
     batches = [devices.put_batch([experiment.train(i)] * runs) for i in range(steps)]
     make = devices.initializer(experiment, experiment.train(0))
@@ -64,7 +66,7 @@ def training(experiment: Experiment, devices: JitMesh, runs: int, steps: int) ->
     step = devices.compile(experiment)
     state, window = step(state, window, batches[0])
 
-    def run():
+    def run() -> object:
         nonlocal state, window
         for batch in batches:
             state, window = step(state, window, batch)

@@ -129,7 +129,7 @@ class AddNumbers(Task):
         """Mean squared error, and the fraction of errors below 0.04."""
         error = outputs - batch["target"]
         values = {"loss": error**2, "within_0.04": jnp.abs(error) < 0.04}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
+        return {name: Mean.from_values(value, batch.get("mask")) for name, value in values.items()}
 
     def scores(self, predict, batches):
         """Return log10 of the ratio at t = 1: 0 if the norm is preserved, -38 if it vanishes."""

@@ -120,7 +120,7 @@ class ClassifyCentred(Classify):
         """Loss, accuracy, and top-5 accuracy: the label is among the five most probable classes."""
         own = jnp.take_along_axis(outputs, batch["label"][:, None], axis=-1)
         top5 = (outputs > own).sum(axis=-1) < 5
-        return {**super().means(outputs, batch), "top5": Mean.of(top5, batch.get("mask"))}
+        return {**super().means(outputs, batch), "top5": Mean.from_values(top5, batch.get("mask"))}
 
     def figures(self, predict, batches):
         """Draw the filters of the first layer; for small images also the usual figures."""

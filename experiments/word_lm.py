@@ -104,7 +104,7 @@ class NextWord(NextSymbol):
     def means(self, outputs, batch):
         """Loss in nats; the accuracy only where training has logits as well."""
         if outputs.shape == batch["targets"].shape:
-            return {"loss": Mean.of(-outputs, batch.get("mask"))}
+            return {"loss": Mean.from_values(-outputs, batch.get("mask"))}
         found = super().means(outputs, batch)
         return found if self.model.softmax == "full" else {"loss": found["loss"]}
 

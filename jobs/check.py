@@ -1,4 +1,4 @@
-"""The check of all settings before anything starts, in one process of the experiment's side."""
+"""Validation of all settings before any run starts, in one process that imports the experiment."""
 
 import json
 import subprocess
@@ -10,9 +10,9 @@ from jobs.sweep import UsageError
 
 
 def check_runs(experiment: str, runs: Sequence[Run]) -> list[int]:
-    """Return how many steps each run takes, once the experiment accepts all their settings.
+    """Return the number of steps of each run, if the experiment accepts all settings.
 
-    Raises UsageError naming the first run whose settings, or whose folder, cannot be used.
+    Raises UsageError naming the first run with an invalid setting or an unusable folder.
     """
     lines = [json.dumps({"name": run.name, "argv": run.command[2:]}) for run in runs]
     done = subprocess.run(
@@ -24,6 +24,6 @@ def check_runs(experiment: str, runs: Sequence[Run]) -> list[int]:
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip() or f"the check of the settings ended with {done.returncode}"
-        raise UsageError(said.splitlines()[-1].removeprefix("error: "))
+        message = done.stderr.strip() or f"the check of the settings exited with {done.returncode}"
+        raise UsageError(message.splitlines()[-1].removeprefix("error: "))
     return json.loads(done.stdout)

@@ -1,10 +1,10 @@
-"""Locks of files: the kernel frees one when the process that holds it ends, however it ends."""
+"""File locks, which the kernel releases when the process that holds them ends for any reason."""
 
 import contextlib
 import fcntl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 def is_locked(path: Path) -> bool:
@@ -14,14 +14,14 @@ def is_locked(path: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # no such file, or no locks in this file system
+    except OSError:  # no such file, or a file system without locks
         return False
     return False
 
 
-def try_lock(file: IO) -> bool:
+def try_lock(file: IO[Any]) -> bool:
     """Lock an open file until every copy of it is closed; False while another process holds it."""
-    with contextlib.suppress(OSError):  # no locks in this file system
+    with contextlib.suppress(OSError):  # a file system without locks
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -31,8 +31,8 @@ def try_lock(file: IO) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is made when it is not there; waits while another does."""
+    """Hold the lock of a file, which is created if needed; wait while another process holds it."""
     with open(path, "ab") as file:
-        with contextlib.suppress(OSError):  # no locks in this file system
+        with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

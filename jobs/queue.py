@@ -1,4 +1,4 @@
-"""What is in Slurm's queue: jobs.jsonl says what was submitted, squeue what of it is left."""
+"""Runs in Slurm's queue: jobs.jsonl lists the submitted runs, squeue those that have not ended."""
 
 import subprocess
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from jobs.sweep import UsageError
 
 @dataclass(frozen=True)
 class Queued:
-    """Where a submitted run is: 'running', or 'waiting' for the reason that `words` ends with."""
+    """State of a submitted run, 'running' or 'waiting'; its job and the node or reason."""
 
     state: str
-    words: str
+    details: str
 
 
 def add_job(folder: Path, job: str, names: Sequence[str]) -> None:
-    """Append to jobs.jsonl that the tasks 0, 1, ... of a job are the runs of these names."""
+    """Append a job to jobs.jsonl: its tasks 0, 1, ... are the runs of these names."""
     append_line(folder / "jobs.jsonl", {"job": job, "names": list(names)})
 
 
 def read_queue(folder: Path) -> dict[str, Queued]:
-    """Runs of a sweep that wait or run in Slurm now; none where there is no Slurm.
+    """Runs of a sweep that are waiting or running in Slurm, by name; empty without Slurm.
 
     Raises UsageError when Slurm does not answer.
     """
     names = {line["job"]: line["names"] for line in read_lines(folder / "jobs.jsonl")}
     if not names:
         return {}
-    asked = ",".join([*names, *names])  # it is an error when the only job asked for has ended
-    words = ["squeue", "--noheader", "--array", f"--jobs={asked}", "--format=%F|%K|%T|%R"]
+    jobs = ",".join([*names, *names])  # squeue fails when its only job has ended
+    words = ["squeue", "--noheader", "--array", f"--jobs={jobs}", "--format=%F|%K|%T|%R"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -40,8 +40,8 @@ def read_queue(folder: Path) -> dict[str, Queued]:
         raise UsageError(f"squeue: {done.stderr.strip()}")
     queue = {}
     for line in done.stdout.splitlines():
-        job, task, state, reason = line.split("|", 3)
-        index = int(task) if task.isdigit() else 0  # a single run is no array
-        alive = "running" if state in ("RUNNING", "COMPLETING") else "waiting"
-        queue[names[job][index]] = Queued(alive, f"job {job}_{index} {reason}")
+        job, task, slurm_state, reason = line.split("|", 3)
+        index = int(task) if task.isdigit() else 0  # a single run is not an array
+        state = "running" if slurm_state in ("RUNNING", "COMPLETING") else "waiting"
+        queue[names[job][index]] = Queued(state, f"job {job}_{index} {reason}")
     return queue

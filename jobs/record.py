@@ -1,4 +1,4 @@
-"""Beside the runs: sweep.json says what they are, exits.jsonl how their processes ended."""
+"""Files beside the runs: sweep.json lists the runs, exits.jsonl how their processes ended."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from jobs.sweep import UsageError
 
 
 def read_json(path: Path) -> Any:
-    """Contents of a JSON file, None when there is none; UsageError when it cannot be read."""
+    """Contents of a JSON file, None when it does not exist; UsageError when it is unreadable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -24,32 +24,29 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write in one move: a reader sees the old file or the new one, never a part."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    """Write atomically: a reader sees the old file or the new one, never an incomplete one."""
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
     """Contents of sweep.json: the experiment, and name, overrides and steps of each run.
 
-    {"experiment": "", "runs": []} when there is none. Raises UsageError when it cannot be read.
+    {"experiment": "", "runs": []} when it does not exist. Raises UsageError when it is unreadable.
     """
     return read_json(folder / "sweep.json") or {"experiment": "", "runs": []}
 
 
 def check_experiment(folder: Path, experiment: str) -> None:
-    """Raise UsageError when the sweep in a folder is of another experiment."""
-    there = read_sweep(folder)["experiment"]
-    if there not in ("", experiment):
-        raise UsageError(f"workdir {folder} holds runs of {there}: give another --workdir")
+    """Raise UsageError when a folder contains a sweep of another experiment."""
+    saved = read_sweep(folder)["experiment"]
+    if saved not in ("", experiment):
+        raise UsageError(f"workdir {folder} contains runs of {saved}: give another --workdir")
 
 
 def add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequence[int]) -> None:
-    """Add runs to sweep.json.
-
-    Two launches that do so at a time wait for one another: neither loses what the other adds.
-    """
+    """Add runs to sweep.json; concurrent launches wait for one another, so no run is lost."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "sweep.lock"):
         _add_runs(folder, experiment, runs, steps)
@@ -63,16 +60,16 @@ def _add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequenc
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append to a file of JSON objects, a line each, after what a kill may have cut off there."""
+    """Append to a file of JSON objects, one per line, even if a kill truncated the last line."""
     with open(path, "a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
-        cut = size and file.read() != b"\n"
-        file.write(b"\n" * bool(cut) + json.dumps(value).encode() + b"\n")
+        truncated = size and file.read() != b"\n"
+        file.write(b"\n" * bool(truncated) + json.dumps(value).encode() + b"\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Objects of such a file without those that were cut off; none where there is no file."""
+    """Objects of such a file without truncated lines; empty when it does not exist."""
     lines = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for text in path.read_text(encoding="utf-8").splitlines():
@@ -82,11 +79,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def log_exit(folder: Path, name: str, code: int, **more: Any) -> None:
-    """Append to exits.jsonl how a run ended: it says so itself only once its training has begun."""
+    """Append to exits.jsonl how a run ended, which attempts.jsonl lacks if training never began."""
     line = {"name": name, "exit": code, "time": round(time.time(), 3), **more}
     append_line(folder / "exits.jsonl", line)
 
 
 def read_exits(folder: Path) -> dict[str, dict[str, Any]]:
-    """Last line of exits.jsonl about each run."""
+    """Last line of exits.jsonl about each run, by its name."""
     return {line["name"]: line for line in read_lines(folder / "exits.jsonl")}

@@ -1,4 +1,4 @@
-"""One run of a sweep: its folder, and the command that makes it."""
+"""One run of a sweep: its folder, and the command that trains it."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the sweep; `command` is what makes it, in `environment()`."""
+    """One run of a sweep; `command` trains it in the environment `environment()`."""
 
     name: str
     overrides: Overrides
@@ -23,19 +23,19 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """What the run prints."""
+        """File with the output of the run."""
         return self.workdir.with_name(f"{self.name}.log")
 
     @property
     def finished(self) -> bool:
-        """True once result.json is there."""
+        """True once result.json exists."""
         return (self.workdir / "result.json").is_file()
 
 
 def make_runs(
     experiment: str, folder: Path, config: Sequence[str], sets: Sequence[Overrides]
 ) -> list[Run]:
-    """Make a run of each set of overrides, below `folder`; `config` are flags that all share."""
+    """Make a run below `folder` for each set of overrides; `config` are flags of all of them."""
     runs = []
     for name, overrides in zip(run_names(sets), sets, strict=True):
         workdir = folder / name
@@ -46,7 +46,7 @@ def make_runs(
 
 
 def python_path() -> str:
-    """PYTHONPATH with which the project is found from any folder, so that relative paths hold."""
+    """PYTHONPATH that finds the project from any folder, so that relative paths stay valid."""
     return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
@@ -56,11 +56,11 @@ def environment() -> dict[str, str]:
 
 
 def exit_code(returncode: int) -> int:
-    """Exit code of a process as a shell gives it: 128 + N when signal N ended it."""
+    """Exit code of a process as a shell reports it: 128 + N when signal N ended it."""
     return 128 - returncode if returncode < 0 else returncode
 
 
 def shell_line(run: Run) -> str:
-    """Line for a shell that makes the run from any folder, as it would be made from this one."""
+    """Shell command that starts the run from any folder as if from the current one."""
     path = shlex.quote(f"PYTHONPATH={python_path()}")
     return f"cd {shlex.quote(os.getcwd())} && env {path} {shlex.join(run.command)}"

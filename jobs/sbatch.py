@@ -1,4 +1,4 @@
-"""A sweep as a script for Slurm's sbatch: one array job, a run a task."""
+"""A sweep as a script for Slurm's sbatch: one array job with one run per task."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobs.run import Run, python_path
 
-OPTIONS = (  # of sbatch, - written _; launch.py has a flag --slurm_* for each
+OPTIONS = (  # of sbatch, with _ for -; launch.py has a flag --slurm_* for each
     *("account", "begin", "comment", "constraint", "cpus_per_gpu", "cpus_per_task", "dependency"),
     *("exclude", "gpus", "gpus_per_node", "gpus_per_task", "gres", "job_name", "licenses"),
     *("mail_type", "mail_user", "mem", "mem_per_cpu", "mem_per_gpu", "nice", "nodelist"),
@@ -18,43 +18,43 @@ END = "END_OF_SCRIPT"
 
 
 def all_options(folder: Path, options: Mapping[str, str]) -> dict[str, str | bool]:
-    """Options of sbatch for a sweep: ours, and those given, which win.
+    """Options of sbatch for a sweep: our defaults, overridden by `options`.
 
-    USR1 comes 90 seconds before the time limit, to the run and not to the script's shell.
+    USR1 is sent 90 seconds before the time limit, to the run and not to the script's shell.
     """
-    ours = {"job-name": folder.name, "chdir": os.getcwd(), "signal": "USR1@90"}
+    defaults = {"job-name": folder.name, "chdir": os.getcwd(), "signal": "USR1@90"}
     given = {name.replace("_", "-"): value for name, value in options.items()}
-    return {"open-mode": "append", "requeue": True, **ours, **given}
+    return {"open-mode": "append", "requeue": True, **defaults, **given}
 
 
 def setup_lines(options: Mapping[str, str]) -> list[str]:
-    """Lines of the script before the run: the project is found, and srun has all the CPUs."""
+    """Lines of the script before the run: they make the project importable and set srun's CPUs."""
     variables = {"PYTHONPATH": python_path()}
-    if "cpus_per_task" in options:  # which srun does not take over from sbatch by itself
+    if "cpus_per_task" in options:  # srun does not inherit it from sbatch
         variables["SRUN_CPUS_PER_TASK"] = options["cpus_per_task"]
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
 
 
 def sbatch_script(
-    folder: Path, runs: Sequence[Run], options: Mapping[str, str], at_once: int
+    folder: Path, runs: Sequence[Run], options: Mapping[str, str], workers: int
 ) -> str:
-    """Script that makes the runs, `at_once` at a time, as plain sbatch takes it."""
-    array = {"array": f"0-{len(runs) - 1}%{at_once}", "output": str(folder / "slurm" / "%A_%a.log")}
+    """Script for plain sbatch that makes the runs, `workers` at a time."""
+    array = {"array": f"0-{len(runs) - 1}%{workers}", "output": str(folder / "slurm" / "%A_%a.log")}
     lines = ["#!/bin/bash"]
     for name, value in {**array, **all_options(folder, options)}.items():
         lines.append(f"#SBATCH --{name}" + ("" if value is True else f"={shlex.quote(str(value))}"))
     lines += [*setup_lines(options), "case $SLURM_ARRAY_TASK_ID in"]
     for i, run in enumerate(runs):
         lines.append(f"  {i}) run=({shlex.join([str(run.workdir), *run.command])}) ;;")
-    worker = shlex.join([sys.executable, "-m", "jobs.task"])
-    return "\n".join([*lines, "esac", f'srun {worker} "${{run[@]}}"', ""])
+    task = shlex.join([sys.executable, "-m", "jobs.task"])
+    return "\n".join([*lines, "esac", f'srun {task} "${{run[@]}}"', ""])
 
 
 def write_lines(folder: Path, script: str) -> str:
-    """Lines for a shell that write the script below `folder`; they submit nothing."""
+    """Shell lines that write the script below `folder`; they submit nothing."""
     path = shlex.quote(str(folder / "slurm" / "sweep.sbatch"))
     parent = shlex.quote(str(folder / "slurm"))
     return (
-        f"# in place of the commands above, on Slurm: write this script, then sbatch {path}\n"
+        f"# on Slurm, instead of the commands above: write this script, then run sbatch {path}\n"
         f"mkdir -p {parent} && cat > {path} <<'{END}'\n{script}{END}"
     )

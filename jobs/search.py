@@ -1,4 +1,4 @@
-"""A search over settings: each trial is a run, proposed and stopped early by optuna."""
+"""A search over settings: each trial is a run, which optuna proposes and may stop early."""
 
 import collections
 import difflib
@@ -29,14 +29,14 @@ from jobs.status import PREEMPTED, STOPPED
 from jobs.study import Study, Trial, open_study
 from jobs.sweep import Overrides, UsageError
 
-SAID = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for: settings of an experiment that lead to the best `objective`.
+    """A search for the settings of an experiment with the best `objective`, a metric.
 
-    config: flags that all trials share. trials: their number in the end. objective: a metric.
+    config: flags of all trials. trials: total number of trials, over all launches.
     """
 
     experiment: str
@@ -50,7 +50,7 @@ class Search:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What a search that goes on must have in common with the one that was begun."""
+        """The properties that must not change when a search is continued."""
         return {
             "objective": self.objective,
             "direction": self.direction,
@@ -58,15 +58,15 @@ class Search:
         }
 
     def run(self, overrides: Overrides) -> Run:
-        """The run that has these settings."""
+        """Return the run with these settings."""
         return make_runs(self.experiment, self.folder, self.config, [overrides])[0]
 
 
 def run_search(search: Search, workers: int) -> int:
-    """Run trials until there are as many as wanted; say which is the best; return the exit code.
+    """Run trials until there are `search.trials`; print the best one; return the exit code.
 
-    That is 0; 1 when a trial failed; 75 when some are to go on with the same command. Raises
-    UsageError before anything starts when the search cannot be made, and later when the runs do not
+    That is 0; 1 when a trial failed; 75 when the same command has to continue some of them. Raises
+    UsageError before anything starts when the search is invalid, and later when the runs do not
     measure the objective.
     """
     if not (search.objective and search.space):
@@ -83,18 +83,18 @@ def run_search(search: Search, workers: int) -> int:
 
 
 def check_space(search: Search, space: Sequence[Dimension]) -> int:
-    """Check the ends of the space, and that runs there are of these settings; return the steps."""
+    """Check the ends of the space and the existing runs; return the number of steps of a run."""
     names = [dimension.name for dimension in space]
     known = [tuple(run["overrides"]) for run in read_sweep(search.folder)["runs"]]
-    mine = [sets for sets in known if [text.partition("=")[0] for text in sets] == names]
-    sets = list(dict.fromkeys([*samples(space), *mine]))
+    existing = [sets for sets in known if [text.partition("=")[0] for text in sets] == names]
+    sets = list(dict.fromkeys([*samples(space), *existing]))
     runs = make_runs(search.experiment, search.folder, search.config, sets)
     return check_runs(search.experiment, runs)[0]
 
 
 @dataclass
 class Attempt:
-    """A trial that goes on, its run, the steps that takes, and whether it is being stopped."""
+    """An active trial, its run, the number of steps of that, and whether it is being pruned."""
 
     trial: Trial
     run: Run
@@ -103,42 +103,42 @@ class Attempt:
 
 
 class _Loop:
-    """The trials that go on and those that wait."""
+    """The active trials and those that wait."""
 
     def __init__(self, search: Search, study: Study, steps: int, workers: int):
         self.search, self.study, self.steps = search, study, steps
         self.pool = local.Pool(workers)
-        self.waiting = study.open_trials()  # of an earlier launch
-        self.going: list[Attempt] = []
-        self.left_open = False  # a run was stopped, by others: its trial is for the next launch
+        self.waiting = study.open_trials()  # from an earlier launch
+        self.active: list[Attempt] = []
+        self.left_open = False  # a run was stopped from outside: a later launch continues it
 
     def run(self) -> int:
-        """Go on until every trial is told, or a signal comes; return the exit code."""
-        if told := len(self.study.trials) - len(self.waiting):
-            print(f"{told} of {self.search.trials} trials are over already", flush=True)
-        with local.stop_signals() as stopped:
+        """Run until every trial has ended or a signal arrives; return the exit code."""
+        if ended := len(self.study.trials) - len(self.waiting):
+            print(f"{ended} of {self.search.trials} trials have already ended", flush=True)
+        with local.stop_signals() as received:
             try:
-                while not stopped:
+                while not received:
                     while not self.pool.full and (trial := self.next_trial()):
                         self.start(trial)
-                    if not self.going:
+                    if not self.active:
                         break
                     time.sleep(local.POLL_SECONDS)
-                    self.follow()
+                    self.update()
             finally:
                 self.pool.stop()
-        if stopped or self.left_open:
+        if received or self.left_open:
             return PREEMPTED
         return int(any(trial.state == TrialState.FAIL for trial in self.study.trials))
 
     def next_trial(self) -> Trial | None:
-        """Return one that an earlier launch left open, else a new one while some are wanted."""
+        """Return a trial that an earlier launch left open, else a new one; None at the end."""
         if self.waiting:
             return self.waiting.pop(0)
         return self.study.ask() if len(self.study.trials) < self.search.trials else None
 
     def start(self, trial: Trial) -> None:
-        """Start the run of a trial, unless an earlier trial or launch has measured it enough."""
+        """Start the run of a trial, unless earlier runs have already determined its result."""
         settings = dict(text.split("=", 1) for text in trial.overrides)
         attempt = Attempt(
             trial, self.search.run(trial.overrides), int(settings.get("steps", self.steps))
@@ -147,53 +147,53 @@ class _Loop:
         value = self.study.known_value(trial)
         if value is not None:
             self.tell(attempt, TrialState.COMPLETE, value)
-        elif self.prunes(attempt):
+        elif self.should_prune(attempt):
             self.tell(attempt, TrialState.PRUNED)
         else:
-            self.going.append(attempt)
+            self.active.append(attempt)
             self.pool.add(attempt.run)
 
-    def follow(self) -> None:
-        """Stop runs that are to be pruned, and tell optuna of those that have ended."""
-        for attempt in self.going:
-            if not attempt.pruned and self.prunes(attempt):
+    def update(self) -> None:
+        """Stop runs that should be pruned; tell optuna about runs that have ended."""
+        for attempt in self.active:
+            if not attempt.pruned and self.should_prune(attempt):
                 attempt.pruned = True
                 self.pool.terminate(attempt.run)
         for run, code in self.pool.ended():
-            attempt = next(a for a in self.going if a.run.name == run.name)
-            self.going.remove(attempt)
+            attempt = next(a for a in self.active if a.run.name == run.name)
+            self.active.remove(attempt)
             self.end(attempt, code)
 
-    def prunes(self, attempt: Attempt) -> bool:
-        """True when what a run measured is too bad to go on.
+    def should_prune(self, attempt: Attempt) -> bool:
+        """True when the objective of a run is too bad to continue.
 
-        What an untrained network measures says nothing, and at the last step it is too late.
+        Step 0 is ignored, since the network is untrained, and so is the last step.
         """
         curve = read_curve(attempt.run.workdir, self.search.objective)
-        told = {step: value for step, value in curve.items() if 0 < step < attempt.steps}
-        return self.study.prunes(attempt.trial, told)
+        inner = {step: value for step, value in curve.items() if 0 < step < attempt.steps}
+        return self.study.should_prune(attempt.trial, inner)
 
     def end(self, attempt: Attempt, code: int | None) -> None:
-        """Tell optuna how a run ended; code: None when that was in another launch's hands."""
+        """Tell optuna how a run ended. code: its exit code; None for a run of another launch."""
         run = attempt.run
-        if attempt.pruned or self.prunes(attempt):
+        if attempt.pruned or self.should_prune(attempt):
             self.tell(attempt, TrialState.PRUNED)
         elif run.finished:
             value = self.final_value(run)
             state = TrialState.FAIL if math.isnan(value) else TrialState.COMPLETE
             self.tell(attempt, state, value)
         elif code is None:
-            self.going.append(attempt)
+            self.active.append(attempt)
             self.pool.add(run)
         elif code in STOPPED:
             self.left_open = True
-            print(f"{run.name}: stopped; the same command goes on", flush=True)
+            print(f"{run.name}: stopped; run the same command to continue", flush=True)
         else:
-            local.tell_end(run, code)
+            local.print_end(run, code)
             self.tell(attempt, TrialState.FAIL)
 
     def final_value(self, run: Run) -> float:
-        """Return the objective at the end of a run; UsageError when it is none of its metrics."""
+        """Return the objective at the end of a run; UsageError when it is not among its metrics."""
         metrics = read_json(run.workdir / "result.json")["metrics"]
         name = self.search.objective
         if name not in metrics:
@@ -204,28 +204,28 @@ class _Loop:
         return metrics[name]
 
     def tell(self, attempt: Attempt, state: TrialState, value: float = math.nan) -> None:
-        """Tell optuna, the terminal, and the files that others read."""
+        """Record the end of a trial with optuna, in search.json and on the terminal."""
         self.study.tell(attempt.trial, state, value if state == TrialState.COMPLETE else None)
         if state == TrialState.PRUNED:
             log_exit(self.search.folder, attempt.run.name, PREEMPTED, pruned=True)
         write_record(self.search, self.study)
-        said = f"{value:.6g}" if state == TrialState.COMPLETE else SAID[state]
-        print(f"trial {attempt.trial.number}: {said}  {attempt.run.name}", flush=True)
+        result = f"{value:.6g}" if state == TrialState.COMPLETE else STATES[state]
+        print(f"trial {attempt.trial.number}: {result}  {attempt.run.name}", flush=True)
 
 
 def read_curve(workdir: Path, metric: str) -> dict[int, float]:
-    """Value of a metric at each step of metrics.jsonl that has it."""
+    """Values of a metric in metrics.jsonl by step."""
     lines = read_lines(workdir / "metrics.jsonl")
     return {line["step"]: line[metric] for line in lines if metric in line}
 
 
 def write_record(search: Search, study: Study) -> None:
-    """Write search.json: what is searched for, and how far every trial is."""
+    """Write search.json: the definition of the search, and the state of every trial."""
     trials = [
         {
             "number": t.number,
             "settings": study.settings(t.number),
-            "state": SAID.get(t.state, "open"),
+            "state": STATES.get(t.state, "open"),
             "value": t.value,
         }
         for t in study.trials
@@ -234,10 +234,11 @@ def write_record(search: Search, study: Study) -> None:
 
 
 def summary(search: Search, study: Study) -> str:
-    """How many trials ended in which way, and the settings of the best."""
-    counts = collections.Counter(SAID.get(trial.state, "open") for trial in study.trials)
-    said = ", ".join(f"{counts[word]} {word}" for word in (*SAID.values(), "open") if counts[word])
-    lines = [f"{len(study.trials)} of {search.trials} trials: {said}"]
+    """Number of trials in each state, and the settings of the best one."""
+    counts = collections.Counter(STATES.get(trial.state, "open") for trial in study.trials)
+    states = [state for state in (*STATES.values(), "open") if counts[state]]
+    listed = ", ".join(f"{counts[state]} {state}" for state in states)
+    lines = [f"{len(study.trials)} of {search.trials} trials: {listed}"]
     if best := study.best:
         trial, value = best
         lines.append(f"best: trial {trial.number}, {search.objective} {value:.6g}")

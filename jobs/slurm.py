@@ -1,4 +1,4 @@
-"""A sweep submitted to Slurm, as one array job; nothing here waits for it."""
+"""Submission of a sweep to Slurm as one array job; nothing here waits for its end."""
 
 import contextlib
 import importlib
@@ -16,11 +16,11 @@ from jobs.task import work
 
 
 def find_submitit() -> ModuleType:
-    """Return the module submitit; UsageError where it, or Slurm, is not installed."""
+    """Return the module submitit; UsageError when it or Slurm is not installed."""
     if missing := [name for name in ("sbatch", "squeue", "srun") if not shutil.which(name)]:
         raise UsageError(
-            f"--backend=slurm: there is no {missing[0]} on this machine; --backend=print writes "
-            "a script for one that has Slurm"
+            f"--backend=slurm: {missing[0]} is not installed on this machine; --backend=print "
+            "writes a script for a machine with Slurm"
         )
     try:
         return importlib.import_module("submitit")
@@ -35,38 +35,38 @@ def submit_all(
     steps: Sequence[int],
     workers: int,
 ) -> int:
-    """Submit what is neither finished nor in the queue, and say how to go on; returns 0.
+    """Submit the runs that are neither finished nor in the queue; print what to do next; return 0.
 
-    `steps` are those of each run, `workers` how many runs may go on at a time. Raises UsageError
-    when Slurm does not take it.
+    `steps` are those of each run; `workers` is the maximum number of concurrent runs. Raises
+    UsageError when Slurm rejects the job.
     """
     submitit = find_submitit()
     queue = read_queue(folder)
     finished = [run for run in runs if run.finished]
     queued = [run for run in runs if run.name in queue and not run.finished]
     waiting = [run for run in runs if run.name not in queue and not run.finished]
-    for some, where in ((finished, "finished"), (queued, "in the queue")):
+    for some, state in ((finished, "finished"), (queued, "in the queue")):
         if some:
-            print(f"{len(some)} of {len(runs)} runs are {where} already", flush=True)
+            print(f"{len(some)} of {len(runs)} runs are already {state}", flush=True)
     if not waiting:
         return 0
     executor = submitit.SlurmExecutor(folder / "slurm")
     executor.update_parameters(
-        **{"job_name": None, "time": None, "wckey": None},  # submitit's own are given to no job
+        **{"job_name": None, "time": None, "wckey": None},  # removes the defaults of submitit
         array_parallelism=workers,
         setup=setup_lines(options),
         additional_parameters=all_options(folder, options),
     )
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # what it prints is in the error as well
+        with contextlib.redirect_stderr(io.StringIO()):  # the error contains what it prints
             tasks = executor.map_array(work, waiting)
     except submitit.core.utils.FailedJobError as error:
-        said = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines()]
-        raise UsageError(f"sbatch: {'; '.join(said)}") from error
+        lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines()]
+        raise UsageError(f"sbatch: {'; '.join(lines)}") from error
     job = tasks[0].job_id.partition("_")[0]
     add_job(folder, job, [run.name for run in waiting])
-    together = sum(count for run, count in zip(runs, steps, strict=True) if run in waiting)
+    total = sum(count for run, count in zip(runs, steps, strict=True) if run in waiting)
     number = f"{len(waiting)} run{'s'[: len(waiting) > 1]}"
-    print(f"job {job}: {number} submitted, {together} steps together")
-    print(f"go on with launch.py --status --workdir={folder}, at the end --report", flush=True)
+    print(f"job {job}: {number} submitted, {total} steps in total")
+    print(f"follow with launch.py --status --workdir={folder}, then use --report", flush=True)
     return 0

@@ -14,29 +14,29 @@ from jobs.record import read_exits, read_json, read_sweep
 from jobs.sweep import UsageError
 
 STATES = ("done", "running", "waiting", "preempted", "pruned", "failed")
-TAIL = 8192  # bytes from the end of a file that are looked at
+TAIL = 8192  # bytes that are read from the end of a file
 PREEMPTED = 75  # exit code of a run that was stopped and saved
-STOPPED = (PREEMPTED, 128 + signal.SIGTERM)  # the second: before it had anything to save
+STOPPED = (PREEMPTED, 128 + signal.SIGTERM)  # the second: stopped before there was a checkpoint
 
 
 @dataclass(frozen=True)
 class Status:
-    """State of a run, the step it reached, the steps it takes; why it failed, its job in Slurm."""
+    """State of a run, its current step and number of steps; its error or its job in Slurm."""
 
     name: str
     state: str
     step: int
     steps: int
-    words: str = ""
+    details: str = ""
 
 
 def sweep_status(folder: Path) -> list[Status]:
-    """State of each run that sweep.json names, and of each other run in the folder.
+    """State of each run in sweep.json, and of each other run in the folder.
 
-    Raises UsageError when there is none.
+    Raises UsageError when there is no run.
     """
     steps = {run["name"]: run["steps"] for run in read_sweep(folder)["runs"]}
-    for path in sorted(folder.glob("*/config.json")):  # a run that was started by hand
+    for path in sorted(folder.glob("*/config.json")):  # a run started by hand
         if path.parent.name not in steps:
             steps[path.parent.name] = read_json(path).get("steps", 0)
     if not steps:
@@ -53,19 +53,18 @@ def run_status(
 ) -> Status:
     """State of a run.
 
-    ended: how the process of its last launch ended, where that is known. queued: its place in
-    Slurm, if it has one.
+    ended: how the process of its last launch ended, if known. queued: its state in Slurm, if it is
+    in the queue.
     """
     name, log = workdir.name, workdir.with_name(f"{workdir.name}.log")
     if (workdir / "result.json").is_file():
         return Status(name, "done", steps, steps)
-    step, told = last_step(workdir), spokesman(workdir)
-    attempt = last_object(told / "attempts.jsonl")
+    step, attempt = last_step(workdir), last_object(latest_run(workdir) / "attempts.jsonl")
     event = attempt.get("event", "")
     if is_running(workdir):
-        return Status(name, "running", step, steps, queued.words if queued else "")
+        return Status(name, "running", step, steps, queued.details if queued else "")
     if queued:
-        return Status(name, queued.state, step, steps, queued.words)
+        return Status(name, queued.state, step, steps, queued.details)
     if ended and ended["time"] >= attempt.get("time", 0):
         stopped = "pruned" if ended.get("pruned") else "preempted"
         state = stopped if ended["exit"] in STOPPED else "failed" if ended["exit"] else "waiting"
@@ -73,12 +72,12 @@ def run_status(
         state = "preempted"
     else:
         state = "failed" if event or log.exists() else "waiting"
-    words = "".join(last_lines(log, 1)) if state == "failed" else ""
-    return Status(name, state, step, steps, words)
+    error = "".join(last_lines(log, 1)) if state == "failed" else ""
+    return Status(name, state, step, steps, error)
 
 
-def spokesman(workdir: Path) -> Path:
-    """Folder that tells how far a run is: its own, or of its replicas that written to last."""
+def latest_run(workdir: Path) -> Path:
+    """Folder with the progress of a run: its own, or that of the most recently written replica."""
     replicas = [] if (workdir / "config.json").is_file() else workdir.glob("*/attempts.jsonl")
     return max((path.parent for path in replicas), key=_written, default=workdir)
 
@@ -89,35 +88,35 @@ def _written(folder: Path) -> float:
 
 
 def is_running(workdir: Path) -> bool:
-    """True while a live process works in a run directory, or was started by a launch to do so."""
+    """True while a live process trains in a run directory, or has been started to do so."""
     if is_locked(workdir.with_name(f"{workdir.name}.log")):
         return True
-    told = spokesman(workdir)
-    # the lock of the run is tried only where it is held or its process was killed: a run that is
-    # about to begin must find it free
-    begun = last_object(told / "attempts.jsonl").get("event") == "start"
-    return begun and is_locked(told / ".lock")
+    run = latest_run(workdir)
+    # testing the lock takes it for an instant, so it is tested only when the run has started: a run
+    # that is about to start must find it free
+    started = last_object(run / "attempts.jsonl").get("event") == "start"
+    return started and is_locked(run / ".lock")
 
 
 def last_step(workdir: Path) -> int:
-    """Last step of which a run directory tells; 0 when the run has not begun."""
-    told = spokesman(workdir)
-    found = [last_object(told / name) for name in ("metrics.jsonl", "attempts.jsonl")]
-    return max(line.get("step", 0) for line in found)
+    """Last step in the files of a run directory; 0 when the run has not started."""
+    run = latest_run(workdir)
+    lines = [last_object(run / name) for name in ("metrics.jsonl", "attempts.jsonl")]
+    return max(line.get("step", 0) for line in lines)
 
 
 def last_object(path: Path) -> dict[str, Any]:
-    """Last whole line of a file of JSON objects; empty when there is none."""
+    """Last complete line of a file of JSON objects; empty when there is none."""
     for line in reversed(_tail(path).split(b"\n")[:-1]):
         try:
             return json.loads(line)
-        except ValueError:  # a line that a kill cut off
+        except ValueError:  # a line that a kill truncated
             continue
     return {}
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """Last lines of a log that are not empty."""
+    """Last non-empty lines of a log."""
     lines = _tail(path).decode(errors="replace").splitlines()
     return [line for line in lines if line.strip()][-count:]
 
@@ -132,11 +131,11 @@ def _tail(path: Path) -> bytes:
 
 
 def status_table(statuses: list[Status]) -> str:
-    """A line a run, then totals."""
+    """One line per run, then totals."""
     width = max(len(status.name) for status in statuses)
     digits = max(len(str(status.steps)) for status in statuses)
     rows = [
-        f"{s.name:<{width}}  {s.state:<9}  {s.step:>{digits}} of {s.steps:<{digits}}  {s.words}"
+        f"{s.name:<{width}}  {s.state:<9}  {s.step:>{digits}} of {s.steps:<{digits}}  {s.details}"
         for s in statuses
     ]
     counts = collections.Counter(status.state for status in statuses)

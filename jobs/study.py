@@ -1,4 +1,4 @@
-"""The study of a search: what optuna has proposed and what it was told, in the file study.log."""
+"""The study of a search: the trials that optuna proposed and their results, in study.log."""
 
 import contextlib
 import json
@@ -20,50 +20,50 @@ SAMPLERS = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPES
 
 
 class Journal(BaseJournalBackend):
-    """Optuna's journal in a file that this process alone writes; a line cut by a kill is dropped.
+    """Optuna's journal in a file with a single writer; a line that a kill truncated is dropped.
 
-    Optuna's own lock is a file that a killed process leaves behind; this one needs none.
+    Optuna's own lock is a file that a killed process leaves behind; this journal needs no lock.
     """
 
     def __init__(self, file: IO[bytes]):
         self.file = file
         file.seek(0)
         text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        file.truncate(len(whole))
-        self.logs = [json.loads(line) for line in whole.splitlines()]
-        self.held = len(self.logs)
+        complete = text[: text.rfind(b"\n") + 1]
+        file.truncate(len(complete))
+        self.logs = [json.loads(line) for line in complete.splitlines()]
+        self.saved = len(self.logs)
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-        """Entries from a number on."""
+        """Entries from a given number on."""
         return self.logs[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add entries; `save` puts them on the disk."""
+        """Add entries; `save` writes them to disk."""
         self.logs += logs
 
     def save(self) -> None:
-        """Write what was added since, in one piece."""
-        lines = [json.dumps(log) + "\n" for log in self.logs[self.held :]]
+        """Write all new entries in a single write."""
+        lines = [json.dumps(log) + "\n" for log in self.logs[self.saved :]]
         self.file.write("".join(lines).encode())
         self.file.flush()
         os.fsync(self.file.fileno())
-        self.held = len(self.logs)
+        self.saved = len(self.logs)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that is not told yet: its number, and its settings."""
+    """Number and settings of a trial."""
 
     number: int
     overrides: Overrides
 
 
 class Study:
-    """Optuna's study, one step at a time; each is on the disk when it returns.
+    """Optuna's study; every change is on disk when its method returns.
 
-    The same trials come back for the same values, however often the process was killed: the
-    sampler's seed is the number of the trial.
+    The same results lead to the same trials, however often the process is killed: the sampler's
+    seed is the number of the trial.
     """
 
     def __init__(self, journal: Journal, sampler: str, direction: str, space: Sequence[Dimension]):
@@ -75,23 +75,23 @@ class Study:
             pruner=optuna.pruners.MedianPruner(),
             load_if_exists=True,
         )
-        self.judged: dict[int, int] = {}  # the last step at which a trial was let go on
+        self.last_checked: dict[int, int] = {}  # last step at which a trial was not pruned
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials there are."""
+        """All trials, finished or not."""
         return self.study.get_trials(deepcopy=False)
 
     @property
     def best(self) -> tuple[Trial, float] | None:
-        """Best of the complete trials, and its value; None when there is none."""
+        """Best complete trial and its value; None when no trial is complete."""
         if not any(trial.state == TrialState.COMPLETE for trial in self.trials):
             return None
         best = self.study.best_trial
         return Trial(best.number, self.settings(best.number)), self.study.best_value
 
     def settings(self, number: int) -> Overrides:
-        """Settings of a trial."""
+        """Settings of a trial by its number."""
         return overrides(self.space, self.trials[number].params)
 
     def known_value(self, trial: Trial) -> float | None:
@@ -100,15 +100,15 @@ class Study:
         return next((t.value for t in complete if self.settings(t.number) == trial.overrides), None)
 
     def open_trials(self) -> list[Trial]:
-        """Trials that were proposed and not told."""
+        """Trials that were proposed but have no result yet."""
         return [self._propose(t.number) for t in self.trials if not t.state.is_finished()]
 
     def ask(self) -> Trial:
-        """Return a new trial."""
+        """Propose a new trial."""
         return self._propose(self.study.ask().number)
 
     def _propose(self, number: int) -> Trial:
-        """Settings of a trial; those that it has not are drawn."""
+        """Return a trial with all its settings; those that it lacks are sampled."""
         self.study.sampler = SAMPLERS[self.sampler](seed=number)
         trial = self._live(number)
         values: dict[str, Any] = {}
@@ -125,23 +125,23 @@ class Study:
     def _live(self, number: int) -> optuna.Trial:
         return optuna.Trial(self.study, self.trials[number]._trial_id)
 
-    def prunes(self, trial: Trial, curve: Mapping[int, float]) -> bool:
-        """Report the values of a curve by their steps until one is so bad that the run should end.
+    def should_prune(self, trial: Trial, curve: Mapping[int, float]) -> bool:
+        """Report the values of a curve by step; return whether one of them prunes the trial.
 
-        What was measured after it is not reported: it depends on how soon the run was stopped.
+        Later values are not reported, since their number depends on how soon the run was stopped.
         """
         live = self._live(trial.number)
-        for step in [s for s in curve if s > self.judged.get(trial.number, -1)]:
+        for step in [s for s in curve if s > self.last_checked.get(trial.number, -1)]:
             if step not in self.trials[trial.number].intermediate_values:
                 live.report(curve[step], step)
                 self.journal.save()
             if live.should_prune():
                 return True
-            self.judged[trial.number] = step
+            self.last_checked[trial.number] = step
         return False
 
     def tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
-        """Say how a trial ended; value: of a complete one."""
+        """Record how a trial ended. value: the objective of a complete trial."""
         self.study.tell(trial.number, value, state)
         self.journal.save()
 
@@ -150,23 +150,23 @@ class Study:
 def open_study(
     folder: Path, sampler: str, definition: Mapping[str, Any], space: Sequence[Dimension]
 ) -> Iterator[Study]:
-    """Hold the study of a folder; a new one where there is none or nothing was told to it yet.
+    """Open and lock the study of a folder; a new one if there is none or it has no results yet.
 
-    definition: objective, direction, space. Raises UsageError when another process holds it, and
-    when it is of another definition.
+    definition: objective, direction, space. Raises UsageError when another process has locked it,
+    or when it has another definition.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with open(folder / "study.log", "a+b") as file:
         if not try_lock(file):
-            raise UsageError(f"another launch is searching in {folder}: wait for it, or stop it")
+            raise UsageError(f"another launch is searching in {folder}: wait for it or stop it")
         study = Study(Journal(file), sampler, definition["direction"], space)
-        there = study.study.user_attrs.get("search", definition)
-        if there != definition:
+        saved = study.study.user_attrs.get("search", definition)
+        if saved != definition:
             if any(trial.state.is_finished() for trial in study.trials):
-                said = " ".join(f"--space={text}" for text in there["space"])
+                axes = " ".join(f"--space={text}" for text in saved["space"])
                 raise UsageError(
-                    f"workdir {folder} holds another search, --objective={there['objective']} "
-                    f"--direction={there['direction']} {said}: give another --workdir"
+                    f"workdir {folder} contains another search, --objective={saved['objective']} "
+                    f"--direction={saved['direction']} {axes}: give another --workdir"
                 )
             file.truncate(0)
             study = Study(Journal(file), sampler, definition["direction"], space)

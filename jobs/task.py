@@ -1,4 +1,4 @@
-"""One run as a task of a Slurm job: it saves when Slurm warns, and goes back into the queue.
+"""One run as a task of a Slurm job: it saves when Slurm warns, then the job is requeued.
 
 srun python -m jobs.task WORKDIR COMMAND...
 """
@@ -20,28 +20,28 @@ KILL_SECONDS = 600  # far longer than Slurm takes to end a job that it requeues
 
 
 def work(run: Run) -> None:
-    """Make a run, its signals handed on; ends this process with the exit code of the run.
+    """Run a run, passing signals on to it; exit with its exit code.
 
-    A run that was stopped goes back into the queue.
+    The job of a run that was stopped is requeued.
     """
-    heard: list[int] = []
+    received: list[int] = []
     for number in SIGNALS:
-        signal.signal(number, lambda number, _frame: heard.append(number))
+        signal.signal(number, lambda number, _frame: received.append(number))
     # in the session of this process, or Slurm might not find it when it kills the job
     process = open_process(run, own_session=False)
-    if process is None:  # one who asks for its state holds it for an instant
+    if process is None:  # a status query holds the lock for an instant
         time.sleep(POLL_SECONDS)
         process = open_process(run, own_session=False)
     if process is None:
-        sys.exit(f"error: {run.name}: another process has it in hand")
-    told = 0
+        sys.exit(f"error: {run.name}: another process is running it")
+    forwarded = 0
     while process.poll() is None:
-        while told < len(heard):
-            process.send_signal(heard[told])
-            told += 1
+        while forwarded < len(received):
+            process.send_signal(received[forwarded])
+            forwarded += 1
         time.sleep(POLL_SECONDS)
     code = exit_code(process.returncode)
-    if code - 128 in heard:  # too early to have anything to save
+    if code - 128 in received:  # stopped before it had anything to save
         code = PREEMPTED
     log_exit(run.workdir.parent, run.name, code)
     print(f"{run.name}: exit {code}", flush=True)
@@ -51,7 +51,7 @@ def work(run: Run) -> None:
 
 
 def job_id() -> str:
-    """Id of the job of this process; of its own part of an array, not of the whole array."""
+    """Id of the job of this process; in an array, that of its task."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     if array:
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
@@ -59,9 +59,9 @@ def job_id() -> str:
 
 
 def requeue(job: str) -> None:
-    """Put a job back into the queue and wait to be ended; return at once when that cannot be.
+    """Requeue a job and wait for Slurm to end this process; return if it cannot be requeued.
 
-    A job that Slurm is ending already is left alone: requeued, even a cancelled one comes back.
+    A job that is already ending is left alone: when requeued, even a cancelled job comes back.
     """
     words = ["squeue", "--noheader", f"--jobs={job}", "--format=%T"]
     state = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()

@@ -1,4 +1,4 @@
-"""launch.py: what it refuses, resuming, failures, stopping, the report."""
+"""launch.py: bad command lines, resuming, failures, stopping, the report."""
 
 import json
 import signal
@@ -44,7 +44,7 @@ def test_own_command_names_no_folder_of_this_machine():
             ["--experiment=zzz", "--workdir=x"],
             "there are " + ", ".join(EXPERIMENTS),
         ),
-        (["--experiment=lenet5"], "--workdir=DIR is needed"),
+        (["--experiment=lenet5"], "--workdir=DIR is required"),
         (["--experiment=lenet5", "--workdir=x", "--worker=2"], "workers"),
         (["--experiment=lenet5", "--workdir=x", "--workers=0"], "workers"),
         (["--experiment=lenet5", "--workdir=x", "seed=3"], "seed=3"),
@@ -54,9 +54,9 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=lenet5", "--workdir=x", f"--sweep=a={'x' * 300}"], "too long"),
         (["--experiment=lenet5", "--workdir=x", "--zip=a=1,2", "--zip=b=1"], "a has 2, b has 1"),
         (["--experiment=lenet5", "--workdir=x", "--sweep_file=none"], "--sweep_file=none: "),
-        (["--experiment=lenet5", "--workdir=x", "--result=a/b"], "--result=a/b must be a name"),
+        (["--experiment=lenet5", "--workdir=x", "--result=a/b"], "--result=a/b must consist of"),
         (["--status", "--workdir=/proc/none"], "there is no run in /proc/none"),
-        (["--status"], "--workdir=DIR is needed"),
+        (["--status"], "--workdir=DIR is required"),
         (["--experiment=lenet5", "--workdir=/proc/none/x"], "cannot write to workdir"),
     ],
 )
@@ -73,7 +73,7 @@ def test_print_backend_starts_nothing(command, tmp_path):
     words = ["--experiment=lenet5", f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1"]
     done = command("launch.py", *words, "--flagfile=a.flags", "--backend=print")
     assert done.returncode == 0
-    commands, script = done.stdout.split("# in place of the commands above, on Slurm: ")
+    commands, script = done.stdout.split("# on Slurm, instead of the commands above: ")
     assert [line.split()[-2:] for line in commands.splitlines()] == [
         ["--flagfile=a.flags", "--config.seed=0"],
         ["--flagfile=a.flags", "--config.seed=1"],
@@ -112,7 +112,7 @@ def test_sweep_ends_with_a_report_and_is_not_repeated(command, tmp_path, text_fi
     before = {p: p.read_bytes() for p in (tmp_path / "s").glob("*/metrics.jsonl")}
     attempts = {p: p.read_bytes() for p in (tmp_path / "s").glob("*/attempts.jsonl")}
     again = command(*words)
-    assert "4 of 4 runs are finished already" in again.stdout
+    assert "4 of 4 runs are already finished" in again.stdout
     assert again.stdout.split("---", 1)[1] == done.stdout.split("---", 1)[1]
     assert {p: p.read_bytes() for p in before} == before
     assert {p: p.read_bytes() for p in attempts} == attempts
@@ -123,7 +123,7 @@ def test_one_bad_run_does_not_stop_the_others(command, tmp_path, text_file):
     done = command("launch.py", "--experiment=char_lm", *words)
     assert done.returncode == 2
     first, second = done.stderr.splitlines()
-    assert first.startswith("error: dataset=text_none: exit 2, the end of ")
+    assert first.startswith("error: dataset=text_none: exit 2; last lines of ")
     assert second.startswith("  error: ")
     assert "/none" in second
     assert ": finished\n" in done.stdout
@@ -134,7 +134,7 @@ def test_one_bad_run_does_not_stop_the_others(command, tmp_path, text_file):
     assert states[2] == "2 runs: 1 done, 1 failed; step 4 of 8"
 
 
-def test_setting_that_a_run_refuses_is_found_before_anything_starts(command, tmp_path):
+def test_invalid_setting_is_reported_before_anything_starts(command, tmp_path):
     words = [f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1", "--sweep=cell=gru,rnm"]
     done = command("launch.py", "--experiment=char_lm", *words)
     assert done.returncode == 2
@@ -149,16 +149,16 @@ def test_folder_of_another_experiment_is_refused_without_a_check(tmp_path, capsy
     add_runs(tmp_path, "lenet5", runs, [7, 7])
     words = ["launch.py", f"--workdir={tmp_path}"]
     assert launch.command_line([*words, "--experiment=char_lm"]) == 2
-    assert "holds runs of lenet5: give another" in capsys.readouterr().err
+    assert "contains runs of lenet5: give another" in capsys.readouterr().err
     assert launch.command_line([*words, "--status"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 runs: 2 waiting; step 0 of 14"
 
 
-def test_report_alone_gets_the_flags_that_are_its_own(tmp_path, monkeypatch):
-    given = []
+def test_report_alone_gets_its_own_flags(tmp_path, monkeypatch):
+    commands = []
 
     def fake_run(words, **_):
-        given.extend(words)
+        commands.extend(words)
         return subprocess.CompletedProcess(words, 2)
 
     monkeypatch.setattr(launch.subprocess, "run", fake_run)
@@ -171,7 +171,7 @@ def test_report_alone_gets_the_flags_that_are_its_own(tmp_path, monkeypatch):
     ]
     monkeypatch.chdir(tmp_path)
     assert launch.main(words) == 2
-    assert given[1:] == [
+    assert commands[1:] == [
         "-m",
         "experiments.report",
         f"--workdir={tmp_path / 's'}",
@@ -187,7 +187,7 @@ def test_ctrl_c_during_the_check_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(launch, "check_runs", interrupted)
     words = ["launch.py", "--experiment=lenet5", f"--workdir={tmp_path / 's'}"]
     assert launch.command_line(words) == 75
-    assert capsys.readouterr().err == "error: stopped; the same command goes on\n"
+    assert capsys.readouterr().err == "error: stopped; run the same command to continue\n"
     assert not (tmp_path / "s").exists()
 
 
@@ -205,7 +205,7 @@ def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file, one_
     words = [sys.executable, "launch.py", "--experiment=char_lm", f"--workdir={tmp_path / 's'}"]
     words += ["--workers=2", "--sweep=seed=0..1", f"--config.dataset=text:{text_file}", *SMALL]
     words += ["--config.steps=100000"]
-    # a shell starts what is in its background with SIGINT ignored, and children inherit that
+    # a shell ignores SIGINT in background processes, and children inherit that
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(words, cwd=ROOT, env=one_device, stdout=subprocess.PIPE, text=True)
     signal.signal(signal.SIGINT, before)
@@ -217,13 +217,13 @@ def test_stopping_the_sweep_leaves_every_run_resumable(tmp_path, text_file, one_
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
-        process.send_signal(signal.SIGINT)  # an impatient second one loses nothing
+        process.send_signal(signal.SIGINT)  # a second one loses nothing
         out, _ = process.communicate(timeout=60)
     finally:
-        process.terminate()  # after a failure, the runs are stopped as well
+        process.terminate()  # after a failure, this also stops the runs
         process.wait()
     assert process.returncode == 75
-    assert "goes on with the same command" in out
+    assert "run the same command to continue" in out
     for seed in (0, 1):
         run = tmp_path / "s" / f"seed={seed}"
         last = json.loads((run / "attempts.jsonl").read_text().splitlines()[-1])

@@ -30,7 +30,7 @@ def commands(name):
 
 
 def cut(line, folder):
-    """Words of a command with the folder moved, one value of a sweep for two, the run cut short."""
+    """Words of a command with another folder, one value per axis of a sweep, and fewer steps."""
     for several, one in (("seed=0..1", "seed=0"), ("=0.001,0.003", "=0.001")):
         line = line.replace(several, one)
     words = shlex.split(line)
@@ -69,7 +69,7 @@ def test_demo_runs_and_resumes(command, tmp_path):
     assert [row[0] for row in rows if row and row[0] in CUT_ROWS] == CUT_ROWS
     assert "sample, step 0 of 2" in done.stdout
     assert (tmp_path / "runs" / "demo" / "curves.png").is_file()
-    assert "3 of 3 runs are finished already" in command(*words[1:]).stdout
+    assert "3 of 3 runs are already finished" in command(*words[1:]).stdout
 
 
 CUT_ROWS = ["gru", "lstm", "rnn"]

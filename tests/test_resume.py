@@ -1,6 +1,6 @@
 """Real processes killed at random points end with the bytes of a run that was never stopped.
 
-`make soak` does it fifty times.
+`make soak` repeats it fifty times.
 """
 
 import json
@@ -52,7 +52,7 @@ def start(name, workdir, text_file):
 
 
 def ending(workdir):
-    """All that a run ends with, but for times: metrics, arrays by path, pictures, result."""
+    """Everything at the end of a run except times: metrics, arrays by path, pictures, result."""
     pictures = {path.name: path.read_bytes() for path in (workdir / "figures").iterdir()}
     result = json.loads((workdir / "result.json").read_text())
     kept = sorted(path.name for path in (workdir / "checkpoints").iterdir())
@@ -86,7 +86,7 @@ def whole(tmp_path_factory, text_file):
     return found
 
 
-def test_whole_runs_have_what_is_compared(whole):
+def test_uninterrupted_runs_contain_everything_that_is_compared(whole):
     for (metrics, arrays, (pictures, *_)), _ in whole.values():
         lines = [json.loads(line) for line in metrics.splitlines()]
         assert lines[-1]["step"] == 60
@@ -103,7 +103,7 @@ def lines_in(workdir):
 
 
 def wait_for_a_moment(rng, process, workdir, seconds, lines):
-    """Wait until some time in the start, or shortly after some line of the metrics."""
+    """Wait until a random moment of the start-up, or shortly after a random line of the metrics."""
     target = rng.randrange(-4, lines)
     if target < 0:
         time.sleep(rng.uniform(0.0, 0.5) * seconds)
@@ -150,7 +150,7 @@ def test_sigterm_saves_exits_75_and_the_ending_is_the_same(whole, tmp_path, text
     assert process.wait() == 75
     last = Path(f"{workdir}.log").read_text().splitlines()[-1]
     assert last.startswith("error: stopped by SIGTERM, saved at step")
-    assert "the same command goes on" in last
+    assert "run the same command to continue" in last
     step = int(last.split("step ")[1].split(";")[0])
     assert (workdir / "checkpoints" / str(step)).is_dir()
     assert start(name, workdir, text_file).wait() == 0

@@ -1,6 +1,6 @@
-"""A sweep any process of which may be killed at any moment ends with the table of a quiet one.
+"""A sweep whose processes are killed at random moments ends with the table of an undisturbed one.
 
-`make soak` does it with twelve runs, a kill every few seconds until they are done.
+`make soak` repeats it with twelve runs and a kill every few seconds until they are finished.
 """
 
 import collections
@@ -66,7 +66,7 @@ def launch(text_file, one_device):
 
 
 def processes(folder):
-    """Kind of each live process of a sweep, by its number; from Linux's /proc."""
+    """Kind of each live process of a sweep by its id, from Linux's /proc."""
     found = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has just ended
@@ -83,7 +83,7 @@ def kill(pid):
 
 
 def ending(folder):
-    """Table without its last column, a time of the clock, and the metrics of every run."""
+    """Table without its last column, a wall-clock time, and the metrics of every run."""
     lines = Path(f"{folder}.out").read_text().splitlines()
     rows = [line.rpartition(",")[0] for line in lines if re.match(r"\w.*,[\d.]*$", line)]
     head = [line for line in lines if line.endswith(",seconds a run")]
@@ -91,10 +91,10 @@ def ending(folder):
 
 
 def disturb(start, folder, *, rng, runs, seconds, kills):
-    """Start a sweep again and again until one exits with 0; return what was killed, and exit codes.
+    """Restart a sweep until it exits with 0; return the killed processes and the exit codes.
 
-    seconds: between two kills, in the mean. kills: at most, and two once all runs are done. The
-    first two are of a launcher and a run.
+    seconds: mean time between two kills. kills: their maximum number; two more after all runs are
+    finished. The first kills a launcher, the second a run.
     """
     killed, codes = [], []
     process, until = start(), time.monotonic() + rng.expovariate(1 / seconds)
@@ -110,11 +110,11 @@ def disturb(start, folder, *, rng, runs, seconds, kills):
             process = start()
             continue
         if len(killed) == 1 and not list(folder.glob("*/metrics.jsonl")):
-            time.sleep(0.02)  # the second is of a run that trains
+            time.sleep(0.02)  # the second kill is that of a run that trains
             continue
         alive = processes(folder)
-        wanted = {0: ["launcher"], 1: ["run"]}.get(len(killed), list(alive.values()))
-        if pids := sorted(pid for pid, kind in alive.items() if kind in wanted):
+        targets = {0: ["launcher"], 1: ["run"]}.get(len(killed), list(alive.values()))
+        if pids := sorted(pid for pid, kind in alive.items() if kind in targets):
             killed.append(alive[pid := rng.choice(pids)])
             kill(pid)
             until = time.monotonic() + rng.expovariate(1 / seconds)
@@ -126,11 +126,11 @@ def test_table_is_the_same_whatever_is_killed(launch, tmp_path, request, capsys)
     words = ["--sweep=cell=rnn,gru,lstm", "--sweep=seed=0..3", "--config.steps=40"]
     words = words if soak else ["--sweep=seed=0..1", "--config.steps=12"]
     runs, kills, share = (12, 10**6, 20) if soak else (2, 3, 20)
-    quiet, killed_in = tmp_path / "quiet", tmp_path / "killed"
+    undisturbed, killed_in = tmp_path / "undisturbed", tmp_path / "killed"
     began = time.monotonic()
-    assert launch(quiet, words).wait() == 0, Path(f"{quiet}.out").read_text()
+    assert launch(undisturbed, words).wait() == 0, Path(f"{undisturbed}.out").read_text()
     seconds = time.monotonic() - began
-    expected = ending(quiet)
+    expected = ending(undisturbed)
     assert [len(part) for part in expected] == [1, 3 if soak else 1, runs]
     rng = random.Random(runs)
     limits = {"rng": rng, "runs": runs, "seconds": seconds / share, "kills": kills}
@@ -146,5 +146,5 @@ def test_table_is_the_same_whatever_is_killed(launch, tmp_path, request, capsys)
     with capsys.disabled():
         print(
             f"\n{runs} runs, the same table: {len(killed)} processes killed, {counts}; "
-            f"{len(codes)} launches; {taken:.0f} s, {seconds:.0f} s in quiet"
+            f"{len(codes)} launches; {taken:.0f} s, {seconds:.0f} s undisturbed"
         )

@@ -1,4 +1,4 @@
-"""The command line of an experiment: absl flags in, one clear line out when something is wrong."""
+"""Command line of an experiment: absl flags, and one clear line for each user error."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ from .evaluate import Evaluator, Predictor
 from .loop import STOP_SIGNALS, PreemptedError, fit
 from .placement import JitMesh
 from .process import keep_compiled_programs, keep_freed_memory
-from .rundir import check_config, check_data, finished, read_json
+from .rundir import check_config, check_data, finished, read_config
 from .task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
@@ -35,8 +35,8 @@ def run(
 ) -> None:
     """Run an experiment from sys.argv and exit.
 
-    modes: what --mode= offers for a trained network, each the name "package.module:function" of
-    function(task, predict), which is imported when the mode is asked for. In a mode the config is
+    modes: values of --mode= for a trained network, each with the name "package.module:function" of
+    a function(task, predict), which is imported only when that mode runs. In a mode the config is
     that of the run in workdir; only volatile fields may be overridden.
 
     Exits with 0 when finished, 130 when a mode is interrupted, 141 when its output is closed. An
@@ -48,7 +48,7 @@ def run(
     try:
         _run(config_class, build, modes or {}, sys.argv)
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line that was being printed
+        print(file=sys.stderr)  # ends the current line
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
@@ -62,7 +62,7 @@ def run(
 
 
 def _stop_before_training(number: int, _frame: FrameType | None) -> None:
-    """Exit at once: there is nothing to save before `fit`, which has its own handler."""
+    """Exit immediately: there is nothing to save before `fit`, which has its own handlers."""
     text = f"error: stopped by {signal.Signals(number).name}; run the same command to continue\n"
     os.write(2, text.encode())
     os._exit(PreemptedError.exit_code)
@@ -101,9 +101,9 @@ def _run(
 
 
 def load_run(build: Build, config: RunConfig, workdir: Path) -> tuple[Experiment, Predictor]:
-    """Return a run's experiment, and its network at the best readable checkpoint.
+    """Return the experiment of a run, and its network at the best readable checkpoint.
 
-    Raises ConfigError when there is no checkpoint, or when the data differ from those of the run.
+    Raises ConfigError when there is no checkpoint, or when the data have changed since training.
     """
     folder = workdir / "checkpoints"
     steps = best_first(folder)
@@ -121,9 +121,9 @@ def load_run(build: Build, config: RunConfig, workdir: Path) -> tuple[Experiment
 def parse(
     config_class: type[AnyConfig], modes: Iterable[str], argv: list[str]
 ) -> tuple[AnyConfig, Path, str]:
-    """Return (config, workdir, mode) of a command line; raises ConfigError with one clear line.
+    """Return (config, workdir, mode) of a command line; ConfigError when it is invalid.
 
-    In a mode other than training, the config starts as that of the run in workdir.
+    In a mode other than training, the defaults are the settings of the run in workdir.
     """
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", "", "run directory", flag_values=values)
@@ -151,8 +151,8 @@ def parse(
     preset = config.PRESETS.get(config.preset, {})
     for name in set(preset) - set(overrides):
         setattr(config, name, preset[name])
-    if values.mode != "train" and (saved := read_json(workdir / "config.json")):
-        for name in (set(names) & set(saved)) - set(overrides):
+    if values.mode != "train" and (saved := read_config(workdir / "config.json", names)):
+        for name in set(saved) - set(overrides):
             value = saved[name]  # JSON returns tuples as lists
             setattr(config, name, tuple(value) if isinstance(value, list) else value)
     return config, workdir, values.mode

@@ -33,13 +33,14 @@ def option(
     volatile: bool = False,
     **bounds: float,
 ) -> Any:
-    """Declare a field of a config.
+    """Declare a field of a config class.
 
-    help: the meaning, the same in every experiment that has a field of this name. note: details of
-    this experiment. group: one of GROUPS, the section of --help. modes: names of the only --mode=
-    that read the field, which makes it volatile. choices: the valid values of a string.
-    volatile: the field cannot change the result of training, so a run may be resumed with another
-    value. bounds: minimum, above, maximum, below; of a number, or of each number in a tuple.
+    help: the meaning, the same in every experiment that has a field of this name. note: details
+    specific to this experiment. group: one of GROUPS, the section of --help. modes: the values of
+    --mode= that read the field when training does not, which makes it volatile. choices: the valid
+    values of a string. volatile: the field cannot change the result of training, so a run may be
+    resumed with another value. bounds: minimum, above, maximum, below; of a number, or of each
+    number in a tuple.
     """
     modes = tuple(modes)
     metadata = {
@@ -56,10 +57,10 @@ def option(
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class RunConfig:
-    """Settings of any run; an experiment adds its own fields in a subclass.
+    """Settings of every run; an experiment adds its own fields in a subclass.
 
-    PRESETS: other defaults, by the name of a preset. TINY: the settings of a run of a
-    few seconds, in addition to those of RunConfig; {data} stands for a folder of small files.
+    PRESETS: other defaults, by the name of a preset. TINY: settings of a run that takes seconds, in
+    addition to those of RunConfig; {data} is replaced by a folder of small files.
     """
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -133,7 +134,7 @@ class RunConfig:
     )
 
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
-        """Values of the settings that the runs of one program vary, besides the seed."""
+        """Return the values of the settings, besides the seed, that the runs of a program vary."""
         return {}
 
     @property
@@ -144,14 +145,14 @@ class RunConfig:
     def check(self) -> None:
         """Raise ConfigError naming the first field with a wrong type, range or choice."""
         if self.preset and self.preset not in self.PRESETS:
-            listed = ", ".join(self.PRESETS) or "none here"
+            listed = f"one of {', '.join(self.PRESETS)}" if self.PRESETS else "empty (no presets)"
             raise ConfigError(
-                f"config.preset must be one of {listed}, got {self.preset!r}"
+                f"config.preset must be {listed}, got {self.preset!r}"
                 f"{hint(self.preset, self.PRESETS)}"
             )
         for field in dataclasses.fields(self):
-            if fault := _fault(getattr(self, field.name), type(field.default), field.metadata):
-                raise ConfigError(f"config.{field.name} must be {fault}")
+            if error := _error(getattr(self, field.name), type(field.default), field.metadata):
+                raise ConfigError(f"config.{field.name} must be {error}")
         for name, values in self.replica_axes().items():
             if len(set(values)) < len(values):
                 raise ConfigError(f"config.{name}s has a repeated value: {values}")
@@ -160,9 +161,9 @@ class RunConfig:
 
     @classmethod
     def changed(cls, name: str, default: Any, note: str | None = None) -> Any:
-        """Declare a field of this class again in a subclass, with another default or note.
+        """Redeclare a field of this class in a subclass, with another default or note.
 
-        Help, group, choices and range stay those of the field.
+        Help, group, choices and range are inherited.
         """
         metadata = dict(cls.__dataclass_fields__[name].metadata)
         if note is not None:
@@ -246,24 +247,24 @@ class OptimizerConfig(RunConfig):
     )
 
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
-        """Values of the settings that the runs of one program vary, besides the seed."""
+        """Return the values of the settings, besides the seed, that the runs of a program vary."""
         return {"learning_rate": self.learning_rates, "weight_decay": self.weight_decays}
 
 
-def _fault(value: Any, expected: type, meta: Mapping[str, Any]) -> str:
-    """Return what `value` must be, or nothing when it is valid."""
+def _error(value: Any, expected: type, meta: Mapping[str, Any]) -> str:
+    """Return the requirement that `value` violates, and the value; empty when it is valid."""
     items = value if isinstance(value, tuple) else (value,)
-    same = type(value) is expected or (expected is float and type(value) is int)
-    if not same or (expected is tuple and any(type(item) not in (int, float) for item in items)):
+    valid = type(value) is expected or (expected is float and type(value) is int)
+    if not valid or (expected is tuple and any(type(item) not in (int, float) for item in items)):
         kind = "tuple of numbers" if expected is tuple else expected.__name__
         return f"of type {kind}, got {value!r}"
     if meta["choices"] and value not in meta["choices"]:
         listed = ", ".join(meta["choices"])
         return f"one of {listed}, got {value!r}{hint(value, meta['choices'])}"
     for name, bound in meta["bounds"].items():
-        words, holds = BOUNDS[name]
-        if not all(holds(item, bound) for item in items):
-            return f"{words} {bound}, got {value!r}"
+        phrase, satisfies = BOUNDS[name]
+        if not all(satisfies(item, bound) for item in items):
+            return f"{phrase} {bound}, got {value!r}"
     if expected in (float, tuple) and not all(map(math.isfinite, items)):
         return f"finite, got {value!r}"
     if expected is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
@@ -272,6 +273,6 @@ def _fault(value: Any, expected: type, meta: Mapping[str, Any]) -> str:
 
 
 def hint(name: str, names: Iterable[str]) -> str:
-    """Text that suggests the nearest of `names`, or nothing when none is near."""
+    """Text that suggests the nearest of `names`; empty when none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""

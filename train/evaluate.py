@@ -9,54 +9,56 @@ import jax
 import numpy as np
 
 from .placement import JitMesh, put
-from .task import Batch, Task, merge
+from .task import Batch, Mean, Task, merge
 
 
 @dataclass(frozen=True)
 class Predictor:
     """The network with its variables: predict(batch, carry) -> (outputs, carry).
 
-    Without a carry, the task's own initial one is used.
+    Without a carry, the task's initial one is used.
     """
 
     variables: Any
     evaluator: "Evaluator"
 
-    def __call__(self, batch: Batch, carry=None):
-        """Outputs and carry for one batch of numpy arrays; nothing is dropped out."""
+    def __call__(self, batch: Batch, carry: Any = None) -> tuple[Any, Any]:
+        """Outputs and carry for one batch of numpy arrays, without dropout."""
         put_rows, task = self.evaluator.put_rows, self.evaluator.task
         carry = put_rows(task.init_carry(batch)) if carry is None else carry
         return self.evaluator.apply(self.variables, put_rows(batch), carry)
 
 
 class Evaluator:
-    """Compiled once per run; evaluates any set with any variables."""
+    """Evaluation of any set with any variables; compiled once per run."""
 
     def __init__(self, task: Task, devices: JitMesh):
-        def apply(variables, batch, carry):
+        def apply(variables: Any, batch: Batch, carry: Any) -> tuple[Any, Any]:
             out = task.model.apply(variables, *task.inputs(batch, carry), train=False)
             return task.split_outputs(out)
 
-        def accumulate(variables, batch, carry, totals):
+        def accumulate(
+            variables: Any, batch: Batch, carry: Any, totals: dict[str, Mean]
+        ) -> tuple[dict[str, Mean], Any]:
             outputs, carry = apply(variables, batch, carry)
-            found = task.means(outputs, batch)
-            return merge(totals, found) if totals else found, carry
+            means = task.means(outputs, batch)
+            return merge(totals, means) if totals else means, carry
 
         self.task, self.put_rows, self.everywhere = task, devices.put_rows, devices.everywhere
-        # on every device, so that each process can look at them
+        # outputs are on every device, so that every process can read them
         self.apply = jax.jit(apply, out_shardings=(devices.everywhere, None))
         self.accumulate = jax.jit(accumulate, out_shardings=(devices.everywhere, None))
 
-    def of(self, task: Task) -> "Evaluator":
-        """Return the same compiled programs, for a task that differs in its scores alone."""
+    def with_task(self, task: Task) -> "Evaluator":
+        """Share the compiled programs with a task that differs only in its scores."""
         other = copy.copy(self)
         other.task = task
         return other
 
     def __call__(self, variables: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """Every mean of the task over all batches, then its scores.
+        """Every mean of the task over all batches, then its summaries and scores.
 
-        The carry goes from each batch to the next. Raises ValueError when there is no example.
+        The carry passes from each batch to the next. Raises ValueError when there is no batch.
         """
         totals = carry = None
         for batch in batches:
@@ -65,13 +67,13 @@ class Evaluator:
                 shapes, _ = jax.eval_shape(self.accumulate, variables, batch, carry, {})
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
                 totals = put(zeros, self.everywhere)
-            # on a CPU, devices that wait for one another hold the threads that the rest need: so
-            # nothing else is under way when a program begins
+            # on a CPU, devices that wait for one another occupy the threads that the others need,
+            # so nothing else may be running when a program starts
             inputs = jax.block_until_ready((variables, self.put_rows(batch), carry, totals))
             totals, carry = self.accumulate(*inputs)
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)
-        found = {name: float(mean.total / mean.weight) for name, mean in fetched.items()}
+        means = {name: float(mean.total / mean.weight) for name, mean in fetched.items()}
         scores = self.task.scores(Predictor(variables, self), batches)
-        return {**found, **self.task.summaries(found), **scores}
+        return {**means, **self.task.summaries(means), **scores}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import grain
@@ -18,28 +19,27 @@ from tqdm import tqdm
 
 from .checkpoint import restore_latest
 from .config import RunConfig
-from .distributed import must_stop, writable
+from .distributed import should_stop, writable
 from .evaluate import Evaluator
-from .placement import MODES, Canonical, JitMesh
-from .recorder import Member, NonFiniteError, Run
+from .placement import MODES, JitMesh
+from .recorder import NonFiniteError, Recorder, Run
 from .rundir import check_data, open_run
-from .state import TrainState
-from .step import Window
-from .task import Experiment
+from .step import Canonical, MetricWindow
+from .task import Batch, Experiment
 
 # batch systems warn with one of the first three before they kill; Ctrl-C is the last
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
-IN_FLIGHT = 2  # steps handed to the device ahead of the one it works on
+IN_FLIGHT = 2  # steps queued behind the one that the device computes
 
 
 class PreemptedError(Exception):
-    """The process was told to stop; the run is saved and goes on with the same command."""
+    """A signal stopped the process; the run is saved, and the same command continues it."""
 
     exit_code = 75
 
 
 def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, Any]:
-    """Train in `workdir` to the end, from the latest checkpoint there if there is one.
+    """Train in `workdir` to the last step, from the latest checkpoint there if there is one.
 
     Returns the contents of result.json. Raises NonFiniteError; PreemptedError after one of
     STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
@@ -48,11 +48,11 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
 
 
 def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
-    """`fit` for runs that take each step together: alike but for seed, scores and folder.
+    """Call `fit` for runs that take each step together; they differ in seed, scores and folder.
 
-    The numbers of the optimizer that differ are in `devices`, in the order of the runs. The seconds
-    of the program are shared out. A run that is not finite any more does not stop the others: its
-    error is raised after the end.
+    `devices` holds the optimizer settings that differ, in the order of the runs. The wall-clock
+    time is divided equally among the runs. A run that becomes non-finite does not stop the others:
+    its error is raised after the last step.
     """
     experiment = runs[0].experiment
     with contextlib.ExitStack() as stack:
@@ -60,87 +60,85 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
         for run, folder in zip(runs, folders, strict=True):
             check_data(run.workdir, run.experiment.provenance)
             stack.enter_context(open_run(folder, run.config, run.experiment.provenance))
-        stopped = stack.enter_context(_stop_signals())
+        received = stack.enter_context(_stop_signals())
         began, end = time.perf_counter(), "finished"
         make = devices.initializer(experiment, experiment.train(0))
-        fresh = [make(run.config.seed) for run in runs]
-        empty = fresh[0][1]
+        initial = [make(run.config.seed) for run in runs]
+        empty = initial[0][1]
         warn = partial(print, "warning:", flush=True)
-        restored = restore_latest([run.workdir / "checkpoints" for run in runs], fresh, warn)
-        held = int(restored[0][0].step) if restored else -1
-        begin = restored or fresh
-        del restored, fresh  # they would stay in the memory of the device
+        restored = restore_latest([run.workdir / "checkpoints" for run in runs], initial, warn)
+        start_step = int(restored[0][0].step) if restored else -1
+        start = restored or initial
+        del restored, initial  # otherwise they stay in the memory of the device
         about = ", ".join(f"{name} {value}" for name, value in experiment.provenance.items())
         print(f"data: {about}", flush=True)
         evaluator = Evaluator(experiment.task, devices)
-        members = [
-            Member(run, folder, evaluator.of(run.experiment.task), held, names)
-            for run, folder, names in zip(runs, folders, _names(runs), strict=True)
+        recorders = [
+            Recorder(run, folder, evaluator.with_task(run.experiment.task), start_step, name)
+            for run, folder, name in zip(runs, folders, _names(runs), strict=True)
         ]
-        # None: no bar where there is no terminal
+        # None: no bar without a terminal
         hidden = True if jax.process_index() else None
-        shown = {"total": runs[0].config.steps, "initial": max(held, 0), "unit": "step"}
-        bar = stack.enter_context(tqdm(**shown, disable=hidden, dynamic_ncols=True))
-        loop = _Loop(members, devices, held, bar)
+        progress = {"total": runs[0].config.steps, "initial": max(start_step, 0), "unit": "step"}
+        bar = stack.enter_context(tqdm(**progress, disable=hidden, dynamic_ncols=True))
+        loop = _Loop(recorders, devices, start_step, bar)
         try:
-            loop.run(begin, empty, stopped)
+            loop.run(start, empty, received)
         except BaseException as error:
             end = type(error).__name__
             raise
         finally:
-            share = round((time.perf_counter() - began) / len(members), 2)
-            with contextlib.ExitStack() as closing:  # all are closed, also when one cannot be
-                for member in members:
-                    closing.callback(member.close, end, loop.step, share)
-        results = [member.write_result() for member in members if not member.lost]
-        for member in members:
-            if member.lost:
-                raise member.lost
+            seconds = round((time.perf_counter() - began) / len(recorders), 2)
+            with contextlib.ExitStack() as closing:  # closes all, even when one raises
+                for recorder in recorders:
+                    closing.callback(recorder.close, end, loop.step, seconds)
+        results = [recorder.write_result() for recorder in recorders if not recorder.failure]
+        for recorder in recorders:
+            if recorder.failure:
+                raise recorder.failure
         return results
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """What tells the lines of several runs apart."""
+    """Prefixes of the printed lines; empty for a single run."""
     return [run.workdir.name if len(runs) > 1 else "" for run in runs]
 
 
 class _Loop:
-    """The steps of the members, from the one after `held` (-1: the start)."""
+    """The steps of all runs, from the one after `start_step` on (-1: the start)."""
 
-    def __init__(self, members: Sequence[Member], devices: JitMesh, held: int, bar: tqdm):
-        self.members, self.devices, self.held, self.bar = members, devices, held, bar
-        self.config: RunConfig = members[
-            0
-        ].run.config  # what it has of the steps is the same in all
-        self.step = max(held, 0)  # the number of steps taken so far
-        self.drawn_at = {round(part * self.config.steps) for part in self.config.figures_at}
+    def __init__(self, recorders: Sequence[Recorder], devices: JitMesh, start_step: int, bar: tqdm):
+        self.recorders, self.devices, self.start_step = recorders, devices, start_step
+        self.bar = bar
+        self.config: RunConfig = recorders[0].run.config  # the settings of steps are equal in all
+        self.step = max(start_step, 0)  # number of steps taken
+        self.figure_steps = {round(at * self.config.steps) for at in self.config.figures_at}
 
-    def run(self, begin: list[Canonical], empty: Window, stopped: list[int]) -> None:
-        """Go from state and window of each member to the last step; `begin` is emptied.
+    def run(self, start: list[Canonical], empty: MetricWindow, received: list[int]) -> None:
+        """Train from the state and window of each run to the last step; empties `start`.
 
-        empty: what a window is after each line of the log. stopped: holds a signal's number once
-        one has come.
+        empty: the window after each logged line. received: numbers of the stop signals so far.
         """
-        config, devices, count = self.config, self.devices, len(self.members)
-        train_step = devices.compile(self.members[0].run.experiment)
-        # no thread of its own: the loop is ahead of the device, and on a CPU one made it slower
+        config, devices, count = self.config, self.devices, len(self.recorders)
+        train_step = devices.compile(self.recorders[0].run.experiment)
+        # no reading thread: the loop is ahead of the device, and on a CPU a thread made it slower
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
         dataset = grain.MapDataset.range(self.step, config.steps).map(self._batches)
         batches = iter(dataset.to_iter_dataset(options))
-        state = devices.spread([state for state, _ in begin])
-        window = devices.copy([window for _, window in begin])
-        begin.clear()
+        state = devices.spread([state for state, _ in start])
+        window = devices.copy([window for _, window in start])
+        start.clear()
         empty = devices.copy([empty] * count)
-        in_flight: collections.deque[Window] = collections.deque()
+        in_flight: collections.deque[MetricWindow] = collections.deque()
         while True:
-            stopping = must_stop(stopped, self.step)  # asked once: what is said to be saved is
-            if self.step > self.held:  # all this was done before that checkpoint was saved
-                self._hold(state, window, stopping)
+            # asked once per step, so that the message below is true: the step is saved
+            stopping = should_stop(received, self.step)
+            if self.step > self.start_step:  # the restored checkpoint was saved after all this
+                self._evaluate_draw_save(state, window, stopping)
             if stopping:
-                name = signal.Signals(stopped[0]).name if stopped else "a signal to a process"
-                raise PreemptedError(
-                    f"stopped by {name}, saved at step {self.step}; the same command goes on"
-                )
+                name = signal.Signals(received[0]).name if received else "a signal to a process"
+                saved = f"stopped by {name}, saved at step {self.step}"
+                raise PreemptedError(f"{saved}; run the same command to continue")
             if self.step == config.steps:
                 return
             state, window = train_step(state, window, devices.put_batch(next(batches)))
@@ -153,87 +151,87 @@ class _Loop:
                 self._log(window)
                 window = empty
 
-    def _batches(self, step: int) -> list:
-        return [member.run.experiment.train(step) for member in self.members]
+    def _batches(self, step: int) -> list[Batch]:
+        return [recorder.run.experiment.train(step) for recorder in self.recorders]
 
-    def _hold(self, state: TrainState, window: Window, stopping: bool) -> None:
-        """Evaluate, draw and save, whichever is due."""
+    def _evaluate_draw_save(self, state: Any, window: Any, stopping: bool) -> None:
+        """Evaluate, draw and save, whichever is due at this step."""
         last = self.step == self.config.steps
         evaluate = last or self.step % self.config.eval_every == 0
-        draw = self.step in self.drawn_at
+        draw = self.step in self.figure_steps
         save = evaluate or stopping or self.step % self.config.save_every == 0
         if not (draw or save):
             return
-        states, windows = self.devices.gather(state), self.devices.one(window)
-        objectives = [math.inf] * len(self.members)
-        for i, (member, own, seen) in enumerate(zip(self.members, states, windows, strict=True)):
-            if not member.lost:
-                with self._losing(member):
-                    member.check_finite(seen)
+        pairs = list(zip(self.devices.gather(state), self.devices.one(window), strict=True))
+        objectives = [math.inf] * len(pairs)
+        for i, (recorder, pair) in enumerate(zip(self.recorders, pairs, strict=True)):
+            if not recorder.failure:
+                with self._catch_failure(recorder):
+                    recorder.check_finite(pair[1])
                     if evaluate:
-                        objectives[i] = member.evaluate(self.step, own)
+                        objectives[i] = recorder.evaluate(self.step, pair[0])
                     if draw:
-                        member.draw(self.step, own)
+                        recorder.draw(self.step, pair[0])
         if save:
-            self._save(states, windows, objectives, last)
+            self._save(pairs, objectives, last)
 
-    def _save(self, states: Sequence[TrainState], windows: Sequence[Window], objectives, last):
-        """Save every member, so that all go on from the same step; a lost one but at the end."""
-        for member in self.members:  # no step is dropped before all have the next one
-            member.checkpoints.wait()
-        for member, own, seen, objective in zip(
-            self.members, states, windows, objectives, strict=True
+    def _save(self, pairs: list[Canonical], objectives: list[float], last: bool) -> None:
+        """Save all runs, so that they continue from the same step; at the end, failed ones not."""
+        for recorder in self.recorders:  # no checkpoint is deleted before all have the next one
+            recorder.checkpoints.wait()
+        for recorder, (state, window), objective in zip(
+            self.recorders, pairs, objectives, strict=True
         ):
-            if not member.lost:
-                member.checkpoints.save(self.step, own, seen, objective)
-            elif not last:  # so that it is lost again when it is restored
-                marked = seen.replace(bad_step=jnp.full_like(seen.bad_step, self.step))
-                member.checkpoints.save(self.step, own, marked, objective)
+            if not recorder.failure:
+                recorder.checkpoints.save(self.step, state, window, objective)
+            elif not last:  # marked, so that the run fails again when it is restored
+                marked = window.replace(bad_step=jnp.full_like(window.bad_step, self.step))
+                recorder.checkpoints.save(self.step, state, marked, objective)
 
-    def _log(self, window: Window) -> None:
+    def _log(self, window: Any) -> None:
         """Fetch the windows and write their means."""
         windows = jax.device_get(self.devices.one(window))
-        for member, seen in zip(self.members, windows, strict=True):
-            if not member.lost:
-                with self._losing(member):
-                    member.log(self.step, seen)
+        for recorder, run_window in zip(self.recorders, windows, strict=True):
+            if not recorder.failure:
+                with self._catch_failure(recorder):
+                    recorder.log(self.step, run_window)
 
     @contextlib.contextmanager
-    def _losing(self, member: Member) -> Iterator[None]:
-        """Go on without a member that is not finite any more; raise when it was the last."""
+    def _catch_failure(self, recorder: Recorder) -> Iterator[None]:
+        """Continue without a run that has become non-finite; raise when it was the last."""
         try:
             yield
         except NonFiniteError as error:
-            member.lost = error
-            if all(other.lost for other in self.members):
+            recorder.failure = error
+            if all(other.failure for other in self.recorders):
                 raise
-            tqdm.write(f"{member.metrics.name}: {error}; the other runs go on")
+            tqdm.write(f"{recorder.metrics.name}: {error}; the other runs continue")
 
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """Collect STOP_SIGNALS; a second Ctrl-C acts as if this were not here.
+    """Collect STOP_SIGNALS; a second Ctrl-C has its usual effect.
 
-    A second SIGTERM is as good as the first: batch systems send it to every process of a job, and
-    it must not end the saving that the first began. With several processes JAX listens to SIGTERM
-    and tells them all, so the other signals are passed on as that one.
+    A second SIGTERM is collected like the first: batch systems send it to every process of a job,
+    and it must not interrupt the saving that the first one caused. With several processes JAX
+    listens to SIGTERM and informs all of them, so the other signals are passed on as SIGTERM.
     """
-    stopped: list[int] = []
+    received: list[int] = []
     several = jax.process_count() > 1
-    heard = [number for number in STOP_SIGNALS if not (several and number == signal.SIGTERM)]
-    before = {number: signal.getsignal(number) for number in heard}
+    handled = [number for number in STOP_SIGNALS if not (several and number == signal.SIGTERM)]
+    before = {number: signal.getsignal(number) for number in handled}
 
-    def stop(number, _frame):
+    def stop(number: int, _frame: FrameType | None) -> None:
         if several:
             os.kill(os.getpid(), signal.SIGTERM)
         else:
-            stopped.append(number)
+            received.append(number)
         signal.signal(signal.SIGINT, before[signal.SIGINT])
 
-    for number in heard:
+    for number in handled:
         signal.signal(number, stop)
     try:
-        yield stopped
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
-    """Lines of metrics.jsonl; a last line that was cut off is left out."""
+    """Lines of metrics.jsonl; an incomplete last line is left out."""
     path = workdir / "metrics.jsonl"
     if not path.is_file():
         return []
@@ -22,29 +22,29 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
 
 
 def final_metrics(workdir: Path, step: int) -> dict[str, float]:
-    """Everything measured at `step`, in one dict without the step."""
+    """All metrics of `step` in one dict, without the step."""
     lines = [line for line in read_metrics(workdir) if line["step"] == step]
     return {name: value for line in lines for name, value in line.items() if name != "step"}
 
 
 class Metrics:
-    """Writer of one attempt at a run, from `step` on (-1: the start); what was written later goes.
+    """Writer of one attempt at a run, from `step` on (-1: the start); later lines are removed.
 
-    Nothing that depends on the clock is in metrics.jsonl, so that an interrupted run ends with the
-    same bytes as one that was never stopped. name: what tells the lines of several runs apart.
+    metrics.jsonl contains nothing that depends on the clock, so an interrupted run ends with the
+    same bytes as an uninterrupted one. name: prefix of the printed lines of several runs.
     """
 
     def __init__(self, workdir: Path, step: int, name: str = ""):
-        kept = [line for line in read_metrics(workdir) if line["step"] <= step]
-        self.path, part = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        part.replace(self.path)
+        earlier = [line for line in read_metrics(workdir) if line["step"] <= step]
+        self.path, temporary = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in earlier), encoding="utf-8")
+        temporary.replace(self.path)
         self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
         self.name = name
-        self.since = (time.perf_counter(), max(step, 0))
+        self.last_speed = (time.perf_counter(), max(step, 0))
 
     def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
-        """Record values under `prefix/`; the line is on the disk when this returns.
+        """Record values under `prefix/`; the line is on disk when this returns.
 
         So no checkpoint is ever ahead of metrics.jsonl.
         """
@@ -55,15 +55,16 @@ class Metrics:
             os.fsync(file.fileno())
         for name, value in named.items():
             self.board.add_scalar(name, value, step)
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
-        tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {shown}")
+        text = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
+        tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}")
         sys.stdout.flush()
 
     def speed(self, step: int) -> None:
-        """Record steps per second since the last call; to TensorBoard only, the bar has its own."""
+        """Record steps per second since the last call; only to TensorBoard."""
         now = time.perf_counter()
-        rate = (step - self.since[1]) / (now - self.since[0])
-        self.since = (now, step)
+        before, first = self.last_speed
+        rate = (step - first) / (now - before)
+        self.last_speed = (now, step)
         self.board.add_scalar("train/steps_per_second", rate, step)
 
     def close(self) -> None:

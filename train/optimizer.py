@@ -1,4 +1,4 @@
-"""Optimizer and learning-rate schedule from a OptimizerConfig, by Optax."""
+"""Optimizer and learning-rate schedule of an OptimizerConfig, by Optax."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -18,9 +18,10 @@ def make_schedule(config: OptimizerConfig) -> optax.Schedule:
         main = optax.cosine_decay_schedule(peak, length, alpha=config.decay_factor)
     elif config.schedule == "step":
 
-        def main(step):  # optax.exponential_decay takes a factor of 0 for no decay at all
-            falls = jnp.maximum(step - config.decay_start, 0) // config.decay_every
-            return peak * config.decay_factor**falls
+        def main(step: jax.Array) -> jax.Array:
+            # optax.exponential_decay does not decay at all when the factor is 0
+            decays = jnp.maximum(step - config.decay_start, 0) // config.decay_every
+            return peak * config.decay_factor**decays
 
     else:
         main = optax.constant_schedule(peak)
@@ -28,19 +29,19 @@ def make_schedule(config: OptimizerConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:
-    """Return the config's optimizer; `update` takes other values of its numbers by their names.
+    """Return the config's optimizer; `update` accepts other values of its numeric settings by name.
 
     Those may be traced: update(gradient, state, params, learning_rate=rate).
     """
 
-    def update(gradient, state, params=None, **settings):
+    def update(gradient: Any, state: Any, params: Any = None, **settings: Any) -> tuple[Any, Any]:
         return make_chain(replace(config, **settings)).update(gradient, state, params)
 
     return optax.GradientTransformationExtraArgs(make_chain(config).init, update)
 
 
 def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Clip by global norm, add L2 (before adam's scaling, after adamw's), scale by the schedule."""
+    """Clip by global norm, add L2 (before Adam's scaling, after AdamW's), scale by the schedule."""
     rate = make_schedule(config)
     l2 = optax.add_decayed_weights(
         config.weight_decay,
@@ -59,7 +60,7 @@ def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 class AverageState(NamedTuple):
-    """How many updates there were, int32, and the average, a tree as the parameters."""
+    """Number of updates, int32, and the averaged parameters, a tree like the parameters."""
 
     number: jax.Array
     averaged_params: Any
@@ -68,20 +69,21 @@ class AverageState(NamedTuple):
 def average_params(decay: float) -> optax.GradientTransformation:
     """Keep an exponential moving average of the parameters; the updates pass unchanged.
 
-    The last of a chain. The t-th update moves the average by max(1 - decay, 9 / (9 + t)) of the
-    way to the new parameters, so that the first ones are soon forgotten. `optax.ema` is one of
-    updates. Source: Polyak and Juditsky 1992; `TrainState.variables` finds it.
+    It must be the last of a chain. The t-th update moves the average towards the new parameters by
+    the fraction max(1 - decay, 9 / (9 + t)), so that early parameters are soon forgotten.
+    `optax.ema` averages updates instead. `TrainState.variables` reads the average. Source: Polyak
+    and Juditsky 1992.
     """
 
-    def init(params):
+    def init(params: Any) -> AverageState:
         return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
 
-    def update(updates, state, params):
+    def update(updates: Any, state: AverageState, params: Any) -> tuple[Any, AverageState]:
         number = optax.safe_increment(state.number)
-        share = jnp.maximum(1 - decay, 9 / (9 + number))
+        rate = jnp.maximum(1 - decay, 9 / (9 + number))
         new = optax.apply_updates(params, updates)
         return updates, AverageState(
-            number, optax.incremental_update(new, state.averaged_params, share)
+            number, optax.incremental_update(new, state.averaged_params, rate)
         )
 
     return optax.GradientTransformation(init, update)

@@ -1,7 +1,7 @@
-"""Where arrays live and how a step is compiled: one program over a mesh, or pmap.
+"""Placement of arrays and compilation of a step: one program over a mesh, or pmap.
 
-Both modes give one canonical state to the rest: the one that a single device would have, with
-the carry's rows in order. Checkpoints and evaluation see nothing else, so a run may go on on
+Both give the rest of the code the same canonical state: that of a single device, with the rows of
+the carry in order. Checkpoints and evaluation see nothing else, so a run may be continued on
 another number of devices.
 """
 
@@ -12,20 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
 
 from .config import ConfigError
-from .state import TrainState, init_state
-from .step import Step, Window, make_train_step
+from .state import init_state
+from .step import Canonical, MetricWindow, Step, make_train_step
 from .task import Batch, Experiment
 
 AXIS = "data"
 
 
-Canonical = tuple[TrainState, Window]
-
-
 def put(tree: Any, sharding: NamedSharding) -> Any:
-    """Place arrays that every process has as a whole; each sends to its own devices alone."""
+    """Place arrays that every process holds in full; each fills only its own devices."""
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
     return jax.tree.map(
@@ -33,8 +31,8 @@ def put(tree: Any, sharding: NamedSharding) -> Any:
     )
 
 
-# of XLA's newest library for a CPU all but the convolution, which uses one core
-LIBRARY: dict[str, Any] = {
+# YNN, XLA's newest CPU library, for everything except convolution, where it uses a single core
+CPU_OPTIONS: dict[str, Any] = {
     "xla_cpu_experimental_ynn_fusion_type": ",".join(
         f"LIBRARY_FUSION_TYPE_{kind}" for kind in ("DOT", "INDIVIDUAL_DOT", "REDUCE")
     )
@@ -42,12 +40,12 @@ LIBRARY: dict[str, Any] = {
 
 
 def compiler_options(
-    devices: Sequence[jax.Device], options: dict[str, Any] = LIBRARY
+    devices: Sequence[jax.Device], options: dict[str, Any] = CPU_OPTIONS
 ) -> dict[str, Any]:
-    """Options with which a step is compiled: these for a CPU, where XLA knows them.
+    """Compiler options of a step: `options` on a single CPU device whose XLA knows them, else none.
 
-    They do not follow the number of cores, so that a run that goes on with more of them repeats its
-    losses bit for bit. Several devices of one CPU are its threads: they have none.
+    They do not depend on the number of cores, so that a run continued with more of them repeats its
+    losses bit for bit. Several CPU devices are threads of one CPU and get no options.
     """
     if len(devices) > 1 or devices[0].platform != "cpu":
         return {}
@@ -61,17 +59,17 @@ def compiler_options(
 class JitMesh:
     """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided.
 
-    Raises ConfigError when the devices do not divide the batch.
+    Raises ConfigError when the batch size is not a multiple of the number of devices.
     """
 
-    def __init__(self, batch_size: int, devices=None):
+    def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
         self.devices = list(devices or jax.devices())
         count = len(self.devices)
         if batch_size % count:
             raise ConfigError(
                 f"config.batch_size {batch_size} must be a multiple of the {count} devices"
             )
-        # make_mesh's default, explicit axes, breaks Linen's Embed and Dropout
+        # explicit axes, the default of make_mesh, break Linen's Embed and Dropout
         mesh = jax.make_mesh((count,), (AXIS,), (AxisType.Auto,), devices=self.devices)
         self.everywhere = NamedSharding(mesh, PartitionSpec())
         self.rows = NamedSharding(mesh, PartitionSpec(AXIS))
@@ -83,14 +81,14 @@ class JitMesh:
     def initializer(self, experiment: Experiment, batch: Batch) -> Callable[[int], Canonical]:
         """Return seed -> canonical state and window before the first step, for batches like it."""
 
-        def make(seed, batch):
+        def make(seed: ArrayLike, batch: Batch) -> Canonical:
             state = init_state(experiment, seed, batch)
-            return state, Window.empty(experiment.task, state.variables, batch)
+            return state, MetricWindow.empty(experiment.task, state.variables, batch)
 
         state, _ = jax.eval_shape(make, 0, batch)
         shardings = jax.tree.map(lambda _: self.everywhere, state).replace(carry=self.rows)
         compiled = jax.jit(make, out_shardings=(shardings, self.everywhere))
-        # as an array, the seed is no part of the program: all seeds share the compiled one
+        # the seed is an argument, not a constant of the program, so all seeds share one program
         return lambda seed: compiled(np.uint32(seed), batch)
 
     def init(self, experiment: Experiment, seed: int, batch: Batch) -> Canonical:
@@ -103,12 +101,12 @@ class JitMesh:
         return jax.jit(make_train_step(experiment), donate_argnums=0, compiler_options=options)
 
     def put_batch(self, batches: Sequence[Batch]) -> Any:
-        """Place the batch of each run that the step makes: of one."""
+        """Place the batches of all runs of the step; this class has one run."""
         (batch,) = batches
         return self.put_rows(batch)
 
     def spread(self, states: Sequence[Any]) -> Any:
-        """Turn the canonical state of each run into the step's own form; `gather` undoes it."""
+        """Convert the canonical state of each run to the form of the step; inverse of `gather`."""
         (state,) = states
         return state
 
@@ -116,19 +114,19 @@ class JitMesh:
         """Return the canonical state of each run."""
         return [state]
 
-    copy, one = spread, gather  # the same for the window of each run, which has no rows
+    copy, one = spread, gather  # the same two for the window of each run, which has no rows
 
 
 class Pmap(JitMesh):
     """jax.pmap: every leaf of the step's state has a leading axis of devices.
 
-    Raises ConfigError when there are several processes, too.
+    Raises ConfigError also when there are several processes.
     """
 
-    def __init__(self, batch_size: int, devices=None):
+    def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
         super().__init__(batch_size, devices)
         if jax.process_count() > 1:
-            raise ConfigError("config.parallel=pmap is of one process; use jit with several")
+            raise ConfigError("config.parallel=pmap needs a single process; several need jit")
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step with pmap; the state is donated."""
@@ -146,7 +144,7 @@ class Pmap(JitMesh):
         return self._repeat(window)
 
     def one(self, state: Any) -> list[Any]:
-        """Take the first device's copy, and put it everywhere."""
+        """Replicate the first device's copy on every device."""
         return [self._first(state)]
 
     def spread(self, states: Sequence[Any]) -> Any:

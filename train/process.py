@@ -10,9 +10,9 @@ import jax
 def keep_freed_memory() -> None:
     """Keep freed memory in the process, where the C library is glibc.
 
-    Otherwise the large buffers of a step are returned to the system, and mapped and cleared again
-    in the next step: a quarter of the time of training `nmt` on a CPU. Sizes are in bytes; the
-    numbers of the parameters are those of malloc.h.
+    Otherwise the large buffers of a step are returned to the system, then mapped and cleared again
+    in the next step, which takes a quarter of the training time of `nmt` on a CPU. Sizes are in
+    bytes; the parameter numbers are those of malloc.h.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -1,4 +1,4 @@
-"""A run as the loop sees it: what is measured, drawn, saved and written in its folder."""
+"""The output of one run: its metrics, figures, checkpoints and result."""
 
 import math
 from pathlib import Path
@@ -10,46 +10,48 @@ from .evaluate import Evaluator, Predictor
 from .metrics import Metrics, final_metrics, save_figures
 from .rundir import log_attempt, seconds_trained, write_json
 from .state import TrainState
-from .step import Window
+from .step import MetricWindow
 from .task import Experiment
 
 
 class NonFiniteError(ArithmeticError):
-    """The loss or its gradient is not a finite number any more."""
+    """The loss or its gradient has become infinite or NaN."""
 
     exit_code = 3
 
 
 class Run(NamedTuple):
-    """What is trained in a folder."""
+    """An experiment with its config and its run directory."""
 
     experiment: Experiment
     config: RunConfig
     workdir: Path
 
 
-class Member:
-    """A run of the loop, from step `held` on (-1: the start).
+class Recorder:
+    """Evaluates and writes one run of the loop, from `start_step` on (-1: the start).
 
-    folder: what this process writes to, but for checkpoints; run.workdir, unless there are several
-    processes. lost: why the run cannot go on.
+    folder: where this process writes everything except checkpoints; run.workdir, unless there are
+    several processes. failure: the reason why the run cannot continue.
     """
 
-    def __init__(self, run: Run, folder: Path, evaluator: Evaluator, held: int, name: str = ""):
+    def __init__(
+        self, run: Run, folder: Path, evaluator: Evaluator, start_step: int, name: str = ""
+    ):
         self.run, self.folder, self.evaluator = run, folder, evaluator
-        self.metrics = Metrics(folder, held, name)
-        log_attempt(folder, "start", max(held, 0))
+        self.metrics = Metrics(folder, start_step, name)
+        log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")
-        self.lost: NonFiniteError | None = None
+        self.failure: NonFiniteError | None = None
 
     def close(self, end: str, step: int, seconds: float) -> None:
-        """Wait until all is on disk; say how the attempt ended."""
+        """Wait until everything is on disk; log how the attempt ended."""
         self.checkpoints.close()
         self.metrics.close()
-        end = type(self.lost).__name__ if self.lost else end
+        end = type(self.failure).__name__ if self.failure else end
         log_attempt(self.folder, end, step, seconds=seconds)
 
-    def log(self, step: int, window: Window) -> None:
+    def log(self, step: int, window: MetricWindow) -> None:
         """Write the means of a window that is on the host."""
         self.check_finite(window)
         means = {name: float(mean.value) for name, mean in window.means.items()}
@@ -57,7 +59,7 @@ class Member:
         self.metrics.speed(step)
 
     def evaluate(self, step: int, state: TrainState) -> float:
-        """Evaluate the first set, at the last step every set; returns the loss of the first."""
+        """Evaluate the first set, at the last step every set; return the loss on the first."""
         sets = list(self.run.experiment.evals.items())
         losses = []
         for name, batches in sets if step == self.run.config.steps else sets[:1]:
@@ -74,11 +76,11 @@ class Member:
         """Write the task's figures."""
         predict = Predictor(state.variables, self.evaluator)
         sets = list(self.run.experiment.evals.values())
-        last = step == self.run.config.steps  # the last set is not looked at before the end
+        last = step == self.run.config.steps  # the last set is used only at the end
         figures = self.run.experiment.task.figures(predict, sets[-1] if last else sets[0])
         save_figures(self.folder, step, figures)
 
-    def check_finite(self, window: Window) -> None:
+    def check_finite(self, window: MetricWindow) -> None:
         """Raise NonFiniteError when a step of the window was not finite."""
         bad = int(window.bad_step)
         if bad >= 0:
@@ -87,7 +89,7 @@ class Member:
             )
 
     def write_result(self) -> dict[str, Any]:
-        """Write result.json, the mark of a finished run, from what is on the disk."""
+        """Write result.json, which marks a run as finished, from the files on disk."""
         experiment, config, workdir = self.run
         seconds, attempts = seconds_trained(self.folder)
         names = list(experiment.evals)

@@ -1,4 +1,4 @@
-"""Several runs in one program: vmap over what differs, a share of the runs on each device."""
+"""Several runs in one program: vmap over the runs, a share of them on each device."""
 
 import dataclasses
 import itertools
@@ -24,18 +24,18 @@ from .task import Batch, Experiment
 def train_replicas(
     build: Callable[[RunConfig], Experiment], config: RunConfig, workdir: Path
 ) -> None:
-    """Train the runs of a config with replicas, each in a folder below `workdir`.
+    """Train the runs of a config with replicas, each in a subfolder of `workdir`.
 
-    Finished runs are left out.
+    Finished runs are not repeated.
     """
     configs = {workdir / name: each for name, each in replica_configs(config).items()}
     for folder, each in configs.items():
         each.check()
         check_config(folder, each)
-    count = devices_of_replicas(len(configs))
-    left = {folder: each for folder, each in configs.items() if not finished(folder)}
-    runs = [Run(build(each), each, folder) for folder, each in left.items()]
-    check_alike([run.experiment for run in runs])
+    count = replica_devices(len(configs))
+    unfinished = {folder: each for folder, each in configs.items() if not finished(folder)}
+    runs = [Run(build(each), each, folder) for folder, each in unfinished.items()]
+    check_shapes([run.experiment for run in runs])
     write_config(workdir, config)
     if runs:
         used = jax.devices()[: math.gcd(len(runs), count)]
@@ -46,124 +46,135 @@ def train_replicas(
 
 
 def replica_configs(config: RunConfig) -> dict[str, RunConfig]:
-    """Config of each run, by the name of its folder, as a sweep would name it.
+    """Config of each run by the name of its folder, which is the name that a sweep would use.
 
-    The runs are every seed from config.seed on with each value of `config.replica_axes()`. Each
-    config is that of a run on its own.
+    The runs combine every seed from config.seed on with every value of `config.replica_axes()`.
+    Each config is that of a single run.
     """
     varied = config.replica_axes()
-    alone: dict[str, Any] = {"replicas": 1, **{f"{name}s": () for name in varied}}
+    single: dict[str, Any] = {"replicas": 1, **{f"{name}s": () for name in varied}}
     axes = [[(name, x) for x in values] for name, values in varied.items() if values]
     seeds = [("seed", config.seed + i) for i in range(config.replicas)]
     configs = {}
     for chosen in itertools.product(*axes, seeds):
         name = ",".join(f"{name}={value}" for name, value in chosen)
-        configs[name] = dataclasses.replace(config, **{**alone, **dict(chosen)})
+        configs[name] = dataclasses.replace(config, **{**single, **dict(chosen)})
     return configs
 
 
-def devices_of_replicas(runs: int) -> int:
-    """How many devices there are; ConfigError when they do not divide the runs."""
+def replica_devices(runs: int) -> int:
+    """Return the number of devices; ConfigError when `runs` is not a multiple of it."""
     count = jax.device_count()
     if runs % count:
         raise ConfigError(
-            f"{runs} runs, which is config.replicas times the learning_rates and weight_decays, "
+            f"{runs} runs (config.replicas times the number of learning_rates and weight_decays) "
             f"must be a multiple of the {count} devices"
         )
     return count
 
 
-def check_alike(experiments: Sequence[Experiment]) -> None:
-    """Raise ConfigError when two networks differ in a shape, as of different vocabularies."""
+def check_shapes(experiments: Sequence[Experiment]) -> None:
+    """Raise ConfigError when two networks differ in a shape, such as that of a vocabulary."""
     if any(other.task.model != experiments[0].task.model for other in experiments):
         shapes = [_shapes(experiment) for experiment in experiments]
         if differing := [other for other in shapes if other != shapes[0]]:
             name = next(name for name in shapes[0] if shapes[0][name] != differing[0].get(name))
             raise ConfigError(
-                f"config.replicas needs networks of one shape, got {name} of shape "
+                f"config.replicas needs networks of equal shapes, got {name} of shapes "
                 f"{shapes[0][name]} and {differing[0].get(name)}"
             )
 
 
 def _shapes(experiment: Experiment) -> dict[str, tuple[int, ...]]:
-    """Shape of each parameter by its name."""
+    """Shape of each parameter by its path."""
     state = jax.eval_shape(lambda: init_state(experiment, 0, experiment.train(0)))
     leaves = jax.tree_util.tree_leaves_with_path(state.params)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): x.shape for path, x in leaves}
 
 
 def varied_settings(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
-    """Return for each config the optimizer settings that are not the same in all of them."""
+    """Return for each config its values of the optimizer settings that differ between configs."""
     varied = configs[0].replica_axes()
-    names = [n for n in varied if len({getattr(config, n) for config in configs}) > 1]
+    names = [name for name in varied if len({getattr(config, name) for config in configs}) > 1]
     return [{name: getattr(config, name) for name in names} for config in configs]
 
 
 class Replicas(JitMesh):
-    """jit of a vmapped step, each device by itself: every leaf has a leading axis of runs.
+    """jit of a vmapped step, separately on each device: every leaf has a leading axis of runs.
 
-    settings: the optimizer's numbers of each run that are not the same in all; the devices must
-    divide the runs. A canonical state and the rows of its batches are whole on every device: all of
-    them evaluate one run after the other.
+    settings: the optimizer settings of each run that differ between runs; the number of runs must
+    be a multiple of the number of devices. A canonical state and the rows of its batches are
+    replicated: all devices evaluate one run after the other.
     """
 
-    def __init__(self, settings: Sequence[Mapping[str, float]], devices=None):
+    def __init__(
+        self,
+        settings: Sequence[Mapping[str, float]],
+        devices: Sequence[jax.Device] | None = None,
+    ):
         super().__init__(len(settings), devices)
-        self.by_run, self.rows = self.rows, self.everywhere
-        self.lead: tuple[int, ...] = (len(settings),)
+        self.run_sharding, self.rows = self.rows, self.everywhere
+        self.leading_axes: tuple[int, ...] = (len(settings),)
         self.settings = {
             name: np.asarray([each[name] for each in settings], np.float32) for name in settings[0]
         }
-        self._unstack = jax.jit(self._runs_of, out_shardings=self.everywhere)
+        self._unstack = jax.jit(self._split_runs, out_shardings=self.everywhere)
 
     def compile(self, experiment: Experiment) -> Step:
         """Compile the step; the state is donated."""
-        compiled = self._over_devices(jax.vmap(make_train_step(experiment)))
-        settings = self._place(self.settings)
+        compiled = self._divide_runs(jax.vmap(make_train_step(experiment)))
+        settings = self._put_runs(self.settings)
         return lambda state, window, batch: compiled(state, window, batch, settings)
 
-    def _over_devices(self, step: Step) -> Step:
-        # shard_map: XLA's partitioner divides vmapped convolutions wrongly, without a word
-        mesh, spec = self.by_run.mesh, self.by_run.spec
+    def _divide_runs(self, step: Step) -> Step:
+        # shard_map, since XLA's partitioner silently divides vmapped convolutions wrongly
+        mesh, spec = self.run_sharding.mesh, self.run_sharding.spec
         divided = jax.shard_map(step, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
         return jax.jit(divided, donate_argnums=0)
 
     def put_batch(self, batches: Sequence[Batch]) -> Any:
-        """Stack the batches; raises ConfigError when their shapes differ."""
+        """Stack the batches; ConfigError when their shapes differ."""
         shapes = [{name: x.shape for name, x in batch.items()} for batch in batches]
         if differing := [other for other in shapes if other != shapes[0]]:
             raise ConfigError(
-                f"config.replicas needs batches of one shape, got {shapes[0]} and {differing[0]}"
+                f"config.replicas needs batches of equal shapes, got {shapes[0]} and {differing[0]}"
             )
-        return self._place({name: np.stack([b[name] for b in batches]) for name in batches[0]})
+        return self._put_runs({name: np.stack([b[name] for b in batches]) for name in batches[0]})
 
     def spread(self, states: Sequence[Any]) -> Any:
-        """Stack what belongs to the runs; `gather` undoes it."""
-        return self._place(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+        """Stack the states of the runs; inverse of `gather`."""
+        return self._put_runs(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
 
     def gather(self, state: Any) -> list[Any]:
-        """Return what belongs to each run."""
+        """Return the state of each run."""
         return self._unstack(state)
 
     copy, one = spread, gather
 
-    def _place(self, stacked: Any) -> Any:
-        shaped = jax.tree.map(lambda x: x.reshape(*self.lead, *x.shape[1:]), stacked)
-        return put(shaped, self.by_run)
+    def _put_runs(self, stacked: Any) -> Any:
+        axes = self.leading_axes
+        return put(
+            jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), stacked), self.run_sharding
+        )
 
-    def _runs_of(self, tree: Any) -> list[Any]:
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(self.lead) :]), tree)
-        return [jax.tree.map(lambda x, i=i: x[i], flat) for i in range(math.prod(self.lead))]
+    def _split_runs(self, tree: Any) -> list[Any]:
+        axes = self.leading_axes
+        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[len(axes) :]), tree)
+        return [jax.tree.map(lambda x, i=i: x[i], flat) for i in range(math.prod(axes))]
 
 
 class PmapReplicas(Replicas):
-    """jax.pmap of a vmapped step: leading axes of devices, and of runs on a device."""
+    """jax.pmap of a vmapped step: a leading axis of devices, then one of runs per device."""
 
-    def __init__(self, settings: Sequence[Mapping[str, float]], devices=None):
+    def __init__(
+        self,
+        settings: Sequence[Mapping[str, float]],
+        devices: Sequence[jax.Device] | None = None,
+    ):
         super().__init__(settings, devices)
-        self.lead = (len(self.devices), len(settings) // len(self.devices))
+        self.leading_axes = (len(self.devices), len(settings) // len(self.devices))
 
-    def _over_devices(self, step: Step) -> Step:
+    def _divide_runs(self, step: Step) -> Step:
         return jax.pmap(step, devices=self.devices, donate_argnums=0)
 
 

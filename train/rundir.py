@@ -1,4 +1,4 @@
-"""The run directory: what a run was made with, what it measured, and who is working in it."""
+"""The run directory: config, data, environment and result of a run, and its lock."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -23,14 +22,14 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write in one move: a reader sees the old file or the new one, never a part."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    """Write atomically: a reader sees the old file or the new one, never an incomplete one."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def read_json(path: Path) -> Any:
-    """Contents of a JSON file, or None when there is none; ConfigError when it cannot be read."""
+    """Contents of a JSON file, None when it does not exist; ConfigError when it is unreadable."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -48,58 +47,69 @@ def finished(workdir: Path) -> bool:
     return bool(result)
 
 
-def check_config(workdir: Path, config: RunConfig) -> None:
-    """Raise ConfigError when what is in a folder was made with another config; write nothing.
+def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
+    """Settings in the config file of a run; None when it does not exist.
 
-    Fields that cannot change a result (data_dir, save_every, ...) may differ; one that was not
-    known then counts as its default.
+    Raises ConfigError when the file is unreadable, or has a setting that is not one of `names`.
     """
-    if read_json(workdir / file_of(not config.replicated)) is not None:
-        kind = "a run of its own" if config.replicated else "replicas, each a run in a folder of it"
-        raise ConfigError(f"workdir {workdir} holds {kind}: give another --workdir")
+    saved = read_json(path)
+    if unknown := sorted(set(saved or {}) - set(names)):
+        raise ConfigError(
+            f"workdir {path.parent} was made by another version, with settings that no longer "
+            f"exist: {', '.join(unknown)}; see CHANGELOG.md. If it is a run of another experiment, "
+            "give another --workdir"
+        )
+    return saved
+
+
+def check_config(workdir: Path, config: RunConfig) -> None:
+    """Raise ConfigError when the run in a folder was made with another config; write nothing.
+
+    Volatile fields (data_dir, save_every, ...) may differ. A field that did not exist when the run
+    was made counts as its default; one that no longer exists is an error.
+    """
+    if read_json(workdir / config_file(not config.replicated)) is not None:
+        kind = "a single run" if config.replicated else "replicas, one run in each subfolder"
+        raise ConfigError(f"workdir {workdir} contains {kind}: give another --workdir")
     fields = dataclasses.fields(config)
-    volatile = {f.name for f in fields if f.metadata["volatile"]}
-    here, defaults = dataclasses.asdict(config), {f.name: f.default for f in fields}
-    path = workdir / file_of(config.replicated)
-    _compare(path, "another config", here, free=volatile, defaults=defaults)
+    defaults = {field.name: field.default for field in fields}
+    saved = read_config(workdir / config_file(config.replicated), defaults)
+    if saved is not None:
+        volatile = {field.name for field in fields if field.metadata["volatile"]}
+        current = dataclasses.asdict(config)
+        _compare(workdir, "another config", {**defaults, **saved}, current, volatile)
 
 
-def file_of(replicated: bool) -> str:
-    """Name of the file that holds the config, of a run or of the runs below a folder."""
+def config_file(replicated: bool) -> str:
+    """Name of the file with the config of a run, or of replicas in subfolders."""
     return "replicas.json" if replicated else "config.json"
 
 
 def check_data(workdir: Path, provenance: Mapping[str, Any]) -> None:
     """Raise ConfigError when the run in a folder was made with other data; write nothing."""
-    _compare(workdir / "data.json", "other data", dict(provenance))
+    saved = read_json(workdir / "data.json")
+    if saved is not None:
+        _compare(workdir, "other data", saved, dict(provenance))
 
 
 def _compare(
-    path: Path,
-    other: str,
-    here: dict[str, Any],
-    *,
-    free: Collection[str] = (),
-    defaults: Mapping[str, Any] = MappingProxyType({}),
+    workdir: Path, other: str, saved: dict, current: dict, ignored: Collection[str] = ()
 ) -> None:
-    there = read_json(path)
-    if there is None:
-        return
-    here, there = json.loads(json.dumps([here, {**defaults, **there}]))
+    saved, current = json.loads(json.dumps([saved, current]))  # tuples become lists
     changed = [
-        f"{name} {there.get(name, 'absent')!r} there, {here.get(name, 'absent')!r} here"
-        for name in sorted({*there, *here} - set(free))
-        if there.get(name, "absent") != here.get(name, "absent")
+        f"{name} was {saved.get(name, 'absent')!r}, now {current.get(name, 'absent')!r}"
+        for name in sorted({*saved, *current} - set(ignored))
+        if saved.get(name, "absent") != current.get(name, "absent")
     ]
     if changed:
         raise ConfigError(
-            f"workdir {path.parent} was made with {other}: {'; '.join(changed)}. "
-            "Give another --workdir, or delete this one to start afresh"
+            f"workdir {workdir} was made with {other}: {'; '.join(changed)}. "
+            "Give another --workdir, or delete this one to start again"
         )
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit, machine and devices of this process."""
+    """Software versions, commit, machine and devices of this process."""
     return {
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
@@ -111,7 +121,7 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Hash of the code's commit, with +changes when tracked files differ; empty without git."""
+    """Commit hash of the code, with +changes when tracked files differ; empty without git."""
     words = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
     git = ["git", "-C", str(Path(__file__).parent), *words]
     with contextlib.suppress(OSError):
@@ -120,11 +130,11 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Processor model and the cores this process may use."""
+    """Processor model and the number of cores that this process may use."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
-    found = re.search(r"^model name\s*: *(.*)$", text, re.M)
-    model = found[1] if found else platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*: *(.*)$", text, re.M)
+    model = match[1] if match else platform.processor() or platform.machine()
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count()
     return f"{model}, {cores} core{'' if cores == 1 else 's'}"
@@ -132,10 +142,10 @@ def machine() -> str:
 
 @contextlib.contextmanager
 def open_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Iterator[None]:
-    """Make the folder and its descriptions, and hold it against a second process.
+    """Create the run directory with its descriptions, and lock it against other processes.
 
-    Raises ConfigError when it cannot be written, when another process holds it, and when the run
-    there was made with another config or other data.
+    Raises ConfigError when it cannot be written, when another process has locked it, or when the
+    run in it was made with another config or other data.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -155,34 +165,34 @@ def open_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) ->
 
 
 def write_config(workdir: Path, config: RunConfig) -> None:
-    """Write a config, and the flags that give it again, into a folder, which may be new.
+    """Write a config, and the flags that reproduce it, to a folder, which is created if needed.
 
     Raises ConfigError when it cannot be written.
     """
     fields = dataclasses.asdict(config)
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
-    lines = [f"{flag}\n" for flag in flags if "\n" not in flag]  # as a prompt's may be
+    lines = [f"{flag}\n" for flag in flags if "\n" not in flag]  # a prompt may have one
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "flags.txt").write_text("".join(lines), encoding="utf-8")
-        write_json(workdir / file_of(config.replicated), fields)
+        write_json(workdir / config_file(config.replicated), fields)
     except OSError as error:
         raise ConfigError(f"cannot write to workdir {workdir}: {error.strerror}") from error
 
 
 def log_attempt(workdir: Path, event: str, step: int, **more: Any) -> None:
-    """Append to attempts.jsonl: when the run was started, stopped and finished, and why."""
+    """Append an event to attempts.jsonl: a start, or the end of an attempt and its reason."""
     line = {"event": event, "step": step, "time": round(time.time(), 3), **more}
     with open(workdir / "attempts.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def seconds_trained(workdir: Path) -> tuple[float | None, int]:
-    """Return (wall-clock seconds of all attempts, their number); no seconds when one was killed."""
+    """Return (wall-clock seconds of all attempts, their number); None seconds if one was killed."""
     lines = []
     for text in (workdir / "attempts.jsonl").read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):  # a line that a kill cut off
+        with contextlib.suppress(ValueError):  # a line that a kill truncated
             lines.append(json.loads(text))
     seconds = [line["seconds"] for line in lines if "seconds" in line]
-    begun = len(lines) - len(seconds)
-    return (round(sum(seconds), 1) if len(seconds) == begun else None), begun
+    starts = len(lines) - len(seconds)
+    return (round(sum(seconds), 1) if len(seconds) == starts else None), starts

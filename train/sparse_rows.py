@@ -1,9 +1,9 @@
-"""Tables of which a step reads a few rows: their gradient is of those rows alone.
+"""Gradients of only those rows of a table that a step reads.
 
 A dense gradient of a table of V word vectors costs a pass over V rows at each step, whatever the
-batch. So a step gathers the rows that the batch reads, differentiates with respect to them, and
-adds their updates into the donated table in place. The optimizer must not keep a state of the
-parameters' shape: it sees rows where the tables are.
+batch. Instead, a step gathers the rows that the batch reads, differentiates with respect to them,
+and adds their updates to the donated table in place. The optimizer must not keep state of the
+parameters' shape, since it sees rows instead of tables.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ Ids = Mapping[str, jax.Array]
 
 
 def gather(params: Any, ids: Ids) -> Any:
-    """Return the parameters with rows [*ids.shape, ...] in the place of the tables named in ids."""
+    """Return the parameters with each table named in ids replaced by its rows [*ids.shape, ...]."""
     return {**params, **{name: params[name][rows] for name, rows in ids.items()}} if ids else params
 
 
-def with_tables(read: Any, params: Any, ids: Ids) -> dict[str, Any]:
-    """Return a model's variables: whole tables among "params", what was gathered as "rows"."""
+def model_variables(gathered: Any, params: Any, ids: Ids) -> dict[str, Any]:
+    """Return a model's variables: whole tables in "params", the gathered rows in "rows"."""
     if not ids:
-        return {"params": read}
+        return {"params": gathered}
     tables = {name: params[name] for name in ids}
-    return {"params": {**read, **tables}, "rows": {name: read[name] for name in ids}}
+    return {"params": {**gathered, **tables}, "rows": {name: gathered[name] for name in ids}}
 
 
 def scatter_add(params: Any, ids: Ids, updates: Any) -> Any:
-    """Add updates of what `gather` returned; a row that was read twice gets the sum of both."""
+    """Add updates in the form of `gather`; a row that was read twice gets both of its updates."""
     if not ids:
         return optax.apply_updates(params, updates)
     rest = {name: leaf for name, leaf in params.items() if name not in ids}
@@ -37,14 +37,14 @@ def scatter_add(params: Any, ids: Ids, updates: Any) -> Any:
     return {**new, **{name: params[name].at[rows].add(updates[name]) for name, rows in ids.items()}}
 
 
-def total(gradient: Any, ids: Ids, axis_name: str) -> tuple[Any, Ids]:
-    """Sum over devices what all of them hold; join, in order, the rows that each of them read."""
+def all_reduce(gradient: Any, ids: Ids, axis_name: str) -> tuple[Any, Ids]:
+    """Sum dense gradients over devices; concatenate, in order, the row gradients and their ids."""
 
-    def join(x):
+    def concatenate(x: jax.Array) -> jax.Array:
         return jax.lax.all_gather(x, axis_name, tiled=True)
 
-    summed = {
-        name: jax.tree.map(join, leaf) if name in ids else jax.lax.psum(leaf, axis_name)
+    reduced = {
+        name: jax.tree.map(concatenate, leaf) if name in ids else jax.lax.psum(leaf, axis_name)
         for name, leaf in gradient.items()
     }
-    return summed, {name: join(rows) for name, rows in ids.items()}
+    return reduced, {name: concatenate(rows) for name, rows in ids.items()}

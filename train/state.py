@@ -1,4 +1,4 @@
-"""The state of a run: arrays only, so that it is donated, sharded and saved as one tree."""
+"""The state of a run: only arrays, so that it is donated, sharded and saved as one tree."""
 
 import zlib
 from typing import Any
@@ -7,16 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.typing import ArrayLike
 
 from .task import Batch, Experiment
 
 
 class TrainState(struct.PyTreeNode):
-    """What a step reads and writes.
+    """Input and output of a training step.
 
-    step: int32, optimizer steps taken. params: trainable variables. opt_state: Optax's.
+    step: int32, optimizer steps taken. params: trainable variables. opt_state: Optax's state.
     model_state: the model's other collections. carry: recurrent state across batches, leading axis
-    B, or (). key: the run's random key, never changed.
+    B, or (). key: the run's random key, which never changes.
     """
 
     step: jax.Array
@@ -27,19 +28,19 @@ class TrainState(struct.PyTreeNode):
     key: jax.Array
 
     @property
-    def variables(self):
-        """What evaluation applies: the averaged parameters where the optimizer keeps them."""
-        found = optax.tree.get(self.opt_state, "averaged_params", self.params)
-        return {"params": found, **self.model_state}
+    def variables(self) -> dict[str, Any]:
+        """Variables for evaluation, with the averaged parameters if the optimizer keeps them."""
+        params = optax.tree.get(self.opt_state, "averaged_params", self.params)
+        return {"params": params, **self.model_state}
 
 
-def stream(key: jax.Array, name: str, step) -> jax.Array:
+def stream(key: jax.Array, name: str, step: ArrayLike) -> jax.Array:
     """Random key of a named stream at a step: all randomness is (seed, stream, step)."""
     return jax.random.fold_in(jax.random.fold_in(key, zlib.crc32(name.encode())), step)
 
 
-def init_state(experiment: Experiment, seed: int, batch: Batch) -> TrainState:
-    """Build the state before the first step; to be called under jit, which keeps buffers apart."""
+def init_state(experiment: Experiment, seed: ArrayLike, batch: Batch) -> TrainState:
+    """Build the state before the first step; call it under jit, which keeps buffers distinct."""
     key = jax.random.key(seed)
     task = experiment.task
     carry = task.init_carry(batch)

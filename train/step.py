@@ -1,6 +1,6 @@
 """One training step and the window of metrics that it fills."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,18 +13,18 @@ from .state import TrainState, stream
 from .task import Batch, Experiment, Mean, Task, merge
 
 
-class Window(struct.PyTreeNode):
-    """Training metrics since the last line of the log, kept on the device.
+class MetricWindow(struct.PyTreeNode):
+    """Training metrics since the last logged line, kept on the device.
 
-    bad_step: the first step whose loss or gradient was not finite; -1 while there is none.
+    bad_step: the first step whose loss or gradient was not finite; -1 if there is none.
     """
 
     means: dict[str, Mean]
     bad_step: jax.Array
 
     @classmethod
-    def empty(cls, task: Task, variables: Any, batch: Batch) -> "Window":
-        """Zeros for every metric of the task; to be called under jit."""
+    def empty(cls, task: Task, variables: Any, batch: Batch) -> "MetricWindow":
+        """Zeros for every metric of the task; call it under jit."""
         carry = task.init_carry(batch)
         out = task.model.apply(variables, *task.inputs(batch, carry), train=False)
         means = task.means(task.split_outputs(out)[0], batch)
@@ -32,45 +32,46 @@ class Window(struct.PyTreeNode):
         return cls(zeros, jnp.int32(-1))
 
 
-Step = Callable[..., tuple[TrainState, Window]]
+Canonical = tuple[TrainState, MetricWindow]
+Step = Callable[..., Canonical]
 
 
 def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Step:
     """Return step(state, window, batch, settings=None) -> (state, window).
 
-    settings: numbers of the optimizer by name that take the place of the config's.
-    The gradient is that of total over weight of the whole batch. Under jit the batch is whole.
-    Scalars that a model sows into the collection "penalties" are added to that mean.
-    Of the tables that `task.rows` names it is the gradient of the rows that the batch reads.
-    With `axis_name` (pmap) each device holds a share: totals, weights and gradients are summed over
-    devices before they are divided, which is not the mean of the devices' means. The sum is outside
-    of the gradient, since what differentiating through psum gives depends on JAX's version. A model
-    with a field `axis_name` gets it, and takes its batch statistics over the whole batch.
+    settings: values of the optimizer's numeric settings by name, which override the config.
+    The gradient is that of total over weight of the whole batch, plus the scalars that a model sows
+    into the collection "penalties". Of the tables that `task.rows` names, only the rows that the
+    batch reads have a gradient. Under jit the batch is whole. With `axis_name` (pmap) each device
+    holds a share: totals, weights and gradients are summed over devices before they are divided,
+    which differs from the mean of the devices' means. The sum is outside the gradient, since the
+    derivative of psum depends on JAX's version. A model with a field `axis_name` receives it and
+    takes its batch statistics over the whole batch.
     """
     task, optimizer = experiment.task, experiment.optimizer
     model = task.model
     if axis_name and hasattr(model, "axis_name"):
         model = model.clone(axis_name=axis_name)
 
-    def total(tree):
+    def total(tree: Any) -> Any:
         return jax.lax.psum(tree, axis_name) if axis_name else tree
 
-    def average(leaf):  # statistics of a share differ; counts do not
+    def average(leaf: jax.Array) -> jax.Array:  # statistics of a share differ; counts do not
         differs = axis_name and jnp.issubdtype(leaf.dtype, jnp.inexact)
         return jax.lax.pmean(leaf, axis_name) if differs else leaf
 
     def step(
-        state: TrainState, window: Window, batch: Batch, settings: Mapping[str, Any] | None = None
-    ) -> tuple[TrainState, Window]:
+        state: TrainState, window: MetricWindow, batch: Batch, settings: dict | None = None
+    ) -> Canonical:
         dropout = stream(state.key, "dropout", state.step)
         if axis_name:
             dropout = jax.random.fold_in(dropout, jax.lax.axis_index(axis_name))
 
-        ids = task.rows(batch)
+        ids: sparse_rows.Ids = task.rows(batch)
 
-        def objective(read):
+        def objective(gathered: Any) -> tuple[jax.Array, Any]:
             out, model_state = model.apply(
-                {**sparse_rows.with_tables(read, state.params, ids), **state.model_state},
+                {**sparse_rows.model_variables(gathered, state.params, ids), **state.model_state},
                 *task.inputs(batch, state.carry),
                 train=True,
                 rngs={"dropout": dropout},
@@ -83,27 +84,27 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
             loss = means["loss"]
             return loss.total + loss.weight * penalty, (means, model_state, carry)
 
-        read = sparse_rows.gather(state.params, ids)
+        gathered = sparse_rows.gather(state.params, ids)
         (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(
-            read
+            gathered
         )
         means = total(means)
-        gradient, touched = (
-            sparse_rows.total(gradient, ids, axis_name) if axis_name else (gradient, ids)
-        )
+        if axis_name:
+            gradient, ids = sparse_rows.all_reduce(gradient, ids, axis_name)
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
         gradient = jax.tree.map(lambda g: g / weight, gradient)
         model_state = jax.tree.map(average, model_state)
 
-        updates, opt_state = optimizer.update(gradient, state.opt_state, read, **(settings or {}))
-        params = sparse_rows.scatter_add(state.params, touched, updates)
+        settings = settings or {}
+        updates, opt_state = optimizer.update(gradient, state.opt_state, gathered, **settings)
+        params = sparse_rows.scatter_add(state.params, ids, updates)
         norm = optax.tree.norm(gradient)
         finite = jnp.isfinite(means["loss"].value) & jnp.isfinite(norm)
         bad_step = jnp.where((window.bad_step < 0) & ~finite, state.step + 1, window.bad_step)
         means = merge(window.means, {**means, "grad_norm": Mean(norm, jnp.float32(1))})
         return (
             TrainState(state.step + 1, params, opt_state, model_state, carry, state.key),
-            Window(means, bad_step),
+            MetricWindow(means, bad_step),
         )
 
     return step

@@ -1,36 +1,41 @@
-"""The seam between an experiment and the loop: Mean, Task and Experiment."""
+"""The interface between an experiment and the loop: Mean, Task and Experiment."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
+from jax.typing import ArrayLike
 
 Batch = dict[str, np.ndarray]
 
 
 class Mean(struct.PyTreeNode):
-    """A mean kept as total and weight, so that parts of any size are merged by addition."""
+    """A mean kept as total and weight, so that subsets of any size are merged by addition."""
 
     total: Any
     weight: Any
 
     @classmethod
-    def of(cls, values, mask=None) -> "Mean":
-        """Mean of `values`, any shape, where `mask` (same shape, non-zero = counts) allows.
+    def from_values(cls, values: ArrayLike, mask: ArrayLike | None = None) -> "Mean":
+        """Mean of the `values`, of any shape, where `mask` of the same shape is not zero.
 
-        Values under a zero of the mask may be NaN; a gradient is finite only when what they were
-        computed from is. Raises ValueError when the shapes differ.
+        Values where the mask is zero may be NaN, but the gradient is finite only if the inputs of
+        their computation are finite. Raises ValueError when the shapes differ.
+
+        >>> float(Mean.from_values([1.0, 5.0, float("nan")], [1, 1, 0]).value)
+        3.0
         """
         values = jnp.asarray(values, jnp.float32)
         if mask is None:
             return cls(values.sum(), jnp.float32(values.size))
-        if mask.shape != values.shape:
-            raise ValueError(f"mask {mask.shape} must have the shape of values {values.shape}")
+        if np.shape(mask) != values.shape:
+            raise ValueError(f"mask {np.shape(mask)} must have the shape of values {values.shape}")
         real = jnp.asarray(mask) != 0
         return cls(jnp.where(real, values, 0.0).sum(), real.sum(dtype=jnp.float32))
 
@@ -38,8 +43,8 @@ class Mean(struct.PyTreeNode):
         return Mean(self.total + other.total, self.weight + other.weight)
 
     @property
-    def value(self):
-        """Total over weight; 0 for the mean of nothing, so that its gradient is 0 as well."""
+    def value(self) -> jax.Array:
+        """Total over weight; 0 when the weight is 0, so that the gradient is 0 as well."""
         return self.total / jnp.where(self.weight == 0, 1.0, self.weight)
 
 
@@ -49,36 +54,36 @@ def merge(a: Mapping[str, Mean], b: Mapping[str, Mean]) -> dict[str, Mean]:
 
 
 class Task:
-    """What a network is trained to do: the only object that knows the keys of a batch.
+    """Model, loss and metrics: the only object that knows the keys of a batch.
 
     The model is called as `model.apply(variables, *inputs, train=...)`.
     """
 
     model: nn.Module
-    headline = "loss"  # the metric that tables and curves show
+    headline = "loss"  # the metric of tables and curves
 
-    def inputs(self, batch: Batch, carry) -> tuple:
+    def inputs(self, batch: Batch, carry: Any) -> tuple[Any, ...]:
         """Return the positional arguments of the model."""
         raise NotImplementedError
 
-    def init_carry(self, batch: Batch):
+    def init_carry(self, batch: Batch) -> Any:
         """State that crosses batches, leading axis B in every leaf; () when there is none."""
         return ()
 
-    def split_outputs(self, out) -> tuple[Any, Any]:
-        """Split what the model returns into (outputs, carry)."""
+    def split_outputs(self, out: Any) -> tuple[Any, Any]:
+        """Split the model's return value into (outputs, carry)."""
         return out, ()
 
     def rows(self, batch: Batch) -> dict[str, Any]:
         """Ids int32 [B, ...] of the rows that a batch reads, by the name of a table in params.
 
         In training the model finds those rows [B, ..., D] in its collection "rows", and only they
-        have a gradient: train/sparse_rows.py. Every other parameter has a dense one. The optimizer
-        must be plain sgd, without averaging.
+        have a gradient: train/sparse_rows.py. All other parameters have dense gradients. The
+        optimizer must be plain SGD, without averaging.
         """
         return {}
 
-    def means(self, outputs, batch: Batch) -> dict[str, Mean]:
+    def means(self, outputs: Any, batch: Batch) -> dict[str, Mean]:
         """Metrics of a batch, "loss" among them; runs under jit, in training and evaluation."""
         raise NotImplementedError
 
@@ -86,25 +91,25 @@ class Task:
         """Return metrics that follow from the means of many batches, such as a perplexity."""
         return {}
 
-    def scores(self, predict, batches: Iterable[Batch]) -> dict[str, float]:
-        """Return metrics that are no means (corpus scores), computed on the host in evaluation.
+    def scores(self, predict: Any, batches: Iterable[Batch]) -> dict[str, float]:
+        """Return metrics that are not means (corpus scores), computed on the host in evaluation.
 
-        predict(batch, carry) -> (outputs, carry); `predict.variables` are the model's.
+        predict(batch, carry) -> (outputs, carry); `predict.variables` are the model's variables.
         """
         return {}
 
-    def figures(self, predict, batches: Iterable[Batch]) -> dict[str, Any]:
-        """Return pictures by name: a matplotlib Figure, or a text."""
+    def figures(self, predict: Any, batches: Iterable[Batch]) -> dict[str, Any]:
+        """Return figures by name: a matplotlib Figure or a text."""
         return {}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that `train.loop.fit` needs of an experiment.
+    """The input of `train.loop.fit`.
 
-    train: step -> batch, a pure function. evals: held-out sets by name, each iterable any number
-    of times; the first is evaluated during training and chooses the best checkpoint, the others
-    are evaluated once, at the end. provenance: what identifies the data (sizes, checksums).
+    train: step -> batch, a pure function. evals: held-out sets by name, each of which can be
+    iterated repeatedly; the first is evaluated during training and chooses the best checkpoint, the
+    others are evaluated once, at the end. provenance: sizes and checksums that identify the data.
     """
 
     task: Task

@@ -9,20 +9,20 @@ from typing import Any
 
 from .config import GROUPS, RunConfig
 
-WIDTH = 36  # columns of a flag, before its help
+WIDTH = 36  # columns of a flag
 
 
 def usage(config_class: type[RunConfig], modes: Mapping[str, str]) -> str:
-    """Return the experiment's docstring, its modes, and each setting with default and help.
+    """Return the experiment's docstring, its modes, its settings by group and its presets.
 
-    A setting that only some modes read is listed under them.
+    A setting that only some modes read is listed under each of them.
     """
     fields = dataclasses.fields(config_class)
     docstring = sys.modules[config_class.__module__].__doc__ or ""
     lines = [
         docstring.strip(),
         "\nusage: --workdir=DIR [--mode=MODE] [--flagfile=FILE] [--config.NAME=VALUE ...]\n",
-        _row("--workdir=DIR", "run directory; created, or continued"),
+        _row("--workdir=DIR", "run directory; created if it does not exist, else continued"),
         _row("--flagfile=FILE", "file of flags, one per line, such as DIR/flags.txt"),
         "\nmodes:",
         _row("--mode=train", "train the network (the default)"),
@@ -32,10 +32,9 @@ def usage(config_class: type[RunConfig], modes: Mapping[str, str]) -> str:
         own = (field for field in fields if mode in field.metadata["modes"])
         lines += ["  " + _setting(config_class, field) for field in own]
     for group in GROUPS:
-        lines.append(f"\n{group}:")
-        for field in fields:
-            if field.metadata["group"] == group and not field.metadata["modes"]:
-                lines.append(_setting(config_class, field))
+        members = [f for f in fields if f.metadata["group"] == group and not f.metadata["modes"]]
+        if members:
+            lines += [f"\n{group}:", *(_setting(config_class, field) for field in members)]
     if config_class.PRESETS:
         lines += ["\npresets:", *_presets(config_class)]
     return "\n".join(lines)
@@ -46,7 +45,7 @@ def _row(flag: str, text: str) -> str:
 
 
 def _summary(name: str) -> str:
-    """First sentence of the docstring of a mode, without the mode's own name in front."""
+    """First line of the docstring of a mode, without its period."""
     text = inspect.getdoc(pkgutil.resolve_name(name)) or ""
     return text.split("\n")[0].rstrip(".")
 

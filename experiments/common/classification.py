@@ -36,7 +36,7 @@ class Classify(Task):
         """Loss and accuracy."""
         right = jnp.argmax(outputs, axis=-1) == batch["label"]
         values = {"loss": self.losses(outputs, batch["label"]), "accuracy": right}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
+        return {name: Mean.from_values(value, batch.get("mask")) for name, value in values.items()}
 
     def example_images(self, batch) -> np.ndarray:
         """Return an image of each example for the figures, [B, H, W, C]."""

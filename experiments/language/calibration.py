@@ -31,7 +31,7 @@ def tempered(task: NextSymbol) -> NextSymbol:
 
     def means(outputs, batch):
         return {
-            name: Mean.of(
+            name: Mean.from_values(
                 optax.softmax_cross_entropy_with_integer_labels(outputs / t, batch["targets"]),
                 batch["mask"],
             )

@@ -26,7 +26,7 @@ from train.config import ConfigError
 from train.evaluate import Predictor
 from train.placement import JitMesh, put
 from train.state import TrainState
-from train.step import Window
+from train.step import MetricWindow
 from train.task import Experiment
 
 REGULARISERS = (
@@ -72,7 +72,7 @@ class DynamicEvaluator:
         self.window, self.optimizer = window, follow(return_rate)
         self.devices = JitMesh(1, jax.devices()[:1])
         self.step = self.devices.compile(Experiment(self.task, self.optimizer, lambda _: {}, {}))
-        self.empty = jax.jit(partial(Window.empty, self.task))
+        self.empty = jax.jit(partial(MetricWindow.empty, self.task))
 
     def __call__(self, variables, ids: np.ndarray, rate: float, about: str) -> dict[str, float]:
         """Mean loss in nats and what follows from it, of symbols int32 [N] but the first.

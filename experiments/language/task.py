@@ -141,7 +141,7 @@ class SymbolTask(Task):
         chosen = jnp.take_along_axis(outputs, targets[..., None], axis=-1)[..., 0]
         right = chosen >= outputs.max(axis=-1)
         values = {"loss": nats, "accuracy": right}
-        return {name: Mean.of(value, batch.get("mask")) for name, value in values.items()}
+        return {name: Mean.from_values(value, batch.get("mask")) for name, value in values.items()}
 
     def summaries(self, values):
         """Return the loss in bits, and as a perplexity, e to the nats."""

@@ -161,7 +161,7 @@ class Tag(Task):
         best, _ = viterbi(outputs, batch["lengths"])
         words = batch["lengths"].sum().astype(jnp.float32)
         right = best == batch["tags"]
-        return {"loss": Mean(nats.sum(), words), "accuracy": Mean.of(right, batch["mask"])}
+        return {"loss": Mean(nats.sum(), words), "accuracy": Mean.from_values(right, batch["mask"])}
 
     def scores(self, predict, batches):
         """Precision, recall and F1 of spans and F1 of overlaps, where the tags are of spans."""

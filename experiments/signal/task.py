@@ -245,7 +245,10 @@ class Transcribe(Task):
         logits, lengths = outputs
         loss = ctc_loss(logits, lengths, batch["labels"], batch["label_lengths"])
         mask = batch["mask"]
-        return {"loss": Mean.of(loss.nats, mask), "infeasible": Mean.of(~loss.feasible, mask)}
+        return {
+            "loss": Mean.from_values(loss.nats, mask),
+            "infeasible": Mean.from_values(~loss.feasible, mask),
+        }
 
     def best_path(self, outputs) -> list[list[int]]:
         """Symbols on the best path of each row."""

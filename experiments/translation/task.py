@@ -161,7 +161,7 @@ class Translate(Task):
             "nats": total - chosen,
             "accuracy": chosen >= outputs.max(axis=-1),  # quicker than where the maximum is
         }
-        return {name: Mean.of(value, batch["mask"]) for name, value in values.items()}
+        return {name: Mean.from_values(value, batch["mask"]) for name, value in values.items()}
 
     def n_best(self, variables, sentences: Sequence[str]) -> list[list[tuple[float, str]]]:
         """(score, translation) of the n best for each of some sentences, best first."""

@@ -14,7 +14,7 @@ from experiments.language import cache
 from train.cli import parse
 from train.config import ConfigError
 from train.state import init_state
-from train.step import Window, make_train_step
+from train.step import MetricWindow, make_train_step
 
 OTHER = "d e c a a a\nf h g c\n" * 5
 TEXT = "a b c d\nb a e\nc c f a b\na g h\nb h a c\n" * 3
@@ -93,7 +93,7 @@ def test_training_and_evaluation_report_the_same_nats(build, settings):
     assert trained["loss"].weight == evaluated["loss"].weight == 16
 
     def step(state):
-        window = Window.empty(task, state.variables, batch)
+        window = MetricWindow.empty(task, state.variables, batch)
         return make_train_step(experiment)(state, window, batch)
 
     after, window = jax.eval_shape(step, shapes)

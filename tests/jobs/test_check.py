@@ -1,4 +1,4 @@
-"""The check of settings, from the side of the experiment."""
+"""The check of settings by the process that imports the experiment."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ def write_config(folder, name, **settings):
     (folder / name / "config.json").write_text(json.dumps(settings))
 
 
-def test_steps_of_all_runs_come_back_and_nothing_is_made(tmp_path):
+def test_steps_of_all_runs_are_returned_and_nothing_is_written(tmp_path):
     sets = [[f"--config.seed={i}", f"--config.steps={i + 1}"] for i in range(300)]
     assert check(OptimizerConfig, lines(tmp_path, *sets)) == list(range(1, 301))
     assert not list(tmp_path.iterdir())
@@ -38,7 +38,7 @@ def test_steps_of_all_runs_come_back_and_nothing_is_made(tmp_path):
         ("--flagfile=/none", "/none"),
     ],
 )
-def test_first_run_that_is_refused_is_named(tmp_path, word, part):
+def test_first_invalid_run_is_named(tmp_path, word, part):
     with pytest.raises(ConfigError) as caught:
         check(OptimizerConfig, lines(tmp_path, [], [word], ["--config.steps=-1"]))
     assert str(caught.value).startswith("r1: ")
@@ -47,9 +47,9 @@ def test_first_run_that_is_refused_is_named(tmp_path, word, part):
 
 def test_run_that_was_made_with_other_settings_is_refused(tmp_path):
     here = dataclasses.asdict(OptimizerConfig())
-    write_config(tmp_path, "r1", **{**here, "save_every": 7})  # which cannot change a result
+    write_config(tmp_path, "r1", **{**here, "save_every": 7})  # cannot change a result
     assert check(OptimizerConfig, lines(tmp_path, [], [])) == [1000, 1000]
-    with pytest.raises(ConfigError, match=r"^r1: .*made with another config: seed 0 there, 4 here"):
+    with pytest.raises(ConfigError, match=r"^r1: .*made with another config: seed was 0, now 4"):
         check(OptimizerConfig, lines(tmp_path, [], ["--config.seed=4"]))
 
 

@@ -1,4 +1,4 @@
-"""Worker processes, with shell commands in place of experiments."""
+"""Worker processes, with shell commands instead of experiments."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from jobs import local
 from jobs.record import read_exits
 from jobs.run import ROOT, Run, shell_line
 from jobs.status import run_status
-from tests.jobs.conftest import interrupt_once_heard
+from tests.jobs.conftest import interrupt_once_handled
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def _quick(monkeypatch):
 
 @pytest.fixture
 def fake(tmp_path):
-    """Make a run that is a few words of shell, in which $W is its folder."""
+    """Make a run that is a shell command, in which $W is its folder."""
 
     def make(name, script):
         script = f"W={tmp_path / name}; mkdir -p $W; echo begun; {script}"
@@ -34,17 +34,17 @@ def fake(tmp_path):
 
 def test_failing_run_does_not_stop_the_others_and_is_run_again(fake, tmp_path, capsys):
     good, late = (fake(name, "echo {} > $W/result.json") for name in ("good", "late"))
-    runs = [good, fake("bad", "seq 8; echo; test -e $W/mended && touch $W/result.json"), late]
+    runs = [good, fake("bad", "seq 8; echo; test -e $W/fixed && touch $W/result.json"), late]
     assert local.run_all(runs, [4, 4, 4], workers=1) == 1
     out, err = capsys.readouterr()
     assert out == "good: finished\nlate: finished\n"
     assert err.splitlines() == [
-        f"error: bad: exit 1, the end of {runs[1].log}:",
+        f"error: bad: exit 1; last lines of {runs[1].log}:",
         *("  4", "  5", "  6", "  7", "  8"),
     ]
-    (tmp_path / "bad" / "mended").touch()
+    (tmp_path / "bad" / "fixed").touch()
     assert local.run_all(runs, [4, 4, 4], workers=2) == 0
-    assert capsys.readouterr().out == "2 of 3 runs are finished already\nbad: finished\n"
+    assert capsys.readouterr().out == "2 of 3 runs are already finished\nbad: finished\n"
     assert [run.log.read_text().count("begun") for run in runs] == [1, 2, 1]
     assert {name: line["exit"] for name, line in read_exits(tmp_path).items()} == {
         "good": 0,
@@ -67,7 +67,7 @@ def test_run_that_a_signal_ended(fake, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_every_run_and_leaves_it_resumable(fake, tmp_path, capsys, number):
     saving = "trap 'sleep 0.1; exit 75' TERM; touch $W/ready; while :; do sleep 0.02; done"
-    early = "touch $W/ready; exec sleep 60"  # as a run that has nothing to save yet
+    early = "touch $W/ready; exec sleep 60"  # like a run with nothing to save yet
     runs = [fake("saving", saving), fake("early", early), fake("waiting", "exit 1")]
 
     def stop_twice():
@@ -88,7 +88,7 @@ def test_signal_stops_every_run_and_leaves_it_resumable(fake, tmp_path, capsys, 
     finally:
         thread.join()
         signal.signal(signal.SIGINT, before)
-    assert "goes on with the same command" in capsys.readouterr().out
+    assert "run the same command to continue" in capsys.readouterr().out
     exits = read_exits(tmp_path)
     assert {name: line["exit"] for name, line in exits.items()} == {"saving": 75, "early": 143}
     states = [run_status(run.workdir, 9, exits.get(run.name)).state for run in runs]
@@ -97,7 +97,7 @@ def test_signal_stops_every_run_and_leaves_it_resumable(fake, tmp_path, capsys, 
 
 @pytest.fixture
 def earlier(fake):
-    """Start runs as a launch did that has left them behind; ended after the test."""
+    """Start runs like an earlier launch that has died; they are killed after the test."""
     workers = []
 
     def start(name, script):
@@ -119,7 +119,7 @@ def wait_for(path):
         time.sleep(0.005)
 
 
-def test_run_is_known_to_go_on_while_its_process_lives(earlier):
+def test_run_is_running_while_its_process_lives(earlier):
     worker = earlier("r", "exec sleep 60")
     run = worker.run
     assert local.start(run, 0, 1) is None  # the lock is taken: no second process
@@ -134,13 +134,13 @@ def test_runs_of_an_earlier_launch_are_waited_for_and_count(earlier, fake, tmp_p
     ends = earlier("ends", f"{until}; echo {{}} > $W/result.json").run
     dies = earlier("dies", f"{until}; exit 3").run
     again = fake("dies", "echo {} > $W/result.json")
-    # with two at a time the third may start only once one of the others has ended
+    # with two workers, the third may start only after one of the others has ended
     third = fake("third", f"test -e {tmp_path}/over && echo {{}} > $W/result.json")
     timer = threading.Timer(0.2, (tmp_path / "over").touch)
     timer.start()
     assert local.run_all([third, again, ends], [1, 1, 1], workers=2) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[0] == "2 runs go on from an earlier launch"
+    assert out.splitlines()[0] == "2 runs are still active from an earlier launch"
     assert sorted(out.splitlines()[1:]) == [
         "dies: finished",
         "ends: finished",
@@ -154,7 +154,7 @@ def test_run_that_another_launch_starts_first_is_no_failure(fake, monkeypatch, t
     run = fake("r", "sleep 0.1; echo {} > $W/result.json")
     winner = []
 
-    def late(run, slot, workers):  # the other launch is quicker by the blink of an eye
+    def late(run, slot, workers):  # the other launch is slightly faster
         if not winner:
             winner.append(start(run, slot, workers))
         return start(run, slot, workers)
@@ -167,7 +167,7 @@ def test_run_that_another_launch_starts_first_is_no_failure(fake, monkeypatch, t
     assert winner[0].process.wait() == 0
 
 
-def test_two_launches_at_a_time_share_the_runs(fake, tmp_path):
+def test_two_concurrent_launches_share_the_runs(fake, tmp_path):
     runs = [fake(f"r{i}", "sleep 0.03; echo {} > $W/result.json") for i in range(8)]
     script = (
         "import sys; from pathlib import Path; from jobs import local; from jobs.run import Run\n"
@@ -176,9 +176,11 @@ def test_two_launches_at_a_time_share_the_runs(fake, tmp_path):
         "for path, command in eval(sys.argv[1])]\n"
         "sys.exit(local.run_all(runs, [1] * len(runs), workers=2))"
     )
-    given = repr([(str(run.workdir), run.command) for run in runs])
+    arguments = repr([(str(run.workdir), run.command) for run in runs])
     both = [
-        subprocess.Popen([sys.executable, "-c", script, given], cwd=ROOT, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", script, arguments], cwd=ROOT, stdout=subprocess.PIPE
+        )
         for _ in range(2)
     ]
     for process in both:
@@ -190,7 +192,7 @@ def test_two_launches_at_a_time_share_the_runs(fake, tmp_path):
 def test_stopped_while_it_waits_for_an_earlier_launch(earlier, tmp_path, capsys):
     worker = earlier("r", "exec sleep 60")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=interrupt_once_heard, args=(0.05,))
+    thread = threading.Thread(target=interrupt_once_handled, args=(0.05,))
     thread.start()
     try:
         assert local.run_all([worker.run], [1], workers=1) == 75
@@ -198,14 +200,14 @@ def test_stopped_while_it_waits_for_an_earlier_launch(earlier, tmp_path, capsys)
         thread.join()
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().out.splitlines() == [
-        "1 run goes on from an earlier launch",
-        "left to the launch that started them: r",
+        "1 run is still active from an earlier launch",
+        "not stopped, since another launch started them: r",
     ]
     assert worker.process.poll() is None
     assert read_exits(tmp_path) == {}
 
 
-def test_printed_line_works_in_any_folder_as_in_this_one(tmp_path, monkeypatch):
+def test_printed_line_works_the_same_in_any_folder(tmp_path, monkeypatch):
     here = tmp_path / "it's here"
     here.mkdir()
     (here / "settings").write_text("--config.seed=3")

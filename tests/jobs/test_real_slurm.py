@@ -22,14 +22,14 @@ SMALL = [
     "--config.log_every=10",
     "--config.batch_size=4",
     "--config.hidden=5",
-    "--config.window=6",
+    "--config.bptt_length=6",
     "--config.heldout_characters=60",
     "--config.sample_length=20",
 ]
 
 
-def say(*words):
-    """What a command prints."""
+def output_of(*words):
+    """Output of a command."""
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -37,12 +37,12 @@ def say(*words):
 
 @pytest.fixture(scope="module", autouse=True)
 def _slurm():
-    """Hold every test here to a Slurm with two partitions, one of which preempts the other."""
+    """Skip the tests without a Slurm with two partitions, one of which preempts the other."""
     if not shutil.which("sinfo"):
         pytest.skip("there is no Slurm on this machine")
     done = subprocess.run(["sinfo", "-h", "-o", "%P"], capture_output=True, text=True, check=False)
     if not {"low*", "high"} <= set(done.stdout.split()):
-        pytest.skip("no Slurm answers that has the partitions low and high of .ci/slurm.sh")
+        pytest.skip("there is no Slurm with the partitions low and high of .ci/slurm.sh")
     with pytest.MonkeyPatch.context() as patch:
         flags = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=1")
         patch.setenv("XLA_FLAGS", flags)
@@ -51,15 +51,15 @@ def _slurm():
 
 @pytest.fixture
 def submitted():
-    """Ids of jobs that end with the test, also with one that fails."""
+    """Ids of jobs that are cancelled after the test, even if it fails."""
     jobs = []
     yield jobs
     subprocess.run(["scancel", *jobs], check=False)
 
 
 def launch(*words):
-    """What a launch prints."""
-    return say(sys.executable, ROOT / "launch.py", "--experiment=char_lm", *words)
+    """Output of a launch."""
+    return output_of(sys.executable, ROOT / "launch.py", "--experiment=char_lm", *words)
 
 
 def wait_until(holds, seconds=240):
@@ -70,17 +70,17 @@ def wait_until(holds, seconds=240):
 
 
 def wait_until_pending(job):
-    """Wait until all tasks of a job were requeued, and let them start again at once."""
+    """Wait until all tasks of a job have been requeued, and let them start again immediately."""
     wait_until(lambda: set(states(job)) == {"PENDING"})
-    say("scontrol", "update", f"JobId={job}", "StartTime=now")
+    output_of("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 
 def states(job):
-    return say("squeue", "-h", "-r", f"--jobs={job},{job}", "--format=%T").split()
+    return output_of("squeue", "-h", "-r", f"--jobs={job},{job}", "--format=%T").split()
 
 
 def freeze(*runs):
-    """Stop the process of each run with SIGSTOP once it has logged, so that it cannot end now."""
+    """Stop the process of each run with SIGSTOP once it has logged, so that it cannot end."""
     left = set(runs)
     while left:
         for run in list(left):
@@ -119,7 +119,7 @@ def sweep(text_file):
 
 @pytest.fixture(scope="module")
 def undisturbed(sweep, tmp_path_factory):
-    """Folder of the runs that are made by all that --backend=print says, pasted into a shell."""
+    """Folder of the runs of the commands of --backend=print, pasted into a shell."""
     folder = tmp_path_factory.mktemp("slurm") / "undisturbed"
     printed = launch(*sweep, f"--workdir={folder}", "--backend=print")
     assert not folder.exists()
@@ -131,10 +131,10 @@ def test_preempted_array_job_resumes_by_itself_to_the_same_bits(
     sweep, undisturbed, submitted, tmp_path
 ):
     folder = tmp_path / "s"
-    said = launch(*sweep, f"--workdir={folder}", "--backend=slurm", "--slurm_partition=low")
+    printed = launch(*sweep, f"--workdir={folder}", "--backend=slurm", "--slurm_partition=low")
     job = json.loads((folder / "jobs.jsonl").read_text())["job"]
     submitted.append(job)
-    assert said.startswith(f"job {job}: 2 runs submitted")
+    assert printed.startswith(f"job {job}: 2 runs submitted")
     runs = [folder / "seed=0", folder / "seed=1"]
     freeze(*runs)
     assert {name: run.state for name, run in read_queue(folder).items()} == {
@@ -142,7 +142,7 @@ def test_preempted_array_job_resumes_by_itself_to_the_same_bits(
         "seed=1": "running",
     }
     high = ["--partition=high", "--exclusive", "--output=/dev/null", "--wrap=true"]
-    submitted.append(say("sbatch", "--parsable", *high).strip())
+    submitted.append(output_of("sbatch", "--parsable", *high).strip())
     wait_until(lambda: {run.state for run in read_queue(folder).values()} == {"waiting"})
     wait_until_pending(job)
     wait_until(lambda: not states(job))
@@ -155,19 +155,19 @@ def test_preempted_array_job_resumes_by_itself_to_the_same_bits(
         assert ending(run) == ending(undisturbed / run.name)
 
 
-def test_printed_script_makes_the_runs_and_goes_on_after_a_warning(
+def test_printed_script_makes_the_runs_and_resumes_them_after_a_warning(
     sweep, undisturbed, submitted, tmp_path
 ):
     folder = tmp_path / "s"
     printed = launch(*sweep, f"--workdir={folder}", "--backend=print", "--slurm_partition=low")
-    script = printed[printed.index("# in place") :]
+    script = printed[printed.index("# on Slurm") :]
     subprocess.run(["bash", "-e"], input=script, text=True, check=True)
     path = folder / "slurm" / "sweep.sbatch"
-    job = say("sbatch", "--parsable", "--array=1", path).strip()
+    job = output_of("sbatch", "--parsable", "--array=1", path).strip()
     submitted.append(job)
     run = folder / "seed=1"
     freeze(run)
-    say("scancel", "--signal=USR1", job)
+    output_of("scancel", "--signal=USR1", job)
     os.kill(process_id(run), signal.SIGCONT)
     wait_until_pending(job)
     wait_until(lambda: not states(job))
@@ -181,10 +181,10 @@ def test_job_that_is_cancelled_saves_and_does_not_come_back(submitted, tmp_path)
     run = Run("r", (), tmp_path / "r", ("sh", "-c", script))
     (tmp_path / "slurm").mkdir()
     (tmp_path / "job").write_text(sbatch_script(tmp_path, [run], {"partition": "low"}, 1))
-    job = say("sbatch", "--parsable", tmp_path / "job").strip()
+    job = output_of("sbatch", "--parsable", tmp_path / "job").strip()
     submitted.append(job)
     wait_until(lambda: run.log.exists() and "begun" in run.log.read_text())
-    say("scancel", job)
+    output_of("scancel", job)
     wait_until(lambda: not states(job))
     assert json.loads((tmp_path / "exits.jsonl").read_text())["exit"] == 75
 
@@ -192,10 +192,10 @@ def test_job_that_is_cancelled_saves_and_does_not_come_back(submitted, tmp_path)
 def test_one_run_of_two_tasks(tmp_path):
     words = ["--config.steps=4", "--config.eval_every=2", "--config.log_every=2", *SMALL[3:]]
     words += [f"--workdir={tmp_path / 'run'}", "--config.distributed=True"]
-    said = say(
+    printed = output_of(
         "srun", "--partition=low", "--ntasks=2", sys.executable, "-m", "experiments.char_lm", *words
     )
-    assert said.count("finished: ") == 1
+    assert printed.count("finished: ") == 1
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["step"], result["attempts"]) == (4, 1)
     assert len(json.loads((tmp_path / "run" / "environment.json").read_text())["devices"]) == 2

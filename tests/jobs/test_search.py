@@ -1,4 +1,4 @@
-"""Searches with optuna; a few words of Python in place of the experiments."""
+"""Searches with optuna, with a short script instead of the experiments."""
 
 import fcntl
 import json
@@ -20,10 +20,10 @@ from jobs.run import ROOT, Run
 from jobs.space import Choice, Range, parse_space, samples
 from jobs.status import sweep_status
 from jobs.sweep import UsageError, run_names
-from tests.jobs.conftest import interrupt_once_heard
+from tests.jobs.conftest import interrupt_once_handled
 
-# loss at step s of 4: (x - 0.3)^2 + 1 / s, and 1 more for c=b; at step 0 it says nothing. Files
-# beside the folder: "stick" makes bad runs wait for a signal, "on" lets those of c=stopped go on
+# loss at step s of 4: (x - 0.3)^2 + 1 / s, plus 1 for c=b; at step 0 it is meaningless. Files
+# beside the folder: "stick" makes bad runs wait for a signal, "on" lets those of c=stopped continue
 SCRIPT = """
 import json, os, pathlib, signal, sys, time
 folder, settings = pathlib.Path(sys.argv[1]), dict(t.split("=") for t in sys.argv[2:])
@@ -67,8 +67,8 @@ def _fakes(monkeypatch):
 
 def begin(folder, *space, trials=6, workers=1, **more):
     options = {"sampler": "tpe", "objective": "validation/loss", "direction": "minimize", **more}
-    wanted = search.Search("char_lm", folder, [], space, trials=trials, **options)
-    return search.run_search(wanted, workers)
+    spec = search.Search("char_lm", folder, [], space, trials=trials, **options)
+    return search.run_search(spec, workers)
 
 
 def trials_in(folder):
@@ -85,10 +85,10 @@ def settings_in(folder):
 
 
 def check_states(folder):
-    """Hold the state and the value of each trial over x to the rule; return all x and the good.
+    """Check state and value of each trial over x; return the x of all and of complete trials.
 
-    With five complete trials, one that is worse than their median at a step before the last ends
-    there, unless its settings were complete before.
+    After five complete trials, a trial that is worse than their median at a step before the last
+    ends there, unless another trial with its settings is complete.
     """
     xs, complete = [float(settings["x"]) for settings in settings_in(folder)], []
     for x, (state, value) in zip(xs, trials_in(folder), strict=True):
@@ -130,11 +130,11 @@ def test_space_grammar():
     ("texts", "part"),
     [
         (["rate"], "--space=rate must be NAME=VALUES"),
-        (["a=2..1"], "--space=a=2..1: the first end of a range must be below the second"),
+        (["a=2..1"], "--space=a=2..1: the start of a range must be below its end"),
         (["a=1..1"], "must be below"),
         (["a=0..1e999"], "must be below"),
-        (["a=0..1:log"], "must begin above 0"),
-        (["a=1,2", "a=1..2"], "two --space are of the same setting, a"),
+        (["a=0..1:log"], "must start above 0"),
+        (["a=1,2", "a=1..2"], "two --space flags have the same setting, a"),
     ],
 )
 def test_bad_spaces_are_refused(texts, part):
@@ -145,9 +145,9 @@ def test_bad_spaces_are_refused(texts, part):
 
 def test_bad_trials_are_pruned_and_the_best_is_found(tmp_path, capsys):
     assert begin(tmp_path, "x=0.0..1.0", trials=6) == 0
-    (tmp_path / "stick").touch()  # from here on a bad run that is not stopped takes a minute
+    (tmp_path / "stick").touch()  # from now on a bad run takes a minute unless it is stopped
     assert begin(tmp_path, "x=0.0..1.0", trials=16) == 0
-    assert "6 of 16 trials are over already" in capsys.readouterr().out
+    assert "6 of 16 trials have already ended" in capsys.readouterr().out
     xs, complete = check_states(tmp_path)
     assert len(xs) == 16
     states = {s.name: s.state for s in sweep_status(tmp_path)}
@@ -157,9 +157,9 @@ def test_bad_trials_are_pruned_and_the_best_is_found(tmp_path, capsys):
         assert states[name] == "pruned"
         assert "ended" not in (tmp_path / f"{name}.log").read_text()
     best = min(complete, key=lambda x: (x - 0.3) ** 2)
-    assert begin(tmp_path, "x=0.0..1.0", trials=16) == 0  # nothing is left to do
+    assert begin(tmp_path, "x=0.0..1.0", trials=16) == 0  # there is nothing left to do
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "16 of 16 trials are over already"
+    assert out[0] == "16 of 16 trials have already ended"
     assert out[1].startswith(f"16 of 16 trials: {len(complete)} complete, {16 - len(complete)} ")
     assert out[2].startswith(f"best: trial {xs.index(best)}, validation/loss 0.2")
     assert out[3:] == [f"  --config.x={best}"]
@@ -181,19 +181,19 @@ def test_launcher_that_is_killed_makes_the_same_trials(tmp_path):
         process.send_signal(signal.SIGKILL if known else 0)
         assert process.wait() == (-signal.SIGKILL if known else 0)
         with open(tmp_path / "killed" / "study.log", "ab") as file:
-            file.write(b'{"op_code"')  # what it was writing
+            file.write(b'{"op_code"')  # a truncated line
     assert trials_in(tmp_path / "killed") == trials_in(tmp_path / "quiet")
     assert settings_in(tmp_path / "killed") == settings_in(tmp_path / "quiet")
 
 
 def test_trials_with_the_same_settings_share_a_run(tmp_path):
-    assert begin(tmp_path / "a", "c=a", trials=4, workers=3) == 0  # while it goes on, too
+    assert begin(tmp_path / "a", "c=a", trials=4, workers=3) == 0  # also while it is running
     assert trials_in(tmp_path / "a") == [("complete", 0.3**2 + 1 / 4)] * 4
     assert (tmp_path / "a" / "c=a.log").read_text().count("begun") == 1
     assert begin(tmp_path, "x=0..6", trials=30, sampler="random") == 0
     xs, complete = check_states(tmp_path)
     assert len(complete) > len(set(complete))
-    assert len(xs) - len(complete) > len(set(xs) - set(complete))  # of pruned ones as well
+    assert len(xs) - len(complete) > len(set(xs) - set(complete))  # also with pruned ones
     logs = [path.read_text().count("begun") for path in tmp_path.glob("x=*.log")]
     assert logs == [1] * len(set(xs))
 
@@ -201,9 +201,9 @@ def test_trials_with_the_same_settings_share_a_run(tmp_path):
 def test_failed_and_stopped_trials(tmp_path, capsys):
     assert begin(tmp_path, "c=a,fails,nan,stopped", trials=9, sampler="random") == 75
     out, err = capsys.readouterr()
-    assert "error: c=fails: exit 1, the end of " in err
+    assert "error: c=fails: exit 1; last lines of " in err
     assert "  error: it fails\n" in err
-    assert "c=stopped: stopped; the same command goes on" in out
+    assert "c=stopped: stopped; run the same command to continue" in out
     known = trials_in(tmp_path)
     counts = {state: [s for s, _ in known].count(state) for state in ("complete", "failed", "open")}
     assert min(counts.values()) >= 1
@@ -225,7 +225,7 @@ def test_largest_is_found(tmp_path, capsys):
 def test_ctrl_c_leaves_the_trials_to_the_next_launch(tmp_path, capsys):
     (tmp_path / "stick").touch()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Thread(target=interrupt_once_heard, args=(1.0,))  # both trials have begun
+    timer = threading.Thread(target=interrupt_once_handled, args=(1.0,))  # both trials have started
     timer.start()
     try:
         assert begin(tmp_path, "x=8,9", trials=2, workers=2) == 75
@@ -240,10 +240,12 @@ def test_ctrl_c_leaves_the_trials_to_the_next_launch(tmp_path, capsys):
 def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
     with pytest.raises(UsageError, match=r"validation/los is not .*did you mean validation/loss"):
         begin(tmp_path, "c=a,b", trials=2, objective="validation/los")
-    assert begin(tmp_path, "c=a,b", trials=2) == 0  # nothing was told: it may be mended
+    assert begin(tmp_path, "c=a,b", trials=2) == 0  # there is no result yet: it may be corrected
     assert (tmp_path / "c=b.log").read_text().count("begun") == 1
     for space, more in ((("c=a,x",), {}), (("c=a,b",), {"direction": "maximize"})):
-        with pytest.raises(UsageError, match=r"holds another search, --obj.* --space=c=a,b: give"):
+        with pytest.raises(
+            UsageError, match=r"contains another search, --obj.* --space=c=a,b: give"
+        ):
             begin(tmp_path, *space, trials=2, **more)
     with open(tmp_path / "study.log") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -257,14 +259,14 @@ def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
         (["--search=tpe", "--space=a=1,2"], "--search needs --objective=METRIC"),
         (["--search=tpe", "--objective=a"], "--search needs --objective=METRIC and --space"),
         (["--search=grid"], "search"),
-        (["--search=tpe", "--sweep=a=1"], "from --space: not with --sweep"),
+        (["--search=tpe", "--sweep=a=1"], "from --space and does not allow --sweep"),
         (
             ["--search=tpe", "--config.replicas=2"],
-            "one run of a trial: not with --config.replicas=2",
+            "one run per trial and does not allow --config.replicas=2",
         ),
-        (["--search=tpe", "--result=a"], "not with --result"),
-        (["--search=tpe", "--backend=print"], "not with --backend=print"),
-        (["--space=a=1,2"], "give --search=tpe or random"),
+        (["--search=tpe", "--result=a"], "does not allow --result"),
+        (["--search=tpe", "--backend=print"], "does not allow --backend=print"),
+        (["--space=a=1,2"], "need --search=tpe or --search=random"),
         (["--search=tpe", "--objective=a", "--space=a=1,2", "--workdir=/proc/x"], "cannot write"),
     ],
 )
@@ -278,10 +280,10 @@ def test_bad_command_lines_are_refused_in_one_line(capsys, words, part):
 
 
 def test_search_from_the_command_line_ends_with_the_report(tmp_path, monkeypatch, capsys):
-    given = []
+    commands = []
 
     def fake_report(words, **_):
-        given.extend(words)
+        commands.extend(words)
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(launch.subprocess, "run", fake_report)
@@ -289,11 +291,11 @@ def test_search_from_the_command_line_ends_with_the_report(tmp_path, monkeypatch
     words += ["--objective=validation/loss", "--space=x=1..4", "--trials=2", "--format=csv"]
     assert launch.command_line(words) == 0
     assert "2 of 2 trials: 2 complete" in capsys.readouterr().out
-    assert given[2:] == ["experiments.report", f"--workdir={tmp_path}", "--format=csv"]
+    assert commands[2:] == ["experiments.report", f"--workdir={tmp_path}", "--format=csv"]
     assert {status.state for status in sweep_status(tmp_path)} == {"done"}
 
 
-def test_without_optuna_one_line_says_what_is_missing(monkeypatch, capsys):
+def test_without_optuna_one_line_names_the_extra(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jobs.search", None)
     words = ["--experiment=lenet5", "--workdir=x", "--search=tpe"]
     assert launch.command_line(["launch.py", *words]) == 2

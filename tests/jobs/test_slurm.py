@@ -1,4 +1,4 @@
-"""Sweeps on Slurm, as far as one needs none: its commands are a few words of shell."""
+"""Sweeps on Slurm, without Slurm: its commands are shell scripts."""
 
 import os
 import signal
@@ -70,8 +70,11 @@ def test_script_for_sbatch(tmp_path, monkeypatch):
     ("words", "part"),
     [
         (["--backend=slurm", "--slurm_partitin=x"], "Did you mean: slurm_partition ?"),
-        (["--slurm_time=10", "--slurm_gpus=1"], "--slurm_gpus needs --backend=slurm, or print"),
-        (["--backend=slurm"], "there is no sbatch on this machine; --backend=print writes"),
+        (
+            ["--slurm_time=10", "--slurm_gpus=1"],
+            "--slurm_gpus needs --backend=slurm or --backend=print",
+        ),
+        (["--backend=slurm"], "sbatch is not installed on this machine; --backend=print writes"),
     ],
 )
 def test_bad_command_lines_are_refused_in_one_line(capsys, monkeypatch, tmp_path, words, part):
@@ -87,8 +90,10 @@ def test_bad_command_lines_are_refused_in_one_line(capsys, monkeypatch, tmp_path
 
 @pytest.fixture
 def submit(fake, monkeypatch, tmp_path):
-    """Return a function that launches two seeds on a Slurm whose sbatch is a script."""
-    monkeypatch.setenv("SUBMITIT_LOG_LEVEL", "NOCONFIG")  # else it closes handlers of this process
+    """Return a function that launches two seeds on a Slurm whose sbatch is a given script."""
+    monkeypatch.setenv(
+        "SUBMITIT_LOG_LEVEL", "NOCONFIG"
+    )  # otherwise it closes handlers of this process
     fake("srun", "exit 1")
     fake("squeue", f"cat {tmp_path}/queue")
     monkeypatch.setattr(launch, "check_runs", lambda _, runs: [5] * len(runs))
@@ -101,26 +106,26 @@ def submit(fake, monkeypatch, tmp_path):
     return run
 
 
-def test_what_is_in_the_queue_is_not_submitted_again(submit, tmp_path, capsys):
+def test_runs_in_the_queue_are_not_submitted_again(submit, tmp_path, capsys):
     folder = tmp_path / "s"
-    assert submit("cat $1 >> $0.given; echo Submitted batch job 12", "--slurm_gpus=1") == 0
+    assert submit("cat $1 >> $0.script; echo Submitted batch job 12", "--slurm_gpus=1") == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0] == "job 12: 2 runs submitted, 10 steps together"
-    assert out[1].startswith(f"go on with launch.py --status --workdir={folder}")
-    given = (tmp_path / "bin" / "sbatch.given").read_text()
+    assert out[0] == "job 12: 2 runs submitted, 10 steps in total"
+    assert out[1].startswith(f"follow with launch.py --status --workdir={folder}")
+    script = (tmp_path / "bin" / "sbatch.script").read_text()
     for line in ("--array=0-1%2", "--gpus=1", "--requeue", "--signal=USR1@90"):
-        assert f"#SBATCH {line}\n" in given
-    for name in ("time", "wckey"):  # submitit has some of its own
-        assert f"--{name}" not in given
-    assert f"export PYTHONPATH={ROOT}" in given
+        assert f"#SBATCH {line}\n" in script
+    for name in ("time", "wckey"):  # defaults of submitit
+        assert f"--{name}" not in script
+    assert f"export PYTHONPATH={ROOT}" in script
     (tmp_path / "queue").write_text("12|0|RUNNING|node7\n12|1|PENDING|(Priority)\n")
     assert submit("exit 1") == 0
-    assert capsys.readouterr().out == "2 of 2 runs are in the queue already\n"
+    assert capsys.readouterr().out == "2 of 2 runs are already in the queue\n"
     (tmp_path / "queue").write_text("12|1|PENDING|(Priority)\n")
     assert submit("echo Submitted batch job 13", "--workers=1") == 0
     assert capsys.readouterr().out.splitlines()[:2] == [
-        "1 of 2 runs are in the queue already",
-        "job 13: 1 run submitted, 5 steps together",
+        "1 of 2 runs are already in the queue",
+        "job 13: 1 run submitted, 5 steps in total",
     ]
     (tmp_path / "queue").write_text("12|1|PENDING|(Priority)\n13|N/A|RUNNING|node7\n")
     assert status_table(sweep_status(folder)).splitlines() == [
@@ -144,12 +149,12 @@ def test_same_command_reports_once_all_are_finished(submit, tmp_path, capsys, mo
         (tmp_path / "s" / f"seed={seed}" / "result.json").write_text("{}")
         assert submit("echo Submitted batch job 12") == 0
         assert len(reports) == count
-    assert capsys.readouterr().out.endswith("2 of 2 runs are finished already\n")
+    assert capsys.readouterr().out.endswith("2 of 2 runs are already finished\n")
 
 
-def test_what_sbatch_says_is_one_line(submit, capsys):
-    said = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job failed"
-    assert submit(f"echo '{said}' >&2; exit 1", "--slurm_partition=x") == 2
+def test_an_error_of_sbatch_is_one_line(submit, capsys):
+    message = "sbatch: error: invalid partition specified: x\nsbatch: error: Batch job failed"
+    assert submit(f"echo '{message}' >&2; exit 1", "--slurm_partition=x") == 2
     expected = "error: sbatch: invalid partition specified: x; Batch job failed\n"
     assert capsys.readouterr().err == expected
 
@@ -162,7 +167,7 @@ def test_submitit_is_an_extra(submit, monkeypatch, capsys):
 
 def test_queue_of_a_folder(tmp_path, fake, monkeypatch):
     fake("squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
-    assert read_queue(tmp_path) == {}  # nothing was submitted, nobody is asked
+    assert read_queue(tmp_path) == {}  # nothing was submitted, so squeue is not called
     add_job(tmp_path, "5", ["a", "b"])
     with pytest.raises(UsageError, match="squeue: Unable to contact slurm controller"):
         read_queue(tmp_path)
@@ -170,7 +175,7 @@ def test_queue_of_a_folder(tmp_path, fake, monkeypatch):
     assert read_queue(tmp_path) == {}
 
 
-def test_state_of_a_run_in_the_queue_goes_before_that_of_its_last_attempt(tmp_path, fake):
+def test_state_in_the_queue_has_priority_over_the_last_attempt(tmp_path, fake):
     runs = make_runs("lenet5", tmp_path, [], expand(["seed=0..2"]))
     add_runs(tmp_path, "lenet5", runs, [1] * 3)
     for run in runs:
@@ -184,7 +189,7 @@ def test_state_of_a_run_in_the_queue_goes_before_that_of_its_last_attempt(tmp_pa
 
 @pytest.fixture
 def task(fake, tmp_path):
-    """Start a run that is a few words of shell as the task 2 of job 5, which is in some state."""
+    """Start a run that is a shell command as task 2 of job 5, which is in a given state."""
     processes = []
 
     def start(script, state, scontrol="exit 0"):
@@ -207,12 +212,12 @@ def task(fake, tmp_path):
 def wait_for(text, path, seconds=30):
     deadline = time.monotonic() + seconds
     while not (path.exists() and text in path.read_text()):
-        assert time.monotonic() < deadline, f"{text} does not come in {path}"
+        assert time.monotonic() < deadline, f"{text} does not appear in {path}"
         time.sleep(0.02)
 
 
 SAVING = "trap 'exit 75' USR1; echo begun; while :; do sleep 0.02; done"
-EARLY = "echo begun; exec sleep 60"  # as a run that has nothing to save yet
+EARLY = "echo begun; exec sleep 60"  # like a run with nothing to save yet
 
 
 @pytest.mark.parametrize("script", [SAVING, EARLY])
@@ -233,7 +238,7 @@ def test_task_that_was_stopped_is_requeued_and_waits_for_its_end(task, tmp_path,
     ("script", "state", "expected"),
     [
         ("exit 75", "COMPLETING", (75, False)),  # it was cancelled
-        ("exit 75", "RUNNING", (75, True)),  # and refused
+        ("exit 75", "RUNNING", (75, True)),  # but Slurm refuses
         ("exit 3", "RUNNING", (3, False)),
         ("kill -KILL $$", "RUNNING", (137, False)),
     ],
@@ -255,18 +260,18 @@ def test_pasted_lines_write_the_script_that_makes_the_runs(fake, tmp_path):
     assert path.read_text() == script
     for i, run in enumerate(runs):
         environment = {**os.environ, "SLURM_ARRAY_TASK_ID": str(i)}
-        given = subprocess.check_output(["bash", "-e", path], env=environment, text=True)
+        words = subprocess.check_output(["bash", "-e", path], env=environment, text=True)
         worker = [sys.executable, "-m", "jobs.task"]
-        assert given.split("\0")[:-1] == [*worker, str(run.workdir), *run.command]
+        assert words.split("\0")[:-1] == [*worker, str(run.workdir), *run.command]
 
 
-def test_a_task_that_meets_one_who_only_looks_tries_again(tmp_path, monkeypatch):
+def test_a_task_tries_again_after_a_status_query(tmp_path, monkeypatch):
     run = Run("r", (), tmp_path / "r", ())
-    found = iter([None, SimpleNamespace(poll=lambda: 0, returncode=0)])
-    monkeypatch.setattr(task_of_a_run, "open_process", lambda run, own_session: next(found))
+    processes = iter([None, SimpleNamespace(poll=lambda: 0, returncode=0)])
+    monkeypatch.setattr(task_of_a_run, "open_process", lambda run, own_session: next(processes))
     monkeypatch.setattr(task_of_a_run.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit, match="0"):
         task_of_a_run.work(run)
     monkeypatch.setattr(task_of_a_run, "open_process", lambda run, own_session: None)
-    with pytest.raises(SystemExit, match="r: another process has it in hand"):
+    with pytest.raises(SystemExit, match="r: another process is running it"):
         task_of_a_run.work(run)

@@ -56,7 +56,7 @@ def test_status_of_a_sweep(tmp_path):
     ("events", "ended", "log", "state"),
     [
         ([], None, None, "waiting"),
-        ([], None, "x", "failed"),  # before its training began, and so did the launch
+        ([], None, "x", "failed"),  # before its training began; the launch was killed too
         ([], (2, 5.0), "x", "failed"),
         ([], (75, 5.0), "x", "preempted"),
         ([], (143, 5.0), "x", "preempted"),
@@ -66,13 +66,13 @@ def test_status_of_a_sweep(tmp_path):
         ([("ValueError", 3, 6.0)], (75, 5.0), "x", "failed"),
     ],
 )
-def test_what_came_last_tells_how_a_run_ended(tmp_path, events, ended, log, state):
+def test_the_latest_record_determines_how_a_run_ended(tmp_path, events, ended, log, state):
     write_run(tmp_path, "r", events, [], log)
     exit_line = ended and {"exit": ended[0], "time": ended[1]}
     assert run_status(tmp_path / "r", 9, exit_line).state == state
 
 
-def test_lines_that_are_being_written_are_not_read(tmp_path):
+def test_incomplete_lines_are_not_read(tmp_path):
     write_run(tmp_path, "r", [], [4])
     with open(tmp_path / "r" / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "tr\n{"step": 12')
@@ -88,7 +88,7 @@ def test_a_thousand_runs_take_less_than_five_seconds(tmp_path):
     statuses = sweep_status(tmp_path)
     assert time.perf_counter() - began < 5
     assert [status.steps for status in statuses] == list(range(1000))
-    assert {(status.state, status.step, status.words) for status in statuses} == {
+    assert {(status.state, status.step, status.details) for status in statuses} == {
         ("failed", 3, "no")
     }
 
@@ -105,11 +105,11 @@ def test_larger_sweep_adds_to_the_record(tmp_path):
         ],
     }
     check_experiment(tmp_path / "s", "nmt")
-    with pytest.raises(UsageError, match="s holds runs of nmt: give another --workdir"):
+    with pytest.raises(UsageError, match="s contains runs of nmt: give another --workdir"):
         check_experiment(tmp_path / "s", "lenet5")
 
 
-def test_launches_that_write_the_record_at_a_time_lose_nothing(tmp_path):
+def test_concurrent_launches_lose_no_run_of_the_record(tmp_path):
     script = (
         "import sys; from pathlib import Path; from jobs.record import *; from jobs.run import *"
     )
@@ -128,7 +128,7 @@ def test_last_exit_of_each_run_is_read(tmp_path):
         log_exit(tmp_path, name, code)
     with open(tmp_path / "exits.jsonl", "a") as file:
         file.write('{"name": "b", "ex')
-    log_exit(tmp_path, "c", 3)  # not glued to the line that a kill cut off
+    log_exit(tmp_path, "c", 3)  # not appended to the line that a kill truncated
     exits = {name: line["exit"] for name, line in read_exits(tmp_path).items()}
     assert exits == {"a": 0, "b": 75, "c": 3}
 
@@ -142,7 +142,7 @@ def test_folder_without_runs_or_with_a_broken_record_is_refused(tmp_path):
         sweep_status(tmp_path)
 
 
-def test_replicas_of_a_run_tell_how_far_it_is(tmp_path):
+def test_progress_of_replicas_is_that_of_the_latest_one(tmp_path):
     runs = make_runs("lenet5", tmp_path, [], expand(["hidden=1..2"]))
     add_runs(tmp_path, "lenet5", runs, [1000] * 2)
     for name, stopped in (("hidden=1", "PreemptedError"), ("hidden=2", "start")):

@@ -47,7 +47,7 @@ def test_lines_times_pairs_times_axes(tmp_path):
     assert expand([], ["a=1,2"]) == [("a=1",), ("a=2",)]
 
 
-def test_axes_that_cannot_be_paired_or_meet_are_refused(tmp_path):
+def test_axes_of_unequal_length_or_with_a_repeated_setting_are_refused(tmp_path):
     with pytest.raises(UsageError, match="rate has 2, layers has 3"):
         expand([], ["rate=1,2", "layers=1..3"])
     with pytest.raises(UsageError, match="--zip=rate must be"):
@@ -59,7 +59,7 @@ def test_axes_that_cannot_be_paired_or_meet_are_refused(tmp_path):
         (["seed=1"], ["seed=2"], None),
         (["seed=1"], [], file),
     ):
-        with pytest.raises(UsageError, match="of the same setting, seed"):
+        with pytest.raises(UsageError, match="have the same setting, seed"):
             expand(sweep, zipped, path)
 
 
@@ -87,10 +87,10 @@ def test_file_is_read_as_a_shell_reads_words(tmp_path):
         ("--cell=gru", "must be NAME=VALUE"),
         ("prompt='a", "No closing quotation"),
         ("seed=1 seed=2", "seed is given twice"),
-        ("a=1  b=2", "the same as line 2"),
+        ("a=1  b=2", "same settings as line 2"),
     ],
 )
-def test_bad_line_of_a_file_is_named(tmp_path, line, part):
+def test_bad_line_of_a_file_is_reported_with_its_number(tmp_path, line, part):
     file = tmp_path / "sets"
     file.write_text(f"# settings\na=1 b=2\n{line}\n")
     with pytest.raises(UsageError) as caught:
@@ -108,7 +108,7 @@ def test_file_without_settings_is_refused(tmp_path, content):
         expand([], [], file)
 
 
-def test_a_file_and_axes_name_a_run_alike(tmp_path):
+def test_a_file_and_axes_give_a_run_the_same_name(tmp_path):
     file = tmp_path / "sets"
     file.write_text("cell=rnn widths=(3,4) rate=1e-3\ncell=rnn widths='(5, 6)' rate=1e-3\n")
     by_file = run_names(expand([], [], file))
@@ -117,7 +117,7 @@ def test_a_file_and_axes_name_a_run_alike(tmp_path):
     assert run_names([()]) == ["run"]
 
 
-def test_names_that_are_no_folders_are_refused():
+def test_names_that_cannot_be_folders_are_refused():
     assert run_names([("dataset=text:/a b",)]) == ["dataset=text_a_b"]
     with pytest.raises(UsageError, match="same folder: p=a_b"):
         run_names([("p=a b",), ("p=a/b",)])

@@ -51,7 +51,10 @@ class Regression(Task):
 
     def means(self, outputs, batch):
         error = jnp.square(outputs - batch["y"]).sum(-1)
-        return {"loss": Mean.of(error, batch["mask"]), "error": Mean.of(error, batch["mask"])}
+        return {
+            "loss": Mean.from_values(error, batch["mask"]),
+            "error": Mean.from_values(error, batch["mask"]),
+        }
 
     def scores(self, predict, batches):
         outputs = [np.asarray(predict(batch)[0])[batch["mask"] > 0] for batch in batches]

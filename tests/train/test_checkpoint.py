@@ -143,7 +143,7 @@ def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regressio
     assert restore_latest([tmp_path / "c"], [made], print) is not None
 
 
-def test_what_a_killed_save_left_is_cleared(tmp_path, made):
+def test_remains_of_a_killed_save_are_deleted(tmp_path, made):
     saved(tmp_path / "c", made, [1.0])
     left = tmp_path / "c" / "5.orbax-checkpoint-tmp"
     left.mkdir()

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,14 +79,14 @@ def refused(result, *parts):
         (["--config.dataset=text:/nowhere/at/all"], ["/nowhere/at/all"]),
         (["--config.batch_size=6"], ["multiple of the 4 devices"]),
         (["-config.sed=4"], ["no --config.sed"]),
-        (["--noconfig.variationl"], ["no --config.variationl", "did you mean variational?"]),
+        (["--noconfig.variationl"], ["no --config.variationl", "mean variational_dropout?"]),
         (["--config.learning_rates=(1e999,)"], ["config.learning_rates must be finite"]),
         (["--flagfile=/nowhere/flags"], ["/nowhere/flags"]),
         (["--config.seed=99999999999999999999"], ["config.seed must be below"]),
         (["--config.beta2=1.0"], ["config.beta2 must be below 1"]),
         (["--config.prompt=\udcff"], ["config.prompt must be valid Unicode"]),
         (["--config.dataset=text:"], ["needs the path"]),
-        (["--config.vocabulary=2"], ["config.vocabulary must be at least 3"]),
+        (["--config.vocab_size=2"], ["config.vocab_size must be at least 3"]),
     ],
 )
 def test_bad_input_is_refused_in_one_line(run, tmp_path, text_file, words, parts):
@@ -98,7 +97,7 @@ def test_bad_input_is_refused_in_one_line(run, tmp_path, text_file, words, parts
 
 
 def test_missing_workdir_is_refused(run):
-    refused(run(lenet5), "--workdir=DIR is needed")
+    refused(run(lenet5), "--workdir=DIR is required")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     refused(
         run(char_lm, *words, "--config.hidden=7", "--config.cell=rnn"),
         "made with another config",
-        "cell 'gru' there, 'rnn' here; hidden 5 there, 7 here",
+        "cell was 'gru', now 'rnn'; hidden was 5, now 7",
         "Give another --workdir",
     )
     code, out, _ = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=def ")
@@ -181,18 +180,22 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     assert after == before
 
 
-def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_not_read(
+def interrupted(task, predict):
+    """Print, then be interrupted."""
+    print("so far", end="")
+    signal.raise_signal(signal.SIGINT)
+
+
+def written(task, predict):
+    """Print to a closed output."""
+    print("to nobody", flush=True)
+
+
+def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_its_output_closed(
     run, tmp_path, monkeypatch
 ):
-    def interrupted(task, predict):
-        print("so far", end="")
-        signal.raise_signal(signal.SIGINT)
-
-    def written(task, predict):
-        print("to nobody", flush=True)
-
-    module = SimpleNamespace(__name__="x", OptimizerConfig=OptimizerConfig, build=None)
-    module.MODES = {"interrupted": interrupted, "written": written}
+    module = SimpleNamespace(__name__="x", Config=OptimizerConfig, build=None)
+    module.MODES = {name: f"{__name__}:{name}" for name in ("interrupted", "written")}
     monkeypatch.setattr(cli, "load_run", lambda *given: (SimpleNamespace(task=None), None))
     assert run(module, f"--workdir={tmp_path}", "--mode=interrupted") == (130, "so far", "\n")
     reader, writer = os.pipe()
@@ -200,7 +203,46 @@ def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_not_read(
     with open(writer, "w", encoding="utf-8") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
         assert run(module, f"--workdir={tmp_path}", "--mode=written")[0] == 141
-        print("what is still held", flush=True)  # goes nowhere, quietly
+        print("buffered output", flush=True)  # is discarded silently
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class TwoSteps(OptimizerConfig):
+    steps: int = OptimizerConfig.changed("steps", 2)
+    batch_size: int = OptimizerConfig.changed("batch_size", 8)
+
+
+@pytest.fixture
+def module(regression):
+    """A small experiment with a mode in a module that does not exist."""
+    modes = {"ghost": "no_such.module:ghost"}
+    return SimpleNamespace(__name__="x", Config=TwoSteps, build=regression, MODES=modes)
+
+
+def test_a_mode_is_imported_only_when_it_is_used(run, module, tmp_path):
+    words = [f"--workdir={tmp_path}"]
+    assert run(module, *words)[0] == 0
+    assert "no_such" not in sys.modules
+    with pytest.raises(ModuleNotFoundError, match="no_such"):
+        run(module, *words, "--mode=ghost")
+    refused(run(module, *words, "--mode=gost"), "gost")
+
+
+def test_a_run_with_settings_that_no_longer_exist_is_refused(run, module, tmp_path):
+    words = [f"--workdir={tmp_path}"]
+    assert run(module, *words)[0] == 0
+    saved = json.loads((tmp_path / "config.json").read_text())
+    saved |= {"longest": 30, "averaging": 0.9, "schedule": "a value of another version"}
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    (tmp_path / "result.json").unlink()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    expected = (
+        f"workdir {tmp_path} was made by another version, with settings that no longer exist: "
+        "averaging, longest; see CHANGELOG.md"
+    )
+    for mode in ("train", "ghost"):
+        refused(run(module, *words, f"--mode={mode}"), expected)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_flags_of_a_run_make_it_again(run, tmp_path, text_file):
@@ -260,7 +302,7 @@ def test_stopped_while_data_is_read_exits_75(command, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = command(script, f"--workdir={tmp_path / 'run'}", environment=environment)
     assert done.returncode == 75
-    assert done.stderr == "error: stopped by SIGTERM; the same command goes on\n"
+    assert done.stderr == "error: stopped by SIGTERM; run the same command to continue\n"
     assert not (tmp_path / "run").exists()
 
 
@@ -272,7 +314,7 @@ def test_other_signals_stop_while_data_is_read_as_well(monkeypatch, tmp_path, ca
         cli.run(OptimizerConfig, lambda config: signal.raise_signal(number))
     assert stop.value.code == 75
     said = capfd.readouterr().err
-    assert said == f"error: stopped by {number.name}; the same command goes on\n"
+    assert said == f"error: stopped by {number.name}; run the same command to continue\n"
     assert not (tmp_path / "run").exists()
 
 
@@ -286,31 +328,10 @@ def test_exit_codes_of_a_real_process(command, tmp_path, text_file):
     bad = command(*words, f"--workdir={tmp_path / 'a'}", "--config.cell=x")
     assert (bad.returncode, bad.stderr.count("\n"), bad.stdout) == (2, 1, "")
     diverging = ["--config.steps=40", "--config.optimizer=sgd", "--config.learning_rate=1e38"]
-    lost = command(*words, f"--workdir={tmp_path / 'b'}", *diverging, "--config.clip_norm=0")
-    assert lost.returncode == 3
-    assert "not finite at step" in lost.stderr
-    assert "Traceback" not in lost.stderr
+    failed = command(*words, f"--workdir={tmp_path / 'b'}", *diverging, "--config.clip_norm=0")
+    assert failed.returncode == 3
+    assert "not finite at step" in failed.stderr
+    assert "Traceback" not in failed.stderr
     attempts = (tmp_path / "b" / "attempts.jsonl").read_text().splitlines()
     assert json.loads(attempts[-1])["event"] == "NonFiniteError"
     assert (tmp_path / "b" / "checkpoints" / "0").is_dir()
-
-
-def test_freed_memory_is_kept():
-    code = """
-import resource
-from train.process import keep_freed_memory
-
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
-        bytearray(2**26)[::4096] = b"x" * 2**14  # a byte in each of 16,384 pages
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-given_back = faults()
-keep_freed_memory()
-faults()
-print(given_back, faults())
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    given_back, kept = map(int, done.stdout.split())
-    assert kept <= given_back / 20

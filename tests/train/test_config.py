@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from train import cli
-from train.config import ConfigError, OptimizerConfig, changed, hint, option
+from train.config import ConfigError, OptimizerConfig, RunConfig, hint, option
 
 
 def test_config_checks_types_set_from_python():
@@ -24,7 +24,7 @@ class Preset(OptimizerConfig):
     PRESETS: ClassVar = {"small": {"steps": 7, "batch_size": 3}, "large": {"steps": 900}}
 
 
-def test_preset_gives_other_defaults_and_what_is_given_wins(tmp_path):
+def test_preset_gives_other_defaults_and_the_command_line_wins(tmp_path):
     words = ["x", f"--workdir={tmp_path}", "--config.batch_size=5"]
     config, *_ = cli.parse(Preset, ("train",), [*words, "--config.preset=small"])
     assert (config.preset, config.steps, config.batch_size) == ("small", 7, 5)
@@ -33,9 +33,8 @@ def test_preset_gives_other_defaults_and_what_is_given_wins(tmp_path):
     wrong, *_ = cli.parse(Preset, ("train",), [*words, "--config.preset=larg"])
     with pytest.raises(ConfigError, match=r"one of small, large, got 'larg' \(did you mean large"):
         wrong.check()
-    with pytest.raises(ConfigError, match="must be one of none here, got 'small'"):
+    with pytest.raises(ConfigError, match=r"must be empty \(no presets\), got 'small'"):
         OptimizerConfig(preset="small").check()
-    assert "other defaults, by name (small, large)" in cli.usage(Preset, {})
 
 
 def test_hint_names_the_nearest_or_nothing():
@@ -53,11 +52,17 @@ def test_option_needs_no_bounds():
         Extended(flag=1).check()
 
 
+def test_setting_of_a_mode_is_volatile():
+    assert option(0, "help", modes=("write",)).metadata["volatile"]
+    assert option(0, "help", volatile=True).metadata["volatile"]
+    assert not option(0, "help").metadata["volatile"]
+
+
 def test_changed_default_keeps_help_range_and_choices():
     @dataclasses.dataclass(kw_only=True)
     class Extended(OptimizerConfig):
-        steps: int = changed("steps", 7)
-        optimizer: str = changed("optimizer", "sgd")
+        steps: int = OptimizerConfig.changed("steps", 7)
+        optimizer: str = OptimizerConfig.changed("optimizer", "sgd")
 
     assert (Extended().steps, Extended().optimizer) == (7, "sgd")
     assert OptimizerConfig().steps == 1000
@@ -65,4 +70,44 @@ def test_changed_default_keeps_help_range_and_choices():
         Extended(steps=0).check()
     with pytest.raises(ConfigError, match=r"one of sgd, momentum, adam, adamw, got 'adma'"):
         Extended(optimizer="adma").check()
-    assert "optimizer steps in the whole run" in cli.usage(Extended, {})
+
+
+def test_changed_takes_the_field_of_the_class_it_is_called_on():
+    @dataclasses.dataclass(slots=True, kw_only=True)
+    class Room(RunConfig):
+        batch_size: int = RunConfig.changed("batch_size", 32, "in sentences")
+        width: int = option(4, "hidden units", note="per direction", maximum=8)
+
+    @dataclasses.dataclass(slots=True, kw_only=True)
+    class Door(Room):
+        batch_size: int = Room.changed("batch_size", 16)
+        steps: int = Room.changed("steps", 5, note="of this experiment")
+        width: int = Room.changed("width", 2, note="")
+
+    fields = {cls: {f.name: f for f in dataclasses.fields(cls)} for cls in (RunConfig, Room, Door)}
+    notes = {cls: fields[cls]["batch_size"].metadata["note"] for cls in fields}
+    assert notes == {RunConfig: "in examples", Room: "in sentences", Door: "in sentences"}
+    assert [cls().batch_size for cls in fields] == [128, 32, 16]
+    assert fields[Door]["steps"].metadata["note"] == "of this experiment"
+    assert fields[Room]["steps"].metadata["note"] == fields[RunConfig]["steps"].metadata["note"]
+    assert (Door().width, fields[Door]["width"].metadata["note"]) == (2, "")
+    assert (Room().width, fields[Room]["width"].metadata["note"]) == (4, "per direction")
+    for name in ("batch_size", "steps", "width"):
+        for key in ("help", "group", "bounds", "choices", "volatile"):
+            assert fields[Door][name].metadata[key] == fields[Room][name].metadata[key]
+    with pytest.raises(ConfigError, match=r"config\.width must be at most 8, got 9"):
+        Door(width=9).check()
+    with pytest.raises(KeyError, match="nothing"):
+        Room.changed("nothing", 1)
+
+
+def test_several_runs_are_of_one_process_and_differ():
+    with pytest.raises(ConfigError, match=r"config\.learning_rates has a repeated value: \(1, 1."):
+        OptimizerConfig(learning_rates=(1, 1.0)).check()
+    with pytest.raises(
+        ConfigError, match=r"config\.replicas cannot be combined with config\.distributed"
+    ):
+        RunConfig(replicas=2, distributed=True).check()
+    assert RunConfig(replicas=2).replicated
+    assert not OptimizerConfig().replicated
+    assert OptimizerConfig(weight_decays=(0.1,)).replicated

@@ -1,4 +1,4 @@
-"""One run over two processes, against one process; each goes on from the other's checkpoint."""
+"""One run over two processes, against one process; each continues from the other's checkpoint."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def build(config):
     def train(step):
         if step == 9 and jax.process_index() == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
-        time.sleep(0.5 * (step > 9))  # the others hear of it within a second or two
+        time.sleep(0.5 * (step > 9))  # the signal reaches the others within a second or two
         return batch_at(step, 8, real=5 + step % 4)
 
     evals = {"validation": [batch_at(900), batch_at(901, real=3)], "test": [batch_at(902)]}
@@ -94,7 +94,7 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
     logs = [(tmp_path / f"log.{i}").read_text() for i in range(2)]
     assert codes == [75, 75], logs
     assert "stopped by a signal to a process, saved at step" in logs[0]
-    assert "step" not in logs[1].split("error:")[0]  # only the first one tells of the metrics
+    assert "step" not in logs[1].split("error:")[0]  # only the first process prints metrics
     attempts = [json.loads(line) for line in (workdir / "attempts.jsonl").read_text().splitlines()]
     assert [attempt["event"] for attempt in attempts] == ["start", "PreemptedError"] * 2
     assert 9 < attempts[-1]["step"] < 30
@@ -108,19 +108,19 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
     assert ended["best_step"] == whole["best_step"]
 
 
-def test_nobody_else_is_there(command, tmp_path):
+def test_without_other_processes_one_line_says_so(command, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     words = [tmp_path / "script.py", f"--workdir={tmp_path / 'run'}", "--config.distributed=True"]
     done = command(*words, environment={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 2
     assert done.stderr == (
-        "error: config.distributed: no other process was found: "
+        "error: config.distributed: cannot connect to the other processes: "
         "coordinator_address should be defined.\n"
     )
     assert not (tmp_path / "run").exists()
 
 
-def test_pmap_is_of_one_process(monkeypatch):
+def test_pmap_needs_a_single_process(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ConfigError, match=r"config.parallel=pmap is of one process"):
+    with pytest.raises(ConfigError, match=r"config.parallel=pmap needs a single process"):
         MODES["pmap"](8)

@@ -35,9 +35,7 @@ def assert_same_ending(a, b, experiment, config):
         np.testing.assert_array_equal(x, y)
 
 
-def test_a_run_says_what_it_reads_and_leaves_its_directory(
-    tmp_path, regression, small_config, capsys
-):
+def test_a_run_prints_its_data_and_writes_its_directory(tmp_path, regression, small_config, capsys):
     config = small_config()
     experiment = dataclasses.replace(regression(config), provenance={"dataset": "x", "rows": 32})
     result = fit(experiment, config, tmp_path / "run")
@@ -130,7 +128,7 @@ def test_scores_and_means_of_evaluation_count_real_rows_only(tmp_path, regressio
 def test_a_mode_has_the_best_checkpoint_and_evaluation_the_averaged_weights(
     tmp_path, regression, small_config
 ):
-    config = small_config(save_every=6, averaging=0.5)
+    config = small_config(save_every=6, ema_decay=0.5)
     experiment = regression(config)
     fit(experiment, config, tmp_path)
     folder = tmp_path / "checkpoints"
@@ -162,7 +160,7 @@ def test_figures_are_of_the_last_set_at_the_end_alone(tmp_path, regression, smal
 def test_stopped_at_every_step_and_resumed_the_ending_is_the_same(
     tmp_path, regression, small_config, parallel
 ):
-    config = small_config(parallel=parallel, steps=7, averaging=0.5)
+    config = small_config(parallel=parallel, steps=7, ema_decay=0.5)
     whole = regression(config, dropout=0.3, count_calls=True)
     fit(whole, config, tmp_path / "whole")
     stop_at = iter(range(1, 7))
@@ -263,7 +261,7 @@ def test_other_data_is_refused(tmp_path, regression, small_config):
         fit(changed, config, tmp_path)
 
 
-def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path, regression, small_config):
+def test_a_line_truncated_by_a_kill_is_dropped(tmp_path, regression, small_config):
     config = small_config()
     experiment = regression(config)
     fit(experiment, config, tmp_path / "whole")
@@ -281,7 +279,9 @@ def test_a_line_cut_off_by_a_kill_is_dropped(tmp_path, regression, small_config)
     assert_same_ending(tmp_path / "whole", tmp_path / "cut", experiment, config)
 
 
-def test_a_second_sigterm_does_not_end_the_saving(tmp_path, regression, small_config, monkeypatch):
+def test_a_second_sigterm_does_not_interrupt_saving(
+    tmp_path, regression, small_config, monkeypatch
+):
     config = small_config()
 
     def stopping(step):
@@ -305,7 +305,7 @@ def test_config_is_checked_under_the_lock(tmp_path, regression, small_config):
     config = small_config(steps=2)
     fit(regression(config), config, tmp_path)
     other = small_config(steps=3)
-    with pytest.raises(ConfigError, match="steps 2 there, 3 here"):
+    with pytest.raises(ConfigError, match="steps was 2, now 3"):
         fit(regression(other), other, tmp_path)
 
 

@@ -80,14 +80,14 @@ def test_weight_decay_leaves_biases_alone():
     assert np.abs(with_decay["kernel"] - without["kernel"]).max() > 1e-4
 
 
-def test_evaluation_sees_the_running_mean_of_the_weights():
-    optimizer = make_optimizer(OptimizerConfig(optimizer="sgd", learning_rate=0.1, averaging=0.5))
+def test_evaluation_uses_the_moving_average_of_the_weights():
+    optimizer = make_optimizer(OptimizerConfig(optimizer="sgd", learning_rate=0.1, ema_decay=0.5))
     params, opt_state, mean = PARAMS, optimizer.init(PARAMS), PARAMS
-    for t in range(1, 13):  # the share is 9 / (9 + t) up to t = 9, then 1 - 0.5
+    for t in range(1, 13):  # the rate is 9 / (9 + t) up to t = 9, then 1 - 0.5
         updates, opt_state = optimizer.update(GRADIENTS[t % 2], opt_state, params)
         params = jax.tree.map(lambda p, u: p + u, params, updates)
-        share = max(0.5, 9 / (9 + t))
-        mean = jax.tree.map(lambda m, p, share=share: m + share * (p - m), mean, params)
+        rate = max(0.5, 9 / (9 + t))
+        mean = jax.tree.map(lambda m, p, rate=rate: m + rate * (p - m), mean, params)
     state = TrainState(jnp.int32(12), params, opt_state, {}, (), jax.random.key(0))
     for name in PARAMS:
         np.testing.assert_allclose(state.variables["params"][name], mean[name], rtol=1e-6)

@@ -19,9 +19,9 @@ from train.recorder import NonFiniteError, Run
 from train.replicas import (
     PmapReplicas,
     Replicas,
-    check_alike,
-    devices_of_replicas,
+    check_shapes,
     replica_configs,
+    replica_devices,
     varied_settings,
 )
 from train.rundir import check_config, write_config
@@ -125,7 +125,7 @@ def test_stopped_and_resumed_the_bytes_are_the_same(tmp_path, regression, small_
     for _ in range(2):
         with pytest.raises(PreemptedError):
             together(list(once()))
-    # a kill between two saves: the last one is in one folder alone
+    # a kill between two saves: the last checkpoint is only in one folder
     last = max(int(path.name) for path in (runs[1].workdir / "checkpoints").glob("[0-9]*"))
     shutil.rmtree(runs[1].workdir / "checkpoints" / str(last))
     together(runs)
@@ -138,7 +138,7 @@ def test_stopped_and_resumed_the_bytes_are_the_same(tmp_path, regression, small_
         assert [json.loads(line)["event"] for line in events].count("PreemptedError") == 2
 
 
-def test_a_damaged_checkpoint_of_one_run_takes_all_to_the_one_before(
+def test_a_damaged_checkpoint_of_one_run_moves_all_runs_to_the_previous_one(
     tmp_path, regression, small_config
 ):
     config = small_config(replicas=2)
@@ -166,13 +166,13 @@ def test_runs_that_have_no_step_in_common_are_left_alone(tmp_path, regression, s
     first, second = make_runs(regression, config, tmp_path)
     fit(first.experiment, first.config, first.workdir)
     with pytest.raises(
-        ConfigError, match=r"have no checkpoint of the same step; each can be finished"
+        ConfigError, match=r"have no checkpoint at a common step; finish each of them"
     ):
         together([first, second])
     assert (first.workdir / "checkpoints" / "12").is_dir()
 
 
-def test_killed_before_all_had_their_first_checkpoint(tmp_path, regression, small_config):
+def test_killed_before_every_run_had_its_first_checkpoint(tmp_path, regression, small_config):
     config = small_config(replicas=2)
     runs = make_runs(regression, config, tmp_path)
     together(runs)
@@ -184,7 +184,7 @@ def test_killed_before_all_had_their_first_checkpoint(tmp_path, regression, smal
     assert [(run.workdir / "metrics.jsonl").read_bytes() for run in runs] == before
 
 
-def test_one_that_is_not_finite_does_not_stop_the_others(tmp_path, regression, small_config):
+def test_a_run_that_is_not_finite_does_not_stop_the_others(tmp_path, regression, small_config):
     config = small_config(optimizer="sgd", learning_rates=(0.01, 1e30))
     runs = make_runs(regression, config, tmp_path)
     with pytest.raises(NonFiniteError, match="not finite at step"):
@@ -209,7 +209,7 @@ def test_one_bad_batch_is_not_forgotten_by_the_run_that_goes_on(tmp_path, regres
         calls.append(step)
         if step == 4:
             batch["y"][0] = 1e20  # the loss is infinite, with adam the parameters are not
-        if calls == list(range(9)):  # it is lost by then
+        if calls == list(range(9)):  # the run has failed by then
             os.kill(os.getpid(), signal.SIGTERM)
         return batch
 
@@ -226,7 +226,9 @@ def test_one_bad_batch_is_not_forgotten_by_the_run_that_goes_on(tmp_path, regres
         assert not (bad.workdir / "result.json").exists()
 
 
-def test_no_step_goes_before_all_have_the_next(tmp_path, regression, small_config, monkeypatch):
+def test_no_checkpoint_is_deleted_before_every_run_has_the_next(
+    tmp_path, regression, small_config, monkeypatch
+):
     saved = []
     for name in ("wait", "save"):
         plain = getattr(Checkpoints, name)
@@ -240,14 +242,16 @@ def test_no_step_goes_before_all_have_the_next(tmp_path, regression, small_confi
     assert saved == ["wait", "wait", "save", "save"] * 5  # steps 0, 4, 6, 8, 12
 
 
-def test_what_cannot_be_one_program_is_refused(tmp_path, regression, small_config):
-    with pytest.raises(ConfigError, match=r"3 runs, which is .* must be a multiple of the 4 dev"):
-        devices_of_replicas(3)
-    assert devices_of_replicas(8) == 4
+def test_runs_that_cannot_share_a_program_are_refused(tmp_path, regression, small_config):
+    with pytest.raises(
+        ConfigError, match=r"3 runs \(config.replicas .* must be a multiple of the 4 dev"
+    ):
+        replica_devices(3)
+    assert replica_devices(8) == 4
     config = small_config(replicas=2)
     short, long = make_runs(regression, config, tmp_path)
     long = long._replace(experiment=regression(long.config, train=seeded(long.config, rows=16)))
-    with pytest.raises(ConfigError, match=r"batches of one shape, got .*8, 3.* and .*16, 3"):
+    with pytest.raises(ConfigError, match=r"batches of equal shapes, got .*8, 3.* and .*16, 3"):
         together([short, long])
 
 
@@ -255,37 +259,49 @@ def test_networks_of_different_shapes_are_refused(tmp_path, regression, small_co
     config = small_config(replicas=2)
     first, second = (run.experiment for run in make_runs(regression, config, tmp_path))
     wider = make_runs(regression, config, tmp_path, features=3)[1].experiment
-    check_alike([first, second])
-    message = r"networks of one shape, got dense/bias of shape \(2,\) and \(3,\)"
+    check_shapes([first, second])
+    message = r"networks of equal shapes, got dense/bias of shapes \(2,\) and \(3,\)"
     with pytest.raises(ConfigError, match=message):
-        check_alike([first, wider])
-
-
-def test_settings_of_replicas_that_make_no_sense():
-    with pytest.raises(ConfigError, match=r"config.learning_rates names a value twice, \(1, 1.0\)"):
-        OptimizerConfig(learning_rates=(1, 1.0)).check()
-    with pytest.raises(ConfigError, match=r"config.replicas is of one process"):
-        OptimizerConfig(replicas=2, distributed=True).check()
+        check_shapes([first, wider])
 
 
 def test_folder_of_replicas_is_no_run_and_a_run_is_no_folder_of_replicas(tmp_path):
     one, several = OptimizerConfig(), OptimizerConfig(replicas=2)
     write_config(tmp_path / "several", several)
     check_config(tmp_path / "several", several)
-    with pytest.raises(ConfigError, match="replicas 2 there, 3 here"):
+    with pytest.raises(ConfigError, match="replicas was 2, now 3"):
         check_config(tmp_path / "several", OptimizerConfig(replicas=3))
-    with pytest.raises(ConfigError, match="holds replicas, each a run in a folder of it"):
+    with pytest.raises(ConfigError, match="contains replicas, one run in each subfolder"):
         check_config(tmp_path / "several", one)
     write_config(tmp_path / "one", one)
-    with pytest.raises(ConfigError, match="holds a run of its own: give another"):
+    with pytest.raises(ConfigError, match="contains a single run: give another"):
         check_config(tmp_path / "one", several)
 
 
-def test_setting_that_was_not_known_then_counts_as_its_default(tmp_path):
+def test_setting_that_was_added_since_counts_as_its_default(tmp_path):
     write_config(tmp_path, OptimizerConfig())
     fields = json.loads((tmp_path / "config.json").read_text())
-    del fields["weight_decays"], fields["averaging"]
+    del fields["weight_decays"], fields["ema_decay"]
     (tmp_path / "config.json").write_text(json.dumps(fields))
     check_config(tmp_path, OptimizerConfig())
-    with pytest.raises(ConfigError, match=r"averaging 0.0 there, 0.5 here"):
-        check_config(tmp_path, OptimizerConfig(averaging=0.5))
+    with pytest.raises(ConfigError, match=r"ema_decay was 0.0, now 0.5"):
+        check_config(tmp_path, OptimizerConfig(ema_decay=0.5))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_settings_that_no_longer_exist_are_named(tmp_path, replicas):
+    config = OptimizerConfig(replicas=replicas)
+    write_config(tmp_path, config)
+    path = tmp_path / ("config.json" if replicas == 1 else "replicas.json")
+    fields = json.loads(path.read_text())
+    del fields["ema_decay"]
+    path.write_text(json.dumps({**fields, "longest": 3, "averaging": 0.0}))
+    before = path.read_bytes()
+    with pytest.raises(ConfigError) as caught:
+        check_config(tmp_path, config)
+    assert str(caught.value).startswith(
+        f"workdir {tmp_path} was made by another version, with settings that no longer exist: "
+        "averaging, longest; see CHANGELOG.md"
+    )
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before

@@ -33,7 +33,7 @@ class Regression(Task):
         return (batch["ids"],)
 
     def means(self, outputs, batch):
-        return {"loss": Mean.of((outputs - batch["y"]) ** 2)}
+        return {"loss": Mean.from_values((outputs - batch["y"]) ** 2)}
 
 
 class ByRows(Regression):

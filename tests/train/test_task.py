@@ -18,7 +18,10 @@ def test_mean_is_that_of_numpy_for_any_division(pairs, cut):
     values = np.array([value for value, _ in pairs], np.float32)
     mask = np.array([real for _, real in pairs], np.float32)
     poisoned = np.where(mask > 0, values, np.nan)
-    parts = [Mean.of(poisoned[:cut], mask[:cut]), Mean.of(poisoned[cut:], mask[cut:])]
+    parts = [
+        Mean.from_values(poisoned[:cut], mask[:cut]),
+        Mean.from_values(poisoned[cut:], mask[cut:]),
+    ]
     merged = merge({"a": parts[0]}, {"a": parts[1]})["a"]
     expected = values[mask > 0].mean() if mask.any() else 0.0
     np.testing.assert_allclose(float(merged.value), expected, rtol=1e-5, atol=1e-4)
@@ -26,25 +29,25 @@ def test_mean_is_that_of_numpy_for_any_division(pairs, cut):
 
 
 def test_mean_without_a_mask_counts_everything():
-    mean = Mean.of(np.arange(6).reshape(2, 3))
+    mean = Mean.from_values(np.arange(6).reshape(2, 3))
     assert (float(mean.total), float(mean.weight)) == (15.0, 6.0)
 
 
 def test_mean_of_means_would_be_another_number():
-    whole = Mean.of(np.array([1.0, 1.0, 1.0, 5.0]))
-    parts = Mean.of(np.array([1.0, 1.0, 1.0])), Mean.of(np.array([5.0]))
+    whole = Mean.from_values(np.array([1.0, 1.0, 1.0, 5.0]))
+    parts = Mean.from_values(np.array([1.0, 1.0, 1.0])), Mean.from_values(np.array([5.0]))
     assert float((parts[0] + parts[1]).value) == float(whole.value) == 2.0
     assert (float(parts[0].value) + float(parts[1].value)) / 2 == 3.0
 
 
 def test_gradient_at_masked_values_is_zero_even_for_nan():
     values = np.array([1.0, np.nan, 3.0], np.float32)
-    gradient = jax.grad(lambda v: Mean.of(v * v, np.array([1, 0, 1])).value)(values)
+    gradient = jax.grad(lambda v: Mean.from_values(v * v, np.array([1, 0, 1])).value)(values)
     assert np.isfinite(np.asarray(gradient)[[0, 2]]).all()
-    empty = jax.grad(lambda v: Mean.of(v, np.zeros(3)).value)(np.ones(3, np.float32))
+    empty = jax.grad(lambda v: Mean.from_values(v, np.zeros(3)).value)(np.ones(3, np.float32))
     np.testing.assert_array_equal(empty, 0.0)
 
 
 def test_mask_of_another_shape_is_refused_with_both_shapes():
     with pytest.raises(ValueError, match=r"\(2,\).*\(2, 3\)"):
-        Mean.of(np.ones((2, 3)), np.ones(2))
+        Mean.from_values(np.ones((2, 3)), np.ones(2))
