@@ -82,7 +82,7 @@ def assemble(
     held_out: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> Experiment:
-    """Make an experiment, and pass the task what its modes need; held_out must have a "test"."""
+    """Make an experiment, and set the config and test set of its task; held_out has a "test"."""
     evals = {name: EvaluationBatches(data, config.batch_size) for name, data in held_out.items()}
     task.config, task.test = config, evals["test"]
     return Experiment(task, make_optimizer(config), train, evals, provenance)

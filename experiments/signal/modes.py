@@ -44,7 +44,11 @@ def load_language_model(task: Transcribe) -> np.ndarray | None:
 
 
 def decode(task: Transcribe, predict: Predictor) -> None:
-    """Compare best path, beam search and a language model on the held-out lines."""
+    """Compare search methods on the held-out lines.
+
+    Prints error rates on the best path, by beam search, and with config.lm_text by beam search with
+    a language model.
+    """
     language_model, beam_size = load_language_model(task), max(task.config.beam_size, BEAM_SIZE)
     methods: dict[str, tuple[int, np.ndarray | None]] = {
         "best path": (1, None),
@@ -64,9 +68,10 @@ def decode(task: Transcribe, predict: Predictor) -> None:
 
 
 def transcribe(task: Transcribe, predict: Predictor) -> None:
-    """Transcribe files, and draw the alignment of the best transcripts.
+    """Transcribe files, and draw the alignments.
 
-    Prints the best path and the config.n_best hypotheses of a beam search for each file.
+    Prints the best path and config.n_best hypotheses of a beam search for each file, and draws how
+    the best hypothesis is aligned.
     """
     config, alphabet, language_model = task.config, task.alphabet, load_language_model(task)
     paths = [path for path in config.input.split(",") if path]

@@ -123,8 +123,8 @@ class TranscriptionData(NamedTuple):
 
     train: step -> batch. held_out: the sets "validation" and "test". shapes: padded sizes of their
     batches, frames and symbols. read_file: path -> frames [T, D] of an input file of a mode.
-    frame_kind: how frames are drawn, one of `experiments.signal.alignment.KINDS`. provenance: what
-    identifies the data, besides the held-out sets.
+    frame_kind: the way to draw frames, one of `experiments.signal.alignment.KINDS`. provenance:
+    properties that identify the data, besides the held-out sets.
     """
 
     alphabet: Alphabet
