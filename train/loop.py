@@ -21,7 +21,7 @@ from .checkpoint import restore_latest
 from .config import RunConfig
 from .distributed import should_stop, writable
 from .evaluate import Evaluator
-from .placement import MODES, JitMesh
+from .placement import JitMesh, make_placement
 from .recorder import NonFiniteError, Recorder, Run
 from .rundir import check_data, open_run
 from .step import Canonical, MetricWindow
@@ -44,7 +44,8 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     Returns the contents of result.json. Raises NonFiniteError; PreemptedError after one of
     STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
     """
-    return fit_all([Run(experiment, config, workdir)], MODES[config.parallel](config.batch_size))[0]
+    devices = make_placement(config.parallel, config.batch_size)
+    return fit_all([Run(experiment, config, workdir)], devices)[0]
 
 
 def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:

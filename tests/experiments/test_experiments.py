@@ -22,7 +22,7 @@ from train.cli import parse
 from train.config import OptimizerConfig, RunConfig
 from train.loop import fit
 from train.metrics import read_metrics
-from train.placement import MODES
+from train.placement import make_placement
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"
@@ -135,7 +135,7 @@ def test_the_other_modes_give_nearly_the_same(module, two_steps, text_file, chan
     config = small(module, text_file, **changes)
     experiment = module.build(config)
     batch = experiment.train(0)
-    devices = MODES[config.parallel](config.batch_size)
+    devices = make_placement(config.parallel, config.batch_size)
     state, window = devices.init(experiment, config.seed, batch)
     placed = devices.spread([state]), devices.copy([window]), devices.put_batch([batch])
     _, window = devices.compile(experiment)(*placed)

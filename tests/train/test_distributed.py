@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -16,7 +15,7 @@ from tests.train.conftest import batch_at
 from train.config import ConfigError
 from train.loop import PreemptedError, fit
 from train.metrics import read_metrics
-from train.placement import MODES, JitMesh
+from train.placement import JitMesh, make_placement
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -70,9 +69,9 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
     tmp_path, regression, small_config, monkeypatch
 ):
     config, workdir, options = small_config(steps=30), tmp_path / "run", {"dropout": 0.3}
-    one_device = partial(JitMesh, devices=jax.devices()[:1])
+    one_device = JitMesh(config.batch_size, jax.devices()[:1])
     with monkeypatch.context() as patched:
-        patched.setitem(MODES, "jit", one_device)
+        patched.setattr("train.loop.make_placement", lambda *_: one_device)
         whole = fit(regression(config, **options), config, tmp_path / "whole")
 
         def stopping(step):
@@ -123,4 +122,4 @@ def test_without_other_processes_one_line_says_so(command, tmp_path):
 def test_pmap_needs_a_single_process(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"config.parallel=pmap needs a single process"):
-        MODES["pmap"](8)
+        make_placement("pmap", 8)

@@ -16,7 +16,7 @@ from train.config import ConfigError
 from train.evaluate import Evaluator
 from train.loop import STOP_SIGNALS, PreemptedError, fit
 from train.metrics import read_metrics
-from train.placement import MODES, JitMesh, Pmap
+from train.placement import JitMesh, make_placement
 from train.recorder import NonFiniteError
 from train.task import Experiment
 
@@ -198,7 +198,7 @@ def test_checkpoint_is_the_same_in_the_other_mode(tmp_path, regression, small_co
 
     with pytest.raises(PreemptedError, match="SIGINT"):
         fit(regression(config, train=stopping), config, tmp_path / "mixed")
-    monkeypatch.setitem(MODES, "jit", Pmap)
+    monkeypatch.setattr("train.loop.make_placement", lambda _, size: make_placement("pmap", size))
     fit(regression(config), config, tmp_path / "mixed")
     monkeypatch.undo()
     experiment = regression(config)

@@ -6,7 +6,8 @@ import optax
 import pytest
 from flax import linen as nn
 
-from train.placement import JitMesh, Pmap
+from train.placement import JitMesh
+from train.pmap import Pmap
 from train.step import make_train_step
 from train.task import Experiment, Mean, Task
 

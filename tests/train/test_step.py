@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train.placement import CPU_OPTIONS, JitMesh, Pmap, compiler_options
+from train.placement import CPU_OPTIONS, JitMesh, compiler_options
+from train.pmap import Pmap
 
 
 def rows(step):

@@ -1,0 +1,65 @@
+"""Data parallelism by jax.pmap, the other mode of train/placement.py."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .config import ConfigError
+from .placement import AXIS, JitMesh
+from .step import Step, make_train_step
+from .task import Batch, Experiment
+
+
+class Pmap(JitMesh):
+    """jax.pmap: every leaf of the step's state has a leading axis of devices.
+
+    Raises ConfigError also when there are several processes.
+    """
+
+    def __init__(self, batch_size: int, devices: Sequence[jax.Device] | None = None):
+        super().__init__(batch_size, devices)
+        if jax.process_count() > 1:
+            raise ConfigError("config.parallel=pmap needs a single process; several need jit")
+
+    def compile(self, experiment: Experiment) -> Step:
+        """Compile the step with pmap; the state is donated."""
+        step = make_train_step(experiment, axis_name=AXIS)
+        return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
+
+    def put_batch(self, batches: Sequence[Batch]) -> Any:
+        """Give the rows a leading axis of devices."""
+        (batch,) = batches
+        return self._divide(batch)
+
+    def copy(self, states: Sequence[Any]) -> Any:
+        """Give every leaf a leading axis of devices."""
+        (window,) = states
+        return self._repeat(window)
+
+    def one(self, state: Any) -> list[Any]:
+        """Replicate the first device's copy on every device."""
+        return [self._first(state)]
+
+    def spread(self, states: Sequence[Any]) -> Any:
+        """Copy the state to every device; divide the rows of the carry."""
+        (state,) = states
+        return self._repeat(state.replace(carry=())).replace(carry=self._divide(state.carry))
+
+    def gather(self, state: Any) -> list[Any]:
+        """Take one copy of the state; join the rows of the carry."""
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
+        return [self._first(state.replace(carry=())).replace(carry=self.put_rows(carry))]
+
+    def _divide(self, rows: Any) -> Any:
+        count = len(self.devices)
+        return self.put_rows(jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), rows))
+
+    def _repeat(self, tree: Any) -> Any:
+        count = len(self.devices)
+        return self.put_rows(jax.tree.map(lambda x: jnp.stack([x] * count), tree))
+
+    def _first(self, tree: Any) -> Any:
+        first = jax.tree.map(lambda x: x.addressable_shards[0].data[0], tree)
+        return jax.device_put(first, self.everywhere)
