@@ -8,8 +8,6 @@ from flax import linen as nn
 
 from ..recurrent.cells import CELLS
 from ..recurrent.layers import RNN
-from .adaptive_softmax import AdaptiveSoftmax
-from .sampled_softmax import log_uniform_log_prob, log_uniform_samples, sampled_log_prob
 
 SOFTMAXES = ("full", "sampled", "adaptive")
 
@@ -118,6 +116,8 @@ class LanguageModel(nn.Module):
         if self.tied:
             self.bias = self.param("bias", nn.initializers.zeros, (self.vocabulary,))
         elif self.softmax == "adaptive":
+            from .adaptive_softmax import AdaptiveSoftmax
+
             self.output: Any = AdaptiveSoftmax(
                 self.vocabulary, self.cutoffs, kernel_init=kernel, dtype=self.dtype
             )
@@ -188,6 +188,8 @@ class LanguageModel(nn.Module):
 
     def sampled_log_prob(self, x: jax.Array, targets: jax.Array) -> jax.Array:
         """Estimate log P(target) float32 [B, T] from words sampled with the stream "dropout"."""
+        from .sampled_softmax import log_uniform_log_prob, log_uniform_samples, sampled_log_prob
+
         samples = log_uniform_samples(self.make_rng("dropout"), self.samples, self.vocabulary)
         ids = jnp.concatenate([targets.ravel(), samples])
         if self.tied:
