@@ -76,7 +76,7 @@ CHANGES = (
     ),
     Change(
         "squeeze",
-        "factor of the width, divisor of the height",
+        "width factor, height divisor",
         lambda images, factor: stretch(images, 1 / factor, factor),
         (0.5, 0.65, 0.8, 1, 1.25, 1.5, 1.75, 2),
         1,

@@ -18,7 +18,7 @@ def draw_evidence(network: TimeConvNet, variables, batch: Batch, classes: Sequen
     curves = np.asarray(jax.jit(partial(evidence, network))(variables, x, lengths, labels))
     columns = min(5, len(labels))
     figure = Figure(figsize=(2.2 * columns, 2.3 * -(-len(labels) // columns)), layout="constrained")
-    figure.suptitle("line: contribution of each step to the logit of the label")
+    figure.suptitle("line: evidence for the label")
     figure.supxlabel("step")
     figure.supylabel("input")
     axes = figure.subplots(-(-len(labels) // columns), columns, squeeze=False).ravel()
