@@ -31,7 +31,12 @@ def commands(name):
 
 def cut(line, folder):
     """Words of a command with another folder, one value per axis of a sweep, and fewer steps."""
-    for several, one in (("seed=0..1", "seed=0"), ("=0.001,0.003", "=0.001")):
+    values = (
+        ("seed=0..1", "seed=0"),
+        ("=0.001,0.003", "=0.001"),
+        ("cell=rnn,gru,lstm", "cell=gru"),
+    )
+    for several, one in values:
         line = line.replace(several, one)
     words = shlex.split(line)
     moved = [re.sub(r"^--workdir=", f"--workdir={folder}/", word) for word in words]
@@ -58,21 +63,16 @@ def test_commands_of_the_readme_run(command, one_device, tmp_path):
         assert done.stdout.strip(), line
 
 
-def test_demo_runs_and_resumes(command, tmp_path):
+def test_demo_runs(command, tmp_path):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     recipe = re.search(r"demo:.*\n((?:\t.*\n)+)", makefile).group(1).replace("\\\n", " ")
     words = cut(recipe.replace("$(DEMO_FLAGS)", ""), tmp_path)
     assert words[0] == "$(BIN)/python"
-    done = command(*words[1:])
+    done = command(*words[1:])  # tests/test_launch.py compares several runs, and resumes
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()]
-    assert [row[0] for row in rows if row and row[0] in CUT_ROWS] == CUT_ROWS
-    assert "sample, step 0 of 2" in done.stdout
+    for part in ("heldout/bits_per_character", "95 %", "sample, step 0 of 2"):
+        assert part in done.stdout
     assert (tmp_path / "runs" / "demo" / "curves.png").is_file()
-    assert "3 of 3 runs are already finished" in command(*words[1:]).stdout
-
-
-CUT_ROWS = ["gru", "lstm", "rnn"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
