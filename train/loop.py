@@ -21,7 +21,7 @@ from .checkpoint import restore_latest
 from .config import RunConfig
 from .distributed import should_stop, writable
 from .evaluate import Evaluator
-from .placement import JitMesh, make_placement
+from .placement import JitMesh
 from .recorder import NonFiniteError, Recorder, Run
 from .rundir import check_data, open_run
 from .step import Canonical, MetricWindow
@@ -46,6 +46,15 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     """
     devices = make_placement(config.parallel, config.batch_size)
     return fit_all([Run(experiment, config, workdir)], devices)[0]
+
+
+def make_placement(parallel: str, batch_size: int) -> JitMesh:
+    """Return the placement that config.parallel names: "jit" or "pmap"."""
+    if parallel == "pmap":
+        from .pmap import Pmap
+
+        return Pmap(batch_size)
+    return JitMesh(batch_size)
 
 
 def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:

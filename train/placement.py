@@ -114,12 +114,3 @@ class JitMesh:
         return [state]
 
     copy, one = spread, gather  # the same two for the window of each run, which has no rows
-
-
-def make_placement(parallel: str, batch_size: int) -> JitMesh:
-    """Return the placement that config.parallel names: "jit" or "pmap"."""
-    if parallel == "pmap":
-        from .pmap import Pmap
-
-        return Pmap(batch_size)
-    return JitMesh(batch_size)

@@ -20,9 +20,8 @@ from experiments import char_lm
 from tests.closure import closure, path_of
 from train.cli import parse
 from train.config import OptimizerConfig, RunConfig
-from train.loop import fit
+from train.loop import fit, make_placement
 from train.metrics import read_metrics
-from train.placement import make_placement
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"

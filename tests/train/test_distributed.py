@@ -13,9 +13,9 @@ import pytest
 
 from tests.train.conftest import batch_at
 from train.config import ConfigError
-from train.loop import PreemptedError, fit
+from train.loop import PreemptedError, fit, make_placement
 from train.metrics import read_metrics
-from train.placement import JitMesh, make_placement
+from train.placement import JitMesh
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """

@@ -14,9 +14,9 @@ from train import cli, recorder
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
-from train.loop import STOP_SIGNALS, PreemptedError, fit
+from train.loop import STOP_SIGNALS, PreemptedError, fit, make_placement
 from train.metrics import read_metrics
-from train.placement import JitMesh, make_placement
+from train.placement import JitMesh
 from train.recorder import NonFiniteError
 from train.task import Experiment
 
