@@ -17,7 +17,7 @@ import pytest
 from flax import linen as nn
 
 from experiments import char_lm
-from tests.closure import closure
+from tests.closure import closure, path_of
 from train.cli import parse
 from train.config import OptimizerConfig, RunConfig
 from train.loop import fit
@@ -193,9 +193,10 @@ def read_fields(paths):
 def test_every_field_of_every_config_is_read(module):
     shared = read_fields((ROOT / "train").glob("*.py"))
     shared |= {"data_dir"}  # random sequences have no folder
-    own = read_fields(
-        path for path in closure(Path(module.__file__), True) if FOLDER in path.parents
-    )
+    files = closure(Path(module.__file__), True)
+    for name in getattr(module, "MODES", {}).values():
+        files |= closure(path_of(name.partition(":")[0]), True)
+    own = read_fields(path for path in files if FOLDER in path.parents)
     common = {field.name for field in dataclasses.fields(OptimizerConfig)}
     for field in dataclasses.fields(module.Config):
         readers = own | shared if field.name in common else own

@@ -123,7 +123,7 @@ def test_each_objective_learns_which_words_occur_together(folder, objective):
 
 
 def test_learning_rate_is_that_of_a_pair(folder):
-    config = config_of(folder, objective="softmax", schedule="constant", window=1)
+    config = config_of(folder, objective="softmax", decay_factor=1.0, window=1)
     experiment = word2vec.build(config)
     state, losses = step_of(experiment, config, 1)
     batch, words = experiment.train(0), 10
