@@ -32,7 +32,7 @@ CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ 
 
 def search_all(task, variables, batches, count: int, **options) -> tuple[np.ndarray, list[str]]:
     """Best score and translation of each of `count` sentences in batches."""
-    hypotheses = task.found(variables, batches, count, n_best=1, **options)
+    hypotheses = task.hypotheses(variables, batches, count, n_best=1, **options)
     scores, texts = zip(*(best[0] for best in hypotheses), strict=True)
     return np.array(scores), list(texts)
 

@@ -1,8 +1,8 @@
 """Character language model: a recurrent network reads a text and predicts each next character.
 
 Reproduces: the language models of the lectures (Elman, GRU or LSTM units, one-hot characters,
-truncated backpropagation through time with carried state, text drawn from the model), and on
-tiny Shakespeare the loss of nanoGPT's small transformer, 1.4697 nats a character on the last 10 %.
+truncated backpropagation through time with carried state, sampled text); on tiny Shakespeare, the
+loss of nanoGPT's small transformer: 1.4697 nats per character on the last 10 % of the text.
 
     python -m experiments.char_lm --workdir=runs/char_lm --config.cell=gru
     python -m experiments.char_lm --workdir=runs/lecture --config.preset=lecture \\
@@ -12,18 +12,14 @@ tiny Shakespeare the loss of nanoGPT's small transformer, 1.4697 nats a characte
     python -m experiments.char_lm --workdir=runs/char_lm --mode=generate --config.prompt='def '
     python -m experiments.char_lm --workdir=runs/char_lm --mode=units
 
-The preset strong is for a text of a million characters: two LSTM layers, dropout of outputs and
-recurrent weights, weight decay, a running mean of the weights. docs/language_models.md has what
-each is worth.
+The preset `strong` is for a text of a million characters: two LSTM layers, dropout of the outputs
+and of the recurrent weights, weight decay, and a moving average of the weights.
+docs/language_models.md compares them, and describes the modes.
 
---mode=generate writes each character as it is drawn; --mode=units draws a text in the colours of
-those hidden units that follow its strings, brackets, words, columns; --mode=calibrate and
---mode=dynamic score the held-out texts anew: docs/language_models.md.
-
-Data: python_source (the standard library of the running Python, the default), tiny_shakespeare or
-another prepared dataset with text, or text:PATH. "validation" chooses the best checkpoint;
-"heldout" is validation and test text as one, scored at the end. Characters outside the vocabulary
-count as one symbol. Measured: the rows of C3 in experiments/README.md.
+Data: python_source (Python's standard library; the default), tiny_shakespeare or another prepared
+dataset of texts, or text:PATH. "validation" selects the best checkpoint; "heldout", the validation
+text followed by the test text, is scored at the end. Characters outside the vocabulary share one
+symbol. Measured: the rows of C3 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -111,23 +107,26 @@ class Config(LanguageConfig):
 
 
 class NextCharacter(NextSymbol):
-    """Mean of -log P(next character given all before it)."""
+    """Mean of -log P(next character | all characters before it)."""
 
     headline = "bits_per_character"
 
 
 def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the lanes and the task."""
+    """Read the corpus; make the network, the batches and the task."""
     corpus = load_text(config.dataset, config.data_dir)
     vocabulary = Vocabulary.from_text(corpus.train, config.vocab_size)
-    size = (len(vocabulary), config.cell, config.hidden, config.layers, config.embedding)
     model = LanguageModel(
-        *size,
-        dropout=config.dropout,
+        vocabulary=len(vocabulary),
+        cell=config.cell,
+        hidden=config.hidden,
+        layers=config.layers,
+        embedding=config.embedding,
         input_scale=config.input_scale,
-        dtype=jnp.dtype(config.precision),
+        dropout=config.dropout,
         variational=config.variational_dropout,
         weight_drop=config.weight_drop,
+        dtype=jnp.dtype(config.precision),
     )
     limit = config.heldout_characters or None
     validation, test = corpus.validation[:limit], corpus.test[:limit]

@@ -1,18 +1,17 @@
-"""Feed-forward word language model: each word is predicted from a few words before it.
+"""Feed-forward word language model: a network predicts each word from the few words before it.
 
 Reproduces: the neural probabilistic language model (Bengio, Ducharme, Vincent and Jauvin 2003). On
-the Penn Treebank: test perplexity 140.2 (Mikolov's thesis, 2012), where modified Kneser-Ney
-smoothing of 5-grams has 141.2 (`python -m bench.kneser_ney` counts it).
+the Penn Treebank its test perplexity is 140.2 (Mikolov's thesis, 2012), and that of 5-grams with
+modified Kneser-Ney smoothing 141.2 (computed by `python -m bench.kneser_ney`).
 
     python -m experiments.ngram_lm --workdir=runs/ngrams
     python -m experiments.ngram_lm --workdir=runs/ptb --config.preset=ptb \\
         --config.dataset=words:FOLDER
     python -m experiments.ngram_lm --workdir=runs/ngrams --mode=generate --config.prompt='the name'
 
-Data, words and scores are those of `word_lm`, so that perplexities compare: <eos> is predicted like
-any word, the words before one may be of the line before, and every held-out word but the first
-counts. Before the first word of a text stands <eos>. Measured: rows of C4 in
-experiments/README.md.
+Data, vocabulary and scoring are those of `word_lm`, so perplexities are comparable: <eos> is
+predicted like any word, a context may include the previous line, and every held-out word except the
+first is scored. The text is preceded by <eos>. Measured: rows of C4 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -30,8 +29,8 @@ from train import cli
 from train.config import option
 from train.task import Experiment
 
-EPOCH = 1815  # steps over the Penn Treebank, 512 words each
-EVALUATION_ROWS = 256  # of a device, of no effect on what is found
+EPOCH = 1815  # steps of 512 words over the Penn Treebank
+EVALUATION_ROWS = 256  # per device; does not affect the results
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,9 +39,17 @@ class Config(SymbolConfig):
 
     PRESETS: ClassVar = {
         "ptb": {
-            **{"min_count": 1, "hidden": 200, "embedding": 100, "dropout": 0.25},
-            **{"embedding_dropout": 0.25, "batch_size": 512, "learning_rate": 2e-3},
-            **{"steps": 7 * EPOCH, "eval_every": EPOCH, "save_every": EPOCH, "log_every": 100},
+            "min_count": 1,
+            "batch_size": 512,
+            "hidden": 200,
+            "embedding": 100,
+            "dropout": 0.25,
+            "embedding_dropout": 0.25,
+            "learning_rate": 2e-3,
+            "steps": 7 * EPOCH,
+            "eval_every": EPOCH,
+            "save_every": EPOCH,
+            "log_every": 100,
         },
     }
     TINY: ClassVar = {
@@ -71,17 +78,17 @@ class Config(SymbolConfig):
 
 
 class NextWord(SymbolTask):
-    """Mean of -log P(next word given a few words before it)."""
+    """Mean of -log P(next word | the few words before it)."""
 
     headline = "perplexity"
     config: Config
 
     def grams(self, ids: np.ndarray) -> np.ndarray:
-        """Words of a text int32 [N - 1, window + 1], each after those before it."""
+        """N-grams int32 [N - 1, context_size + 1] that end with each word but the first of N."""
         return ngrams(ids, self.config.context_size + 1, self.vocabulary.encode("\n")[0])
 
     def training(self, ids):
-        """Every n-gram once in an epoch, in an order drawn for it."""
+        """Every n-gram once per epoch, in random order."""
         return TrainingNgrams(self.grams(ids), self.config.batch_size, self.config.seed)
 
     def held_out(self, ids):
@@ -89,36 +96,36 @@ class NextWord(SymbolTask):
         return EvaluationNgrams(self.grams(ids), EVALUATION_ROWS * jax.device_count())
 
     def inputs(self, batch, carry):
-        """Words before."""
+        """Context words."""
         return (batch["contexts"],)
 
     def read(self, variables, tokens):
-        """Return the words before the next one, int32 [1, window]."""
-        window = self.config.context_size
-        ends = np.repeat(self.vocabulary.encode("\n")[None], window, axis=1)
-        return np.concatenate([ends, tokens], axis=1)[:, -window:]
+        """Return the context of the next word, int32 [1, context_size]."""
+        size = self.config.context_size
+        padding = np.repeat(self.vocabulary.encode("\n")[None], size, axis=1)
+        return np.concatenate([padding, tokens], axis=1)[:, -size:]
 
     def step(self, variables, tokens, carry):
-        """Predict from the words before, to which a word is added."""
+        """Append the words to their contexts and predict."""
         contexts = jnp.concatenate([carry[:, 1:], tokens[:, None]], axis=1)
         return self.model.apply(variables, contexts), contexts
 
 
 def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the n-grams and the task."""
+    """Read the corpus; make the network, the batches and the task."""
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
     model = NeuralNGram(
-        len(vocabulary),
-        config.hidden,
-        config.embedding,
+        vocabulary=len(vocabulary),
+        hidden=config.hidden,
+        embedding=config.embedding,
         direct=config.direct_connections,
         dropout=config.dropout,
         embedding_dropout=config.embedding_dropout,
         dtype=jnp.dtype(config.precision),
     )
-    never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    task = NextWord(model, vocabulary, config, "word", never)
+    unknown = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
+    task = NextWord(model, vocabulary, config, "word", unknown)
     heldout = {name: as_text(split) for name, split in corpus.held_out.items()}
     return make_experiment(task, as_text(corpus.train), heldout, corpus.sha256)
 

@@ -1,7 +1,7 @@
-"""Translation: a recurrent network reads a sentence, another one writes it in a second language.
+"""Translation: a recurrent network reads a sentence, and another one writes its translation.
 
 Reproduces: sequence to sequence learning (Sutskever, Vinyals and Le 2014; Cho et al. 2014) with
-attention (Bahdanau, Cho and Bengio 2015; Luong, Pham and Manning 2015), and beam search.
+attention (Bahdanau, Cho and Bengio 2015; Luong, Pham and Manning 2015) and beam search.
 
     python -m experiments.nmt --workdir=runs/dates
     python -m experiments.nmt --workdir=runs/en_de --config.dataset=pairs:FOLDER \\
@@ -9,24 +9,24 @@ attention (Bahdanau, Cho and Bengio 2015; Luong, Pham and Manning 2015), and bea
     echo '<de>3. März 2005' | python -m experiments.nmt --workdir=runs/dates --mode=translate
     python -m experiments.nmt --workdir=runs/en_de --mode=states < phrases.txt
 
-Data: dates, in the words of twelve languages to ISO 8601 (the default), or dates:de+fr-en for other
-languages; or parallel text: pairs:FOLDER with train.LANGUAGE, val.LANGUAGE and test*.LANGUAGE,
-files:SOURCE,TARGET, or tsv:FILE, each plain or gzipped. "validation" is translated during training,
-"test" at the end. Measured: the rows of D1 to D3 and D5 in experiments/README.md.
+Data: dates (in words, from twelve languages to ISO 8601; the default), or dates:de+fr-en for other
+languages; or parallel text, plain or gzipped: pairs:FOLDER with train.LANGUAGE, val.LANGUAGE and
+test*.LANGUAGE, files:SOURCE,TARGET, or tsv:FILE. "validation" is translated during training, "test"
+at the end. Measured: the rows of D1 to D3 and D5 in experiments/README.md.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from data.pairs.dates import Dates
-from data.pairs.parallel import load_pairs
-from data.text.subwords import make_vocabulary
-from experiments.translation.corpora import Config as CorpusConfig
-from experiments.translation.corpora import Corpus, of_dates, of_text
+from experiments.translation.task import Config as TranslationConfig
 from experiments.translation.task import Translate, make_network, signatures
 from train import cli
 from train.config import option
 from train.optimizer import make_optimizer
 from train.task import Experiment
+
+if TYPE_CHECKING:
+    from experiments.translation.corpora import Corpus
 
 MODES = {
     "translate": "experiments.translation.modes:translate",
@@ -35,48 +35,59 @@ MODES = {
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(CorpusConfig):
-    """Settings of a network for one direction."""
+class Config(TranslationConfig):
+    """Settings of translation in one direction."""
 
-    dataset: str = CorpusConfig.changed(
+    dataset: str = TranslationConfig.changed(
         "dataset", "dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
     )
     source: str = option("en", "source language", note="pairs:FOLDER", group="data")
     target: str = option("de", "target language", note="pairs:FOLDER", group="data")
 
-    steps: int = CorpusConfig.changed("steps", 1500)
+    steps: int = TranslationConfig.changed("steps", 1500)
 
 
-def read_dates(config: Config) -> Corpus:
-    """Dates of the languages in config.dataset."""
+def read_dates(config: Config) -> "Corpus":
+    """Dates in the languages of config.dataset."""
+    from data.pairs.dates import Dates
+    from experiments.translation.corpora import dates_corpus
+
     dates = Dates.from_name(config.dataset, config.format_noise)
-    corpus = of_dates(dates, dates.vocabulary, dates.vocabulary, config.seed, config)
-    found = {"dataset": config.dataset, "symbols": len(dates.vocabulary)}
-    return corpus._replace(provenance=found)
+    corpus = dates_corpus(dates, dates.vocabulary, dates.vocabulary, config.seed, config)
+    provenance = {"dataset": config.dataset, "symbols": len(dates.vocabulary)}
+    return corpus._replace(provenance=provenance)
 
 
-def read_text(config: Config) -> Corpus:
+def read_text(config: Config) -> "Corpus":
     """Parallel text, with one vocabulary for both languages."""
+    from data.pairs.parallel import load_pairs
+    from data.text.subwords import make_vocabulary
+    from experiments.translation.corpora import text_corpus
+
     text = load_pairs(config.dataset, config.source, config.target, config.test_set)
-    sides = [side for pair in text.train for side in pair]
-    vocabulary = make_vocabulary(config.tokenizer, sides, config.vocab_size)
-    corpus = of_text(text, vocabulary, vocabulary, config.seed, config)
-    found = {
+    sentences = [sentence for pair in text.train for sentence in pair]
+    vocabulary = make_vocabulary(config.tokenizer, sentences, config.vocab_size)
+    corpus = text_corpus(text, vocabulary, vocabulary, config.seed, config)
+    provenance = {
         "dataset": config.dataset.split(":")[0],
         "languages": f"{config.source}-{config.target}",
         **corpus.provenance,
         **signatures(),
     }
-    return corpus._replace(provenance=found)
+    return corpus._replace(provenance=provenance)
 
 
 def build(config: Config) -> Experiment:
-    """Read the pairs; make the network, the batches and the task."""
-    read = read_dates if config.dataset.startswith("dates") else read_text
-    train, evals, source, target, found = read(config)
-    network = make_network(config, len(source), len(target))
-    task = Translate(network, source, target, config)
-    return Experiment(task, make_optimizer(config), train, evals, found)
+    """Read the corpus; make the network, the batches and the task."""
+    corpus = read_dates(config) if config.dataset.startswith("dates") else read_text(config)
+    network = make_network(config, len(corpus.source), len(corpus.target))
+    return Experiment(
+        task=Translate(network, corpus.source, corpus.target, config),
+        optimizer=make_optimizer(config),
+        train=corpus.train,
+        evals=corpus.evals,
+        provenance=corpus.provenance,
+    )
 
 
 if __name__ == "__main__":

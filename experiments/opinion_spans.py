@@ -1,8 +1,8 @@
-"""Opinion spans: deep recurrent networks of both directions mark what a sentence speaks of.
+"""Opinion spans: deep bidirectional recurrent networks mark the targets of opinions in sentences.
 
 Reproduces: Irsoy and Cardie, "Opinion mining with deep recurrent neural networks", 2014: each
-direction of a layer reads both directions of the layer below; tags B, I, O; deep against shallow
-networks with equally many parameters, by proportional and binary overlap of spans.
+direction of a layer reads both directions of the layer below; tags B, I, O; deep and shallow
+networks of the same size, compared by proportional and binary overlap of spans.
 
     python -m experiments.opinion_spans --workdir=runs/strings
     python -m experiments.opinion_spans --workdir=runs/laptops --config.preset=laptop \\
@@ -12,10 +12,10 @@ networks with equally many parameters, by proportional and binary overlap of spa
     echo 'The battery is great, the screen is not.' | \\
         python -m experiments.opinion_spans --workdir=runs/laptops --mode=tag
 
-Data: spans:FOLDER, reviews with the spans that they judge, such as SemEval-2014's of laptops;
-conll:FOLDER with tags B-TYPE, I-TYPE, O; or python_tokens, comments and strings in Python (the
-default, needs no network). config.parameter_budget sets config.hidden so that networks of any depth
-have as many parameters, tables of words and letters apart. Measured: the row of C7 in
+Data: spans:FOLDER, reviews with marked opinion targets, such as the laptops of SemEval-2014;
+conll:FOLDER with tags B-TYPE, I-TYPE, O; or python_tokens, the comments and strings of Python code
+(the default; needs no download). config.parameter_budget chooses the hidden units so that networks
+of all depths have about as many parameters, not counting embeddings. Measured: the row of C7 in
 experiments/README.md.
 """
 
@@ -30,7 +30,7 @@ from experiments.sentence.tagging import (
     MODES,
     make_experiment,
     make_network,
-    parameters_of,
+    parameter_count,
     read_corpus,
 )
 from experiments.sentence.tagging import Config as TaggingConfig
@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(TaggingConfig):
-    """Settings of a deep network that marks spans."""
+    """Settings of tagging of spans."""
 
     PRESETS: ClassVar = PRESETS
 
@@ -67,19 +67,19 @@ class Config(TaggingConfig):
 
 
 def hidden_of_budget(parameters: Callable[[int], int], budget: int) -> int:
-    """Largest width with parameters(width) <= budget, where they are quadratic in the width.
+    """Largest width with parameters(width) <= budget, for a quadratic number of parameters.
 
-    Raises ConfigError when a width of 1 has more.
+    Raises ConfigError when a width of 1 exceeds the budget.
     """
     first, second, third = (parameters(width) for width in (1, 2, 3))
     if first > budget:
         raise ConfigError(f"config.parameter_budget must be at least {first} here, got {budget}")
-    slope, bend = second - first, third - 2 * second + first
-    # Newton's form of the quadratic through three points, of the width after this one
+    slope, curvature = second - first, third - 2 * second + first
+    # Newton's form of the quadratic through three points, evaluated at width + 1
     return next(
         width
         for width in count(1)
-        if first + width * slope + width * (width - 1) // 2 * bend > budget
+        if first + width * slope + width * (width - 1) // 2 * curvature > budget
     )
 
 
@@ -88,13 +88,14 @@ def build(config: Config) -> Experiment:
     corpus, vocabularies = read_corpus(config)
     if not is_bio(vocabularies.tags):
         raise DataError(
-            f"spans need tags O, B-TYPE and I-TYPE; {config.dataset} has tag {vocabularies.tags[0]}"
+            f"spans need tags O, B-TYPE and I-TYPE, but {config.dataset} has the tag "
+            f"{vocabularies.tags[0]}"
         )
     hidden = config.hidden
     if config.parameter_budget:
 
         def parameters(width: int) -> int:
-            return parameters_of(make_network(config, vocabularies, width))
+            return parameter_count(make_network(config, vocabularies, width))
 
         hidden = hidden_of_budget(parameters, config.parameter_budget)
     network = make_network(config, vocabularies, hidden)

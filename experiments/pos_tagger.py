@@ -1,8 +1,8 @@
-"""Tagging: a recurrent network reads a sentence from both ends and names each of its words.
+"""Tagging: a bidirectional recurrent network reads a sentence and tags each of its words.
 
-Reproduces: part-of-speech tags and phrases by LSTMs of both directions, with what the letters of a
-word say of it and a conditional random field over the tags (Huang, Xu and Yu 2015; Lample et al.
-2016; Ma and Hovy 2016: 97.6 % of the tags of the Penn Treebank with pretrained vectors).
+Reproduces: part-of-speech tagging and chunking by bidirectional LSTMs with an encoder of the
+characters of a word and a conditional random field over the tags (Huang, Xu and Yu 2015; Lample et
+al. 2016; Ma and Hovy 2016: 97.6 % accuracy on the Penn Treebank, with pretrained vectors).
 
     python -m experiments.pos_tagger --workdir=runs/tokens
     python -m experiments.pos_tagger --workdir=runs/tokens --mode=tag < launch.py
@@ -10,11 +10,11 @@ word say of it and a conditional random field over the tags (Huang, Xu and Yu 20
     python -m experiments.pos_tagger --workdir=runs/chunks --config.preset=chunking \\
         --config.dataset=conll:FOLDER
 
-Data: python_tokens, each character of Python's standard library as part of a comment, of a string,
-or of neither (the default, needs no network); a prepared treebank such as
-universal_dependencies/en_ewt, or conllu:FOLDER, for parts of speech; conll:FOLDER, such as that of
-CoNLL-2000, for phrases; more of it, and of the scores, in docs/tagging.md. Measured: the rows of C8
-in experiments/README.md.
+Data: python_tokens, the characters of Python's standard library, tagged as part of a comment, of a
+string, or of neither (the default; needs no download); for parts of speech, conllu:FOLDER or a
+prepared treebank such as universal_dependencies/en_ewt; for phrases, conll:FOLDER, such as
+CoNLL-2000. docs/tagging.md describes the formats and the scores. Measured: the rows of C8 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(TaggingConfig):
-    """Settings of a tagger of words."""
+    """Settings of tagging of words."""
 
     PRESETS: ClassVar = PRESETS
 

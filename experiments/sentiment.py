@@ -1,9 +1,9 @@
-"""Sentence to rating: a recurrent network reads a sentence and says what is thought in it.
+"""Sentiment: a recurrent network reads a sentence and classifies it.
 
-Reproduces: many-to-one recurrent networks of both directions on sentences of film reviews: MR (Pang
-and Lee 2005; a convolutional network without pretrained vectors 76.1 %, Kim 2014) and the five
-ratings of the Stanford Sentiment Treebank (Socher et al. 2013; LSTM of both directions with
-pretrained vectors 49.1 %, Tai et al. 2015).
+Reproduces: many-to-one bidirectional recurrent networks on sentences of film reviews: MR (Pang and
+Lee 2005; published: 76.1 % by a convolutional network without pretrained vectors, Kim 2014) and the
+five classes of the Stanford Sentiment Treebank (Socher et al. 2013; published: 49.1 % by a
+bidirectional LSTM with pretrained vectors, Tai et al. 2015).
 
     python -m experiments.sentiment --workdir=runs/packages
     python -m experiments.sentiment --workdir=runs/mr --config.preset=mr \\
@@ -12,11 +12,10 @@ pretrained vectors 49.1 %, Tai et al. 2015).
         --config.dataset=trees:FOLDER
     echo 'a gorgeous bore .' | python -m experiments.sentiment --workdir=runs/mr --mode=rate
 
-Data: packages (from which package of Python's library is a paragraph of its documentation? the
-default), lines:FOLDER (a file a class, one of ten folds is the test), or trees:FOLDER (train, dev
-and test of the treebank): data/sentences/sentiment.py. --mode=rate reads sentences from the
-standard input, a line each, and says of each word how much it speaks for the class. Measured: the
-rows of C9 in experiments/README.md.
+Data: packages (paragraphs of the documentation of Python's library, classified by package; the
+default), lines:FOLDER (one file per class; one of ten folds is the test), or trees:FOLDER (train,
+dev and test files of the treebank); see data/sentences/sentiment.py. Measured: the rows of C9 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(slots=True, kw_only=True)
 class Config(OptimizerConfig):
-    """Settings of the data, the network and its training."""
+    """Settings of sentence classification."""
 
     PRESETS: ClassVar = PRESETS
     TINY: ClassVar = {
@@ -126,15 +125,22 @@ class Config(OptimizerConfig):
 
 
 def make_network(config: Config, words: int, classes: int) -> SentenceClassifier:
-    """Network for vocabularies of this size."""
+    """Network for these numbers of word ids and classes."""
     dtype = jnp.dtype(config.precision)
-    core = DeepRecurrent(
-        *(config.hidden, config.layers, config.cell, config.directions, config.dropout),
-        variational=True,
-        dtype=dtype,
-    )
     encoder = SentenceEncoder(
-        core, words, config.embedding, word_dropout=config.word_dropout, dtype=dtype
+        core=DeepRecurrent(
+            hidden=config.hidden,
+            layers=config.layers,
+            cell=config.cell,
+            directions=config.directions,
+            dropout=config.dropout,
+            variational=True,
+            dtype=dtype,
+        ),
+        words=words,
+        width=config.embedding,
+        word_dropout=config.word_dropout,
+        dtype=dtype,
     )
     return SentenceClassifier(encoder, classes, config.pooling)
 
@@ -151,8 +157,8 @@ def build(config: Config) -> Experiment:
     sentences = (words for words, _ in corpus.train)
     vocabulary = WordVocabulary.from_sentences(sentences, config.min_count, "drop")
     train, *held_out = (
-        LabelledIds.from_sentences(part, vocabulary)
-        for part in (corpus.train, corpus.validation, corpus.test)
+        LabelledIds.from_sentences(split, vocabulary)
+        for split in (corpus.train, corpus.validation, corpus.test)
     )
     batches = TrainingBuckets(
         train, config.batch_size, config.seed, config.max_length, config.buckets
@@ -163,8 +169,8 @@ def build(config: Config) -> Experiment:
         optimizer=make_optimizer(config),
         train=batches,
         evals={
-            name: EvaluationBuckets(part, config.batch_size, batches.shapes)
-            for name, part in zip(("validation", "test"), held_out, strict=True)
+            name: EvaluationBuckets(split, config.batch_size, batches.shapes)
+            for name, split in zip(("validation", "test"), held_out, strict=True)
         },
         provenance={
             "dataset": config.dataset.split(":")[0],

@@ -1,18 +1,20 @@
-"""Word vectors by skip-gram: from the vector of a word, the words around it are predicted.
+"""Skip-gram word vectors: the vector of a word predicts the words around it.
 
-Reproduces: Mikolov et al. 2013, "Distributed representations of words and phrases", in three forms:
-softmax, hierarchical softmax (a Huffman tree), negative sampling; frequent words are subsampled.
+Reproduces: Mikolov et al. 2013, "Distributed representations of words and phrases": skip-gram with
+softmax, hierarchical softmax (Huffman tree) or negative sampling, and subsampled frequent words.
 
     python -m experiments.word2vec --workdir=runs/words
     python -m experiments.word2vec --workdir=runs/ptb --config.dataset=words:FOLDER
     echo parser | python -m experiments.word2vec --workdir=runs/words --mode=neighbours
     python -m experiments.word2vec --workdir=runs/words --mode=save --config.vectors=words.bin
 
-A step reads config.batch_size blocks of text at once. Noise words are drawn for a block, and each
-pair counts config.negatives of them. The rate is that of one pair, as in the authors' program.
+A step reads config.batch_size blocks of text. All pairs of a block share its negative samples,
+which count as config.negatives samples for each pair. The learning rate is that of a single pair,
+as in the authors' program.
 
-Data: python_docs (prose of Python's library), words:FOLDER with train, valid and test files,
-text:PATH, or a prepared dataset with text. Measured: the first row of A6 in experiments/README.md.
+Data: python_docs (comments and docstrings of Python's library; the default), words:FOLDER with
+train, valid and test files, text:PATH, or a prepared dataset of texts. Measured: the first row of
+A6 in experiments/README.md.
 """
 
 import math
@@ -20,16 +22,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
 from data.text.words import RARE, WordVocabulary, load_words
-from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
 from experiments.language.vectors import WordTests, neighbours_text, normalized
 from nets.language.huffman import huffman_tree
-from nets.language.skipgram import SkipGram, context_mask
+from nets.language.skipgram import SkipGram, context_mask, path_log_probabilities
 from train import cli
 from train.config import RunConfig, option
 from train.task import Experiment, Mean, Task
@@ -39,7 +41,7 @@ MODES = {
     "neighbours": "experiments.language.vectors:nearest",
 }
 OBJECTIVES = ("negative_sampling", "hierarchical", "softmax")
-SOFTMAX_PAIRS = 500  # whose gradients add up, as those of `limit` occurrences of a row do
+SOFTMAX_PAIRS = 500  # maximum pairs of a step whose gradients add up; more are averaged
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,68 +98,115 @@ class Config(RunConfig):
     neighbours: int = option(8, "neighbours to print", modes=("neighbours",), minimum=1)
 
 
-class PredictContext(Task):
-    """Mean over pairs of -log P(word | a word in whose window it is), or what stands for it."""
+def softmax_nats(scores, pairs, targets):
+    """Sum over pairs of -log P(word t | word i), P = exp(s_t) / sum_v exp(s_v).
 
-    def __init__(self, vocabulary: WordVocabulary, config: Config, tests: WordTests, turns):
-        self.vocabulary, self.config, self.tests, self.turns = vocabulary, config, tests, turns
+    scores: float32 [B, I, V], products of the vector of word i with the output vectors. pairs:
+    float32 [B, I, C], 1 where word i of a block is in the window of word t. targets: int32 [B, C].
+    """
+    log_p = jax.nn.log_softmax(scores)
+    return -(pairs * jnp.take_along_axis(log_p, targets[:, None], axis=2)).sum()
+
+
+def hierarchical_nats(scores, pairs, branches):
+    """Sum over pairs of -log P(path to word t | word i).
+
+    scores: float32 [B, I, C * L], of the inner nodes on the paths. branches: float32 [B, C, L].
+    """
+    paths = path_log_probabilities(scores.reshape(*pairs.shape, -1), branches[:, None])
+    return -(pairs * paths).sum()
+
+
+def noise_nats(scores, pairs, targets, noise, negatives: int):
+    """Sum over pairs of -log sigmoid(s_t) - (k / N) sum_n [n is not t] log sigmoid(-s_n).
+
+    scores: float32 [B, I, C + N], of the targets and the noise words. noise: int32 [B, N], the N
+    noise words of a block, which replace the k = `negatives` noise words that each pair would draw.
+    """
+    target_scores, noise_scores = jnp.split(scores, [targets.shape[1]], axis=2)
+    same = (targets[:, :, None] == noise[:, None]).astype(jnp.float32)
+    counts = pairs.sum(axis=2, keepdims=True) - pairs @ same
+    share = negatives / noise.shape[1]
+    return (pairs * jax.nn.softplus(-target_scores)).sum() + share * (
+        counts * jax.nn.softplus(noise_scores)
+    ).sum()
+
+
+class PredictContext(Task):
+    """Mean over pairs of -log P(word | context word), or of the objective that approximates it.
+
+    branches: float32 [V, L], the branches 1 or -1 on the path to each word, for the tree.
+    """
+
+    def __init__(self, vocabulary: WordVocabulary, config: Config, tests: WordTests, branches):
+        self.vocabulary, self.config, self.tests = vocabulary, config, tests
+        self.branches = branches
         self.headline = "wordsim" if config.wordsim else "loss"
-        outputs = len(vocabulary) - (config.objective == "hierarchical")  # words or inner nodes
-        size = (len(vocabulary), outputs, config.embedding)
-        self.model = SkipGram(*size, jnp.dtype(config.precision))
+        self.model = SkipGram(
+            vocabulary=len(vocabulary),
+            outputs=len(vocabulary) - (config.objective == "hierarchical"),  # words or inner nodes
+            features=config.embedding,
+            dtype=jnp.dtype(config.precision),
+        )
 
     def rows(self, batch):
-        """All that is read, but for the softmax over the whole table."""
-        softmax = self.config.objective == "softmax"
-        return {name: batch[name] for name in ("words", "outputs")[: 1 if softmax else 2]}
+        """Rows of both tables; with the softmax, only of the words, as it reads all outputs."""
+        names = ("words",) if self.config.objective == "softmax" else ("words", "outputs")
+        return {name: batch[name] for name in names}
 
     def inputs(self, batch, carry):
-        """Words, the output vectors that they are multiplied with, shares of their gradients."""
+        """Words, outputs to score, and the factors of their gradients."""
         if self.config.objective == "softmax":
             return batch["words"], None, batch["word_share"]
         return tuple(batch[name] for name in ("words", "outputs", "word_share", "output_share"))
 
     def means(self, outputs, batch):
-        """Nats of a pair."""
+        """Loss per pair in nats."""
         pairs = context_mask(batch["reach"], batch["sentence"])
         targets = batch["words"][:, self.config.window : -self.config.window]
         if self.config.objective == "softmax":
             nats = softmax_nats(outputs, pairs, targets)
         elif self.config.objective == "hierarchical":
-            nats = hierarchical_nats(outputs, pairs, jnp.asarray(self.turns)[targets])
+            nats = hierarchical_nats(outputs, pairs, jnp.asarray(self.branches)[targets])
         else:
             nats = noise_nats(outputs, pairs, targets, batch["noise"], self.config.negatives)
         return {"loss": Mean(nats, pairs.sum())}
 
     def scores(self, predict, batches):
-        """What the tests of the config say of the word vectors."""
+        """Scores of the word vectors in the similarity and analogy tests, if any."""
         return self.tests.scores(predict.variables["params"]["words"])
 
     def figures(self, predict, batches):
-        """Frequent words in a plane, and what lies near to some of them."""
+        """Frequent words in a plane, and the nearest neighbours of some of them."""
         from experiments.language.word_plane import plane
 
         vectors = np.asarray(predict.variables["params"]["words"])
-        some = np.unique(np.geomspace(1, len(vectors), 40).astype(int)) - 1
-        lines = neighbours_text(self, normalized(vectors), some.tolist())
+        ids = np.unique(np.geomspace(1, len(vectors), 40).astype(int)) - 1
+        lines = neighbours_text(self, normalized(vectors), ids.tolist())
         return {"plane": plane(self.vocabulary, vectors), "neighbours": lines}
 
 
 def build(config: Config) -> Experiment:
-    """Read corpus and tests; make vocabulary, blocks and task."""
+    """Read the corpus and the tests; make the network, the batches and the task."""
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = WordVocabulary.from_sentences(corpus.train, config.min_count, config.rare)
-    noise = config.shared_negatives if config.objective == "negative_sampling" else 0
     tree = huffman_tree(vocabulary.counts.tolist())
-    paths = np.where(tree.branches, tree.nodes, -1) if config.objective == "hierarchical" else None
-    size, cdf = (config.block_size, config.window, noise), noise_cdf(vocabulary.counts)
-    blocks = Blocks(*size, cdf, config.max_row_updates, paths)
+    blocks = Blocks(
+        size=config.block_size,
+        window=config.window,
+        noise=config.shared_negatives if config.objective == "negative_sampling" else 0,
+        cdf=noise_cdf(vocabulary.counts),
+        limit=config.max_row_updates,
+        paths=np.where(tree.branches, tree.nodes, -1)
+        if config.objective == "hierarchical"
+        else None,
+    )
     keep = keep_probability(vocabulary.counts, config.subsample)
     encode = partial(vocabulary.encode, rare=config.rare)
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
     held_out = partial(EvaluationBlocks, keep=keep, blocks=blocks, batch_size=config.batch_size)
-    tests = WordTests.of(config.wordsim, config.analogies, vocabulary)
-    # the step's gradient is a mean over pairs; of a softmax, more of them at once overshoot
+    tests = WordTests.from_files(config.wordsim, config.analogies, vocabulary)
+    # scales the gradient from a mean to a sum over pairs; a longer sum overshoots with the softmax
     pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
     schedule = optax.cosine_decay_schedule(
         config.learning_rate, config.steps, alpha=config.decay_factor

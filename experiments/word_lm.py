@@ -1,9 +1,9 @@
 """Word language model: a recurrent network reads a text and predicts each next word.
 
-Reproduces: the recurrent network language model (Mikolov et al. 2010; in his thesis, 2012, test
-perplexity 124.7 on the Penn Treebank), LSTMs of two layers (Zaremba, Sutskever and Vinyals 2014:
-small about 115, medium 82.7) and AWD-LSTM (Merity, Keskar and Socher 2018: 57.3), with carried
-state and truncated backpropagation through time. Their settings: experiments/language/presets.py.
+Reproduces, on the Penn Treebank: the recurrent language model (Mikolov et al. 2010; test perplexity
+124.7 in Mikolov's thesis, 2012), two-layer LSTMs (Zaremba, Sutskever and Vinyals 2014: about 115
+for small, 82.7 for medium) and AWD-LSTM (Merity, Keskar and Socher 2018: 57.3), all with truncated
+backpropagation through time and carried state. Presets: experiments/language/presets.py.
 
     python -m experiments.word_lm --workdir=runs/words
     python -m experiments.word_lm --workdir=runs/small --config.preset=zaremba_small \\
@@ -12,14 +12,13 @@ state and truncated backpropagation through time. Their settings: experiments/la
     python -m experiments.word_lm --workdir=runs/words --mode=cache
     python -m experiments.word_lm --workdir=runs/words --mode=dynamic
 
-Large vocabularies, and the modes cache, calibrate, dynamic: docs/language_models.md.
+docs/language_models.md describes the modes, and the softmaxes for large vocabularies.
 
-Data: python_docs (prose of Python's library, the default), words:FOLDER with train, valid and test
-files in the form of the Penn Treebank, text:PATH, or a prepared dataset with text. The end of a
-sentence is a word, <eos>, and is predicted like any other; words that occur less than
-config.min_count times are <unk>, which is predicted but never written. A held-out text is read in
-one pass from its first word to its last. Measured: mikolov and zaremba_small, rows of C4 in
-experiments/README.md.
+Data: python_docs (comments and docstrings of Python's library; the default), words:FOLDER with
+train, valid and test files in the format of the Penn Treebank, text:PATH, or a prepared dataset of
+texts. The end of a sentence is the word <eos>, predicted like any other. Words that occur less than
+config.min_count times are <unk>, which is predicted but never sampled. A held-out text is scored in
+one pass. Measured: mikolov and zaremba_small, rows of C4 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -93,31 +92,34 @@ class Config(LanguageConfig):
 
 
 class NextWord(NextSymbol):
-    """Mean of -log P(next word given all before it)."""
+    """Mean of -log P(next word | all words before it)."""
 
     headline = "perplexity"
 
     def inputs(self, batch, carry):
-        """Add the targets, which a softmax that is not full looks at in training."""
+        """Add the targets, which the sampled and the adaptive softmax need in training."""
         return *super().inputs(batch, carry), batch["targets"]
 
     def means(self, outputs, batch):
-        """Loss in nats; the accuracy only where training has logits as well."""
+        """Loss in nats; also accuracy with the full softmax, which always computes the logits."""
         if outputs.shape == batch["targets"].shape:
             return {"loss": Mean.from_values(-outputs, batch.get("mask"))}
-        found = super().means(outputs, batch)
-        return found if self.model.softmax == "full" else {"loss": found["loss"]}
+        means = super().means(outputs, batch)
+        return means if self.model.softmax == "full" else {"loss": means["loss"]}
 
 
 def network(config: Config, vocabulary: int) -> LanguageModel:
-    """Make the network for this many words."""
+    """Network for a vocabulary of this size."""
     return LanguageModel(
-        *(vocabulary, config.cell, config.hidden, config.layers, config.embedding),
-        dropout=config.dropout,
-        dtype=jnp.dtype(config.precision),
-        embedding_dropout=config.embedding_dropout,
+        vocabulary=vocabulary,
+        cell=config.cell,
+        hidden=config.hidden,
+        layers=config.layers,
+        embedding=config.embedding,
         tied=config.tie_embeddings,
         init_range=config.init_range,
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
         variational=config.variational_dropout,
         word_dropout=config.word_dropout,
         weight_drop=config.weight_drop,
@@ -126,25 +128,27 @@ def network(config: Config, vocabulary: int) -> LanguageModel:
         softmax=config.softmax,
         samples=config.num_sampled,
         cutoffs=tuple(int(first) for first in config.cutoffs if first < vocabulary),
+        dtype=jnp.dtype(config.precision),
     )
 
 
 def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the lanes and the task."""
+    """Read the corpus; make the network, the batches and the task."""
     if config.tie_embeddings and config.layers == 1 and config.embedding != config.hidden:
         raise ConfigError(
-            "config.tie_embeddings with one layer needs config.embedding = config.hidden"
+            "config.tie_embeddings with one layer needs config.embedding = config.hidden, got "
+            f"{config.embedding} and {config.hidden}"
         )
     if config.tie_embeddings and config.softmax == "adaptive":
         raise ConfigError("config.softmax=adaptive needs config.tie_embeddings=False")
     if list(config.cutoffs) != sorted({int(first) for first in config.cutoffs}):
-        raise ConfigError(f"config.cutoffs must be increasing whole numbers, got {config.cutoffs}")
+        raise ConfigError(f"config.cutoffs must be increasing integers, got {config.cutoffs}")
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
     model = network(config, len(vocabulary))
-    never = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
+    unknown = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
     texts = {name: as_text(split) for name, split in corpus.held_out.items()}
-    task = NextWord(model, vocabulary, config, "word", never, texts=texts)
+    task = NextWord(model, vocabulary, config, "word", unknown, texts=texts)
     return make_experiment(task, as_text(corpus.train), texts, corpus.sha256)
 
 

@@ -1,10 +1,10 @@
-"""The files that a module of this project loads, and how many lines they have.
+"""The files of this project that importing a module loads, and their number of lines.
 
     python tests/closure.py lenet5 char_lm
 
-prints for each experiment the lines of the project that importing it loads, outside its own file.
-The `__init__` of each package on the way counts. What is loaded later does not: an import inside a
-function, a mode that is loaded by its name, a public name of a package in nets/.
+prints for each experiment the lines that importing it loads, except those of its own file. The
+`__init__` of every parent package counts. Deferred imports do not: those inside a function, modes
+loaded by name, and the lazy public names of a package in nets/.
 """
 
 import ast
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def path_of(module: str) -> Path | None:
-    """File of a module of this project; None of any other."""
+    """File of a module of this project; None for any other module."""
     base = ROOT.joinpath(*module.split("."))
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
@@ -28,7 +28,7 @@ def module_of(path: Path) -> str:
 
 
 def at_import(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that run when a module is imported: none of a function, none for type checkers."""
+    """Nodes executed when a module is imported, without functions and TYPE_CHECKING blocks."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
@@ -41,7 +41,7 @@ def at_import(tree: ast.AST) -> Iterator[ast.AST]:
 def imported(path: Path, deferred: bool = False) -> Iterator[str]:
     """Absolute names that a file imports: modules, and names that may be modules.
 
-    deferred: count imports inside functions and those for type checkers too.
+    deferred: include imports inside functions and TYPE_CHECKING blocks.
     """
     package = list(path.relative_to(ROOT).parent.parts)
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -56,27 +56,27 @@ def imported(path: Path, deferred: bool = False) -> Iterator[str]:
 
 
 def neighbours(path: Path, deferred: bool = False) -> set[Path]:
-    """Files of this project that a file imports, packages on the way included."""
-    found = set()
+    """Files of this project that a file imports, including the `__init__` of parent packages."""
+    paths = set()
     for name in imported(path, deferred):
         parts = name.split(".")
-        found |= {path_of(".".join(parts[:i])) for i in range(1, len(parts) + 1)}
-    return {other for other in found if other and other != path}
+        paths |= {path_of(".".join(parts[:i])) for i in range(1, len(parts) + 1)}
+    return {other for other in paths if other and other != path}
 
 
 def closure(path: Path, deferred: bool = False) -> set[Path]:
-    """Files that importing a file loads, itself among them; deferred: also those loaded later."""
-    loaded, left = set(), [path]
-    while left:
-        path = left.pop()
+    """Files that importing a file loads, including itself; deferred: as in `imported`."""
+    loaded, pending = set(), [path]
+    while pending:
+        path = pending.pop()
         if path not in loaded:
             loaded.add(path)
-            left.extend(neighbours(path, deferred))
+            pending.extend(neighbours(path, deferred))
     return loaded
 
 
 def lines_loaded(path: Path) -> int:
-    """Lines of the files that importing a file loads, without its own."""
+    """Lines of the files that importing a file loads, except its own."""
     files = closure(path) - {path}
     return sum(len(each.read_text(encoding="utf-8").splitlines()) for each in files)
 

@@ -1,4 +1,4 @@
-"""The shape of the tree: the arrows between packages and rooms, the length of files."""
+"""The structure of the project: imports between packages and rooms, and the length of files."""
 
 import ast
 import re
@@ -20,8 +20,8 @@ MAY_IMPORT = {
     "jobs": set(),
     "launch.py": {"jobs"},
 }
-# the rooms that a room imports; every room may import the files at the top of its package,
-# and the front doors at the top of experiments/ may import every room of it
+# the rooms that a room may import; it may also import the files at the top of its package, and the
+# experiments, at the top of experiments/, may import every room
 ARROWS = {
     "nets": {
         "": set(),
@@ -56,8 +56,8 @@ ARROWS = {
         "translation": {"common"},
     },
 }
-FLAT = {"nets": 3, "data": 3}  # modules at the top of a package, without `__init__`
-OF_LAUNCH = sys.stdlib_module_names | {"absl", "tqdm", "jobs", "optuna"}
+FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
+LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "jobs", "optuna"}
 LINES_LOADED = {"lenet5": 3200, "char_lm": 3900, "nmt": 4500, "word2vec": 3400, "speech_ctc": 5000}
 
 
@@ -67,12 +67,12 @@ def sources(folder):
 
 
 def packages(path):
-    """Names of the top-level packages and modules that a file imports."""
+    """Top-level packages and modules that a file imports."""
     return {name.split(".")[0] for name in imported(path, deferred=True)}
 
 
 def room_of(path):
-    """Room of a file: the folder below its package, empty at the top."""
+    """Room of a file: the folder below its package, "" at the top."""
     parts = path.relative_to(ROOT).parts
     return parts[1] if len(parts) > 2 else ""
 
@@ -86,7 +86,7 @@ def test_layers_do_not_import_one_another(folder):
 
 
 @pytest.mark.parametrize("package", ["nets", "train", "data"])
-def test_imports_inside_a_package_of_the_wheel_are_relative(package):
+def test_imports_within_a_package_of_the_wheel_are_relative(package):
     for path in sources(package):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -96,7 +96,7 @@ def test_imports_inside_a_package_of_the_wheel_are_relative(package):
 
 
 @pytest.mark.parametrize("package", ARROWS)
-def test_arrows_between_rooms_are_those_of_the_table(package):
+def test_imports_between_rooms_are_those_of_the_table(package):
     arrows = ARROWS[package]
     rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
     assert rooms == set(arrows) - {""}
@@ -107,47 +107,49 @@ def test_arrows_between_rooms_are_those_of_the_table(package):
         others = {room_of(p) for p in neighbours(path, deferred=True) if package in p.parts}
         assert others - {room, ""} <= arrows[room], path
     graph = {room: others - {room} for room, others in arrows.items()}
-    assert list(TopologicalSorter(graph).static_order())  # raises CycleError when there is a circle
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError for a cycle
 
 
 @pytest.mark.parametrize("folder", ["nets", "train", "data", "experiments", "jobs"])
-def test_there_is_no_circle_of_imports(folder):
+def test_there_is_no_cycle_of_imports(folder):
     graph = {}
     for path in sources(folder):
         names = neighbours(path, deferred=True)
         text = path.read_text(encoding="utf-8")
-        for name in re.findall(r"[\"'](experiments(?:\.\w+)+):\w+[\"']", text):  # modes by name
+        # modes, which are loaded by name
+        for name in re.findall(r"[\"'](experiments(?:\.\w+)+):\w+[\"']", text):
             assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), f"{path} names {name}"
         graph[module_of(path)] = {module_of(p) for p in names if p.name != "__init__.py"}
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        pytest.fail(f"circle: {' > '.join(error.args[1])}")
+        pytest.fail(f"cycle: {' > '.join(error.args[1])}")
 
 
-def test_importlib_is_not_used_to_hide_an_import_of_the_project():
+def test_no_import_of_the_project_is_hidden_by_importlib():
     for folder in ("nets", "train", "data", "experiments"):
         for path in sources(folder):
             text = path.read_text(encoding="utf-8")
             calls = re.findall(r"import_module\(([^)]*)\)", text)
-            by_name = {"experiments/report/check.py", "nets/lazy.py"}  # named by the command line
-            assert not calls or str(path.relative_to(ROOT)) in by_name, path
+            calls = [call for call in calls if not re.match(r'"(?!nets|train|data|exper)', call)]
+            exceptions = {"experiments/report/check.py", "nets/lazy.py"}
+            assert not calls or str(path.relative_to(ROOT)) in exceptions, path
 
 
-def test_data_does_not_import_jax_and_launch_imports_only_what_starts_jobs():
+def test_data_does_not_import_jax_and_the_launcher_imports_little():
     for path in sources("data"):
         assert not packages(path) & {"flax", "jax", "optax"}, path
     for path in (*sources("jobs"), *sources("launch.py")):
-        assert packages(path) <= OF_LAUNCH, path
+        assert packages(path) <= LAUNCHER_IMPORTS, path
 
 
 def test_experiments_do_not_import_one_another():
-    doors = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
+    experiments = {path.stem for path in (ROOT / "experiments").glob("[!_]*.py")}
     for path in sources("experiments"):
         names = {
             name.split(".")[1] for name in imported(path, True) if name.startswith("experiments.")
         }
-        assert not names & doors, path
+        assert not names & experiments, path
 
 
 @pytest.mark.parametrize("name", LINES_LOADED)
@@ -156,7 +158,7 @@ def test_an_experiment_loads_few_lines(name):
 
 
 @pytest.mark.parametrize("name", ["word2vec", "char_lm"])
-def test_importing_an_experiment_loads_what_its_imports_say(name):
+def test_importing_an_experiment_loads_only_its_static_imports(name):
     script = (
         f"import sys, experiments.{name}\n"
         "ours = ('nets', 'train', 'data', 'experiments')\n"
@@ -172,9 +174,9 @@ def test_importing_an_experiment_loads_what_its_imports_say(name):
 
 
 def test_packages_have_few_flat_files():
-    for package, most in FLAT.items():
+    for package, maximum in FLAT.items():
         flat = [p.name for p in (ROOT / package).glob("*.py") if p.name != "__init__.py"]
-        assert len(flat) <= most, flat
+        assert len(flat) <= maximum, flat
 
 
 def test_no_file_is_long_and_none_is_called_utils():

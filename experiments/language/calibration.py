@@ -1,8 +1,8 @@
-"""--mode=calibrate: all logits divided by one temperature, chosen on the validation text.
+"""--mode=calibrate: divide all logits by one temperature, chosen on the validation text.
 
-A network that was trained for long is surer than it is right; where it stands first, and what it
-draws at temperature 0, stays as it was. Source: Guo, Pleiss, Sun and Weinberger 2017, "On
-Calibration of Modern Neural Networks" (temperature scaling).
+After long training a network is overconfident. A temperature corrects this; it changes neither the
+order of the symbols nor the text sampled at temperature 0. Source: Guo, Pleiss, Sun and Weinberger
+2017, "On Calibration of Modern Neural Networks" (temperature scaling).
 """
 
 import copy
@@ -18,16 +18,16 @@ from train.task import Mean
 
 TEMPERATURES = {f"{number / 20:g}": number / 20 for number in range(16, 33)}  # 0.8 to 1.6
 
-Found = dict[str, dict[str, dict[str, float]]]  # metrics of a text by the way it is scored
+Scores = dict[str, dict[str, dict[str, float]]]  # text -> kind of scoring -> metrics
 
 
 def metrics_of(task: NextSymbol, nats: float) -> dict[str, float]:
-    """Loss of a text and what follows from it."""
+    """Loss of a text, and the metrics that follow from it."""
     return {"loss": nats, **task.summaries({"loss": nats})}
 
 
-def tempered(task: NextSymbol) -> NextSymbol:
-    """Return the task with one loss more for each of TEMPERATURES, by its name."""
+def with_temperatures(task: NextSymbol) -> NextSymbol:
+    """Return a copy of the task that also measures the loss at each of TEMPERATURES."""
 
     def means(outputs, batch):
         return {
@@ -38,38 +38,38 @@ def tempered(task: NextSymbol) -> NextSymbol:
             for name, t in {"loss": 1.0, **TEMPERATURES}.items()
         }
 
-    other = copy.copy(task)
-    other.means = means  # type: ignore[method-assign]
-    return other
+    tempered = copy.copy(task)
+    tempered.means = means  # type: ignore[method-assign]
+    return tempered
 
 
-def measure(task: NextSymbol, predict: Predictor) -> tuple[Found, float]:
-    """Metrics of each held-out text, "static" and "calibrated", and the temperature of the latter.
+def measure(task: NextSymbol, predict: Predictor) -> tuple[Scores, float]:
+    """Metrics of each held-out text, "static" and "calibrated", and the temperature.
 
-    It is that of TEMPERATURES which is best on the first of the texts.
+    The temperature is the one of TEMPERATURES with the lowest loss on the first text.
     """
-    evaluate = Evaluator(tempered(task), JitMesh(1, jax.devices()[:1]))
-    found: Found = {}
+    evaluate = Evaluator(with_temperatures(task), JitMesh(1, jax.devices()[:1]))
+    scores: Scores = {}
     best = ""
     for name, text in task.texts.items():
         ids = task.vocabulary.encode(text)
         nats = evaluate(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
         best = best or min(TEMPERATURES, key=lambda t: nats[t])
         losses = {"static": nats["loss"], "calibrated": nats[best]}
-        found[name] = {kind: metrics_of(task, loss) for kind, loss in losses.items()}
-    return found, TEMPERATURES[best]
+        scores[name] = {kind: metrics_of(task, loss) for kind, loss in losses.items()}
+    return scores, TEMPERATURES[best]
 
 
-def print_found(found: Found) -> None:
-    """Print a line for each text and way."""
-    for name, kinds in found.items():
+def print_scores(scores: Scores) -> None:
+    """Print one line for each text and kind of scoring."""
+    for name, kinds in scores.items():
         for kind, metrics in kinds.items():
-            shown = "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
-            print(f"{name:<12}{kind:<12}{shown}")
+            values = "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+            print(f"{name:<12}{kind:<12}{values}")
 
 
 def calibrate(task: NextSymbol, predict: Predictor) -> None:
-    """Print the loss of each held-out text, without and with the temperature."""
-    found, temperature = measure(task, predict)
-    print_found(found)
+    """Print held-out losses before and after temperature scaling."""
+    scores, temperature = measure(task, predict)
+    print_scores(scores)
     print(f"calibrated: temperature {temperature:g}, chosen on the first text")

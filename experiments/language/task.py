@@ -1,7 +1,6 @@
-"""What language models share: settings, the task, and the text that they write."""
+"""Language models: settings, the task of predicting the next symbol, and sampling."""
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,19 +15,18 @@ from data.text.streams import EvaluationWindows, TrainingStreams
 from nets.language.recurrent_lm import LanguageModel
 from nets.recurrent.cells import CELLS
 from train.config import OptimizerConfig, option
-from train.evaluate import Predictor
 from train.optimizer import make_optimizer
 from train.state import stream
 from train.task import Batch, Experiment, Mean, Task
 
-MODES = {"generate": "experiments.language.task:generate"}
+MODES = {"generate": "experiments.language.generation:generate"}
 SCORING = {  # the modes of recurrent networks
     **MODES,
     "calibrate": "experiments.language.calibration:calibrate",
     "dynamic": "experiments.language.dynamic:dynamic",
 }
-EVALUATION_WINDOW = 256  # of no effect on what is found
-RATES = (2e-4, 4e-4, 8e-4)
+EVALUATION_WINDOW = 256  # does not affect the results
+DYNAMIC_RATES = (2e-4, 4e-4, 8e-4)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +68,7 @@ class Config(SymbolConfig):
     batch_size: int = SymbolConfig.changed("batch_size", 32, "parallel streams of text")
 
     dynamic_rates: tuple[float, ...] = option(
-        RATES, "learning rates to try", modes=("dynamic",), minimum=0
+        DYNAMIC_RATES, "learning rates to try", modes=("dynamic",), minimum=0
     )
     dynamic_decay: float = option(
         3e-3,
@@ -85,25 +83,25 @@ class Config(SymbolConfig):
 
 
 class Symbols(Protocol):
-    """A vocabulary: text to ids int32 [N] and back."""
+    """A vocabulary of characters or words."""
 
     def unknown(self, text: str) -> str:
-        """What of a text the vocabulary does not have."""
+        """Symbols of a text that are not in the vocabulary."""
 
     def __len__(self) -> int:
-        """Symbols."""
+        """Number of symbols."""
 
     def encode(self, text: str) -> np.ndarray:
-        """Ids of a text."""
+        """Ids int32 [N] of a text."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids."""
 
 
 class SymbolTask(Task):
-    """Mean of -log P(next symbol given those before it), by any network.
+    """Mean of -log P(next symbol | symbols before it), for any network.
 
-    unit: what a symbol is, for the metric bits_per_{unit}. never: ids that are not drawn.
+    unit: name of a symbol, for the metric bits_per_{unit}. suppressed: ids that are never sampled.
     """
 
     def __init__(
@@ -112,17 +110,17 @@ class SymbolTask(Task):
         vocabulary: Symbols,
         config: SymbolConfig,
         unit: str,
-        never: Sequence[int],
+        suppressed: Sequence[int],
     ):
         self.model, self.vocabulary, self.config = model, vocabulary, config
-        self.unit, self.never = unit, tuple(never)
+        self.unit, self.suppressed = unit, tuple(suppressed)
 
     def training(self, ids: np.ndarray) -> Callable[[int], Batch]:
-        """Batches of a text to train on, by the step."""
+        """Training batches of a text, as a function of the step."""
         raise NotImplementedError
 
     def held_out(self, ids: np.ndarray) -> Iterable[Batch]:
-        """Batches in which every symbol of a text but the first is a target once."""
+        """Batches in which every symbol of a text except the first is a target once."""
         raise NotImplementedError
 
     def read(self, variables, tokens: np.ndarray):
@@ -130,37 +128,37 @@ class SymbolTask(Task):
         raise NotImplementedError
 
     def step(self, variables, tokens, carry):
-        """Logits [N, V] of what follows tokens int32 [N], and the state after them."""
+        """Logits [N, V] of the symbols after tokens int32 [N], and the new state."""
         raise NotImplementedError
 
     def means(self, outputs, batch):
-        """Loss in nats and accuracy, over all symbols that count; right is what none exceeds."""
+        """Loss in nats and accuracy; a target is correct if no logit exceeds its own."""
         targets = batch["targets"]
         nats = optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
-        # on a CPU argmax over many words takes half as long as all the network's products
-        chosen = jnp.take_along_axis(outputs, targets[..., None], axis=-1)[..., 0]
-        right = chosen >= outputs.max(axis=-1)
-        values = {"loss": nats, "accuracy": right}
+        # on a CPU, argmax over a large vocabulary takes half as long as all matrix products
+        target_logits = jnp.take_along_axis(outputs, targets[..., None], axis=-1)[..., 0]
+        correct = target_logits >= outputs.max(axis=-1)
+        values = {"loss": nats, "accuracy": correct}
         return {name: Mean.from_values(value, batch.get("mask")) for name, value in values.items()}
 
     def summaries(self, values):
-        """Return the loss in bits, and as a perplexity, e to the nats."""
+        """Return the loss in bits, and the perplexity, exp(loss)."""
         nats = values["loss"]
         perplexity = math.exp(nats) if nats < 700 else math.inf
         return {f"bits_per_{self.unit}": nats / math.log(2), "perplexity": perplexity}
 
     def figures(self, predict, batches):
-        """Return a text drawn from the model as it is."""
+        """Return a text sampled from the model."""
         return {"sample": self.generate(predict.variables)}
 
     def generate(self, variables) -> str:
-        """Prompt and what the model makes of it; the same for the same seed and settings."""
+        """Prompt and its sampled continuation, a function of the seed and the settings."""
         return "".join(self.write(variables))
 
     def write(self, variables) -> Iterator[str]:
-        """Yield the text of `generate` piece by piece: the prompt as it is read, then each symbol.
+        """Yield the text of `generate` in pieces: the prompt as it is encoded, then each symbol.
 
-        An empty prompt is a new line.
+        An empty prompt is a newline.
         """
         from nets.decoding.sampling import sample_steps
 
@@ -168,57 +166,64 @@ class SymbolTask(Task):
         prompt = vocabulary.encode(config.prompt)
         prompt = prompt if len(prompt) else vocabulary.encode("\n")
         yield vocabulary.decode(prompt.tolist())
-        carry = self.read(variables, prompt[None, :-1])
-        key = stream(jax.random.key(config.seed), "sample", 0)
-        last = int(prompt[-1])
-        for drawn in sample_steps(
+        previous = int(prompt[-1])
+        for sampled in sample_steps(
             self.next_logits,
             variables,
-            carry,
-            prompt[-1:],
-            key,
+            self.read(variables, prompt[None, :-1]),
+            jnp.asarray(prompt[-1:]),
+            stream(jax.random.key(config.seed), "sample", 0),
             length=config.sample_length,
             temperature=config.temperature,
         ):
-            pair = [last, int(drawn[0])]
+            pair = [previous, int(sampled[0])]
             yield vocabulary.decode(pair).removeprefix(vocabulary.decode(pair[:1]))
-            last = pair[1]
+            previous = pair[1]
         yield "\n"
 
     def next_logits(self, variables, tokens, carry):
-        """One step of generation; what stands for other symbols is never drawn."""
+        """Return `step` with logits -inf for the suppressed ids."""
         logits, carry = self.step(variables, tokens, carry)
-        return logits.at[:, jnp.array(self.never, jnp.int32)].set(-jnp.inf), carry
+        return logits.at[:, jnp.array(self.suppressed, jnp.int32)].set(-jnp.inf), carry
 
 
 class NextSymbol(SymbolTask):
-    """Mean of -log P(next symbol given all before it), by a recurrent network.
+    """Mean of -log P(next symbol | all symbols before it), for a recurrent network.
 
-    texts: held-out texts by name, for the modes that read them anew.
+    texts: held-out texts by name, for the modes that score them in other ways.
     """
 
     model: LanguageModel
     config: Config
 
-    def __init__(self, *settings, texts: Mapping[str, str]):
-        super().__init__(*settings)
+    def __init__(
+        self,
+        model: LanguageModel,
+        vocabulary: Symbols,
+        config: Config,
+        unit: str,
+        suppressed: Sequence[int],
+        *,
+        texts: Mapping[str, str],
+    ):
+        super().__init__(model, vocabulary, config, unit, suppressed)
         self.texts = texts
 
     def training(self, ids):
-        """Windows of lanes."""
+        """Windows of parallel streams."""
         config = self.config
         return TrainingStreams(ids, config.batch_size, config.bptt_length, config.seed)
 
     def held_out(self, ids):
-        """Windows of one lane."""
+        """Windows of a single stream."""
         return EvaluationWindows(ids, jax.device_count(), EVALUATION_WINDOW)
 
     def inputs(self, batch, carry):
-        """Tokens, the state before them, and where it is to be forgotten."""
+        """Tokens, the state before them, and where it is reset."""
         return batch["tokens"], carry, batch["resets"]
 
     def init_carry(self, batch):
-        """Zeros for every lane."""
+        """Zeros for every stream."""
         return self.model.initialize_carry(batch["tokens"].shape[0])
 
     def split_outputs(self, out):
@@ -233,7 +238,7 @@ class NextSymbol(SymbolTask):
         return carry
 
     def step(self, variables, tokens, carry):
-        """Feed the network one symbol."""
+        """Feed one symbol to the network."""
         logits, carry = self.model.apply(variables, tokens[:, None], carry)
         return logits[:, 0], carry
 
@@ -241,7 +246,7 @@ class NextSymbol(SymbolTask):
 def make_experiment(
     task: SymbolTask, train: str, heldout: Mapping[str, str], sha256: str
 ) -> Experiment:
-    """Experiment that trains the task on a text and scores it on others."""
+    """Experiment that trains a task on one text and evaluates it on others."""
     config, vocabulary = task.config, task.vocabulary
     ids = vocabulary.encode(train)
     return Experiment(
@@ -256,20 +261,3 @@ def make_experiment(
             "vocabulary": len(vocabulary),
         },
     )
-
-
-def generate(task: SymbolTask, predict: Predictor) -> None:
-    """--mode=generate: write the prompt and its continuation by the run's best checkpoint.
-
-    A symbol is on the terminal as soon as it is drawn.
-    """
-    vocabulary = task.vocabulary
-    if unknown := vocabulary.unknown(task.config.prompt):
-        instead = vocabulary.decode(vocabulary.encode(unknown)[:1].tolist())
-        print(
-            f"warning: the network has never seen {unknown!r}: each such {task.unit} of the prompt "
-            f"is read as {instead}, which stands for all that it does not know",
-            file=sys.stderr,
-        )
-    for piece in task.write(predict.variables):
-        print(piece, end="", flush=True)

@@ -1,4 +1,4 @@
-"""--mode=units: single hidden units over a text, those that follow strings, brackets or the line.
+"""--mode=units: hidden units that follow strings, brackets or the position in a line of a text.
 
 Source: Karpathy, Johnson and Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015.
 """
@@ -23,10 +23,11 @@ from experiments.language.task import Symbols
 from nets.language.recurrent_lm import LanguageModel
 from train.evaluate import Predictor
 
-LONGEST = 100_000  # characters that are read
-WIDTH, ROWS = 84, 4  # cells of a passage
-SHOWN = {"\n": "↵", "\t": "→"}
-# a string ends with its line, but for one in three quotes; an apostrophe after a letter begins none
+MAX_CHARACTERS = 100_000  # characters to read
+WIDTH, ROWS = 84, 4  # columns and rows of a passage
+GLYPHS = {"\n": "↵", "\t": "→"}
+# a string ends with its line at the latest, unless it is triple-quoted; an apostrophe that follows
+# a letter does not begin a string
 SPANS = re.compile(
     r"""(?<!\w)[rRbBfFuU]{0,2}(?P<string>
         '''(?:\\.|[^\\])*?(?:'''|\Z) | \"""(?:\\.|[^\\])*?(?:\"""|\Z)
@@ -37,15 +38,15 @@ SPANS = re.compile(
 
 
 class Characters(Protocol):
-    """What is drawn: a task of characters."""
+    """The attributes of a character language model's task that this mode uses."""
 
     model: LanguageModel
     vocabulary: Symbols
     config: Any
 
 
-class Found(NamedTuple):
-    """A feature, the unit that follows it best, and their correlation on text not chosen by."""
+class Match(NamedTuple):
+    """A feature, the unit that follows it best, and their correlation on other text."""
 
     feature: str
     unit: int
@@ -53,54 +54,55 @@ class Found(NamedTuple):
 
 
 def features_of(text: str) -> dict[str, np.ndarray]:
-    """What holds after each of the N characters of a text, float32 [N] by name.
+    """Features float32 [N] of a text after each of its N characters, by name.
 
-    Strings and comments are those of Python, as far as a line of any text has them. Brackets inside
-    of those do not count, and an empty line closes all that are open.
+    Strings and comments are those of Python, found in any text. Brackets inside them do not count,
+    and an empty line closes all open brackets.
     """
     inside = {name: np.zeros(len(text), np.float32) for name in ("string", "comment")}
     for span in SPANS.finditer(text):
         kind = str(span.lastgroup)
         first, end = span.span(kind)
-        inside[kind][first : end - (kind == "string")] = 1  # after its last quote it is over
-    places = np.arange(len(text))
-    ends = np.array([character == "\n" for character in text])
-    column = places - np.maximum.accumulate(np.where(ends, places, -1))
+        inside[kind][first : end - (kind == "string")] = 1  # a string is over after its last quote
+    positions = np.arange(len(text))
+    is_newline = np.array([character == "\n" for character in text])
+    column = positions - np.maximum.accumulate(np.where(is_newline, positions, -1))
     indents = [len(line) - len(line.lstrip()) for line in text.split("\n")]
+    indentation = np.minimum(column, np.repeat(indents, line_lengths(text)))
     return {
         "inside a string": inside["string"],
         "inside a comment": inside["comment"],
-        "depth of brackets": np.fromiter(depths(text, inside), np.float32, len(text)),
+        "depth of brackets": np.fromiter(bracket_depths(text, inside), np.float32, len(text)),
         "inside a word": np.array([c.isalnum() or c == "_" for c in text], np.float32),
         "column in the line": column.astype(np.float32),
-        "indentation": np.minimum(column, np.repeat(indents, line_sizes(text))).astype(np.float32),
+        "indentation": indentation.astype(np.float32),
     }
 
 
-def line_sizes(text: str) -> np.ndarray:
-    """Characters of each line, int [L], its end counted with it."""
-    sizes = np.array([len(line) + 1 for line in text.split("\n")])
-    sizes[-1] -= 1  # the last has no end
-    return sizes
+def line_lengths(text: str) -> np.ndarray:
+    """Length int [L] of each line, including its newline."""
+    lengths = np.array([len(line) + 1 for line in text.split("\n")])
+    lengths[-1] -= 1  # the last line has no newline
+    return lengths
 
 
-def depths(text: str, inside: Mapping[str, np.ndarray]) -> Iterator[int]:
-    """Yield how many brackets are open after each character."""
-    depth, before = 0, ""
+def bracket_depths(text: str, inside: Mapping[str, np.ndarray]) -> Iterator[int]:
+    """Yield the number of open brackets after each character."""
+    depth, previous = 0, ""
     code = (inside["string"] + inside["comment"]) == 0
-    for character, counts in zip(text, code, strict=True):
-        if counts and character in "([{":
+    for character, is_code in zip(text, code, strict=True):
+        if is_code and character in "([{":
             depth += 1
-        elif counts and character in ")]}":
+        elif is_code and character in ")]}":
             depth = max(0, depth - 1)
-        elif before == character == "\n":
+        elif previous == character == "\n":
             depth = 0
         yield depth
-        before = character
+        previous = character
 
 
 def states_of(model: LanguageModel, variables, ids: np.ndarray) -> list[np.ndarray]:
-    """State after each symbol of ids [N], float32 [N, H] for each layer: an LSTM's c, others' h."""
+    """States float32 [N, H] of each layer after the symbols of ids [N]: c of an LSTM, else h."""
 
     @jax.jit
     def read(variables, ids):
@@ -114,9 +116,9 @@ def states_of(model: LanguageModel, variables, ids: np.ndarray) -> list[np.ndarr
 
 
 def correlations(states, feature) -> np.ndarray:
-    """Pearson's correlation [U] of each column of states [N, U] with a feature [N]; 0 of constants.
+    """Pearson's correlation [U] of each column of states [N, U] with a feature [N].
 
-    Both are taken from their means, and r = sum xy / sqrt(sum x^2 sum y^2).
+    r = sum xy / sqrt(sum x^2 sum y^2) of the deviations x, y from their means; 0 for a constant.
     """
     x, y = (
         np.asarray(a, np.float64) - np.mean(a, axis=0, dtype=np.float64) for a in (states, feature)
@@ -125,29 +127,32 @@ def correlations(states, feature) -> np.ndarray:
     return np.divide(y @ x, scale, out=np.zeros(x.shape[1]), where=scale > 1e-9)
 
 
-def find_units(states, features: Mapping[str, np.ndarray]) -> list[Found]:
-    """For each feature the column of states [N, U] of highest absolute correlation.
+def find_units(states, features: Mapping[str, np.ndarray]) -> list[Match]:
+    """For each feature, the column of states [N, U] with the highest absolute correlation.
 
-    It is chosen on the first half, and its correlation is that on the second; a feature that does
-    not change in both of them is left out.
+    The unit is chosen on the first half of the text, and the correlation reported is that on the
+    second half. A feature that is constant in one of the halves is left out.
     """
     half = len(states) // 2
-    found = []
+    matches = []
     for name, feature in features.items():
-        if min(len(np.unique(part)) for part in (feature[:half], feature[half:])) > 1:
+        if min(len(np.unique(values)) for values in (feature[:half], feature[half:])) > 1:
             unit = int(np.abs(correlations(states[:half], feature[:half])).argmax())
-            told = correlations(states[half:, unit : unit + 1], feature[half:])
-            found.append(Found(name, unit, float(told[0])))
-    return found
+            (correlation,) = correlations(states[half:, unit : unit + 1], feature[half:])
+            matches.append(Match(name, unit, float(correlation)))
+    return matches
 
 
 def units(task: Characters, predict: Predictor) -> None:
-    """--mode=units: find the units that follow features of a text, and draw them."""
+    """Draw hidden units that follow strings, brackets or columns.
+
+    The text is that of config.input, by default the validation text.
+    """
     config = task.config
     if config.input:
-        text = read_path(Path(config.input).expanduser())[:LONGEST]
+        text = read_path(Path(config.input).expanduser())[:MAX_CHARACTERS]
     else:
-        text = load_text(config.dataset, config.data_dir).validation[:LONGEST]
+        text = load_text(config.dataset, config.data_dir).validation[:MAX_CHARACTERS]
     layers = states_of(task.model, predict.variables, task.vocabulary.encode(text))
     names = [
         f"unit {unit}" + f" of layer {number}" * (len(layers) > 1)
@@ -155,30 +160,30 @@ def units(task: Characters, predict: Predictor) -> None:
         for unit in range(layer.shape[1])
     ]
     states, features = np.concatenate(layers, axis=1), features_of(text)
-    found = find_units(states, features)
-    if not found:
-        raise DataError("the text is too short or too even: none of its features changes")
-    draw(text, states, features, found, names=names, path=config.picture)
-    for name, unit, correlation in found:
+    matches = find_units(states, features)
+    if not matches:
+        raise DataError("the text is too short or too uniform: no feature varies in both halves")
+    draw(text, states, features, matches, names=names, path=config.picture)
+    for name, unit, correlation in matches:
         print(f"{name:<20} {names[unit]:<20} {correlation:+.3f}")
     print(f"correlations on the second half of {len(text)} characters: {config.picture}")
 
 
 def rows_of(text: str) -> list[range]:
-    """Places of a text in rows of at most WIDTH, an end of a line being the last of its row."""
-    bounds = np.cumsum([0, *line_sizes(text)]).tolist()
+    """Positions of a text in rows of at most WIDTH; a newline is the last position of its row."""
+    bounds = np.cumsum([0, *line_lengths(text)]).tolist()
     lines = itertools.starmap(range, itertools.pairwise(bounds))
     return [line[i : i + WIDTH] for line in lines for i in range(0, len(line), WIDTH)]
 
 
 def passage(rows: Sequence[range], feature: np.ndarray, first: int) -> Sequence[range]:
-    """ROWS rows that begin at `first` or later, with the most variation of the feature in all."""
+    """The ROWS rows from position `first` on in which the feature varies most in total."""
     later = [i for i, row in enumerate(rows) if row[0] >= first]
     starts = later[: max(1, len(later) - ROWS + 1)] or [0]
 
     def variation(i: int) -> float:
-        inside = feature[rows[i][0] : rows[min(i + ROWS, len(rows)) - 1][-1] + 1]
-        return float(inside.var()) * len(inside)
+        values = feature[rows[i][0] : rows[min(i + ROWS, len(rows)) - 1][-1] + 1]
+        return float(values.var()) * len(values)
 
     best = max(starts, key=variation)
     return rows[best : best + ROWS]
@@ -188,47 +193,49 @@ def draw(
     text: str,
     states: np.ndarray,
     features: Mapping[str, np.ndarray],
-    found: Sequence[Found],
+    matches: Sequence[Match],
     *,
     names: Sequence[str],
     path: str,
 ) -> None:
-    """Draw for each unit a passage of the text's second half, coloured by the unit, to a file.
+    """Draw a passage of the second half of the text for each match, coloured by its unit.
 
-    names: of the units. A grey line below the text is the feature. DataError when the file cannot
-    be written.
+    names: names of the units. The grey line below the text is the feature. Raises DataError when
+    the file cannot be written.
     """
     rows = rows_of(text)
-    figure = Figure(figsize=(10, 1.25 * len(found) + 0.5), layout="constrained")
-    for axis, (name, unit, correlation) in zip(
-        figure.subplots(len(found), 1, squeeze=False)[:, 0], found, strict=True
-    ):
-        shown = passage(rows, features[name], len(text) // 2)
-        fill(axis, text, shown, states[:, unit], features[name])
+    figure = Figure(figsize=(10, 1.25 * len(matches) + 0.5), layout="constrained")
+    axes = figure.subplots(len(matches), 1, squeeze=False)[:, 0]
+    for axis, (name, unit, correlation) in zip(axes, matches, strict=True):
+        visible = passage(rows, features[name], len(text) // 2)
+        draw_passage(axis, text, visible, states[:, unit], features[name])
         title = f"{name} (grey line): {names[unit]}, correlation {correlation:+.2f}"
         axis.set_title(title, fontsize=10, loc="left")
-    figure.supxlabel("blue: the unit is low, white: at its median, red: it is high", fontsize=9)
+    figure.supxlabel("blue: the unit is low; white: at its median; red: high", fontsize=9)
     save(figure, path)
 
 
-def fill(axis: Axes, text: str, shown: Sequence[range], unit: np.ndarray, feature) -> None:
-    """Write rows of a text into cells of the unit's colours, with the feature below them."""
-    middle = np.median(unit)
-    reach = np.quantile(np.abs(unit - middle), 0.98) or 1.0
+def draw_passage(
+    axis: Axes, text: str, rows: Sequence[range], unit: np.ndarray, feature: np.ndarray
+) -> None:
+    """Draw rows of a text in cells coloured by a unit, with the feature below each row."""
+    median = np.median(unit)
+    scale = np.quantile(np.abs(unit - median), 0.98) or 1.0
     cells = np.ones((ROWS, WIDTH, 3))
-    highest = max(feature[row[0] : row[-1] + 1].max() for row in shown) or 1.0
-    for number, row in enumerate(shown):
-        places = list(row)
-        share = 0.5 + np.clip((unit[places] - middle) / reach, -1, 1) * 0.38  # no dark ends
-        cells[number, : len(row)] = colormaps["RdBu_r"](share)[:, :3]
-        heights = np.repeat(feature[places] / highest, 2) * 0.25
+    highest = max(feature[row[0] : row[-1] + 1].max() for row in rows) or 1.0
+    for number, row in enumerate(rows):
+        positions = list(row)
+        # between 0.12 and 0.88, because the ends of the colour map are too dark for text
+        shades = 0.5 + np.clip((unit[positions] - median) / scale, -1, 1) * 0.38
+        cells[number, : len(row)] = colormaps["RdBu_r"](shades)[:, :3]
+        heights = np.repeat(feature[positions] / highest, 2) * 0.25
         edges = np.repeat(np.arange(len(row) + 1), 2)[1:-1] - 0.5
         axis.fill_between(edges, number + 0.5 - heights, number + 0.5, color="0.35", lw=0)
-        for column, place in enumerate(places):
+        for column, position in enumerate(positions):
             axis.text(
                 column,
                 number,
-                SHOWN.get(text[place], text[place]),
+                GLYPHS.get(text[position], text[position]),
                 ha="center",
                 va="center",
                 family="monospace",

@@ -1,4 +1,4 @@
-"""Run the report: python -m experiments.report --workdir=DIR."""
+"""Entry point of python -m experiments.report --workdir=DIR."""
 
 import sys
 

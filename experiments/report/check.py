@@ -1,9 +1,9 @@
-"""Check the settings of many runs of one experiment, and train nothing.
+"""Check the settings of many runs of one experiment, without training.
 
-python -m experiments.report.check --experiment=char_lm
+    python -m experiments.report.check --experiment=char_lm
 
-reads one JSON object a line, {"name": ..., "argv": [...]} with the command line of a run, and
-prints the list of their numbers of steps.
+reads one JSON object per line, {"name": ..., "argv": [...]} with the command line of a run, and
+prints a JSON list of their numbers of steps.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from train.rundir import check_config, read_json
 
 
 def check(config_class: type[RunConfig], lines: Iterable[str]) -> list[int]:
-    """Steps of each run; ConfigError naming the first run that cannot be made in its folder."""
+    """Steps of each run; raises ConfigError with the name of the first run that is invalid."""
     steps = []
     folders: set[Path] = set()
     for line in lines:
@@ -38,18 +38,18 @@ def check(config_class: type[RunConfig], lines: Iterable[str]) -> list[int]:
 
 
 def check_neighbours(folder: Path, config_class: type[RunConfig]) -> None:
-    """Raise ConfigError when a run in a folder has a setting that this experiment does not know."""
+    """Raise ConfigError when a run in the folder has a setting that this experiment lacks."""
     names = {field.name for field in dataclasses.fields(config_class)}
     for path in sorted(folder.glob("*/config.json")):
         if unknown := sorted(set(read_json(path)) - names):
             raise ConfigError(
-                f"{path.parent} is a run of another experiment, it has config.{unknown[0]}: "
-                "give another --workdir"
+                f"{path.parent} is a run of another experiment, which has config.{unknown[0]}: "
+                "choose another --workdir"
             )
 
 
 def main(argv: list[str], lines: Iterable[str]) -> None:
-    """Print the steps of the runs; one line and exit 2 when a run cannot be made."""
+    """Print the steps of the runs; if one is invalid, print one line and exit with 2."""
     name = argv[1].removeprefix("--experiment=")
     try:
         print(check(importlib.import_module(f"experiments.{name}").Config, lines))

@@ -1,4 +1,4 @@
-"""Pictures of a sweep: learning curves, and the metric against one setting or two."""
+"""Pictures of a sweep: learning curves, and the metric against one or two settings."""
 
 import itertools
 import json
@@ -12,37 +12,37 @@ from matplotlib.figure import Figure
 
 from experiments.report.runs import Group, Run, best_groups, group_by, mean_curve, mean_interval
 
-MOST = 12  # groups, or values of a setting, that one picture shows readably
-LONGEST = 100  # characters of a label in the legend
-LONGEST_TICK = 28
-LOG_SPAN = 20  # numbers that span more than this factor are on a logarithmic axis
+MOST = 12  # maximum groups, or values of a setting, that stay legible in one picture
+LABEL_LENGTH = 100  # maximum characters of a label in the legend
+TICK_LENGTH = 28  # maximum characters of a tick label
+LOG_SPAN = 20  # positive numbers that span more than this factor get a logarithmic axis
 DPI = 120
 
 
-def short(text: str, longest: int) -> str:
-    """Return the text on one line, without its middle when it is longer."""
-    text, half = text.replace("\n", "\\n"), (longest - 3) // 2
-    if len(text) > longest:
+def shorten(text: str, length: int) -> str:
+    """Return the text on one line, with dots for its middle if it is longer than `length`."""
+    text, half = text.replace("\n", "\\n"), (length - 3) // 2
+    if len(text) > length:
         text = f"{text[:half]}...{text[-half:]}"
-    return text.replace("$", r"\$")  # no formula
+    return text.replace("$", r"\$")  # text between two $ would be a formula
 
 
 def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
-    """Held-out metric against steps: a colour a group, its finished runs' mean with its interval.
+    """Held-out metric against steps: the mean of the finished runs of each group, with interval.
 
-    Single runs and their training loss are faint. The `MOST` groups of the lowest mean `objective`
-    are shown.
+    Single runs and their training metric are faint. Only the `MOST` groups with the lowest mean
+    `objective` are drawn.
     """
-    shown = best_groups(groups, objective, MOST)
+    plotted = best_groups(groups, objective, MOST)
     train = "train/" + metric.rpartition("/")[2]
-    runs = [run for group in shown for run in group.runs]
-    labels = [short(group.label, LONGEST) for group in shown]
-    columns = max(1, min(4, LONGEST // (max(map(len, labels)) + 8)))
+    runs = [run for group in plotted for run in group.runs]
+    labels = [shorten(group.label, LABEL_LENGTH) for group in plotted]
+    columns = max(1, min(4, LABEL_LENGTH // (max(map(len, labels)) + 8)))
     height = 5 + 0.22 * -(-len(labels) // columns)
     figure = Figure(figsize=(8, height), layout="constrained")
     axis = figure.subplots()
-    faint = max(0.2, 0.4 - 0.03 * len(shown))
-    for i, group in enumerate(shown):
+    faint = max(0.2, 0.4 - 0.03 * len(plotted))
+    for i, group in enumerate(plotted):
         color, dashes = f"C{i % 10}", ("-", "--")[i // 10]
         for run in group.runs:
             for name, style in ((metric, "-"), (train, ":")):
@@ -55,11 +55,11 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
         axis.plot(steps, means, dashes, marker=marker, color=color, lw=1.8, label=labels[i])
         band = (means - halves, means + halves)
         axis.fill_between(steps, *band, color=color, alpha=faint**2, lw=0)
-    limit_to_trained(axis, runs, metric)
+    set_limits(axis, runs, metric)
     title = f"{metric}: mean and 95 % interval\nsingle runs faint"
     title += f", {train} dotted" * any(run.curve(train) for run in runs)
-    if len(shown) < len(groups):
-        title += f"\nbest {len(shown)} of {len(groups)} configurations by {objective}"
+    if len(plotted) < len(groups):
+        title += f"\nbest {len(plotted)} of {len(groups)} configurations by {objective}"
     axis.set_title(title, fontsize=11)
     axis.set_xlabel("steps")
     axis.set_ylabel(metric.rpartition("/")[2].replace("_", " "))
@@ -70,10 +70,10 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
     return figure
 
 
-def limit_to_trained(axis: Axes, runs: Sequence[Run], metric: str) -> None:
-    """Limit the axis to what is measured after the first twentieth of the steps.
+def set_limits(axis: Axes, runs: Sequence[Run], metric: str) -> None:
+    """Limit the axis to the values after the first twentieth of the steps.
 
-    Untrained networks would press all that follows into a line.
+    The values of untrained networks would flatten the rest of the curve.
     """
     late = [
         value
@@ -87,37 +87,39 @@ def limit_to_trained(axis: Axes, runs: Sequence[Run], metric: str) -> None:
 
 
 def by_value(groups: Sequence[Group], name: str, metric: str) -> list[Group]:
-    """Groups of the runs that measured the metric, by one setting alone; numbers ascend."""
+    """Groups of the runs that measured the metric, by one setting only; numbers in order."""
     runs = [run for group in groups for run in group.runs if group.values(metric)]
-    found = group_by(runs, [name])
-    return sorted(found, key=lambda group: group.settings[name]) if numeric(found, name) else found
+    by_name = group_by(runs, [name])
+    if not numeric(by_name, name):
+        return by_name
+    return sorted(by_name, key=lambda group: group.settings[name])
 
 
 def numeric(groups: Sequence[Group], name: str) -> bool:
-    """True when every value of the setting is a number."""
+    """Whether every value of the setting is a number."""
     return all(type(group.settings[name]) in (int, float) for group in groups)
 
 
 def best_values(
     groups: Sequence[Group], name: str, metric: str, objective: str
 ) -> tuple[list[Any], str]:
-    """Values of a setting that a picture shows, and the line that says so when it is not all."""
-    found = by_value(groups, name, metric)
-    shown = best_groups(found, objective, MOST)
-    values = [group.settings[name] for group in shown]
-    if len(shown) == len(found):
+    """Plotted values of a setting, and a line for the title if there are others."""
+    candidates = by_value(groups, name, metric)
+    plotted = best_groups(candidates, objective, MOST)
+    values = [group.settings[name] for group in plotted]
+    if len(plotted) == len(candidates):
         return values, ""
-    return values, f"\nbest {len(shown)} of {len(found)} values of {name} by {objective}"
+    return values, f"\nbest {len(plotted)} of {len(candidates)} values of {name} by {objective}"
 
 
 def pair_picture(
     groups: Sequence[Group], first: str, second: str, metric: str, objective: str
 ) -> Figure:
-    """Mean of the metric over the finished runs for each value of two settings, as a heat map.
+    """Heat map of the mean metric of the finished runs for each pair of values of two settings.
 
-    At most the `MOST` values of each that have the lowest mean `objective`.
+    Only the `MOST` values of each setting with the lowest mean `objective` are drawn.
     """
-    (rows, some), (columns, others) = (
+    (rows, row_note), (columns, column_note) = (
         best_values(groups, name, metric, objective) for name in (first, second)
     )
     runs = [run for group in groups for run in group.runs]
@@ -137,16 +139,16 @@ def pair_picture(
     for i, j in np.ndindex(means.shape):
         red, green, blue, _ = image.to_rgba(means[i, j])
         dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5 and np.isfinite(means[i, j])
-        words = f"{means[i, j]:#.4g}".rstrip(".") if np.isfinite(means[i, j]) else "-"
+        text = f"{means[i, j]:#.4g}".rstrip(".") if np.isfinite(means[i, j]) else "-"
         color = "white" if dark else "black"
-        axis.text(j, i, words, ha="center", va="center", fontsize=9, color=color)
-    names = [short(str(value), LONGEST_TICK) for value in columns]
-    axis.set_xticks(range(len(columns)), names, rotation=turn(names, width))
-    axis.set_yticks(range(len(rows)), [short(str(value), LONGEST_TICK) for value in rows])
+        axis.text(j, i, text, ha="center", va="center", fontsize=9, color=color)
+    labels = [shorten(str(value), TICK_LENGTH) for value in columns]
+    axis.set_xticks(range(len(columns)), labels, rotation=label_rotation(labels, width))
+    axis.set_yticks(range(len(rows)), [shorten(str(value), TICK_LENGTH) for value in rows])
     axis.set_xlabel(second)
     axis.set_ylabel(first)
-    more = "\nover all values of the other settings" * (len(groups[0].settings) > 2)
-    axis.set_title(f"mean {metric}{more}{some}{others}", fontsize=11)
+    scope = "\nover all values of the other settings" * (len(groups[0].settings) > 2)
+    axis.set_title(f"mean {metric}{scope}{row_note}{column_note}", fontsize=11)
     figure.colorbar(image)
     return figure
 
@@ -154,32 +156,32 @@ def pair_picture(
 def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: str) -> Figure:
     """Mean of the metric with its 95 % interval against one setting, single runs faint.
 
-    A setting that is no number has its values side by side, at most the `MOST` best.
+    Values that are not numbers are drawn side by side, at most the `MOST` best ones.
     """
-    found, note = by_value(groups, name, metric), ""
-    number = numeric(found, name)
-    if not number:
+    plotted, note = by_value(groups, name, metric), ""
+    is_number = numeric(plotted, name)
+    if not is_number:
         values, note = best_values(groups, name, metric, objective)
-        found = [group for group in found if group.settings[name] in values]
-    places = [group.settings[name] if number else i for i, group in enumerate(found)]
-    names = [short(str(group.settings[name]), LONGEST_TICK) for group in found]
-    means, halves = zip(*(mean_interval(group.values(metric)) for group in found), strict=True)
+        plotted = [group for group in plotted if group.settings[name] in values]
+    positions = [group.settings[name] if is_number else i for i, group in enumerate(plotted)]
+    labels = [shorten(str(group.settings[name]), TICK_LENGTH) for group in plotted]
+    means, halves = zip(*(mean_interval(group.values(metric)) for group in plotted), strict=True)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
-    for place, group in zip(places, found, strict=True):
+    for position, group in zip(positions, plotted, strict=True):
         values = group.values(metric)
-        axis.plot([place] * len(values), values, "o", color="black", alpha=0.3, ms=4, mew=0)
-    style = "o-" if number else "o"
+        axis.plot([position] * len(values), values, "o", color="black", alpha=0.3, ms=4, mew=0)
+    style = "o-" if is_number else "o"
     bars = [np.nan if half is None else half for half in halves]
-    axis.errorbar(places, means, bars, fmt=style, color="C0", capsize=4, zorder=1)
-    if number and places[0] > 0 and places[-1] > LOG_SPAN * places[0]:
+    axis.errorbar(positions, means, bars, fmt=style, color="C0", capsize=4, zorder=1)
+    if is_number and positions[0] > 0 and positions[-1] > LOG_SPAN * positions[0]:
         axis.set_xscale("log")
-    if number:
-        axis.autoscale_view()  # which is put off until something asks
-        axis.set_xticks(*apart(axis, places, names))
+    if is_number:
+        axis.autoscale_view()  # the limits, which are otherwise computed later
+        axis.set_xticks(*legible_ticks(axis, positions, labels))
         axis.set_xticks([], minor=True)
     else:
-        axis.set_xticks(places, names, rotation=turn(names, 6.0))
+        axis.set_xticks(positions, labels, rotation=label_rotation(labels, 6.0))
         axis.margins(x=0.1)
     axis.set_axisbelow(True)
     axis.set_xlabel(name)
@@ -189,33 +191,35 @@ def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: 
     return figure
 
 
-def turn(names: list[str], width: float) -> int:
-    """Degrees to turn names by that are to stand side by side on so many inches."""
-    return 90 if max(map(len, names)) * 0.1 > width / len(names) else 0
+def label_rotation(labels: list[str], width: float) -> int:
+    """Rotation in degrees with which labels fit side by side into `width` inches."""
+    return 90 if max(map(len, labels)) * 0.1 > width / len(labels) else 0
 
 
-def apart(axis: Axes, places: list[float], names: list[str]) -> tuple[list[float], list[str]]:
-    """Those ticks of ascending places whose names do not run into one another."""
-    across = axis.transAxes.inverted().transform(
-        axis.transData.transform([(place, 0) for place in places])
+def legible_ticks(
+    axis: Axes, positions: list[float], labels: list[str]
+) -> tuple[list[float], list[str]]:
+    """Ticks at increasing positions, without those whose labels would overlap the one before."""
+    fractions = axis.transAxes.inverted().transform(
+        axis.transData.transform([(position, 0) for position in positions])
     )[:, 0]
-    kept: list[int] = []
-    for i in range(len(places)):
-        if not kept or across[i] - across[kept[-1]] > 0.02 + 0.009 * (
-            len(names[i]) + len(names[kept[-1]])
+    chosen: list[int] = []
+    for i in range(len(positions)):
+        if not chosen or fractions[i] - fractions[chosen[-1]] > 0.02 + 0.009 * (
+            len(labels[i]) + len(labels[chosen[-1]])
         ):
-            kept.append(i)
-    return [places[i] for i in kept], [names[i] for i in kept]
+            chosen.append(i)
+    return [positions[i] for i in chosen], [labels[i] for i in chosen]
 
 
 def draw(
     folder: Path, groups: Sequence[Group], metric: str, curve: str, objective: str
 ) -> list[Path]:
-    """Write the pictures of a sweep into the folder; return their paths, curves.png first.
+    """Write the pictures of a sweep to the folder; return their paths, curves.png first.
 
-    curves.png shows `curve`. When one setting is swept, setting-A.png shows the metric against it;
-    when several are, pair-A-B.png shows it against each two. A setting counts as swept when
-    finished runs have two values of it.
+    curves.png shows `curve`. With one swept setting A, setting-A.png shows the metric against it;
+    with several, a file pair-A-B.png shows it against each pair of them. A setting is swept if
+    finished runs have at least two values of it.
     """
     pictures = {"curves": curves(groups, curve, objective)}
     swept = [name for name in groups[0].settings if len(by_value(groups, name, metric)) > 1]

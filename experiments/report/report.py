@@ -1,9 +1,9 @@
-"""Table, pictures and samples of a folder of runs, from the run directories alone.
+"""Table, pictures and samples of a folder of runs, made from the run directories.
 
-python -m experiments.report --workdir=runs/demo --baseline=cell=lstm --format=markdown
+    python -m experiments.report --workdir=runs/demo --baseline=cell=lstm --format=markdown
 
---baseline adds the difference of every configuration from one of them on the same seeds. A form
-other than text prints the table alone; what else there is to say then goes to stderr.
+--baseline adds the difference of every configuration from that one, on the same seeds. With another
+format than text, stdout contains only the table, and all other lines go to stderr.
 """
 
 import contextlib
@@ -34,19 +34,19 @@ from train.rundir import read_json
 
 
 def samples(run: Run) -> str:
-    """Texts that a run wrote among its figures, each under its step."""
-    parts = []
+    """Texts among the figures of a run, each below a line with its name and step."""
+    texts = []
     for path in sorted((run.path / "figures").glob("*.txt")):
         name, step = path.stem.rsplit("-", 1)
-        parts.append(f"--- {name}, step {int(step)} of {run.config['steps']} ---")
-        parts.append(path.read_text(encoding="utf-8").strip("\n"))
-    return "\n".join(parts)
+        texts.append(f"--- {name}, step {int(step)} of {run.config['steps']} ---")
+        texts.append(path.read_text(encoding="utf-8").strip("\n"))
+    return "\n".join(texts)
 
 
-def elsewhere(value: Any) -> Any:
-    """Return a setting or a command with DATA_DIR in place of the folders of this machine's data.
+def anonymized(value: Any) -> Any:
+    """Return a setting or a command with DATA_DIR in place of absolute folders of data.
 
-    Such a folder follows the name of a form, as in pairs:FOLDER, or a comma.
+    These follow a colon, as in pairs:FOLDER, or a comma.
     """
     if not isinstance(value, str):
         return value
@@ -54,7 +54,7 @@ def elsewhere(value: Any) -> Any:
 
 
 def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any]:
-    """Result of a finished study: figures with seeds, command, machine, versions, commit, time."""
+    """Result of a finished study: metrics and seeds, command, date, machine, versions, commits."""
     runs = [run for group in groups for run in group.runs]
     environments = [read_json(run.path / "environment.json") for run in runs]
     rows = []
@@ -63,7 +63,7 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
         results = group.results
         rows.append(
             {
-                "settings": {k: elsewhere(v) for k, v in group.settings.items()},
+                "settings": {k: anonymized(v) for k, v in group.settings.items()},
                 "mean": mean,
                 "interval": half,
                 "seeds": [run.config["seed"] for run in group.runs],
@@ -73,21 +73,21 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
                 "seconds": [r["seconds"] for r in results],
             }
         )
-    config = {k: elsewhere(v) for k, v in runs[0].config.items() if k not in NOT_SETTINGS}
+    config = {k: anonymized(v) for k, v in runs[0].config.items() if k not in NOT_SETTINGS}
     return {
-        "command": elsewhere(command),
+        "command": anonymized(command),
         "date": datetime.now(UTC).date().isoformat(),
         "metric": metric,
         "rows": rows,
         "config": {k: v for k, v in config.items() if k not in groups[0].settings},
-        "data": {k: elsewhere(v) for k, v in read_json(runs[0].path / "data.json").items()},
+        "data": {k: anonymized(v) for k, v in read_json(runs[0].path / "data.json").items()},
         **{key: environments[0][key] for key in ("machine", "devices", "python", "versions")},
         "commit": sorted({environment["commit"] for environment in environments}),
     }
 
 
 def find_metric(name: str, results: Sequence[dict[str, Any]]) -> str:
-    """Return the metric `name`, or the headline for ""; ValueError when no run measured it."""
+    """Return the metric `name`, or the headline for ""; raises ValueError when no run has it."""
     names = sorted({metric for result in results for metric in result["metrics"]})
     if name and name not in names:
         raise ValueError(
@@ -97,41 +97,42 @@ def find_metric(name: str, results: Sequence[dict[str, Any]]) -> str:
 
 
 def find_baseline(text: str, groups: Sequence[Group]) -> Group:
-    """Return the group that has all the settings of NAME=VALUE,NAME=VALUE.
+    """Return the only group with all settings of NAME=VALUE,NAME=VALUE.
 
-    Raises ValueError, with the most similar settings, when it is not exactly one of several.
+    Raises ValueError, with the most similar settings, when there is not exactly one, or when there
+    is only one group.
     """
     if len(groups) < 2:
-        raise ValueError(f"--baseline={text}: there is one configuration alone")
-    wanted = [part.partition("=")[::2] for part in re.split(r",\s*(?=\w+=)", text)]
+        raise ValueError(f"--baseline={text} needs several configurations, there is only one")
+    conditions = [item.partition("=")[::2] for item in re.split(r",\s*(?=\w+=)", text)]
 
-    def fits(group: Group) -> bool:
+    def matches(group: Group) -> bool:
         config = {k: v for k, v in group.runs[0].config.items() if k not in NOT_SETTINGS}
-        return all(name in config and is_value(config[name], value) for name, value in wanted)
+        return all(name in config and is_value(config[name], value) for name, value in conditions)
 
-    found = [group for group in groups if fits(group)]
-    if len(found) != 1:
+    matching = [group for group in groups if matches(group)]
+    if len(matching) != 1:
         labels = [
             ",".join(f"{name}={value}" for name, value in group.settings.items())
-            for group in found or groups
+            for group in matching or groups
         ]
         raise ValueError(
-            f"--baseline={text} picks {len(found)} of {len(groups)} configurations, not one "
+            f"--baseline={text} matches {len(matching)} of {len(groups)} configurations, not one "
             f"(did you mean {nearest(text, labels)}?)"
         )
-    return found[0]
+    return matching[0]
 
 
 def is_value(value: Any, text: str) -> bool:
-    """True when the text stands for the value of a setting: as in the table, or its JSON."""
+    """Whether a text is the value of a setting, written as in the table or in JSON."""
     with contextlib.suppress(ValueError):
         if json.loads(text) == value:  # 1e-3 is 0.001, true is True, [1,2] is [1, 2]
             return True
     return text == str(value)
 
 
-def never_begun(folder: Path) -> list[Path]:
-    """Folders of the runs of a sweep that wrote nothing, such as those that had no data."""
+def runs_not_started(folder: Path) -> list[Path]:
+    """Folders of the runs of a sweep that have no files, for example because of missing data."""
     runs = (read_json(folder / "sweep.json") or {}).get("runs", [])
     return [folder / r["name"] for r in runs if not any((folder / r["name"]).rglob("config.json"))]
 
@@ -145,37 +146,37 @@ def report(
     metric: str = "",
     form: str = "text",
 ) -> tuple[str, str]:
-    """Write pictures into the folder, and the study's result to `save`; return what to print.
+    """Write pictures to the folder and the study's result to `save`; return (stdout, stderr).
 
-    That is for stdout and for stderr. Raises ValueError when there is no finished run, when `save`
-    is given and one is unfinished, when `baseline` or `metric` is not to be found, and when two
-    runs are the same or of several experiments.
+    Raises ValueError when there is no finished run, when `save` is given and a run is unfinished,
+    when `baseline` or `metric` matches nothing, when two runs are the same, and when the runs
+    belong to several experiments.
     """
     runs = load_runs(folder)
     finished = [(run, run.result) for run in runs if run.result]
-    waiting = [run for run in runs if not run.result]
+    unfinished = [run for run in runs if not run.result]
     if not finished:
         raise ValueError(f"there is no finished run in {folder}")
-    if save and waiting:
-        raise ValueError(f"{waiting[0].path} is not finished: no result is written")
-    if save and (never := never_begun(folder)):
-        raise ValueError(f"{never[0]} has not begun: no result is written")
+    if save and unfinished:
+        raise ValueError(f"{unfinished[0].path} is not finished: no result is written")
+    if save and (not_started := runs_not_started(folder)):
+        raise ValueError(f"{not_started[0]} has not started: no result is written")
     if len({result["headline"] for _, result in finished}) > 1:
-        raise ValueError(f"the runs in {folder} are of several experiments")
+        raise ValueError(f"the runs in {folder} belong to several experiments")
     groups = group_runs(runs)
     check_seeds(groups)
-    shown = find_metric(metric, [result for _, result in finished])
-    chosen = find_baseline(baseline, groups) if baseline else None
+    name = find_metric(metric, [result for _, result in finished])
+    baseline_group = find_baseline(baseline, groups) if baseline else None
     best, result = min(finished, key=lambda pair: pair[1]["metrics"][pair[1]["objective"]])
-    held_out = result["curve"].rpartition("/")[0] + "/" + shown.rpartition("/")[2]
-    curve = held_out if held_out in result["metrics"] else shown
-    curves, *others = draw(folder, groups, shown, curve, result["objective"])
-    table = FORMS[form](make_table(groups, shown, chosen))
+    held_out = result["curve"].rpartition("/")[0] + "/" + name.rpartition("/")[2]
+    curve = held_out if held_out in result["metrics"] else name
+    curves, *others = draw(folder, groups, name, curve, result["objective"])
+    table = FORMS[form](make_table(groups, name, baseline_group))
     notes = [
-        f"not finished: {run.path}, step {run.step} of {run.config['steps']}" for run in waiting
+        f"not finished: {run.path}, step {run.step} of {run.config['steps']}" for run in unfinished
     ]
     notes.append(f"curves: {curves}    pictures of the best run: {best.path / 'figures'}")
-    notes += [f"by settings: {path}" for path in others]
+    notes += [f"metric by settings: {path}" for path in others]
     notes += [f"trials of the search: {path}" for path in draw_search(folder)]
     if save:
         text = json.dumps(summary(groups, result["headline"], command), indent=1)
@@ -183,27 +184,27 @@ def report(
         Path(save).write_text(text + "\n", encoding="utf-8")
         notes.append(f"result: {save}")
     if form == "text":
-        return "\n\n".join(part for part in (samples(best), table, *notes) if part), ""
+        return "\n\n".join(filter(None, (samples(best), table, *notes))), ""
     return table, "\n".join(notes)
 
 
 def main(argv: list[str]) -> None:
-    """Print the report of --workdir; one line and exit 2 when there is nothing to report."""
+    """Print the report of --workdir; on an error, print one line and exit with 2."""
     values = flags.FlagValues()
-    for name, default, meaning in (
-        ("workdir", None, "folder of one run or of several"),
-        ("save", "", "file for the study's result"),
-        ("command", "", "what made the runs, for the result"),
+    for name, default, description in (
+        ("workdir", None, "folder of one or more runs"),
+        ("save", "", "file to write the study's result to"),
+        ("command", "", "command of the study, recorded in its result"),
         ("baseline", "", "NAME=VALUE,... of the configuration to compare the others with"),
-        ("metric", "", "metric of the table instead of the headline"),
+        ("metric", "", "metric of the table; default: the headline"),
     ):
-        flags.DEFINE_string(name, default, meaning, flag_values=values)
-    flags.DEFINE_enum("format", "text", list(FORMS), "form of the table", flag_values=values)
+        flags.DEFINE_string(name, default, description, flag_values=values)
+    flags.DEFINE_enum("format", "text", list(FORMS), "format of the table", flag_values=values)
     flags.mark_flag_as_required("workdir", flag_values=values)
     try:
         if rest := values(argv)[1:]:
             raise ValueError(f"flags begin with --, got {rest[0]!r}")
-        out, aside = report(
+        stdout, stderr = report(
             Path(values.workdir),
             save=values.save,
             command=values.command,
@@ -211,8 +212,8 @@ def main(argv: list[str]) -> None:
             metric=values.metric,
             form=values.format,
         )
-        print(out)
-        print(aside, end="\n" * bool(aside), file=sys.stderr)
+        print(stdout)
+        print(stderr, end="\n" * bool(stderr), file=sys.stderr)
     except (flags.Error, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

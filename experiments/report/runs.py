@@ -1,4 +1,4 @@
-"""Run directories read and grouped, and the statistics of a group."""
+"""Runs from their directories, groups of runs, and statistics of a group."""
 
 import difflib
 import json
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit  # the inverse of Student's t; scipy.stats loads slowly
+from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats loads slowly
 
 from train.metrics import read_metrics
 from train.rundir import read_json
 
-NOT_SETTINGS = ("seed", "data_dir")  # runs that differ in these alone are of one group
+NOT_SETTINGS = ("seed", "data_dir")  # runs that differ only in these belong to one group
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run directory says; `result` is None until the run is finished."""
+    """Contents of a run directory; `result` is None until the run is finished."""
 
     path: Path
     config: dict[str, Any]
@@ -29,7 +29,7 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Last step that metrics.jsonl knows."""
+        """Last step in metrics.jsonl."""
         return int(self.lines[-1]["step"]) if self.lines else 0
 
     def curve(self, metric: str) -> dict[int, float]:
@@ -39,14 +39,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed alone, and those of them that are finished."""
+    """Runs that differ only in the seed; statistics use those that are finished."""
 
     settings: dict[str, Any]
     runs: list[Run]
 
     @property
     def label(self) -> str:
-        """Settings in one line."""
+        """Settings as one line."""
         return ", ".join(f"{k}={v}" for k, v in self.settings.items()) or "all runs"
 
     @property
@@ -55,7 +55,7 @@ class Group:
         return [run.result for run in self.runs if run.result]
 
     def by_seed(self, metric: str) -> dict[int, float]:
-        """The metric at the end of every finished run that measured it, by the run's seed."""
+        """Final value of the metric in every finished run that measured it, by seed."""
         return {
             run.config["seed"]: run.result["metrics"][metric]
             for run in self.runs
@@ -63,22 +63,20 @@ class Group:
         }
 
     def values(self, metric: str) -> list[float]:
-        """The metric at the end of every finished run that measured it."""
+        """Final value of the metric in every finished run that measured it."""
         return [r["metrics"][metric] for r in self.results if metric in r["metrics"]]
 
 
 def load_runs(folder: Path) -> list[Run]:
-    """Runs in a folder, below it and, as replicas are, below those; by name, 20 before 100."""
+    """Runs of a folder and of two levels below it (for replicas), by name; 20 before 100."""
 
     def by_number(path: Path) -> list[tuple[float, str]]:
         name = str(path.relative_to(folder))
-        parts = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", name)  # every second is a number
-        return [(float(part), "") if i % 2 else (-1, part) for i, part in enumerate(parts)]
+        pieces = re.split(r"(\d+(?:\.\d+)?(?:e-?\d+)?)", name)  # every second one is a number
+        return [(float(piece), "") if i % 2 else (-1, piece) for i, piece in enumerate(pieces)]
 
-    found = [
-        path.parent for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}config.json")
-    ]
-    paths = sorted(found, key=by_number)
+    configs = [path for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}config.json")]
+    paths = sorted((path.parent for path in configs), key=by_number)
     return [
         Run(p, read_json(p / "config.json"), read_json(p / "result.json"), read_metrics(p))
         for p in paths
@@ -86,7 +84,7 @@ def load_runs(folder: Path) -> list[Run]:
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Groups of runs that agree in everything but the seed, named by what varies between groups."""
+    """Groups of runs with equal settings except the seed; their names are the varying settings."""
     names = list(dict.fromkeys(name for run in runs for name in run.config))
     varying = [
         name
@@ -97,7 +95,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
 
 
 def group_by(runs: Iterable[Run], names: Sequence[str]) -> list[Group]:
-    """Groups of runs that agree in the settings `names`, in the order of their first runs."""
+    """Groups of runs with equal values of the settings `names`, in order of their first runs."""
     groups: dict[str, Group] = {}
     for run in runs:
         settings = {name: run.config.get(name) for name in names}
@@ -106,35 +104,35 @@ def group_by(runs: Iterable[Run], names: Sequence[str]) -> list[Group]:
 
 
 def check_seeds(groups: Sequence[Group]) -> None:
-    """Raise ValueError when two runs are one and the same, which would count as two seeds."""
+    """Raise ValueError when two runs have equal settings and seeds and would count twice."""
     for group in groups:
-        seen: dict[int, Path] = {}
+        paths: dict[int, Path] = {}
         for run in group.runs:
-            other = seen.setdefault(run.config["seed"], run.path)
+            other = paths.setdefault(run.config["seed"], run.path)
             if other is not run.path:
                 raise ValueError(f"{other} and {run.path} have the same settings and seed")
 
 
 def best_groups(groups: Sequence[Group], objective: str, most: int) -> list[Group]:
-    """Return the `most` groups of the lowest mean objective, in the order they came in.
+    """Return the `most` groups with the lowest mean objective, in their original order.
 
-    Of equals the first is taken; a group without a finished run comes last, as one of NaN does.
+    Ties go to the earlier group. A group without a finished run, or with mean NaN, ranks last.
     """
 
-    def place(i: int) -> float:
+    def mean_objective(i: int) -> float:
         mean = float(np.mean(groups[i].values(objective) or [math.inf]))
         return math.inf if math.isnan(mean) else mean
 
-    kept = sorted(range(len(groups)), key=place)[:most]
-    return [groups[i] for i in sorted(kept)]
+    best = sorted(range(len(groups)), key=mean_objective)[:most]
+    return [groups[i] for i in sorted(best)]
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and half its 95 % interval (Student's t), None for fewer than two values."""
+    """Mean and half its 95 % interval (Student's t), which is None for fewer than two values."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, None
-    with np.errstate(invalid="ignore"):  # a perplexity may be infinite: its interval is NaN
+    with np.errstate(invalid="ignore"):  # an infinite perplexity has interval NaN
         error = float(np.std(values, ddof=1)) / len(values) ** 0.5
     return mean, float(stdtrit(len(values) - 1, 0.975)) * error
 
@@ -142,9 +140,9 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float]
 ) -> tuple[float | None, float | None, int]:
-    """Mean of values - baseline over the seeds of both, half its 95 % interval, and their number.
+    """Mean of values - baseline over common seeds, half its 95 % interval, and their number.
 
-    The mean is None without a common seed, the interval (Student's t) with fewer than two.
+    The mean is None without common seeds, the interval (Student's t) with fewer than two.
     """
     differences = [values[seed] - baseline[seed] for seed in values if seed in baseline]
     if not differences:
@@ -153,19 +151,19 @@ def paired_difference(
 
 
 def mean_curve(group: Group, metric: str) -> tuple[list[int], list[float], list[float]]:
-    """Steps, mean over the finished runs at each, and half its 95 % interval, NaN for one run."""
-    found: dict[int, list[float]] = {}
+    """Steps, means over the finished runs, and half their 95 % intervals, NaN for a single run."""
+    values: dict[int, list[float]] = {}
     for run in group.runs:
         for step, value in run.curve(metric).items() if run.result else ():
-            found.setdefault(step, []).append(value)
-    steps = sorted(found)
-    pairs = [mean_interval(found[step]) for step in steps]
+            values.setdefault(step, []).append(value)
+    steps = sorted(values)
+    pairs = [mean_interval(values[step]) for step in steps]
     halves = [math.nan if half is None else half for _, half in pairs]
     return steps, [mean for mean, _ in pairs], halves
 
 
 def mean_seconds(results: Sequence[dict[str, Any]]) -> float | None:
-    """Mean time of a run in seconds; None when one was killed, so that its time is not known."""
+    """Mean time of a run in seconds; None if a run was killed, which makes its time unknown."""
     seconds = [result["seconds"] for result in results]
     return None if None in seconds else float(np.mean(seconds))
 

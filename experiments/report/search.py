@@ -1,4 +1,4 @@
-"""Picture of a search: the objective of every trial, and the best so far."""
+"""Picture of a hyperparameter search: the objective of each trial, and the best so far."""
 
 import itertools
 from pathlib import Path
@@ -10,7 +10,7 @@ from train.rundir import read_json
 
 
 def draw_search(folder: Path) -> list[Path]:
-    """Write search.png into the folder of a search and return its path; nothing where none was."""
+    """Write search.png to the folder of a search; return its path, or [] without a search."""
     search = read_json(folder / "search.json")
     if search is None:
         return []
@@ -20,21 +20,21 @@ def draw_search(folder: Path) -> list[Path]:
 
 
 def picture(search: dict) -> Figure:
-    """Objective against the number of the trial; `search` is the contents of search.json."""
+    """Objective against trial number; `search` is the contents of search.json."""
     trials = [trial for trial in search["trials"] if trial["value"] is not None]
     complete = [trial for trial in trials if trial["state"] == "complete"]
     better = max if search["direction"] == "maximize" else min
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for state, style in (("complete", "o"), ("pruned", "x")):
-        shown = [trial for trial in trials if trial["state"] == state]
-        numbers = [trial["number"] for trial in shown]
-        axis.plot(numbers, [trial["value"] for trial in shown], style, label=state, alpha=0.7)
+        matching = [trial for trial in trials if trial["state"] == state]
+        numbers = [trial["number"] for trial in matching]
+        axis.plot(numbers, [trial["value"] for trial in matching], style, label=state, alpha=0.7)
     best = list(itertools.accumulate((trial["value"] for trial in complete), better))
     axis.step([trial["number"] for trial in complete], best, where="post", label="best so far")
     values = [trial["value"] for trial in trials]
     if min(values, default=0) > 0 and max(values) > LOG_SPAN * min(values):
-        axis.set_yscale("log")  # a bad trial would press the others into a line
+        axis.set_yscale("log")  # on a linear axis, one bad trial would flatten all others
     axis.set_xlabel("trial")
     axis.set_ylabel(search["objective"])
     axis.grid(alpha=0.3)

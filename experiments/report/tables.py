@@ -1,6 +1,6 @@
-"""The table of a sweep, and its forms: text, CSV, Markdown, LaTeX.
+"""The table of a sweep, as text, CSV, Markdown or LaTeX.
 
-An interval is half the width of the 95 % interval (Student's t) of the mean before it.
+An interval column contains half the width of the 95 % interval (Student's t) of the mean before it.
 """
 
 import csv
@@ -15,7 +15,7 @@ from experiments.report.runs import Group, mean_interval, mean_seconds, paired_d
 OF_LATEX = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
-        **{character: f"{{{character}}}" for character in "[*"},  # after \\ they are an option
+        **{character: f"{{{character}}}" for character in "[*"},  # after \\ they would be an option
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
@@ -28,29 +28,29 @@ OF_LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Table:
-    """A row for each configuration: its settings, then its figures, None where there is none.
+    """One row per configuration: the settings, then the numbers, None for a missing one.
 
-    `figures` maps the names of the columns of figures to their formats.
+    settings: names of the first columns. formats: name and format of each column of numbers.
     """
 
     settings: list[str]
-    figures: dict[str, str]
+    formats: dict[str, str]
     rows: list[list[Any]]
 
     @property
     def header(self) -> list[str]:
         """Names of all columns."""
-        return [*self.settings, *self.figures]
+        return [*self.settings, *self.formats]
 
     def cells(self) -> list[list[str]]:
-        """Header and rows as they are to be read, in one line each."""
-        count, forms = len(self.settings), self.figures.values()
+        """Header and rows as formatted text, without newlines."""
+        count, formats = len(self.settings), self.formats.values()
         rows = [
             [
                 *(str(value).replace("\n", "\\n") for value in row[:count]),
                 *(
-                    "-" if value is None else form.format(value)
-                    for value, form in zip(row[count:], forms, strict=True)
+                    "-" if value is None else template.format(value)
+                    for value, template in zip(row[count:], formats, strict=True)
                 ),
             ]
             for row in self.rows
@@ -59,15 +59,15 @@ class Table:
 
 
 def make_table(groups: Sequence[Group], metric: str, baseline: Group | None) -> Table:
-    """Table of the groups; with a baseline also the difference from it on the same seeds."""
-    figures = {metric: "{:.4f}", "95 % interval": "+- {:.4f}", "n": "{}", "best step": "{}"}
+    """Table of the groups; a baseline adds the difference from it on common seeds."""
+    formats = {metric: "{:.4f}", "95 % interval": "+- {:.4f}", "n": "{}", "best step": "{}"}
     if baseline:
-        figures |= {
+        formats |= {
             f"minus {baseline.label}": "{:+.4f}",
             "its 95 % interval": "+- {:.4f}",
             "pairs": "{}",
         }
-    figures["seconds a run"] = "{:.0f}"
+    formats["seconds a run"] = "{:.0f}"
     rows = []
     for group in groups:
         values, results = group.values(metric), group.results
@@ -82,15 +82,15 @@ def make_table(groups: Sequence[Group], metric: str, baseline: Group | None) -> 
             pair = paired_difference(group.by_seed(metric), baseline.by_seed(metric))
             row += (None, None, None) if group is baseline else pair
         rows.append([*row, mean_seconds(results) if results else None])
-    return Table(list(groups[0].settings), figures, rows)
+    return Table(list(groups[0].settings), formats, rows)
 
 
 def aligned(
     table: Table, cells: list[list[str]], least: int = 1
 ) -> tuple[list[list[str]], list[int]]:
-    """Cells padded to the widths of their columns, `least` or more, and those widths.
+    """Cells padded to the widths of their columns, and those widths, at least `least`.
 
-    Settings are on the left of their columns, figures on the right.
+    Settings are left-aligned, numbers right-aligned.
     """
     widths = [max(least, *map(len, column)) for column in zip(*cells, strict=True)]
     count = len(table.settings)
@@ -114,7 +114,7 @@ def text(table: Table) -> str:
 def markdown(table: Table) -> str:
     """Aligned Markdown table."""
     cells = [[cell.replace("+-", "±").replace("|", "\\|") for cell in row] for row in table.cells()]
-    (header, *rows), widths = aligned(table, cells, least=3)  # of a rule
+    (header, *rows), widths = aligned(table, cells, least=3)  # a rule needs three dashes
     rules = ["-" * width for width in widths]
     for i in range(len(table.settings), len(rules)):
         rules[i] = rules[i][1:] + ":"
@@ -122,20 +122,20 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A tabular for the package booktabs."""
+    """A tabular environment with the rules of booktabs."""
 
     def line(row: list[str]) -> str:
         cells = (cell.translate(OF_LATEX).replace("+-", r"$\pm$") for cell in row)
         return " & ".join(re.sub(r"^-(?=\d)", "$-$", cell) for cell in cells) + r" \\"
 
     header, *rows = map(line, table.cells())
-    columns = "l" * len(table.settings) + "r" * len(table.figures)
+    columns = "l" * len(table.settings) + "r" * len(table.formats)
     begin = [f"\\begin{{tabular}}{{{columns}}}", r"\toprule", header, r"\midrule"]
     return "\n".join([*begin, *rows, r"\bottomrule", r"\end{tabular}"])
 
 
 def comma_separated(table: Table) -> str:
-    """CSV in full precision; a cell is empty where there is no figure."""
+    """CSV in full precision; a missing number is an empty cell."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([table.header, *table.rows])
     return file.getvalue().rstrip("\n")

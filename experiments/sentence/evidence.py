@@ -1,4 +1,4 @@
-"""The evidence of each word of a sentence for its predicted class, and a picture of it."""
+"""The evidence of each word of a sentence for the predicted class, and a picture of it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,46 +12,49 @@ COLUMNS, SIZE = 96, 8  # characters of a line, points of a character
 
 
 class Rating(NamedTuple):
-    """The best class of a sentence, its probability, and what each word says for it, nats [T]."""
+    """Predicted class of a sentence, its probability, and the contributions [T] of the words."""
 
     label: int
     probability: float
-    parts: np.ndarray
+    contributions: np.ndarray
 
 
-def relative(parts: np.ndarray) -> np.ndarray:
-    """Parts [T] over the largest of them, so from -1 to 1."""
-    return parts / (np.abs(parts).max() or 1)
+def relative(contributions: np.ndarray) -> np.ndarray:
+    """Contributions [T] divided by the largest absolute value: from -1 to 1."""
+    return contributions / (np.abs(contributions).max() or 1)
 
 
 def evidence_picture(
     sentences: Sequence[Sequence[str]],
-    found: Sequence[Rating],
-    right: Sequence[str],
+    ratings: Sequence[Rating],
+    labels: Sequence[str],
     classes: Sequence[str],
 ) -> "Figure":
-    """Draw sentences with a colour behind each word: green speaks for the class that was found."""
+    """Draw sentences, with words on green that support the predicted class and on red otherwise.
+
+    labels: the true class of each sentence.
+    """
     from matplotlib.figure import Figure
 
-    cells, heads, line = [], [], 0
-    for words, rating, label in zip(sentences, found, right, strict=True):
-        guess = classes[rating.label]
-        note = "" if guess == label else f", is {label}"
-        heads.append((line, f"{guess} {rating.probability:.2f}{note}"))
+    cells, titles, line = [], [], 0
+    for words, rating, label in zip(sentences, ratings, labels, strict=True):
+        predicted = classes[rating.label]
+        correction = "" if predicted == label else f", true class {label}"
+        titles.append((line, f"{predicted} {rating.probability:.2f}{correction}"))
         line, column = line + 1, 2
-        for word, strength in zip(words, relative(rating.parts), strict=True):
-            shown = word[: COLUMNS - 2]
-            if column + len(shown) > COLUMNS:
+        for word, strength in zip(words, relative(rating.contributions), strict=True):
+            visible = word[: COLUMNS - 2]
+            if column + len(visible) > COLUMNS:
                 line, column = line + 1, 2
-            cells.append((line, column, shown, float(strength)))
-            column += len(shown) + 1
+            cells.append((line, column, visible, float(strength)))
+            column += len(visible) + 1
         line += 2
-    width, height = 0.602 * SIZE / 72, 1.5 * SIZE / 72  # inches of a letter, of a line
+    width, height = 0.602 * SIZE / 72, 1.5 * SIZE / 72  # of a character and a line, in inches
     figure = Figure(figsize=(COLUMNS * width, line * height + 0.5))
     axis = figure.add_axes((0, 0, 1, 1 - 0.5 / figure.get_figheight()))
     axis.set(xlim=(0, COLUMNS), ylim=(line, 0))
     axis.axis("off")
-    title = "green speaks for the class that was found, red against it; 'is': the right class"
+    title = "green: evidence for the predicted class, red: evidence against it"
     axis.set_title(title, fontsize=SIZE + 2)
     style: dict[str, Any] = {
         "family": "monospace",
@@ -59,7 +62,7 @@ def evidence_picture(
         "va": "center",
         "parse_math": False,
     }
-    for row, text in heads:
+    for row, text in titles:
         axis.text(1, row + 0.5, text, weight="bold", **style)
     for row, column, word, strength in cells:
         colour = (0.2, 0.7, 0.3) if strength > 0 else (0.9, 0.3, 0.3)

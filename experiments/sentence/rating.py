@@ -1,4 +1,4 @@
-"""What a classifier of sentences is trained for, and what it shows."""
+"""Task of a sentence classifier: its loss, its ratings of new sentences, and its pictures."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,12 +15,12 @@ from experiments.common.classification import Classify
 from experiments.sentence.evidence import Rating, evidence_picture
 from nets.sentence.classifier import SentenceClassifier, evidence
 
-BATCH_OF_TEXT, SHAPES_OF_TEXT = 16, tuple((16 * 2**k,) for k in range(4))
-SHOWN = 10  # sentences of a picture
+INPUT_BATCH, INPUT_SHAPES = 16, tuple((16 * 2**k,) for k in range(4))  # of new sentences
+PICTURED = 10  # maximum sentences of a picture
 
 
 class Rate(Classify):
-    """Mean of -log P(class given sentence)."""
+    """Mean of -log P(class | sentence)."""
 
     model: SentenceClassifier
 
@@ -31,53 +31,56 @@ class Rate(Classify):
         self.vocabulary = vocabulary
 
     def inputs(self, batch, carry):
-        """Return the words, no spellings, and the lengths."""
+        """Return the words, no characters, and the lengths."""
         return batch["words"], None, batch["lengths"]
 
     def words_of(self, text: str) -> list[str]:
-        """Words of a text: what stands between spaces, cut up where it is unknown."""
-        pieces = text.lower().split()
+        """Words of a text, separated by spaces; unknown ones are split as in treebanks."""
         known = self.vocabulary.index
-        return [word for p in pieces for word in ([p] if p in known else split_words(p))]
+        return [
+            word
+            for token in text.lower().split()
+            for word in ([token] if token in known else split_words(token))
+        ]
 
     def ratings(self, variables, sentences: Sequence[Sequence[str]]) -> list[Rating]:
-        """Rate sentences of words."""
+        """Rating of each sentence."""
         ids = LabelledIds.from_sentences(
             (LabelledSentence(list(words), 0) for words in sentences), self.vocabulary
         )
-        batches = EvaluationBuckets(ids, BATCH_OF_TEXT, SHAPES_OF_TEXT)
+        batches = EvaluationBuckets(ids, INPUT_BATCH, INPUT_SHAPES)
 
-        def answer(batch):
-            found = self._evidence(variables, batch["words"], batch["lengths"])
-            logits, parts = map(np.asarray, found)
-            shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+        def rate(batch):
+            results = self._evidence(variables, batch["words"], batch["lengths"])
+            logits, contributions = map(np.asarray, results)
+            probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
             for row, length in enumerate(batch["lengths"]):
-                label = int(shares[row].argmax())
-                yield Rating(label, float(shares[row, label]), parts[row, :length])
+                label = int(probabilities[row].argmax())
+                probability = float(probabilities[row, label])
+                yield Rating(label, probability, contributions[row, :length])
 
-        return restore_order(batches, len(sentences), answer)
+        return restore_order(batches, len(sentences), rate)
 
     @partial(jax.jit, static_argnums=0)
     def _evidence(self, variables, words, lengths):
         return evidence(self.model, variables, words, None, lengths)
 
     def figures(self, predict, batches):
-        """Return the confusion matrix, and what the words of some sentences say."""
+        """Return the confusion matrix, and the evidence in some sentences."""
         from experiments.common.pictures import confusion_picture
 
-        pairs = [
-            (batch["label"][real], predict(batch)[0][real].argmax(axis=1), batch["words"][real])
-            for batch in batches
-            for real in [batch["mask"] > 0]
-        ]
-        labels, guesses = (np.concatenate(part) for part in list(zip(*pairs, strict=True))[:2])
-        rows = [row for *_, words in pairs for row in words]
+        labels, predicted, word_ids = [], [], []
+        for batch in batches:
+            valid = batch["mask"] > 0
+            labels.extend(batch["label"][valid])
+            predicted.extend(np.asarray(predict(batch)[0])[valid].argmax(axis=1))
+            word_ids.extend(batch["words"][valid])
         names = ("", UNKNOWN, *self.vocabulary.words)
-        places = range(0, len(rows), -(-len(rows) // SHOWN))
-        sentences = [[names[i] for i in rows[place] if i] for place in places]
-        right = [self.classes[labels[place]] for place in places]
-        found = self.ratings(predict.variables, sentences)
+        pictured = range(0, len(word_ids), -(-len(word_ids) // PICTURED))
+        sentences = [[names[i] for i in word_ids[index] if i] for index in pictured]
+        true = [self.classes[labels[index]] for index in pictured]
+        ratings = self.ratings(predict.variables, sentences)
         return {
-            "confusion": confusion_picture(labels, guesses, self.classes),
-            "evidence": evidence_picture(sentences, found, right, self.classes),
+            "confusion": confusion_picture(np.array(labels), np.array(predicted), self.classes),
+            "evidence": evidence_picture(sentences, ratings, true, self.classes),
         }

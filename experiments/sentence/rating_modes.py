@@ -1,4 +1,4 @@
-"""--mode=rate: classify sentences of the input, and mark the evidence of each word."""
+"""--mode=rate: classify sentences, and mark the evidence of each word."""
 
 import sys
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ from experiments.sentence.evidence import relative
 from experiments.sentence.rating import Rate
 from train.evaluate import Predictor
 
-GREEN, RED, BOLD = "32", "31", ";1"  # ECMA-48
+GREEN, RED, BOLD = "32", "31", ";1"  # codes of ECMA-48
 
 
 def rate(task: Rate, predict: Predictor) -> None:
-    """Print class and probability of each line of the input, and what speaks for it.
+    """Classify each line of standard input and mark its evidence.
 
-    On a terminal the words are green that speak for the class, and red that speak against it, as
-    far as they say a fifth of what the strongest does; else a number follows each word.
+    Print the class, its probability and the words. On a terminal, words that support the class are
+    green and words that oppose it red, if they contribute at least a fifth as much as the strongest
+    word; otherwise each word is followed by its contribution. Raises DataError for an empty line.
     """
     in_colour = sys.stdout.isatty()
     number = 0
@@ -29,24 +30,26 @@ def rate(task: Rate, predict: Predictor) -> None:
             sentences.append(task.words_of(line))
             if not sentences[-1]:
                 raise DataError(f"line {number} of the input is an empty sentence")
-        show = coloured if in_colour else numbered
-        for words, found in zip(sentences, task.ratings(predict.variables, sentences), strict=True):
-            head = f"{task.classes[found.label]}\t{found.probability:.3f}\t"
-            print(head + show(words, found.parts), flush=True)
+        mark = coloured if in_colour else numbered
+        ratings = task.ratings(predict.variables, sentences)
+        for words, rating in zip(sentences, ratings, strict=True):
+            head = f"{task.classes[rating.label]}\t{rating.probability:.3f}\t"
+            print(head + mark(words, rating.contributions), flush=True)
 
 
-def coloured(words: Sequence[str], parts: np.ndarray) -> str:
-    """Words in the colours of what they say."""
+def coloured(words: Sequence[str], contributions: np.ndarray) -> str:
+    """Words in the colours of their contributions."""
 
-    def one(word: str, strength: float) -> str:
+    def colour_word(word: str, strength: float) -> str:
         if abs(strength) < 0.2:
             return word
         colour = f"{GREEN if strength > 0 else RED}{BOLD if abs(strength) > 0.6 else ''}"
         return f"\x1b[{colour}m{word}\x1b[0m"
 
-    return " ".join(map(one, words, relative(parts)))
+    return " ".join(map(colour_word, words, relative(contributions)))
 
 
-def numbered(words: Sequence[str], parts: np.ndarray) -> str:
-    """Words with what they say in nats."""
-    return " ".join(f"{word}({part:+.2f})" for word, part in zip(words, parts, strict=True))
+def numbered(words: Sequence[str], contributions: np.ndarray) -> str:
+    """Words with their contributions in nats."""
+    pairs = zip(words, contributions, strict=True)
+    return " ".join(f"{word}({contribution:+.2f})" for word, contribution in pairs)

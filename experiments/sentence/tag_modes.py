@@ -1,4 +1,4 @@
-"""What a trained tagger does with a text of the user's: --mode=tag."""
+"""--mode=tag: tag a text, and print it in colour or in columns."""
 
 import sys
 from collections.abc import Sequence
@@ -9,19 +9,22 @@ from experiments.sentence.spans import spans_of
 from experiments.sentence.tagging import Tag
 from train.evaluate import Predictor
 
-COLOURS = (34, 31, 32, 35, 36, 33, 94, 91, 92, 95, 96, 93)  # of the foreground, ECMA-48
+COLOURS = (34, 31, 32, 35, 36, 33, 94, 91, 92, 95, 96, 93)  # foreground codes of ECMA-48
 UNDERLINED, FAINT = 4, 2
 
 
 def tag(task: Tag, predict: Predictor) -> None:
-    """Print the text of the input with its tags: in colour on a terminal, else in columns."""
+    """Tag the text of standard input.
+
+    Tags are printed in colour on a terminal, otherwise in columns.
+    """
     in_colour = sys.stdout.isatty()
     for lines in texts_of_input():
         for words, tags in task.tag_text(predict, "\n".join(lines)):
             if in_colour:
                 print(coloured(words, tags, task.vocabularies.tags, task.by_character), flush=True)
             elif task.by_character:
-                print("".join(places(words, tags)), end="", flush=True)
+                print("".join(span_lines(words, tags)), end="", flush=True)
             else:
                 rows = (f"{word}\t{name}\n" for word, name in zip(words, tags, strict=True))
                 print("".join(rows), flush=True)
@@ -30,7 +33,7 @@ def tag(task: Tag, predict: Predictor) -> None:
 def coloured(
     words: Sequence[str], tags: Sequence[str], names: Sequence[str], by_character: bool
 ) -> str:
-    """Text in the colours of its tags: spans underlined, other tags after their words."""
+    """Text in the colours of its tags: spans underlined, or each word followed by its tag."""
     spans = is_bio(names)
     kinds = list(dict.fromkeys(name[2:] if spans else name for name in names if name != "O"))
     if not spans:
@@ -38,20 +41,20 @@ def coloured(
         return " ".join(
             _code(word, _colour(kinds, name)) + _code(f"/{name}", FAINT) for word, name in tagged
         )
-    between, end = "" if by_character else " ", 0
-    parts: list[str] = []
+    separator, end = "" if by_character else " ", 0
+    pieces: list[str] = []
     for span in spans_of(tags):
-        parts += words[end : span.first]
-        text = between.join(words[span.first : span.end])
+        pieces += words[end : span.first]
+        text = separator.join(words[span.first : span.end])
         colour = _colour(kinds, span.kind)
         lines = [_code(line, UNDERLINED, colour) if line else "" for line in text.split("\n")]
-        parts.append("\n".join(lines) + _label(span.kind, by_character))
+        pieces.append("\n".join(lines) + _label(span.kind, by_character))
         end = span.end
-    return between.join([*parts, *words[end:]])
+    return separator.join([*pieces, *words[end:]])
 
 
-def places(words: Sequence[str], tags: Sequence[str]) -> list[str]:
-    """A line for each span of characters: line:column from 1, its type, and the text in quotes."""
+def span_lines(words: Sequence[str], tags: Sequence[str]) -> list[str]:
+    """One line per span of characters: line:column from 1, the type, and the text in quotes."""
     text = "".join(words)
     rows = []
     for span in spans_of(tags):
@@ -62,7 +65,7 @@ def places(words: Sequence[str], tags: Sequence[str]) -> list[str]:
 
 
 def _label(kind: str, by_character: bool) -> str:
-    """Type of a span of words, after it; characters are told apart by colour alone."""
+    """Suffix with the type of a span of words; spans of characters differ in colour only."""
     return _code(f"/{kind}", FAINT) if kind and not by_character else ""
 
 

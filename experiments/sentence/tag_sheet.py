@@ -1,4 +1,4 @@
-"""A picture of sentences with their tags in colour, mistakes marked."""
+"""A picture of sentences with their tags in colour and their errors marked."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -11,44 +11,44 @@ from matplotlib.patches import Patch, Rectangle
 
 from data.sentences.tagged import Sentence, is_bio
 
-COLUMNS = 100  # letters of a line
-SIZE, SMALL = 8, 6  # of the letters of words and of tags, points
-ADVANCE, LINE = 0.602 * SIZE / 72, 1.2 * SIZE / 72  # of a monospaced letter, of a line; inches
-SHOWN = 8  # sentences
+COLUMNS = 100  # characters of a line
+SIZE, SMALL = 8, 6  # font sizes of words and of tags, in points
+ADVANCE, LINE = 0.602 * SIZE / 72, 1.2 * SIZE / 72  # of a monospaced character, of a line; inches
+PICTURED = 8  # maximum number of sentences
 
 
 class Cell(NamedTuple):
-    """Letters at a column of a line, the tag that was found, and the right one."""
+    """Text at a column of a line, with its predicted and its true tag."""
 
     column: int
     text: str
     tag: str
-    right: str
+    true: str
 
     @property
     def label(self) -> str:
-        """What is said of a mistake."""
-        return f"{self.tag} ({self.right})"
+        """Description of an error."""
+        return f"{self.tag} ({self.true})"
 
 
 def tag_sheet(
-    sentences: Sequence[Sentence], found: Sequence[Sequence[str]], by_character: bool
+    sentences: Sequence[Sentence], predicted: Sequence[Sequence[str]], by_character: bool
 ) -> Figure:
-    """Draw sentences that have mistakes, from all places; of all sentences when none has.
+    """Draw sentences with errors, evenly sampled; if there are none, any sentences.
 
-    The colour behind a word tells the type of tag that was found. A word where that is wrong is red
-    and underlined; the tag that was found and, in brackets, the right one stand below a word.
+    The background of a word shows the type of its predicted tag. A word with a wrong tag is red and
+    underlined, with the predicted tag and, in brackets, the true tag below it.
     """
-    pairs = list(zip(sentences, found, strict=True))
-    mistaken = [pair for pair in pairs if list(pair[0].tags) != list(pair[1])]
-    chosen = mistaken or pairs
+    pairs = list(zip(sentences, predicted, strict=True))
+    with_errors = [pair for pair in pairs if list(pair[0].tags) != list(pair[1])]
+    candidates = with_errors or pairs
+    lay_out = characters_in_lines if by_character else words_in_lines
     lines: list[list[Cell]] = []
     ends = []
-    for (words, true), tags in chosen[:: -(-len(chosen) // SHOWN)]:
-        lay_out = letters_in_lines if by_character else words_in_lines
+    for (words, true), tags in candidates[:: -(-len(candidates) // PICTURED)]:
         lines += [*lay_out(words, tags, true), []]
         ends.append(len(lines) - 0.5)
-    pitch = 1.0 if by_character else 2.0  # below words there is room for a tag
+    pitch = 1.0 if by_character else 2.0  # leaves room for a tag below a word
     kinds = sorted({kind_of(cell.tag) for line in lines for cell in line} - {"O"})
     palette = colormaps["tab10" if len(kinds) <= 10 else "tab20"]
     colours = {kind: palette(i % palette.N) for i, kind in enumerate(kinds)}
@@ -67,7 +67,7 @@ def tag_sheet(
                 axis.add_patch(
                     Rectangle((column, y - 0.5), len(cell.text), 1, color=colour, alpha=0.4, lw=0)
                 )
-            wrong = cell.tag != cell.right
+            wrong = cell.tag != cell.true
             axis.text(
                 column, y, cell.text, color="red" if wrong else "black", fontsize=SIZE, **style
             )
@@ -75,20 +75,20 @@ def tag_sheet(
                 axis.plot([column, end], [y + 0.45] * 2, "r", linewidth=1)
                 if not by_character:
                     axis.text(column, y + 0.9, cell.label, color="red", fontsize=SMALL, **style)
-    marks: list[Any] = [Line2D([], [], color="red", linewidth=1, label="wrong")]
-    marks += [Patch(color=colour, alpha=0.4, label=kind) for kind, colour in colours.items()]
-    figure.legend(handles=marks, loc="upper center", ncols=9, fontsize=7, frameon=False)
+    handles: list[Any] = [Line2D([], [], color="red", linewidth=1, label="wrong")]
+    handles += [Patch(color=colour, alpha=0.4, label=kind) for kind, colour in colours.items()]
+    figure.legend(handles=handles, loc="upper center", ncols=9, fontsize=7, frameon=False)
     return figure
 
 
 def words_in_lines(words, tags, true) -> list[list[Cell]]:
-    """Words side by side, each with room for what is said of it."""
+    """Words separated by spaces, with enough room for the labels below them."""
     lines: list[list[Cell]] = [[]]
     column = 0
-    for word, tag, right in zip(words, tags, true, strict=True):
-        cell = Cell(column, drawable(word), tag, right)
-        label = -(-len(cell.label) * SMALL // SIZE) if tag != right else 0
-        width = max(len(cell.text), label) + 1
+    for word, tag, true_tag in zip(words, tags, true, strict=True):
+        cell = Cell(column, drawable(word), tag, true_tag)
+        label_width = -(-len(cell.label) * SMALL // SIZE) if tag != true_tag else 0
+        width = max(len(cell.text), label_width) + 1
         if column and column + width > COLUMNS:
             lines.append([])
             column, cell = 0, cell._replace(column=0)
@@ -97,31 +97,31 @@ def words_in_lines(words, tags, true) -> list[list[Cell]]:
     return lines
 
 
-def letters_in_lines(letters, tags, true) -> list[list[Cell]]:
-    """Characters in the lines of their text, neighbours of one type in one cell."""
+def characters_in_lines(characters, tags, true) -> list[list[Cell]]:
+    """Characters in the lines of their text, with adjacent ones of one type in one cell."""
     lines: list[list[Cell]] = []
     rows: list[list[tuple[str, str, str]]] = [[]]
-    for letter, tag, right in zip(letters, tags, true, strict=True):
-        if letter == "\n" or len(rows[-1]) == COLUMNS:
+    for character, tag, true_tag in zip(characters, tags, true, strict=True):
+        if character == "\n" or len(rows[-1]) == COLUMNS:
             rows.append([])
-        if letter != "\n":
-            rows[-1].append((letter, tag, right))
+        if character != "\n":
+            rows[-1].append((character, tag, true_tag))
     for row in rows:
         line: list[Cell] = []
         for _, group in groupby(row, lambda item: (kind_of(item[1]), item[1] == item[2])):
             run = list(group)
             column = line[-1].column + len(line[-1].text) if line else 0
-            text = drawable("".join(letter for letter, _, _ in run))
+            text = drawable("".join(character for character, _, _ in run))
             line.append(Cell(column, text, *run[0][1:]))
         lines.append(line)
     return lines
 
 
 def kind_of(tag: str) -> str:
-    """Type of a tag, without the mark of a beginning."""
+    """Type of a tag: TYPE for B-TYPE and I-TYPE, "span" for B and I, else the tag."""
     return (tag[2:] or "span") if is_bio([tag]) and tag != "O" else tag
 
 
 def drawable(text: str) -> str:
-    """Text with a dot for each character that the font of a picture may lack."""
+    """Text with a dot in place of characters that the font of a picture may lack."""
     return "".join(c if " " <= c < "\u0530" or "\u2010" <= c < "\u2027" else "·" for c in text)

@@ -1,4 +1,4 @@
-"""What taggers share: settings, the network, the task, its scores and pictures."""
+"""Tagging: settings, the network, and the task with its scores and pictures."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ import numpy as np
 from data.buckets import EvaluationBuckets, TrainingBuckets, restore_order
 from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
-from experiments.sentence.spans import span_scores
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
@@ -23,18 +22,18 @@ from train.optimizer import make_optimizer
 from train.task import Batch, Experiment, Mean, Task
 
 MODES = {"tag": "experiments.sentence.tag_modes:tag"}
-SHAPES_OF_TEXT = tuple((8 * 2**k,) for k in range(5))
+INPUT_SHAPES = tuple((8 * 2**k,) for k in range(5))  # of standard input
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(OptimizerConfig):
-    """Settings of the data and the network of every tagger."""
+    """Settings of every tagging experiment."""
 
     TINY: ClassVar = {
         "dataset": "conll:{data}/tagged",
         "hidden": 8,
         "embedding": 8,
-        "layers": 1,  # both taggers then have the same network, compiled once
+        "layers": 1,  # the same network for both experiments, which is compiled once
         "char_encoder": "none",
         "output": "softmax",
     }
@@ -99,40 +98,49 @@ class Config(OptimizerConfig):
 
 
 def make_network(config: Config, vocabularies: Vocabularies, hidden: int) -> Tagger:
-    """Network of `hidden` units a layer and direction."""
+    """Network with `hidden` units per layer and direction."""
     dtype = jnp.dtype(config.precision)
-    core = DeepRecurrent(
-        hidden,
-        config.layers,
-        config.cell,
-        config.directions,
-        config.dropout,
-        config.variational_dropout,
+    encoder = DeepRecurrent(
+        hidden=hidden,
+        layers=config.layers,
+        cell=config.cell,
+        directions=config.directions,
+        dropout=config.dropout,
+        variational=config.variational_dropout,
         dtype=dtype,
     )
-    spelling = None
-    if letters := vocabularies.letter_ids:
+    char_encoder = None
+    if characters := vocabularies.letter_ids:
         features, kind = config.char_features, config.char_encoder
         if kind == "recurrent" and features % 2:
-            raise ConfigError(f"config.char_features must be even, got {features}")
-        spelling = CharEncoder(letters, features=features, kind=kind, dtype=dtype)
-    words = vocabularies.word_ids, config.embedding
-    encoder = SentenceEncoder(core, *words, spelling, config.word_dropout, dtype)
-    return Tagger(encoder, len(vocabularies.tags), config.output)
+            raise ConfigError(
+                f"config.char_features must be even with config.char_encoder=recurrent, "
+                f"got {features}"
+            )
+        char_encoder = CharEncoder(characters, features=features, kind=kind, dtype=dtype)
+    sentence_encoder = SentenceEncoder(
+        core=encoder,
+        words=vocabularies.word_ids,
+        width=config.embedding,
+        spelling=char_encoder,
+        word_dropout=config.word_dropout,
+        dtype=dtype,
+    )
+    return Tagger(sentence_encoder, len(vocabularies.tags), config.output)
 
 
-def parameters_of(network: Tagger) -> int:
-    """Parameters of a network without those of its tables of words and letters."""
-    word = jnp.zeros((1, 1), jnp.int32)
-    spelling = word[..., None] if network.encoder.spelling else None
-    init = partial(network.init, jax.random.key(0), word, spelling, jnp.ones(1, jnp.int32))
+def parameter_count(network: Tagger) -> int:
+    """Number of parameters of a network, not counting its embeddings of words and characters."""
+    words = jnp.zeros((1, 1), jnp.int32)
+    characters = words[..., None] if network.encoder.spelling else None
+    init = partial(network.init, jax.random.key(0), words, characters, jnp.ones(1, jnp.int32))
     leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(init)["params"])
     return sum(leaf.size for path, leaf in leaves if "embed" not in jax.tree_util.keystr(path))
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Batches of sentences, with the sentences themselves."""
+    """Held-out batches, with their original sentences."""
 
     batches: EvaluationBuckets
     sentences: Sequence[Sentence]
@@ -143,7 +151,7 @@ class HeldOut:
 
 
 class Tag(Task):
-    """Mean of -log P(tags of a sentence given its words), in nats a word."""
+    """Mean of -log P(tags of a sentence | its words), in nats per word."""
 
     def __init__(
         self, model: Tagger, vocabularies: Vocabularies, by_character: bool, headline: str
@@ -152,76 +160,85 @@ class Tag(Task):
         self.by_character, self.headline = by_character, headline
 
     def inputs(self, batch, carry):
-        """Words, their spellings where they are read, and the lengths of the sentences."""
+        """Words, their characters if the network reads them, and the lengths of the sentences."""
         return batch["words"], batch.get("spellings"), batch["lengths"]
 
     def means(self, outputs, batch):
-        """Loss, and the share of words with the right tag on the best path."""
+        """Loss, and the fraction of words with the correct tag on the best path."""
         nats = -log_prob(outputs, batch["tags"], batch["lengths"])
         best, _ = viterbi(outputs, batch["lengths"])
         words = batch["lengths"].sum().astype(jnp.float32)
-        right = best == batch["tags"]
-        return {"loss": Mean(nats.sum(), words), "accuracy": Mean.from_values(right, batch["mask"])}
+        correct = best == batch["tags"]
+        return {
+            "loss": Mean(nats.sum(), words),
+            "accuracy": Mean.from_values(correct, batch["mask"]),
+        }
 
     def scores(self, predict, batches):
-        """Precision, recall and F1 of spans and F1 of overlaps, where the tags are of spans."""
+        """Precision, recall and F1 of spans, and F1 of overlaps, if the tags mark spans."""
         if not is_bio(self.vocabularies.tags):
             return {}
-        found = self.best_tags(predict, batches, len(batches.sentences))
+        from experiments.sentence.spans import span_scores
+
+        predicted = self.best_tags(predict, batches, len(batches.sentences))
         true = (sentence.tags for sentence in batches.sentences)
-        scores = span_scores(zip(true, found, strict=True))
+        scores = span_scores(zip(true, predicted, strict=True))
         return {key: scores[key] for key in scores if key.startswith("span") or key[-2:] == "f1"}
 
     def best_tags(self, predict, batches, count: int) -> list[list[str]]:
-        """Tags on the best path of each of `count` sentences in batches, in their order."""
+        """Tags on the best path of each of `count` sentences, in their original order."""
         names = self.vocabularies.tags
 
-        def answer(batch):
+        def decode(batch):
             best = self._best(predict(batch)[0], batch["lengths"])
             for row, length in zip(np.asarray(best), batch["lengths"], strict=True):
                 yield [names[i] for i in row[:length]]
 
-        return restore_order(batches, count, answer)
+        return restore_order(batches, count, decode)
 
     @partial(jax.jit, static_argnums=0)
     def _best(self, chain, lengths):
         return viterbi(chain, lengths)[0]
 
     def tag_text(self, predict, text: str) -> list[tuple[Sequence[str], list[str]]]:
-        """(words, tags) of each line of a text, or of all its characters at once."""
+        """(words, tags) of each line of a text, or of the whole text with tags of characters."""
         if self.by_character:
-            parts: list[Any] = [text] if text else []
+            texts: list[Any] = [text] if text else []
         else:
-            parts = [words for line in text.split("\n") if (words := split_words(line))]
-        blank = [Sentence(words, self.vocabularies.tags[:1] * len(words)) for words in parts]
-        examples = self.vocabularies.encode(blank)
-        buckets = EvaluationBuckets(examples, min(16, len(parts)) or 1, SHAPES_OF_TEXT)
-        return list(zip(parts, self.best_tags(predict, buckets, len(parts)), strict=True))
+            texts = [words for line in text.split("\n") if (words := split_words(line))]
+        # with arbitrary tags, which are not read
+        sentences = [Sentence(words, self.vocabularies.tags[:1] * len(words)) for words in texts]
+        examples = self.vocabularies.encode(sentences)
+        buckets = EvaluationBuckets(examples, min(16, len(texts)) or 1, INPUT_SHAPES)
+        return list(zip(texts, self.best_tags(predict, buckets, len(texts)), strict=True))
 
     def figures(self, predict, batches):
-        """Return the confusion matrix, and sentences with their tags and mistakes in colour."""
+        """Return the confusion matrix, and sentences with their tags and errors in colour."""
         from experiments.common.pictures import confusion_picture
         from experiments.sentence.tag_sheet import tag_sheet
 
-        found = self.best_tags(predict, batches, len(batches.sentences))
-        number = {tag: i for i, tag in enumerate(self.vocabularies.tags)}
-        true = np.array([number[tag] for _, tags in batches.sentences for tag in tags])
-        guesses = np.array([number[tag] for tags in found for tag in tags])
+        predicted = self.best_tags(predict, batches, len(batches.sentences))
+        tag_ids = {tag: i for i, tag in enumerate(self.vocabularies.tags)}
+        true_ids = np.array([tag_ids[tag] for _, tags in batches.sentences for tag in tags])
+        predicted_ids = np.array([tag_ids[tag] for tags in predicted for tag in tags])
         return {
-            "confusion": confusion_picture(true, guesses, self.vocabularies.tags),
-            "sentences": tag_sheet(batches.sentences, found, self.by_character),
+            "confusion": confusion_picture(true_ids, predicted_ids, self.vocabularies.tags),
+            "sentences": tag_sheet(batches.sentences, predicted, self.by_character),
         }
 
 
 def read_corpus(config: Config) -> tuple[TaggedCorpus, Vocabularies]:
-    """Tagged sentences, and the vocabularies of those to train on."""
+    """Tagged sentences, and the vocabularies of the training sentences."""
     corpus = load_tagged(
         config.dataset, config.data_dir, config.tag_column, config.train_chunks, config.chunk_length
     )
-    spelled = config.char_encoder != "none" and not corpus.by_character
-    fold = config.normalize_words and not corpus.by_character
-    letters = config.max_characters if spelled else 0
-    return corpus, Vocabularies.from_corpus(corpus, config.min_count, fold, letters)
+    by_word = not corpus.by_character
+    return corpus, Vocabularies.from_corpus(
+        corpus,
+        minimum=config.min_count,
+        fold=config.normalize_words and by_word,
+        letters=config.max_characters if config.char_encoder != "none" and by_word else 0,
+    )
 
 
 def make_experiment(
@@ -231,18 +248,18 @@ def make_experiment(
     config: Config,
     headline: str,
 ) -> Experiment:
-    """Batches of a corpus, and the task of a network; headline: the metric of tables."""
+    """Experiment of a network on a corpus; headline: the metric of tables."""
     task = Tag(network, vocabularies, corpus.by_character, headline)
     examples = vocabularies.encode(corpus.train)
     train = TrainingBuckets(examples, config.batch_size, config.seed, config.max_length)
     held_out = {"validation": corpus.validation, "test": corpus.test}
     evals = {
         name: HeldOut(
-            EvaluationBuckets(vocabularies.encode(part), config.batch_size, train.shapes), part
+            EvaluationBuckets(vocabularies.encode(split), config.batch_size, train.shapes), split
         )
-        for name, part in held_out.items()
+        for name, split in held_out.items()
     }
-    sizes = {name: len(part) for name, part in {"train": corpus.train, **held_out}.items()}
+    sizes = {name: len(split) for name, split in {"train": corpus.train, **held_out}.items()}
     provenance = {
         "dataset": config.dataset.split(":")[0],
         "sentences": sizes,

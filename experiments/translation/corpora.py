@@ -1,58 +1,19 @@
-"""What translators learn from: dates, and parallel text, with the sentences that are held out."""
+"""Corpora of translation: dates and parallel text as training and held-out batches."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.pairs.batches import IdPairs
 from data.pairs.dates import Dates, TrainingDates
 from data.pairs.parallel import Pair, Pairs
-from data.text.vocabulary import KINDS, Vocabulary
-from experiments.translation.task import Config as TranslationConfig
-from experiments.translation.task import HeldOut
-from train.config import option
+from data.text.vocabulary import Vocabulary
+from experiments.translation.task import Config, HeldOut
 from train.task import Batch
 
 
-@dataclass(slots=True, kw_only=True)
-class Config(TranslationConfig):
-    """Settings of the data of a translator."""
-
-    TINY: ClassVar = {
-        "heldout_examples": 10,
-        "max_length": 8,
-        "buckets": 1,
-        "hidden": 8,
-        "embedding": 8,
-        "beam_size": 2,
-    }
-
-    test_set: str = option(
-        "", "name of the test set", note="pairs:FOLDER with several", group="data"
-    )
-    tokenizer: str = option(
-        "bpe", "tokenizer of parallel text", note="dates: characters", group="data", choices=KINDS
-    )
-    vocab_size: int = option(
-        6000, "maximum vocabulary size", note="parallel text only", group="data", minimum=8
-    )
-    buckets: int = option(5, "maximum number of batch shapes", group="data", minimum=1)
-    format_noise: float = option(
-        0.1,
-        "fraction of dates with altered case or spacing",
-        note="dataset=dates",
-        group="data",
-        minimum=0,
-        maximum=1,
-    )
-    heldout_examples: int = option(
-        1000, "examples of each held-out set", note="dataset=dates", group="data", minimum=1
-    )
-
-
 class Corpus(NamedTuple):
-    """What is learnt from and translated, with the symbols of both sides."""
+    """Training and held-out batches, the vocabularies of both sides, and the provenance."""
 
     train: Callable[[int], Batch]
     evals: Mapping[str, HeldOut]
@@ -61,42 +22,41 @@ class Corpus(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def of_dates(
+def dates_corpus(
     dates: Dates, source: Vocabulary, target: Vocabulary, seed: int, config: Config
 ) -> Corpus:
-    """Corpus of dates, whose `encode` writes them in these vocabularies."""
+    """Corpus of dates; the vocabularies are those that `dates.encode` uses."""
     evals = {}
     for split in ("validation", "test"):
         pairs = dates.held_out(split, config.heldout_examples)
         batches = EvaluationBuckets(IdPairs(dates.encode(pairs)), config.batch_size, (dates.shape,))
-        evals[split] = HeldOut(batches, *zip(*pairs, strict=True))
+        sources, references = zip(*pairs, strict=True)
+        evals[split] = HeldOut(batches, sources, references)
     return Corpus(TrainingDates(dates, config.batch_size, seed), evals, source, target, {})
 
 
-def of_text(
+def text_corpus(
     text: Pairs, source: Vocabulary, target: Vocabulary, seed: int, config: Config
 ) -> Corpus:
-    """Corpus of parallel text; batches of sentences of like lengths."""
+    """Corpus of parallel text, in batches of sentences of similar lengths."""
 
     def encode(pairs: list[Pair]) -> IdPairs:
-        sides = zip(*pairs, strict=True)
-        ids = (words.encode(side) for words, side in zip((source, target), sides, strict=True))
-        return IdPairs(list(zip(*ids, strict=True)))
+        sources, targets = zip(*pairs, strict=True)
+        ids = zip(source.encode(sources), target.encode(targets), strict=True)
+        return IdPairs(list(ids))
 
     train = TrainingBuckets(
         encode(text.train), config.batch_size, seed, config.max_length, config.buckets
     )
-    evals = {
-        name: HeldOut(
-            EvaluationBuckets(encode(pairs), config.batch_size, train.shapes),
-            *zip(*pairs, strict=True),
-        )
-        for name, pairs in (("validation", text.validation), ("test", text.test))
-    }
-    found = {
+    evals = {}
+    for name, pairs in (("validation", text.validation), ("test", text.test)):
+        batches = EvaluationBuckets(encode(pairs), config.batch_size, train.shapes)
+        sources, references = zip(*pairs, strict=True)
+        evals[name] = HeldOut(batches, sources, references)
+    provenance = {
         "sha256": text.sha256,
         "pairs": len(text.train),
         "too long": train.too_long,
         "with an empty side": text.left_out,
     }
-    return Corpus(train, evals, source, target, found)
+    return Corpus(train, evals, source, target, provenance)

@@ -1,4 +1,4 @@
-"""What a trained translator does with lines of the input: --mode=translate and --mode=states."""
+"""--mode=translate and --mode=states: translations and encoder states of standard input."""
 
 from typing import Protocol
 
@@ -11,7 +11,10 @@ from train.evaluate import Predictor
 
 
 def translate(task: Translate, predict: Predictor) -> None:
-    """Print a translation for each line of the input, or the n best with their scores."""
+    """Translate each line of standard input.
+
+    With config.n_best above 1, print that many translations per line, each after its score.
+    """
     for lines in texts_of_input():
         sentences = [line.strip() for line in lines]
         for hypotheses in task.n_best(predict.variables, sentences):
@@ -20,10 +23,11 @@ def translate(task: Translate, predict: Predictor) -> None:
 
 
 def states(task: Translate, predict: Predictor) -> None:
-    """Draw where the encoder's last state lies after each line of the input.
+    """Draw the encoder states of phrases from standard input.
 
-    An empty line of the input begins a new group, with a colour of its own. Says how much of the
-    variance the plane shows, and how many phrases have their nearest neighbour in their own group.
+    The input has one phrase per line; an empty line starts a new group, in another colour. Print
+    the variance that the picture explains, and how many phrases have their nearest neighbour in
+    their own group. Raises DataError for fewer than three phrases.
     """
     groups: list[list[str]] = [[]]
     for line in lines_of_input():
@@ -34,43 +38,49 @@ def states(task: Translate, predict: Predictor) -> None:
     groups = [group for group in groups if group]
     phrases = [phrase for group in groups for phrase in group]
     if len(phrases) < 3:
-        raise DataError(f"a plane needs three phrases or more, the input has {len(phrases)}")
+        raise DataError(f"a plane needs at least three phrases, the input has {len(phrases)}")
     from experiments.common.pictures import save
     from experiments.common.plane import principal_components
     from experiments.translation.pictures import draw_states
 
     vectors = np.array(task.encode(predict.variables, phrases))
     points, shares = principal_components(vectors)
-    number = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    near = nearest_neighbours(vectors)
+    group_ids = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    nearest = nearest_neighbours(vectors)
     path = task.config.picture
-    save(draw_states(points, shares, number, phrases), path)
-    print(f"{shares.sum():.0%} of the variance lies in the plane: {path}")
+    save(draw_states(points, shares, group_ids, phrases), path)
+    print(f"the plane explains {shares.sum():.0%} of the variance: {path}")
     print(
-        f"{(number[near] == number).sum()} of {len(phrases)} phrases have their nearest neighbour "
-        "in their own group"
+        f"{(group_ids[nearest] == group_ids).sum()} of {len(phrases)} phrases have their nearest "
+        "neighbour in their own group"
     )
 
 
 def nearest_neighbours(vectors) -> np.ndarray:
-    """Place int [N] of the nearest other vector, by Euclidean distance, of vectors [N, D]."""
+    """Index int [N] of the nearest other vector of vectors [N, D], by Euclidean distance."""
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
     np.fill_diagonal(distances, np.inf)
     return distances.argmin(axis=1)
 
 
-class SeveralPairs(Protocol):
-    """A task of several language pairs, which knows the one to use."""
+class MultiPairTask(Protocol):
+    """A task of several language pairs, of which the config selects one."""
 
-    def chosen(self, predict: Predictor) -> tuple[Translate, Predictor]:
-        """Return the task and the network of one pair."""
-
-
-def translate_pair(task: SeveralPairs, predict: Predictor) -> None:
-    """Translate with the network of config.direction."""
-    translate(*task.chosen(predict))
+    def selected(self, predict: Predictor) -> tuple[Translate, Predictor]:
+        """Return the task and the network of the selected pair."""
 
 
-def states_pair(task: SeveralPairs, predict: Predictor) -> None:
-    """Draw the encoder states of phrases, for the network of config.direction."""
-    states(*task.chosen(predict))
+def translate_pair(task: MultiPairTask, predict: Predictor) -> None:
+    """Translate each line of standard input.
+
+    The language pair is config.direction.
+    """
+    translate(*task.selected(predict))
+
+
+def states_pair(task: MultiPairTask, predict: Predictor) -> None:
+    """Draw the encoder states of phrases from standard input.
+
+    The language pair is config.direction.
+    """
+    states(*task.selected(predict))

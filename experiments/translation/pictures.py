@@ -1,48 +1,49 @@
-"""Pictures of a translator's attention and of its encoder states."""
+"""Pictures of the attention of a translator and of its encoder states."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from data.text.vocabulary import END, Vocabulary
+from nets.decoding.beam import BeamResult
 from train.task import Batch
 
 
 def draw_attention(
-    batch: Batch, found: Any, rows: Sequence[int], source: Vocabulary, target: Vocabulary
+    batch: Batch, result: BeamResult, rows: Sequence[int], source: Vocabulary, target: Vocabulary
 ) -> Figure:
-    """Draw for each row which source token every target token looked at."""
+    """Draw the attention of the best translations of some rows, target by source tokens."""
+    attention = np.asarray(result.attention)
     figure = Figure(figsize=(13, 4.2 * -(-len(rows) // 3)), layout="constrained")
     axes = figure.subplots(-(-len(rows) // 3), 3, squeeze=False).ravel()
     for axis in axes[len(rows) :]:
         axis.axis("off")
     for axis, row in zip(axes, rows, strict=False):
-        ids_read = batch["source"][row, : batch["source_lengths"][row]]
-        length = int(found.lengths[row, 0])
-        axis.imshow(found.attention[row, 0, :length, : len(ids_read)], cmap="Blues", vmin=0)
-        ids_written = found.tokens[row, 0, :length]
-        for set_ticks, ids, words, turn in (
-            (axis.set_xticks, ids_read, source, 90),
-            (axis.set_yticks, ids_written, target, 0),
+        source_ids = batch["source"][row, : batch["source_lengths"][row]]
+        length = int(result.lengths[row, 0])
+        axis.imshow(attention[row, 0, :length, : len(source_ids)], cmap="Blues", vmin=0)
+        target_ids = result.tokens[row, 0, :length]
+        for set_ticks, ids, vocabulary, rotation in (
+            (axis.set_xticks, source_ids, source, 90),
+            (axis.set_yticks, target_ids, target, 0),
         ):
-            labels = ["end" if i == END else words.decode([i]) for i in ids]
-            set_ticks(range(len(ids)), labels, rotation=turn, fontsize=7)
+            labels = ["end" if i == END else vocabulary.decode([i]) for i in ids]
+            set_ticks(range(len(ids)), labels, rotation=rotation, fontsize=7)
     return figure
 
 
-def draw_states(points, shares, number, phrases: Sequence[str]) -> Figure:
-    """Phrases in the plane of their first two components, a colour a group."""
+def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
+    """Draw phrases at points [N, 2] in the plane of two components, one colour per group."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     axis = figure.subplots()
     middle, width = points[:, 0].mean(), np.ptp(points[:, 0])
-    right = points[:, 0] > middle  # the text goes to where there is room
+    right = points[:, 0] > middle  # their labels are on the left, the others' on the right
     heights, gap = np.zeros(len(points)), np.ptp(points[:, 1]) / 35
     for side in (right, ~right):
-        heights[side] = apart(points[side, 1], gap)
+        heights[side] = spread(points[side, 1], gap)
     for i, (x, y) in enumerate(points):
-        axis.plot(x, y, "o", color=f"C{number[i]}")
+        axis.plot(x, y, "o", color=f"C{group_ids[i]}")
         axis.annotate(
             phrases[i],
             (x, y),
@@ -50,19 +51,19 @@ def draw_states(points, shares, number, phrases: Sequence[str]) -> Figure:
             ha="right" if right[i] else "left",
             va="center",
             fontsize=8,
-            color=f"C{number[i]}",
+            color=f"C{group_ids[i]}",
             arrowprops={"arrowstyle": "-", "alpha": 0.4, "relpos": (float(right[i]), 0.5)},
         )
     axis.set_ylim(points[:, 1].min() - 2 * gap, max(points[:, 1].max(), heights.max()) + 2 * gap)
     axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
-    axis.set_ylabel(f"second, {shares[1]:.0%}")
-    axis.set_title("the encoder's last state after each phrase")
+    axis.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
+    axis.set_title("final encoder state of each phrase")
     axis.grid(alpha=0.3)
     return figure
 
 
-def apart(heights, gap: float) -> np.ndarray:
-    """Heights [N] in the same order, each at least `gap` above the one below it."""
+def spread(heights, gap: float) -> np.ndarray:
+    """Heights [N] in the same order, each moved up to be at least `gap` above the one below."""
     order = np.argsort(heights, kind="stable")
     steps = gap * np.arange(len(heights))
     out = np.empty(len(heights))

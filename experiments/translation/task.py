@@ -1,33 +1,58 @@
-"""What experiments in translation share: settings, the task, its search, scores and pictures."""
+"""Translation: settings, the network, and the task with its search, scores and pictures.
+
+Modules of data/ are imported where they are used: --help loads no reader and no tokenizer.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from data.buckets import EvaluationBuckets, restore_order
-from data.pairs.batches import source_buckets
-from data.text.vocabulary import BEGIN, END, Vocabulary
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import ConfigError, OptimizerConfig, option
 from train.task import Batch, Mean, Task
 
 if TYPE_CHECKING:
+    from data.buckets import EvaluationBuckets
+    from data.text.vocabulary import Vocabulary
     from nets.decoding.beam import BeamResult
 
-BATCH_OF_TEXT, SHAPES_OF_TEXT = 16, tuple((8 * 2**k, 4) for k in range(5))
+TOKENIZERS = ("bpe", "unigram", "words", "characters")  # those of data.text.subwords
+INPUT_BATCH, INPUT_SHAPES = 16, tuple((8 * 2**k, 4) for k in range(5))  # of standard input
 
 
 @dataclass(slots=True, kw_only=True)
 class Config(OptimizerConfig):
-    """Settings of every translation network."""
+    """Settings of every translation experiment."""
 
+    TINY: ClassVar = {
+        "heldout_examples": 10,
+        "max_length": 8,
+        "buckets": 1,
+        "hidden": 8,
+        "embedding": 8,
+        "beam_size": 2,
+    }
+
+    test_set: str = option(
+        "", "name of the test set", note="pairs:FOLDER with several", group="data"
+    )
+    tokenizer: str = option(
+        "bpe",
+        "tokenizer of parallel text",
+        note="dates: characters",
+        group="data",
+        choices=TOKENIZERS,
+    )
+    vocab_size: int = option(
+        6000, "maximum vocabulary size", note="parallel text only", group="data", minimum=8
+    )
     batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentence pairs")
     max_length: int = option(
         60,
@@ -35,6 +60,18 @@ class Config(OptimizerConfig):
         note="in ids; longer pairs are left out",
         group="data",
         minimum=4,
+    )
+    buckets: int = option(5, "maximum number of batch shapes", group="data", minimum=1)
+    format_noise: float = option(
+        0.1,
+        "fraction of dates with altered case or spacing",
+        note="dataset=dates",
+        group="data",
+        minimum=0,
+        maximum=1,
+    )
+    heldout_examples: int = option(
+        1000, "examples of each held-out set", note="dataset=dates", group="data", minimum=1
     )
 
     cell: str = option("gru", "recurrent cell", choices=CELLS)
@@ -82,12 +119,12 @@ class Config(OptimizerConfig):
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:
-    """Network for vocabularies of these sizes; ConfigError where settings do not go together."""
+    """Network for vocabularies of these sizes; ConfigError if settings are incompatible."""
     for name, value in (("attention", "dot"), ("bridge", "copy")):
         if config.bidirectional and getattr(config, name) == value:
             raise ConfigError(f"config.{name}={value} needs config.bidirectional=False")
     if config.input_feeding and config.attention == "none":
-        raise ConfigError("config.input_feeding needs an attention, got config.attention=none")
+        raise ConfigError("config.input_feeding needs attention, got config.attention=none")
     shared: dict[str, Any] = {
         "cell": config.cell,
         "embedding": config.embedding,
@@ -115,9 +152,9 @@ def make_network(config: Config, source: int, target: int) -> Seq2Seq:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Batches of pairs, with their sentences as they were written."""
+    """Held-out batches, with the original sentences of their pairs."""
 
-    batches: EvaluationBuckets
+    batches: "EvaluationBuckets"
     sources: Sequence[str]
     references: Sequence[str]
 
@@ -127,104 +164,122 @@ class HeldOut:
 
 
 def signatures() -> dict[str, str]:
-    """What sacrebleu did to reach its scores, tokenisation and version among it."""
+    """Signatures of the metrics of sacrebleu, which include its tokenization and version."""
     from sacrebleu.metrics import BLEU, CHRF
 
-    found = {}
+    formatted = {}
     metrics: dict[str, Any] = {"BLEU": BLEU(), "chrF": CHRF()}
     for name, metric in metrics.items():
-        metric.corpus_score(["one"], [["one"]])  # the number of references is part of it
-        found[name] = metric.get_signature().format()
-    return found
+        metric.corpus_score(["one"], [["one"]])  # the signature includes the number of references
+        formatted[name] = metric.get_signature().format()
+    return formatted
 
 
 class Translate(Task):
-    """Mean of -log P(y_t given y_<t and the source) over the tokens of all targets."""
+    """Mean of -log P(y_t | y_<t, source) over the tokens of all targets."""
 
-    def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
+    def __init__(self, model: Seq2Seq, source: "Vocabulary", target: "Vocabulary", config: Config):
         if config.n_best > config.beam_size:
-            raise ConfigError(f"config.n_best must be at most beam_size, {config.beam_size}")
+            raise ConfigError(
+                f"config.n_best must be at most config.beam_size, {config.beam_size}, "
+                f"got {config.n_best}"
+            )
         self.model, self.source, self.target, self.config = model, source, target, config
         self.headline = "exact" if config.dataset.startswith("dates") else "bleu"
 
     def inputs(self, batch, carry):
-        """Source, its lengths, and the target up to the token before each."""
+        """Source, its lengths, and the targets shifted by one token."""
         return batch["source"], batch["source_lengths"], batch["inputs"]
 
     def means(self, outputs, batch):
-        """Loss with smoothed targets, nats of the targets themselves, and accuracy, by token."""
-        chosen = jnp.take_along_axis(outputs, batch["targets"][..., None], axis=-1)[..., 0]
-        total = jax.nn.logsumexp(outputs, axis=-1)
+        """Loss with label smoothing, nats without it, and accuracy, per target token."""
+        target_logits = jnp.take_along_axis(outputs, batch["targets"][..., None], axis=-1)[..., 0]
+        log_z = jax.nn.logsumexp(outputs, axis=-1)
         smoothing = self.config.label_smoothing
         values = {
-            "loss": total - (1 - smoothing) * chosen - smoothing * outputs.mean(axis=-1),
-            "nats": total - chosen,
-            "accuracy": chosen >= outputs.max(axis=-1),  # quicker than where the maximum is
+            "loss": log_z - (1 - smoothing) * target_logits - smoothing * outputs.mean(axis=-1),
+            "nats": log_z - target_logits,
+            "accuracy": target_logits >= outputs.max(axis=-1),  # faster than argmax
         }
         return {name: Mean.from_values(value, batch["mask"]) for name, value in values.items()}
 
     def n_best(self, variables, sentences: Sequence[str]) -> list[list[tuple[float, str]]]:
-        """(score, translation) of the n best for each of some sentences, best first."""
-        options = {"n_best": self.config.n_best}
-        return self.found(variables, self.buckets(sentences), len(sentences), **options)
+        """The config.n_best translations of each sentence as (score, text), the best first."""
+        batches = self.buckets(sentences)
+        return self.hypotheses(variables, batches, len(sentences), n_best=self.config.n_best)
 
-    def found(self, variables, batches, count: int, **options) -> list[list[tuple[float, str]]]:
-        """(score, translation) of what a search finds for each of `count` sentences in batches."""
+    def hypotheses(
+        self, variables, batches, count: int, **options
+    ) -> list[list[tuple[float, str]]]:
+        """Search results of each of `count` sentences as (score, text), in their original order.
 
-        def answer(batch):
-            best = self.search(variables, batch, **options)
-            for scores, tokens in zip(best.scores.tolist(), np.asarray(best.tokens), strict=True):
-                yield list(zip(scores, map(self.target.decode, tokens), strict=True))
+        options: those of `search`.
+        """
+        from data.buckets import restore_order
 
-        return restore_order(batches, count, answer)
+        def decode(batch):
+            result = self.search(variables, batch, **options)
+            tokens = np.asarray(result.tokens)
+            for row_scores, row in zip(result.scores.tolist(), tokens, strict=True):
+                yield list(zip(row_scores, map(self.target.decode, row), strict=True))
+
+        return restore_order(batches, count, decode)
 
     def encode(self, variables, sentences: Sequence[str]) -> list[np.ndarray]:
-        """All states [D] of the encoder's last layer after each of some sentences."""
+        """Final state [D] of the encoder's last layer for each sentence."""
+        from data.buckets import restore_order
 
-        def answer(batch):
-            return np.asarray(self._read(variables, batch["source"], batch["source_lengths"]))
+        def final_states(batch):
+            states = self._final_states(variables, batch["source"], batch["source_lengths"])
+            return np.asarray(states)
 
-        return restore_order(self.buckets(sentences), len(sentences), answer)
+        return restore_order(self.buckets(sentences), len(sentences), final_states)
 
-    def buckets(self, sentences: Sequence[str]) -> EvaluationBuckets:
-        """Batches of sentences that have no translation."""
-        return source_buckets(self.source.encode(sentences), BATCH_OF_TEXT, SHAPES_OF_TEXT)
+    def buckets(self, sentences: Sequence[str]) -> "EvaluationBuckets":
+        """Batches of sentences without translations."""
+        from data.pairs.batches import source_buckets
+
+        return source_buckets(self.source.encode(sentences), INPUT_BATCH, INPUT_SHAPES)
 
     @partial(jax.jit, static_argnums=0)
-    def _read(self, variables, source, lengths):
-        def last(model):
+    def _final_states(self, variables, source, lengths):
+        def encode(model):
             carry = model.encoder(source, lengths).carries[-1]
             return jnp.concatenate(jax.tree.leaves(carry), axis=-1)
 
-        return nn.apply(last, self.model)(variables)
+        return nn.apply(encode, self.model)(variables)
 
     def scores(self, predict, batches):
-        """BLEU, chrF and the share of exact matches of the best translations."""
+        """BLEU, chrF and the fraction of exact matches of the best translations."""
         from sacrebleu.metrics import BLEU, CHRF
 
-        found = self.translate(predict.variables, batches)
+        translations = self.translate(predict.variables, batches)
         references = [list(batches.references)]
-        exact = np.mean([a == b for a, b in zip(found, batches.references, strict=True)])
-        bleu, chrf = (metric.corpus_score(found, references).score for metric in (BLEU(), CHRF()))
+        exact = np.mean([a == b for a, b in zip(translations, batches.references, strict=True)])
+        bleu, chrf = (
+            metric.corpus_score(translations, references).score for metric in (BLEU(), CHRF())
+        )
         return {"bleu": bleu, "chrf": chrf, "exact": float(exact)}
 
     def translate(self, variables, batches: HeldOut) -> list[str]:
-        """Best translation of each source, in their order."""
-        found = self.found(variables, batches, len(batches.sources), n_best=1)
-        return [best[0][1] for best in found]
+        """Best translation of each source, in the original order."""
+        results = self.hypotheses(variables, batches, len(batches.sources), n_best=1)
+        return [hypotheses[0][1] for hypotheses in results]
 
     def search(self, variables, batch: Batch, **options) -> "BeamResult":
-        """Search for the translations of a batch; options as of nets.decoding.beam_search."""
+        """Beam search for the translations of a batch; options: those of beam_search."""
         from nets.decoding.beam import beam_search
 
-        given = self.problem(variables, batch)
-        # of its own length alone, since what a sentence becomes must not depend on its batch
-        limits = np.minimum(2 * batch["source_lengths"] + 10, given["max_length"])
-        chosen = {"beam_size": self.config.beam_size, "max_lengths": limits} | options
-        return beam_search(**(given | chosen))
+        problem = self.problem(variables, batch)
+        # a limit for each sentence, so that its translation does not depend on its batch
+        limits = np.minimum(2 * batch["source_lengths"] + 10, problem["max_length"])
+        defaults = {"beam_size": self.config.beam_size, "max_lengths": limits}
+        return beam_search(**(problem | defaults | options))
 
     def problem(self, variables, batch: Batch) -> dict[str, Any]:
-        """What a search is given, but for its own options: the model, the limits, the score."""
+        """Arguments of a search that define the problem: the model, its state and the score."""
+        from data.text.vocabulary import BEGIN, END
+
         carry, memory = self._start(variables, batch["source"], batch["source_lengths"])
         return {
             "step_fn": self._step,
@@ -245,23 +300,24 @@ class Translate(Task):
         return self.model.apply(variables, tokens, carry, *memory, method="step")
 
     def figures(self, predict, batches):
-        """Return translations as a text, and where the attention lay in the first of them."""
+        """Return some translations as text, and a picture of their attention."""
         batch = next(iter(batches))
         attends = self.config.attention != "none"
-        # fetched once: on the device, each slice of another length is a program to compile
-        found = jax.device_get(self.search(predict.variables, batch, return_attention=attends))
+        # one transfer: on the device, slices of different lengths are compiled one by one
+        result = jax.device_get(self.search(predict.variables, batch, return_attention=attends))
         rows = [row for row in range(min(6, len(batch["index"]))) if batch["index"][row] >= 0]
-        places = [int(batch["index"][row]) for row in rows]
-        best = [self.target.decode(found.tokens[row, 0]) for row in rows]
-        shown = {
+        indices = [int(batch["index"][row]) for row in rows]
+        best = [self.target.decode(result.tokens[row, 0]) for row in rows]
+        figures = {
             "translations": "".join(
-                f"source     {batches.sources[place]}\ntarget     {batches.references[place]}\n"
+                f"source     {batches.sources[i]}\ntarget     {batches.references[i]}\n"
                 f"network    {text}\n\n"
-                for place, text in zip(places, best, strict=True)
+                for i, text in zip(indices, best, strict=True)
             )
         }
         if not attends:
-            return shown
+            return figures
         from experiments.translation.pictures import draw_attention
 
-        return {**shown, "attention": draw_attention(batch, found, rows, self.source, self.target)}
+        picture = draw_attention(batch, result, rows, self.source, self.target)
+        return {**figures, "attention": picture}

@@ -1,4 +1,4 @@
-"""Runs in memory, for the tests of what is made of them."""
+"""Runs in memory, for the tests of tables and pictures."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from experiments.report.runs import Run
 
 @pytest.fixture
 def run_of():
-    """Return a function that makes a run: its test/loss when finished, its val/loss by step."""
+    """Return a function that makes a run with a final test/loss, or None, and val/loss by step."""
 
     def make(seed, value=None, curve=(), best_step=20, **settings):
         path = Path(f"run{seed}")

@@ -1,4 +1,4 @@
-"""Every file of experiments/: two steps, both modes and precisions; every field is read."""
+"""Every experiment: two steps, both kinds of parallelism, both precisions, all settings read."""
 
 import ast
 import dataclasses
@@ -26,7 +26,7 @@ from train.metrics import read_metrics
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
-# of networks: none of them a default there, and all of them at once
+# settings of networks, all used at once; none is the default of an experiment
 OPTIONS = {
     "layers": 2,
     "hidden": 6,
@@ -62,9 +62,9 @@ OPTIONS = {
     "tie_embeddings": True,
     "grouped_convolutions": False,
 }
-OTHERWISE = {("gradient_health", "cell")}  # there it is a module of the network
+EXCEPTIONS = {("gradient_health", "cell")}  # there the cell is a submodule of the network
 OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "scan_directions": 2}}
-ALIASES = {  # what the networks call a setting
+ALIASES = {  # names of a setting in the networks
     "channels": "width",
     "embedding": "width features",
     "hidden": "features",
@@ -85,7 +85,7 @@ ALIASES = {  # what the networks call a setting
 
 
 def small(module, text_file, **changes):
-    """Config of a run of two steps: the experiment's own TINY, and what a test changes."""
+    """Config of a run of two steps: the TINY settings, and the changes of a test."""
     values = {**RunConfig.TINY, **module.Config.TINY, **changes}
     if "{data}" in values.get("dataset", ""):
         tagged_words(text_file)
@@ -94,7 +94,7 @@ def small(module, text_file, **changes):
 
 
 def tagged_words(text_file):
-    """Write a folder of the first words of some lines of a text, few: batches have one shape."""
+    """Write a tagged corpus of the first four words of some lines, so batches have one shape."""
     folder = text_file.parent / "tagged"
     folder.mkdir(exist_ok=True)
     lines = [line.split()[:4] for line in text_file.read_text().splitlines()[:60] if line.strip()]
@@ -130,7 +130,7 @@ def test_two_steps_leave_finite_metrics_and_pictures(two_steps):
 
 
 @pytest.mark.parametrize("changes", [{"parallel": "pmap"}, {"precision": "bfloat16"}])
-def test_the_other_modes_give_nearly_the_same(module, two_steps, text_file, changes):
+def test_pmap_and_bfloat16_give_nearly_the_same(module, two_steps, text_file, changes):
     config = small(module, text_file, **changes)
     experiment = module.build(config)
     batch = experiment.train(0)
@@ -141,11 +141,11 @@ def test_the_other_modes_give_nearly_the_same(module, two_steps, text_file, chan
     means = devices.one(window)[0].means
     plain = next(line for line in read_metrics(two_steps[0]) if "train/loss" in line)
     tolerances = {"loss": 3e-2, "grad_norm": 5e-2} if "precision" in changes else {}
-    different = False  # a first loss may be that of zeros
+    different = False  # some losses may be equal, if the initial outputs are zero
     for name in ("loss", "grad_norm"):
-        found, wanted = float(means[name].value), plain[f"train/{name}"]
-        np.testing.assert_allclose(found, wanted, rtol=tolerances.get(name, 1e-5), err_msg=name)
-        different |= found != wanted
+        value, expected = float(means[name].value), plain[f"train/{name}"]
+        np.testing.assert_allclose(value, expected, rtol=tolerances.get(name, 1e-5), err_msg=name)
+        different |= value != expected
     assert "parallel" in changes or different
 
 
@@ -161,7 +161,7 @@ def test_parameters_stay_float32_in_bfloat16(module, text_file):
         lambda v: task.split_outputs(task.model.apply(v, *args)), variables
     )
     types = {leaf.dtype for leaf in jax.tree.leaves((outputs, carry))}
-    assert types - {np.dtype("int32")} == {np.dtype("float32")}  # lengths are whole numbers
+    assert types - {np.dtype("int32")} == {np.dtype("float32")}  # lengths are integers
 
 
 def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
@@ -177,25 +177,25 @@ def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
 
 
 def read_fields(paths):
-    """Names of attributes that are read from something called config, in some files."""
-    found = set()
+    """Names of the attributes of `config` that some files read."""
+    names = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 owner = node.value
                 name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
                 if name == "config" or (name == "self" and path.name == "config.py"):
-                    found.add(node.attr)
-    return found
+                    names.add(node.attr)
+    return names
 
 
 def test_every_field_of_every_config_is_read(module):
     shared = read_fields((ROOT / "train").glob("*.py"))
-    shared |= {"data_dir"}  # sequences that are drawn lie in no folder
-    paths = closure(Path(module.__file__), True)
+    shared |= {"data_dir"}  # random sequences have no folder
+    files = closure(Path(module.__file__), True)
     for name in getattr(module, "MODES", {}).values():
-        paths |= closure(path_of(name.split(":")[0]), True)
-    own = read_fields(path for path in paths if FOLDER in path.parents)
+        files |= closure(path_of(name.partition(":")[0]), True)
+    own = read_fields(path for path in files if FOLDER in path.parents)
     common = {field.name for field in dataclasses.fields(OptimizerConfig)}
     for field in dataclasses.fields(module.Config):
         readers = own | shared if field.name in common else own
@@ -204,12 +204,12 @@ def test_every_field_of_every_config_is_read(module):
 
 
 def fields_within(node):
-    """(name, value) of the plain fields of all modules in a module, a sequence or a mapping."""
+    """(name, value) of the simple fields of a module and all modules in it."""
     if isinstance(node, nn.Module):
         fields = {field.name for field in dataclasses.fields(node)} - {"parent", "name"}
         values = {name: getattr(node, name) for name in fields}
-        found = {pair for pair in values.items() if isinstance(pair[1], (str, int, float))}
-        return found.union(*map(fields_within, values.values()))
+        simple = {pair for pair in values.items() if isinstance(pair[1], (str, int, float))}
+        return simple.union(*map(fields_within, values.values()))
     if isinstance(node, Mapping):
         node = tuple(node.values())
     return set().union(*map(fields_within, node)) if isinstance(node, (tuple, list)) else set()
@@ -222,23 +222,23 @@ def test_settings_reach_the_network(module, text_file):
     options = {
         name: value
         for name, value in options.items()
-        if name in names and (experiment, name) not in OTHERWISE
+        if name in names and (experiment, name) not in EXCEPTIONS
     }
     config = dataclasses.replace(small(module, text_file), **options)
     config.check()
-    found = fields_within(module.build(config).task.model)
+    pairs = fields_within(module.build(config).task.model)
     for name, value in options.items():
         names = (name, *ALIASES.get(name, "").split())
-        assert {(each, value) for each in names} & found, f"config.{name} is lost"
+        assert {(each, value) for each in names} & pairs, f"the network ignores config.{name}"
 
 
-def test_commands_name_settings_that_there_are(module):
+def test_commands_use_existing_settings(module):
     experiment = module.__name__.removeprefix("experiments.")
     files = [*sorted((ROOT / "docs").glob("*.md")), FOLDER / "README.md"]
     texts = [module.__doc__, *(path.read_text(encoding="utf-8") for path in files)]
     lines = re.sub(r"\\\n\s*", "", "\n".join(texts)).splitlines()
-    place = re.compile(rf"experiments\.{experiment}\b|--experiment={experiment}\b")
-    commands = [line for line in lines if place.search(line)]
+    mention = re.compile(rf"experiments\.{experiment}\b|--experiment={experiment}\b")
+    commands = [line for line in lines if mention.search(line)]
     assert commands
     names = {field.name for field in dataclasses.fields(module.Config)}
     for line in commands:
@@ -246,7 +246,7 @@ def test_commands_name_settings_that_there_are(module):
         assert named <= names, line
 
 
-def test_presets_are_of_fields_and_can_be_used(module):
+def test_presets_have_existing_settings_and_can_be_used(module):
     names = {field.name for field in dataclasses.fields(module.Config)}
     for preset, values in module.Config.PRESETS.items():
         assert set(values) <= names
@@ -313,7 +313,7 @@ def test_lecture_network_overfits_one_window_of_text(tmp_path, text_file):
     assert losses[-1] < 1.5
 
 
-def test_text_that_is_generated_continues_the_prompt_and_follows_the_seed(tmp_path, text_file):
+def test_generated_text_continues_the_prompt_and_depends_on_the_seed(tmp_path, text_file):
     texts = []
     for seed in (0, 0, 1):
         config = small(char_lm, text_file, prompt="def f", seed=seed)

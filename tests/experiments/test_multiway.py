@@ -1,10 +1,11 @@
-"""Several language pairs: what they share, whose turn it is, scores by pair, bad pairs."""
+"""Several language pairs: shared modules, alternation, scores by pair, invalid pairs."""
 
 import numpy as np
 import pytest
 
 from data.catalogue import DataError
 from experiments import multiway_nmt
+from experiments.translation import modes
 from train.config import ConfigError
 from train.evaluate import Predictor
 from train.loop import fit
@@ -20,7 +21,7 @@ SIZE = {
     "beam_size": 2,
     "max_length": 8,
 }
-# every part stands for its language
+# variables in which each module is represented by the name of its language
 NAMES = {
     "params": {f"{kind}_{x}": x for kind in ("encoders", "decoders") for x in ("en", "de", "fr")}
 }
@@ -33,15 +34,15 @@ def build(**changes):
 
 
 def answer_some(monkeypatch, task, count):
-    """Let a task translate the first `count` sentences rightly; returns the variables it had."""
-    seen = []
+    """Make a task translate the first `count` sentences correctly; return the variables it gets."""
+    calls = []
 
     def translate(variables, batches):
-        seen.append(variables)
+        calls.append(variables)
         return [*batches.references[:count], *["-"] * (len(batches.references) - count)]
 
     monkeypatch.setattr(task, "translate", translate)
-    return seen
+    return calls
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +70,12 @@ def test_two_steps_of_two_pairs_leave_the_scores_of_each_and_their_means(tmp_pat
 
 
 def encoder(symbols):
-    """Parameters of a table and of a GRU in each direction: three gates with a bias each."""
+    """Parameters of an embedding, and of a GRU per direction: three gates with a bias each."""
     return symbols * E + 2 * 3 * H * (E + H + 1)
 
 
 def decoder(symbols):
-    """Table, GRU, bridge from both directions, additive attention, combination, output."""
+    """Embedding, GRU, bridge from both directions, additive attention, combination, output."""
     attention = (2 * H + 1) * H + H * H + H  # of the memory, of the query, and v
     return (
         symbols * E
@@ -86,25 +87,25 @@ def decoder(symbols):
     )
 
 
-def test_parts_are_shared_by_language_or_each_pair_has_its_own(experiment):
+def test_modules_are_shared_by_language_or_each_pair_has_its_own(experiment):
     en, de, fr = (experiment.provenance[f"symbols {x}"] for x in ("en", "de", "fr"))
     shared = encoder(en) + encoder(de) + decoder(fr) + decoder(de)
     assert experiment.provenance["parameters"] == shared
     own = build(shared=False)
-    apart = encoder(en) + encoder(de) + encoder(en) + decoder(fr) + decoder(fr) + decoder(de)
-    assert own.provenance["parameters"] == apart
-    for step in range(3):  # the comparison is on the same batches
+    separate = encoder(en) + encoder(de) + encoder(en) + decoder(fr) + decoder(fr) + decoder(de)
+    assert own.provenance["parameters"] == separate
+    for step in range(3):  # both are trained on the same batches
         ours, theirs = experiment.train(step), own.train(step)
         assert all(np.array_equal(ours[key], theirs[key]) for key in ours | theirs)
 
 
-def test_a_step_is_of_one_pair_and_the_pairs_take_turns(experiment):
+def test_a_step_reads_one_pair_and_the_pairs_alternate(experiment):
     pairs = ["en-fr", "de-fr", "en-de"]
     for step in range(6):
         batch = experiment.train(step)
         assert {key.partition("/")[0] for key in batch} == {pairs[step % 3]}
-    alone = build(language_pairs="de-fr").train(1)  # what a pair reads depends on no other pair
-    assert all(np.array_equal(alone[key], experiment.train(4)[key]) for key in alone)
+    single = build(language_pairs="de-fr").train(1)  # batches of a pair depend on no other pair
+    assert all(np.array_equal(single[key], experiment.train(4)[key]) for key in single)
 
 
 def test_batches_are_in_the_vocabularies_of_the_pair(experiment):
@@ -116,38 +117,43 @@ def test_batches_are_in_the_vocabularies_of_the_pair(experiment):
                 ("source", task.source, held_out.sources),
                 ("targets", task.target, held_out.references),
             ):
-                expected = [texts[place] for place in batch["index"][rows]]
+                expected = [texts[index] for index in batch["index"][rows]]
                 assert [words.decode(ids) for ids in batch[key][rows]] == expected
     tasks = experiment.task.tasks
     assert tasks["de-fr"].source == tasks["en-de"].target != tasks["en-fr"].source
 
 
 def test_scores_are_by_pair_and_their_mean(experiment, monkeypatch):
-    right = {"en-fr": 10, "de-fr": 4, "en-de": 1}
-    seen = {
+    correct = {"en-fr": 10, "de-fr": 4, "en-de": 1}
+    calls = {
         pair: answer_some(monkeypatch, experiment.task.tasks[pair], count)
-        for pair, count in right.items()
+        for pair, count in correct.items()
     }
     scores = experiment.task.scores(Predictor(NAMES, None), experiment.evals["test"])
-    for pair, count in right.items():
+    for pair, count in correct.items():
         source, target = pair.split("-")
-        assert seen[pair] == [{"params": {"encoder": source, "decoder": target}}]
+        assert calls[pair] == [{"params": {"encoder": source, "decoder": target}}]
         assert scores[f"exact {pair}"] == pytest.approx(count / 10)
     assert scores["exact"] == pytest.approx(0.5)
-    assert scores["bleu"] == pytest.approx(np.mean([scores[f"bleu {pair}"] for pair in right]))
+    assert scores["bleu"] == pytest.approx(np.mean([scores[f"bleu {pair}"] for pair in correct]))
 
 
 @pytest.mark.parametrize(("direction", "pair"), [("", "en-fr"), ("en-de", "en-de")])
-def test_a_mode_has_the_network_of_its_direction(experiment, monkeypatch, direction, pair):
+def test_a_mode_uses_the_network_of_its_direction(experiment, monkeypatch, direction, pair):
     monkeypatch.setattr(experiment.task.config, "direction", direction)
-    got = []
-    multiway_nmt.in_direction(lambda *a: got.extend(a), experiment.task, Predictor(NAMES, None))
-    assert got[0] is experiment.task.tasks[pair]
-    source, target = pair.split("-")
-    assert got[1].variables == {"params": {"encoder": source, "decoder": target}}
+    calls = []
+    monkeypatch.setattr(modes, "translate", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(modes, "states", lambda *arguments: calls.append(arguments))
+    modes.translate_pair(experiment.task, Predictor(NAMES, None))
+    modes.states_pair(experiment.task, Predictor(NAMES, None))
+    assert len(calls) == 2
+    for task, predict in calls:
+        assert task is experiment.task.tasks[pair]
+        source, target = pair.split("-")
+        assert predict.variables == {"params": {"encoder": source, "decoder": target}}
 
 
-def test_parallel_text_has_one_vocabulary_a_language(tmp_path):
+def test_parallel_text_has_one_vocabulary_per_language(tmp_path):
     lines = {
         "en": [f"{n} cats" for n in range(9)],
         "de": [f"{n} Katzen" for n in range(9)],
@@ -169,18 +175,18 @@ def test_parallel_text_has_one_vocabulary_a_language(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "part"),
+    ("changes", "error", "message"),
     [
         ({"language_pairs": "enfr"}, DataError, "'enfr' is not a pair of languages"),
         ({"language_pairs": "en-xx"}, DataError, "there is no language 'xx'"),
         ({"language_pairs": "en-fr+en-fr"}, DataError, "contains the pair 'en-fr' twice"),
         ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),
-        ({"direction": "fr-en"}, ConfigError, "must be one of en-fr, de-fr, en-de"),
-        ({"n_best": 3}, ConfigError, "n_best must be at most beam_size, 2"),
+        ({"direction": "fr-en"}, ConfigError, "one of en-fr, de-fr, en-de, got 'fr-en'"),
+        ({"n_best": 3}, ConfigError, r"n_best must be at most config\.beam_size, 2, got 3"),
     ],
 )
-def test_bad_pairs_are_one_line(changes, error, part):
-    with pytest.raises(error, match=part) as caught:
+def test_an_invalid_setting_is_one_line(changes, error, message):
+    with pytest.raises(error, match=message) as caught:
         build(**changes)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2

@@ -1,4 +1,4 @@
-"""The n-gram models: the words that recurrent ones are scored on, text, the result of counting."""
+"""N-gram models: the same scored words as recurrent ones, sampled text, counted baselines."""
 
 import json
 import math
@@ -45,37 +45,37 @@ def test_every_held_out_word_but_the_first_is_scored_once(model):
     experiment, variables = model
     task, held_out = experiment.task, experiment.evals["test"]
     ids = task.vocabulary.encode("\n".join(WORDS * 9) + "\nrare a\n")
-    lane = [b["targets"][b["mask"] > 0] for b in EvaluationWindows(ids, 1, 7)]
-    ours = [b["targets"][b["mask"] > 0] for b in held_out]
-    np.testing.assert_array_equal(np.concatenate(ours), np.concatenate(lane))
+    stream = [b["targets"][b["mask"] > 0] for b in EvaluationWindows(ids, 1, 7)]
+    ngrams = [b["targets"][b["mask"] > 0] for b in held_out]
+    np.testing.assert_array_equal(np.concatenate(ngrams), np.concatenate(stream))
     end = task.vocabulary.encode("\n").tolist()
     padded = np.array(3 * end + ids.tolist())
     contexts = np.array([padded[i : i + 3] for i in range(1, len(ids))])
     logits = jax.jit(task.model.apply)(variables, contexts)
     nats = -np.asarray(jax.nn.log_softmax(logits))[np.arange(len(ids) - 1), ids[1:]]
-    found = Evaluator(task, JitMesh(4))(variables, held_out)
-    assert found["loss"] == pytest.approx(nats.mean(), abs=1e-5)
-    assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
-    right = np.asarray(logits).argmax(axis=1) == ids[1:]
-    assert 0 < found["accuracy"] == pytest.approx(right.mean())
+    metrics = Evaluator(task, JitMesh(4))(variables, held_out)
+    assert metrics["loss"] == pytest.approx(nats.mean(), abs=1e-5)
+    assert metrics["perplexity"] == pytest.approx(math.exp(metrics["loss"]))
+    correct = np.asarray(logits).argmax(axis=1) == ids[1:]
+    assert 0 < metrics["accuracy"] == pytest.approx(correct.mean())
 
 
 @pytest.mark.parametrize("prompt", ["", "b", "a b c a b"])
-def test_text_goes_on_with_what_is_most_probable_after_the_words_before(model, prompt):
+def test_greedy_text_continues_with_the_most_probable_word(model, prompt):
     experiment, variables = model
     task = experiment.task
     task.config.prompt = prompt
     start = prompt or "\n"
     ids = task.vocabulary.encode("\n" * 3 + start).tolist()
-    before = len(ids)
-    (unknown,) = task.never
+    prompt_length = len(ids)
+    (unknown,) = task.suppressed
     apply = jax.jit(task.model.apply)
     for _ in range(8):
         logits = np.array(apply(variables, np.array([ids[-3:]]))[0])
         logits[unknown] = -np.inf
         ids.append(int(logits.argmax()))
     text = task.generate(variables)
-    assert text == start + task.vocabulary.decode(ids[before:]) + "\n"
+    assert text == start + task.vocabulary.decode(ids[prompt_length:]) + "\n"
     assert "<unk>" not in text
 
 
@@ -90,8 +90,8 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
     experiment = ngram_lm.build(config)
     grams = {name: held_out.grams for name, held_out in experiment.evals.items()}
     model = fit_kneser_ney(experiment.train.grams, experiment.provenance["vocabulary"])
-    for name, found in grams.items():
-        expected = math.exp(-ngram_log_probs(model, found).mean())
+    for name, ids in grams.items():
+        expected = math.exp(-ngram_log_probs(model, ids).mean())
         assert saved["rows"][1]["metrics"][f"{name}/perplexity"] == [pytest.approx(expected)]
     assert f"{expected:.3f}" in capsys.readouterr().out
     assert saved["data"]["sha256"] == experiment.provenance["sha256"]
@@ -105,9 +105,9 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
         (["--orders", "2", "0"], "the order of n-grams must be at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_counted_is_one_line(folder, monkeypatch, capsys, words, line):
-    given = ["--dataset", f"words:{folder}", "--minimum=2", *words]
-    monkeypatch.setattr(sys, "argv", ["kneser_ney", *given])
+def test_an_error_of_the_benchmark_is_one_line(folder, monkeypatch, capsys, words, line):
+    arguments = ["--dataset", f"words:{folder}", "--minimum=2", *words]
+    monkeypatch.setattr(sys, "argv", ["kneser_ney", *arguments])
     with pytest.raises(SystemExit) as stopped:
         kneser_ney.main()
     assert stopped.value.code == 2

@@ -1,4 +1,4 @@
-"""The table of results is what the result files say."""
+"""The table of results is generated from the result files."""
 
 import json
 import tomllib
@@ -30,12 +30,12 @@ RESULT = {
 }
 
 
-def test_table_in_the_readme_is_the_one_the_files_give():
+def test_table_in_the_readme_is_up_to_date():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert table.fill(text, table.make_table(FOLDER)) == text
 
 
-def test_results_name_seeds_versions_commit_and_machine_but_no_folder():
+def test_results_record_seeds_versions_commit_and_machine_but_no_folder():
     for path in (FOLDER / "results").glob("*.json"):
         text = path.read_text(encoding="utf-8")
         result = json.loads(text)
@@ -61,13 +61,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_system_without_a_file_is_not_measured(folder):
+def test_system_without_a_result_is_not_measured(folder):
     rows = table.make_table(folder).splitlines()
     assert rows[2] == "| A | first | 1 % | not measured |  |  |"
     assert rows[3] == "| B | second | - | not measured |  |  |"
 
 
-def test_identity_is_held_by_tests_that_there_are(folder):
+def test_system_without_a_result_may_name_its_tests_which_exist(folder):
     systems = folder / "systems.toml"
     systems.write_text(systems.read_text() + 'tests = ["tests/a.py", "tests/b.py"]\n')
     row = table.make_table(folder).splitlines()[3]
@@ -78,7 +78,7 @@ def test_identity_is_held_by_tests_that_there_are(folder):
         assert "picture" not in system or (FOLDER / system["picture"]).is_file()
 
 
-def test_what_is_looked_at_is_a_link(folder):
+def test_picture_of_a_system_is_a_link(folder):
     systems = folder / "systems.toml"
     systems.write_text(systems.read_text() + 'picture = "../docs/b.png"\n')
     row = table.make_table(folder).splitlines()[3]
@@ -88,14 +88,14 @@ def test_what_is_looked_at_is_a_link(folder):
 def test_group_of_a_result_is_a_row_with_its_interval(folder):
     (folder / "results" / "one.json").write_text(json.dumps(RESULT))
     rows = table.make_table(folder).splitlines()
-    # half the interval: t(0.975, 1) = 12.7062 times sqrt(2) / sqrt(2)
+    # half the interval is t(0.975, 1) = 12.7062 times sqrt(2) / sqrt(2)
     mean = "cell rnn: test/loss 2.0000 ± 12.7062; n = 2"
     assert rows[2] == f"| A | first | 1 % | {mean} | 40 s | two cores |"
     assert rows[3] == "|  |  |  | cell gru: test/loss 0.5000; n = 1 | 3.0 min | two cores |"
     assert "    python launch.py --experiment=x" in rows
 
 
-def test_baseline_is_what_the_others_are_compared_with_on_the_same_seeds(folder):
+def test_rows_are_compared_with_the_baseline_on_the_same_seeds(folder):
     systems = folder / "systems.toml"
     text = systems.read_text()
     systems.write_text(text.replace("show =", 'baseline = "cell rnn"\nshow ='))
@@ -104,13 +104,13 @@ def test_baseline_is_what_the_others_are_compared_with_on_the_same_seeds(folder)
     (folder / "results" / "one.json").write_text(json.dumps(result))
     rows = table.make_table(folder).splitlines()
     assert "minus" not in rows[2]
-    # of 1.0 and 3.0: -0.5 and -1.0, whose deviation is sqrt(2) / 4
+    # minus 1.0 and 3.0: -0.5 and -1.0, with standard deviation sqrt(2) / 4
     assert "test/loss minus that of cell rnn -0.7500 ± 3.1766 (2 pairs); n = 2" in rows[3]
     result["rows"][1]["seeds"] = [2, 3]
     (folder / "results" / "one.json").write_text(json.dumps(result))
     assert "test/loss minus that of cell rnn unknown; n = 2" in table.make_table(folder)
     systems.write_text(text.replace("show =", 'baseline = "cell"\nshow ='))
-    with pytest.raises(ValueError, match="no row is the baseline 'cell'; there are cell rnn; "):
+    with pytest.raises(ValueError, match="no row is the baseline 'cell'; the rows are cell rnn; "):
         table.make_table(folder)
 
 
@@ -120,6 +120,6 @@ def test_result_that_no_system_names_is_an_error(folder):
         table.make_table(folder)
 
 
-def test_fill_replaces_what_stands_between_the_markers():
+def test_fill_replaces_the_text_between_the_markers():
     text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
     assert table.fill(text, "new") == f"before\n{table.BEGIN}\n\nnew\n\n{table.END}\nafter"

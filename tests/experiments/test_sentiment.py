@@ -1,4 +1,4 @@
-"""Rated sentences become an experiment; --mode=rate says what the network says, word by word."""
+"""Sentiment: the splits of the data, ratings as the network computes them, --mode=rate."""
 
 import io
 
@@ -26,7 +26,7 @@ def experiment(tmp_path_factory):
     return build(Config(dataset=f"lines:{folder}", figures_at=(), **sizes)), folder
 
 
-class Given:
+class RandomPredictor:
     """A network with random variables."""
 
     def __init__(self, task):
@@ -37,8 +37,8 @@ class Given:
 
 def test_every_sentence_is_in_one_split_and_the_fold_is_the_test(experiment):
     experiment, folder = experiment
-    found = {name: experiment.provenance[name] for name in ("train", "validation", "test")}
-    assert found == {"train": 49, "validation": 5, "test": 6}
+    sizes = {name: experiment.provenance[name] for name in ("train", "validation", "test")}
+    assert sizes == {"train": 49, "validation": 5, "test": 6}
     rows = [row for batch in experiment.evals["test"] for row in batch["index"] if row >= 0]
     assert sorted(rows) == list(range(6))
     known = experiment.task.vocabulary.index
@@ -49,16 +49,16 @@ def test_every_sentence_is_in_one_split_and_the_fold_is_the_test(experiment):
     assert isinstance(corpus.test[0], LabelledSentence)
 
 
-def test_seeds_test_the_folds_in_turn_unless_one_is_given(experiment):
+def test_the_seed_selects_the_test_fold_unless_config_does(experiment):
     folder = experiment[1]
 
-    def tested(**settings):
-        found = build(Config(dataset=f"lines:{folder}", hidden=2, embedding=2, **settings))
-        batches = list(found.evals["test"])
+    def test_set(**settings):
+        built = build(Config(dataset=f"lines:{folder}", hidden=2, embedding=2, **settings))
+        batches = list(built.evals["test"])
         return [(b["words"].tolist(), b["label"].tolist()) for b in batches]
 
-    assert tested(seed=13) == tested(seed=3) == tested(seed=13, fold=3)
-    assert tested(seed=13) != tested(seed=4)
+    assert test_set(seed=13) == test_set(seed=3) == test_set(seed=13, fold=3)
+    assert test_set(seed=13) != test_set(seed=4)
 
 
 def test_ratings_are_those_of_the_network_in_the_order_of_the_sentences(experiment):
@@ -66,27 +66,29 @@ def test_ratings_are_those_of_the_network_in_the_order_of_the_sentences(experime
     sentences = [task.words_of(text) for text in ("It isn't good!", "bad", "it can't " * 5)]
     assert sentences[:2] == [["it", "isn't", "good", "!"], ["bad"]]
     assert sentences[2][:3] == ["it", "ca", "n't"]
-    variables = Given(task).variables
+    variables = RandomPredictor(task).variables
     ids = [[task.vocabulary.index.get(word, -1) + 2 for word in words] for words in sentences]
     run = quick_jit(lambda words, lengths: task.model.apply(variables, words, None, lengths))
     logits = run(pad_rows(ids, 16), np.array([len(words) for words in sentences]))
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     explain = quick_jit(lambda words, n: evidence(task.model, variables, words, None, n)[1])
-    parts = explain(pad_rows(ids, 16), np.array([len(words) for words in sentences]))
-    for words, share, part, found in zip(
-        sentences, shares, parts, task.ratings(variables, sentences), strict=True
+    contributions = explain(pad_rows(ids, 16), np.array([len(words) for words in sentences]))
+    for words, p, expected, rating in zip(
+        sentences, probabilities, contributions, task.ratings(variables, sentences), strict=True
     ):
-        assert found.label == share.argmax()
-        np.testing.assert_allclose(found.probability, share.max(), rtol=1e-5)
-        np.testing.assert_allclose(found.parts, part[: len(words)], rtol=1e-4, atol=1e-6)
-        assert np.abs(found.parts).max() > 1e-3
+        assert rating.label == p.argmax()
+        np.testing.assert_allclose(rating.probability, p.max(), rtol=1e-5)
+        np.testing.assert_allclose(
+            rating.contributions, expected[: len(words)], rtol=1e-4, atol=1e-6
+        )
+        assert np.abs(rating.contributions).max() > 1e-3
 
 
 def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, capsys):
     task = experiment[0].task
-    given = io.TextIOWrapper(io.BytesIO(b"it is good\nbad .\n"))
-    monkeypatch.setattr("sys.stdin", given)
-    rate(task, Given(task))
+    text = io.TextIOWrapper(io.BytesIO(b"it is good\nbad .\n"))
+    monkeypatch.setattr("sys.stdin", text)
+    rate(task, RandomPredictor(task))
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [len(line) for line in lines] == [3, 3]
     assert {line[0] for line in lines} <= {"neg", "pos"}
@@ -94,12 +96,12 @@ def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, caps
     assert [word.split("(")[0] for word in lines[0][2].split()] == ["it", "is", "good"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\n \n")))
     with pytest.raises(DataError, match="line 2 of the input is an empty sentence"):
-        rate(task, Given(task))
+        rate(task, RandomPredictor(task))
 
 
-def test_words_are_coloured_by_what_they_say():
-    words, parts = ["so", "good", "but", "dull"], np.array([0.1, 1.0, 0.5, -0.3])
-    shown = "so \x1b[32;1mgood\x1b[0m \x1b[32mbut\x1b[0m \x1b[31mdull\x1b[0m"
-    assert coloured(words, Rating(1, 0.9, parts).parts) == shown
+def test_words_are_coloured_by_their_contributions():
+    words, contributions = ["so", "good", "but", "dull"], np.array([0.1, 1.0, 0.5, -0.3])
+    expected = "so \x1b[32;1mgood\x1b[0m \x1b[32mbut\x1b[0m \x1b[31mdull\x1b[0m"
+    assert coloured(words, Rating(1, 0.9, contributions).contributions) == expected
     assert coloured(["flat"], np.zeros(1)) == "flat"
-    assert numbered(words, parts) == "so(+0.10) good(+1.00) but(+0.50) dull(-0.30)"
+    assert numbered(words, contributions) == "so(+0.10) good(+1.00) but(+0.50) dull(-0.30)"

@@ -1,4 +1,4 @@
-"""Word vectors: objectives pair by pair in numpy, what is learnt, scores, modes, bad input."""
+"""Word vectors: objectives pair by pair in numpy, learning, scores, modes, invalid input."""
 
 import io
 import types
@@ -10,7 +10,6 @@ import pytest
 from data.text.vectors import read_vectors
 from data.text.words import WordVocabulary
 from experiments import word2vec
-from experiments.language.skipgram_loss import hierarchical_nats, noise_nats, softmax_nats
 from experiments.language.vectors import (
     WordTests,
     answers,
@@ -19,11 +18,12 @@ from experiments.language.vectors import (
     rank_correlation,
     save,
 )
+from experiments.word2vec import hierarchical_nats, noise_nats, softmax_nats
 from nets.language.huffman import huffman_tree
 from train.config import ConfigError
 from train.placement import JitMesh
 
-# two kinds of sentences whose words never meet; a word is near to those of its own kind
+# two kinds of sentences without common words: a word is similar to those of its own kind
 KINDS = [["red", "green", "blue", "pink", "grey"], ["one", "two", "three", "four", "five"]]
 
 
@@ -72,8 +72,8 @@ def test_gradient_of_negative_sampling_is_the_formula_pair_by_pair():
             total -= weight * np.log(probability if label else 1 - probability)
             dv[word] += weight * (probability - label) * u[other]
             du[other] += weight * (probability - label) * v[word]
-    found, gradient = jax.value_and_grad(loss, argnums=(0, 1))(v, u)
-    np.testing.assert_allclose(found, total, rtol=1e-5)
+    value, gradient = jax.value_and_grad(loss, argnums=(0, 1))(v, u)
+    np.testing.assert_allclose(value, total, rtol=1e-5)
     np.testing.assert_allclose(gradient[0], dv, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(gradient[1], du, rtol=1e-4, atol=1e-5)
 
@@ -93,23 +93,23 @@ def test_softmax_and_the_tree_are_minus_log_p_pair_by_pair():
         for node, turn in zip(tree.nodes[targets[0, t]], tree.branches[targets[0, t]], strict=True):
             expected -= np.log(sigmoid(turn * by_node[i, node])) if turn else 0.0
     nodes = tree.nodes[targets].reshape(1, -1)
-    found = hierarchical_nats(by_node[:, nodes[0]][None], pairs, tree.branches[targets])
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    nats = hierarchical_nats(by_node[:, nodes[0]][None], pairs, tree.branches[targets])
+    np.testing.assert_allclose(nats, expected, rtol=1e-5)
 
 
 def step_of(experiment, config, steps):
-    """State and loss after some steps, without a run's folder."""
+    """State after some steps without a run directory, and the loss of each."""
     devices = JitMesh(config.batch_size, jax.devices()[:1])
     state, window = devices.init(experiment, 0, experiment.train(0))
     step, losses = devices.compile(experiment), []
     for number in range(steps):
-        state, seen = step(state, window, devices.put_batch([experiment.train(number)]))
-        losses.append(float(seen.means["loss"].value))
+        state, metrics = step(state, window, devices.put_batch([experiment.train(number)]))
+        losses.append(float(metrics.means["loss"].value))
     return state, losses
 
 
 @pytest.mark.parametrize("objective", word2vec.OBJECTIVES)
-def test_each_objective_finds_what_goes_together(folder, objective):
+def test_each_objective_learns_which_words_occur_together(folder, objective):
     tests = {"wordsim": str(folder / "pairs"), "analogies": str(folder / "analogies")}
     config = config_of(folder, objective=objective, learning_rate=0.1, batch_size=1, **tests)
     experiment = word2vec.build(config)
@@ -118,12 +118,12 @@ def test_each_objective_finds_what_goes_together(folder, objective):
     state, losses = step_of(experiment, config, 200)
     assert np.mean(losses[-9:]) < 0.9 * losses[0]
     scores = experiment.task.scores(types.SimpleNamespace(variables=state.variables), [])
-    assert scores["wordsim"] > 0.85  # three ties above two: 0.866 at most when all is right
+    assert scores["wordsim"] > 0.85  # three ties above two: the maximum is 0.866
     assert set(scores) == {"wordsim", "analogies"}
 
 
-def test_rate_is_that_of_a_pair(folder):
-    config = config_of(folder, objective="softmax", schedule="constant", window=1)
+def test_learning_rate_is_that_of_a_pair(folder):
+    config = config_of(folder, objective="softmax", decay_factor=1.0, window=1)
     experiment = word2vec.build(config)
     state, losses = step_of(experiment, config, 1)
     batch, words = experiment.train(0), 10
@@ -133,11 +133,11 @@ def test_rate_is_that_of_a_pair(folder):
     v = np.asarray(before.params["words"], np.float64)
     change, pairs = np.zeros((words, 8)), 0
     for row, sentence, reach in zip(batch["words"], batch["sentence"], batch["reach"], strict=True):
-        for place in range(1, 9):
-            for i in (place - 1, place + 1):
-                if reach[place - 1] and sentence[i] == sentence[place]:
+        for position in range(1, 9):
+            for i in (position - 1, position + 1):
+                if reach[position - 1] and sentence[i] == sentence[position]:
                     change -= v[row[i]] / words
-                    change[row[place]] += v[row[i]]
+                    change[row[position]] += v[row[i]]
                     pairs += 1
     assert losses[0] == pytest.approx(np.log(words), rel=1e-5)
     rate = 0.025 * experiment.train.pairs_per_step / pairs
@@ -145,7 +145,7 @@ def test_rate_is_that_of_a_pair(folder):
     np.testing.assert_allclose(state.params["outputs"], rate * change, rtol=1e-3, atol=1e-6)
 
 
-def test_only_so_many_pairs_of_a_softmax_add_up(folder):
+def test_gradients_of_at_most_500_pairs_of_a_softmax_add_up(folder):
     rates = {}
     for objective in word2vec.OBJECTIVES:
         changes = {"objective": objective, "block_size": 32, "batch_size": 32, "decay_factor": 1.0}
@@ -158,20 +158,20 @@ def test_only_so_many_pairs_of_a_softmax_add_up(folder):
     assert rates["hierarchical"] == rates["negative_sampling"] > 2000
 
 
-def test_answers_leave_out_the_words_of_the_question():
+def test_answers_exclude_the_words_of_the_question():
     units = normalized(np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [-1, -1]]))
     assert answers(units, np.array([[0, 1, 2], [2, 3, 0]])).tolist() == [3, 1]
     assert answers(units, np.array([[0, 1, 3], [4, 0, 2]])).tolist() == [2, 1]
 
 
-def test_rank_correlation_is_of_ranks_and_zero_of_a_constant():
+def test_rank_correlation_uses_ranks_and_is_zero_for_a_constant():
     assert rank_correlation([1, 2, 3, 4], [1, 10, 100, 50]) == pytest.approx(0.8)
     assert rank_correlation([1, 1, 1], [1, 2, 3]) == 0.0
     assert WordTests(None, None).scores(np.eye(3)) == {}
 
 
 def trained(folder, **changes):
-    """Task and predictor of vectors in which two words are near to each other."""
+    """Task and predictor of three word vectors, two of which are similar."""
     vocabulary = WordVocabulary(("a", "$b", "c"), np.array([3, 2, 1]))
     config = config_of(folder, **changes)
     task = word2vec.PredictContext(vocabulary, config, WordTests(None, None), None)
@@ -207,5 +207,5 @@ def test_figures_are_a_plane_and_neighbours(folder):
     task, predict = trained(folder, neighbours=1)
     figures = task.figures(predict, [])
     assert figures["neighbours"] == "a: c 0.60\n$b: c 0.80\nc: $b 0.80\n"
-    shown = [text.get_text() for text in figures["plane"].axes[0].texts]
-    assert shown == ["a", r"\$b", "c"]
+    labels = [text.get_text() for text in figures["plane"].axes[0].texts]
+    assert labels == ["a", r"\$b", "c"]

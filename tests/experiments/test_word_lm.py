@@ -1,4 +1,4 @@
-"""word_lm: published counts, softmaxes for large vocabularies, the mode that adds a cache."""
+"""word_lm: published sizes, softmaxes for large vocabularies, --mode=cache."""
 
 import math
 from functools import partial
@@ -23,7 +23,7 @@ SIZE = 6
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    """Return a function that makes the experiment of a small text with other settings."""
+    """Return a function that builds the experiment of a small text with given settings."""
     folder = tmp_path_factory.mktemp("words")
     for split in ("train", "valid", "test"):
         (folder / f"{split}.txt").write_text(OTHER if split == "test" else TEXT)
@@ -50,7 +50,7 @@ def build(tmp_path_factory):
     ("preset", "count"),
     [("zaremba_small", 4_651_600), ("zaremba_medium", 19_775_200), ("awd", 24_210_800)],
 )
-def test_published_networks_of_ten_thousand_words(preset, count):
+def test_presets_have_the_published_numbers_of_parameters(preset, count):
     words = ["x", "--workdir=x", f"--config.preset={preset}"]
     config, *_ = parse(word_lm.Config, ("train",), words)
     model = word_lm.network(config, 10_000)
@@ -86,10 +86,10 @@ def test_training_and_evaluation_report_the_same_nats(build, settings):
 
     evaluated, trained = nats(variables)
     assert set(evaluated) == set(trained) == {"loss"}
-    # 20,000 samples of nine words: about one part in a hundred; clusters: exact
+    # 20,000 samples of nine words have an error of about 1 %; clusters are exact
     tolerance = 1e-5 if settings["softmax"] == "adaptive" else 0.02
-    found, expected = trained["loss"].value, evaluated["loss"].value
-    assert float(found) == pytest.approx(float(expected), rel=tolerance)
+    loss, expected = trained["loss"].value, evaluated["loss"].value
+    assert float(loss) == pytest.approx(float(expected), rel=tolerance)
     assert trained["loss"].weight == evaluated["loss"].weight == 16
 
     def step(state):
@@ -101,7 +101,7 @@ def test_training_and_evaluation_report_the_same_nats(build, settings):
     assert set(window.means) == {"loss", "grad_norm"}
 
 
-def test_samples_follow_the_stream_of_the_step_and_are_of_training_alone(build):
+def test_sampled_words_are_a_function_of_the_key_and_used_only_in_training(build):
     task = build(softmax="sampled", num_sampled=3).task
     tokens = jnp.zeros((2, 3), jnp.int32)
     carry = task.model.initialize_carry(2)
@@ -112,32 +112,32 @@ def test_samples_follow_the_stream_of_the_step_and_are_of_training_alone(build):
         rngs = {"dropout": key}
         return task.model.apply(variables, tokens, carry, None, tokens, train=True, rngs=rngs)[0]
 
-    one, again, other = map(trained, map(jax.random.key, (0, 0, 1)))
-    assert one.shape == (2, 3)
-    np.testing.assert_array_equal(one, again)
-    assert np.abs(one - other).max() > 1e-3
+    first, again, other = map(trained, map(jax.random.key, (0, 0, 1)))
+    assert first.shape == (2, 3)
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
     full = build(softmax="full").task.model
-    found, expected = (
+    sampled, expected = (
         jax.jit(model.apply)(variables, tokens, carry) for model in (task.model, full)
     )
-    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(sampled[0], expected[0])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"softmax": "adaptive"}, "config.softmax=adaptive needs config.tie_embeddings=False"),
-        ({"cutoffs": (5, 3)}, "config.cutoffs must be increasing whole numbers"),
-        ({"cutoffs": (2.5,)}, "config.cutoffs must be increasing whole numbers"),
+        ({"cutoffs": (5, 3)}, "config.cutoffs must be increasing integers"),
+        ({"cutoffs": (2.5,)}, "config.cutoffs must be increasing integers"),
     ],
 )
-def test_what_no_softmax_can_be_is_refused(build, settings, message):
+def test_invalid_settings_of_a_softmax_are_refused(build, settings, message):
     with pytest.raises(ConfigError, match=message):
         build(**settings)
 
 
 def nats_with_cache(task, variables, text, size, grid):
-    """Mean nats of a text without a cache, and [L, K] with one, by the sum over the last words."""
+    """Mean nats of a text without a cache, and [L, K] with one, by an explicit sum over words."""
     (thetas, shares), ids = grid, task.vocabulary.encode(text)
     tokens, carry = ids[None, :-1], task.model.initialize_carry(1)
     states, _ = jax.jit(partial(task.model.apply, method="states"))(variables, tokens, carry)
@@ -145,9 +145,9 @@ def nats_with_cache(task, variables, text, size, grid):
     log_p = jax.nn.log_softmax(logits)[0]
     h, p = np.asarray(states[0], np.float64), np.exp(np.asarray(log_p, np.float64))
     targets = ids[1:]
-    alone, nats = 0.0, np.zeros((len(shares), len(thetas)))
+    without, nats = 0.0, np.zeros((len(shares), len(thetas)))
     for t, target in enumerate(targets):
-        alone -= math.log(p[t, target])
+        without -= math.log(p[t, target])
         before = range(max(0, t - size), t)
         for row, column in np.ndindex(nats.shape):
             weight = [math.exp(thetas[column] * h[t] @ h[i]) for i in before]
@@ -155,7 +155,7 @@ def nats_with_cache(task, variables, text, size, grid):
             share = shares[row] if weight else 0.0
             cached = sum(same) / sum(weight) if weight else 0.0
             nats[row, column] -= math.log((1 - share) * p[t, target] + share * cached)
-    return alone / len(targets), nats / len(targets)
+    return without / len(targets), nats / len(targets)
 
 
 def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeypatch, capsys):
@@ -163,23 +163,24 @@ def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeyp
     task = build(cache_size=size, cache_thetas=grid[0], cache_shares=grid[1]).task
     tokens, carry = jnp.zeros((1, 2), jnp.int32), task.model.initialize_carry(1)
     variables = jax.jit(task.model.init)(jax.random.key(0), tokens, carry)
-    monkeypatch.setattr(cache, "EVALUATION_WINDOW", 16)  # several, the last of them cut off
+    monkeypatch.setattr(cache, "EVALUATION_WINDOW", 16)  # several windows, the last one shorter
     expected = [nats_with_cache(task, variables, text, size, grid) for text in (TEXT, OTHER)]
     ids = task.vocabulary.encode(TEXT)
-    found = cache.cached_nats(task.model, variables, ids, size, grid)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected[0])
+    result = cache.cached_nats(task.model, variables, ids, size, grid)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), result, expected[0])
 
     cache.cache(task, SimpleNamespace(variables=variables))
-    place = np.unravel_index(expected[0][1].argmin(), (2, 3))
+    best = np.unravel_index(expected[0][1].argmin(), (2, 3))
     assert expected[1][1].argmin() != expected[0][1].argmin()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["without", "with"]
-    for name, line, (alone, nats) in zip(("validation", "test"), lines[1:], expected, strict=False):
-        assert line.split() == [name, f"{math.exp(alone):.2f}", f"{math.exp(nats[place]):.2f}"]
-    theta, share = grid[0][place[1]], grid[1][place[0]]
-    assert lines[3] == f"the cache: 7 words, theta {theta:g}, share {share:g}"
+    names = ("validation", "test")
+    for name, line, (without, nats) in zip(names, lines[1:], expected, strict=False):
+        assert line.split() == [name, f"{math.exp(without):.2f}", f"{math.exp(nats[best]):.2f}"]
+    theta, share = grid[0][best[1]], grid[1][best[0]]
+    assert lines[3] == f"cache of 7 words, theta {theta:g}, share {share:g}"
 
 
 def test_cache_mode_needs_a_grid(build):
-    with pytest.raises(ConfigError, match=r"cache_thetas and config\.cache_shares need a value"):
+    with pytest.raises(ConfigError, match=r"cache_thetas and config\.cache_shares need at least"):
         cache.cache(build(cache_thetas=()).task, None)

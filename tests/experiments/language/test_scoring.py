@@ -1,4 +1,4 @@
-"""--mode=dynamic and calibrate: their losses in numpy, what is chosen, what is left alone."""
+"""--mode=dynamic and --mode=calibrate: losses in numpy, chosen rate and temperature."""
 
 import math
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ from train.config import ConfigError
 from train.evaluate import Evaluator, Predictor
 from train.placement import JitMesh
 
-WINDOW, RETURN = 5, 0.05
+WINDOW, DECAY = 5, 0.05
 VALID = "a b c d\nb a e\nc c f a b\na g h\nb h a c\n"
 TEST = "d e c a a a\nf h g c\n" * 2
 DROPPED = {
@@ -29,6 +29,7 @@ DROPPED = {
     "activation_reg": 2.0,
     "temporal_activation_reg": 2.0,
 }
+MODEL_NAMES = {"activation_reg": "activation_penalty", "temporal_activation_reg": "change_penalty"}
 SOFTMAXES = {
     "sampled": {**DROPPED, "softmax": "sampled", "num_sampled": 2},
     "adaptive": {"softmax": "adaptive", "cutoffs": (3, 5)},
@@ -37,12 +38,12 @@ SOFTMAXES = {
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
-    """Return a function: (task, predictor of random variables) of a small model of words."""
+    """Return a function that makes the task of a small word model, and a random predictor."""
     folder = tmp_path_factory.mktemp("words")
     for split, text in {"train": VALID + TEST, "valid": VALID, "test": TEST}.items():
         (folder / f"{split}.txt").write_text(text)
 
-    def of(**settings):
+    def make_model(**settings):
         config = word_lm.Config(
             dataset=f"words:{folder}",
             cell="gru",
@@ -54,7 +55,7 @@ def make(tmp_path_factory):
             batch_size=4,
             min_count=1,
             dynamic_window=WINDOW,
-            dynamic_decay=RETURN,
+            dynamic_decay=DECAY,
             **settings,
         )
         config.check()
@@ -69,12 +70,12 @@ def make(tmp_path_factory):
         )
         return task, Predictor(variables, Evaluator(task, JitMesh(1, jax.devices()[:1])))
 
-    return of
+    return make_model
 
 
 def nats_of_numpy(task, variables, ids, rate):
-    """Mean nats; after each window the update of a float64 copy of the parameters in numpy."""
-    model = task.model.clone(**dict.fromkeys(DROPPED, 0.0))
+    """Mean nats, with float64 parameters that are updated in numpy after each window."""
+    model = task.model.clone(**dict.fromkeys((MODEL_NAMES.get(n, n) for n in DROPPED), 0.0))
 
     @jax.jit
     def gradient(params, carry, tokens, targets):
@@ -92,72 +93,75 @@ def nats_of_numpy(task, variables, ids, rate):
     for begin in range(0, len(ids) - 1, WINDOW):
         piece = ids[begin : begin + WINDOW + 1]
         params = shape.unflatten([jnp.asarray(leaf, jnp.float32) for leaf in now])
-        (_, (nats, carry)), found = gradient(params, carry, piece[:-1], piece[1:])
+        (_, (nats, carry)), gradients = gradient(params, carry, piece[:-1], piece[1:])
         total += float(nats)
-        for i, g in enumerate(np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(found)):
+        leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(gradients)]
+        for i, g in enumerate(leaves):
             squares[i].insert(0, g**2)
             weights = 0.999 ** np.arange(len(squares[i]))
             mean = np.tensordot(weights / weights.sum(), squares[i], 1)
-            now[i] += RETURN * (start[i] - now[i]) - rate * g / np.sqrt(mean + 1e-8)
+            now[i] += DECAY * (start[i] - now[i]) - rate * g / np.sqrt(mean + 1e-8)
     return total / (len(ids) - 1)
 
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
-def test_each_window_is_scored_and_then_learned_from(make, softmax):
+def test_each_window_is_scored_before_the_update_on_it(make, softmax):
     task, predict = make(**SOFTMAXES[softmax])
     ids = task.vocabulary.encode(TEST)
-    assert (len(ids) - 1) % WINDOW  # the last window is cut off
-    evaluate = DynamicEvaluator(task, WINDOW, RETURN)
-    found = {r: evaluate(predict.variables, ids, r, "")["loss"] for r in (0.0, 0.05)}
-    for rate, nats in found.items():
+    assert (len(ids) - 1) % WINDOW  # the last window is shorter
+    evaluate = DynamicEvaluator(task, WINDOW, DECAY)
+    losses = {r: evaluate(predict.variables, ids, r, "")["loss"] for r in (0.0, 0.05)}
+    for rate, nats in losses.items():
         expected = nats_of_numpy(task, predict.variables, ids, rate)
         assert nats == pytest.approx(expected, rel=1e-4)
-    assert found[0.05] < found[0.0] - 0.01
+    assert losses[0.05] < losses[0.0] - 0.01
 
 
-def test_all_that_regularises_is_off():
+def test_every_regulariser_is_off():
     numbers = {field.name for field in fields(LanguageModel) if field.type is float}
-    assert numbers - {"input_scale", "init_range"} == set(REGULARISERS) == set(DROPPED)
+    assert numbers - {"input_scale", "init_range"} == set(REGULARISERS)
+    assert {MODEL_NAMES.get(name, name) for name in DROPPED} == set(REGULARISERS)
 
 
-def test_the_rate_is_the_best_on_validation_and_the_network_is_left_as_it_was(make, capsys):
+def test_the_rate_is_the_best_on_validation_and_the_network_is_unchanged(make, capsys):
     rates = (0.05, 0.003)
     task, predict = make(dynamic_rates=rates)
     before = jax.device_get(predict.variables)
     dynamic(task, predict)
     jax.tree.map(np.testing.assert_array_equal, predict.variables, before)
 
-    evaluate = DynamicEvaluator(task, WINDOW, RETURN)
+    evaluate = DynamicEvaluator(task, WINDOW, DECAY)
     texts = {"validation": VALID, "test": TEST}
     ids = {name: task.vocabulary.encode(text) for name, text in texts.items()}
-    tried = {
+    losses = {
         name: [evaluate(predict.variables, words, rate, "")["loss"] for rate in (0.0, *rates)]
         for name, words in ids.items()
     }
-    assert tried["validation"][2] < tried["validation"][1]
-    assert tried["test"][1] < tried["test"][2]
+    assert losses["validation"][2] < losses["validation"][1]
+    assert losses["test"][1] < losses["test"][2]
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    for i, (name, nats) in enumerate(tried.items()):
+    for i, (name, nats) in enumerate(losses.items()):
         for line, kind, loss in zip(lines[2 * i :], ("static", "dynamic"), nats[::2], strict=False):
             assert line[:3] == [name, kind, "loss"]
             assert float(line[3]) == pytest.approx(loss, abs=1e-4)
             assert line[4::2] == ["bits_per_word", "perplexity"]
             assert float(line[7]) == pytest.approx(math.exp(loss), abs=1e-3)
     assert " ".join(lines[4]) == (
-        "dynamic: rate 0.003, chosen on the first text; 0.05 of the way back after every 5 words"
+        "dynamic: rate 0.003, chosen on the first text; "
+        "decay 0.05 towards the trained weights after every 5 words"
     )
     assert math.isinf(evaluate(predict.variables, ids["test"], math.nan, "")["perplexity"])
     assert evaluate.step._cache_size() == 1  # one program for all rates and texts
 
 
-def test_a_window_longer_than_the_text_learns_nothing(make):
+def test_a_window_longer_than_the_text_has_no_effect(make):
     task, predict = make()
     ids = task.vocabulary.encode(TEST)
-    found = [
-        DynamicEvaluator(task, 10**12, RETURN)(predict.variables, ids, rate, "")["loss"]
+    losses = [
+        DynamicEvaluator(task, 10**12, DECAY)(predict.variables, ids, rate, "")["loss"]
         for rate in (0.0, 0.05)
     ]
-    assert found[0] == found[1]
+    assert losses[0] == losses[1]
 
 
 def test_the_temperature_is_the_best_on_the_first_text(make, capsys):
@@ -191,6 +195,6 @@ def test_the_temperature_is_the_best_on_the_first_text(make, capsys):
     assert " ".join(lines[4]) == f"calibrated: temperature {best:g}, chosen on the first text"
 
 
-def test_it_needs_a_rate(make):
-    with pytest.raises(ConfigError, match=r"config\.dynamic_rates needs a value or more"):
+def test_dynamic_evaluation_needs_a_rate(make):
+    with pytest.raises(ConfigError, match=r"config\.dynamic_rates needs at least one value"):
         dynamic(*make(dynamic_rates=()))

@@ -1,4 +1,4 @@
-"""What language models share: the chain rule, one long pass, perplexity."""
+"""Language models: the chain rule, evaluation in one pass, perplexity, sampled text."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ import pytest
 
 from data.text.streams import EvaluationWindows
 from experiments import word_lm
-from experiments.language.task import generate
+from experiments.language.generation import generate
 from nets.decoding.sampling import sample
 from train.config import ConfigError
 from train.evaluate import Evaluator
@@ -45,7 +45,7 @@ def model(tmp_path_factory):
 
 
 def score(task, variables, ids):
-    """Sum of log P(symbol given those before), a symbol at a time."""
+    """Sum of log P(symbol | symbols before it), computed symbol by symbol."""
     total, carry = 0.0, task.model.initialize_carry(1)
     step = jax.jit(task.model.apply)
     for token, target in itertools.pairwise(ids):
@@ -54,29 +54,29 @@ def score(task, variables, ids):
     return total
 
 
-def test_evaluation_is_one_long_pass_whatever_window_and_rows(model):
+def test_evaluation_is_one_pass_for_any_window_and_any_rows(model):
     experiment, variables = model
     ids = experiment.evals["test"].ids
     expected = -score(experiment.task, variables, ids) / (len(ids) - 1)
     assert expected == pytest.approx(math.log(4), rel=0.9)
     for rows, length in ((4, 4), (4, 25), (8, 7), (4, 500)):
         evaluate = Evaluator(experiment.task, JitMesh(rows))
-        found = evaluate(variables, EvaluationWindows(ids, rows, length))
-        assert found["loss"] == pytest.approx(expected, abs=1e-5)
-        assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
-        assert found["bits_per_word"] == pytest.approx(found["loss"] / math.log(2))
+        metrics = evaluate(variables, EvaluationWindows(ids, rows, length))
+        assert metrics["loss"] == pytest.approx(expected, abs=1e-5)
+        assert metrics["perplexity"] == pytest.approx(math.exp(metrics["loss"]))
+        assert metrics["bits_per_word"] == pytest.approx(metrics["loss"] / math.log(2))
 
 
-def test_unknown_words_are_never_written(model):
+def test_unknown_words_are_never_sampled(model):
     experiment, variables = model
-    assert experiment.task.never == (experiment.task.vocabulary.encode("rare")[0],)
+    assert experiment.task.suppressed == (experiment.task.vocabulary.encode("rare")[0],)
     text = experiment.task.generate(variables)
     assert set(text.split()) <= {"a", "b", "c"}
     assert len(text.split()) + text.count("\n") >= experiment.task.config.sample_length
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "b a", "a\n", "what c "])
-def test_what_is_written_piece_by_piece_is_what_is_drawn_at_once(model, monkeypatch, prompt):
+def test_text_written_in_pieces_equals_text_sampled_at_once(model, monkeypatch, prompt):
     experiment, variables = model
     task = experiment.task
     monkeypatch.setattr(task.config, "prompt", prompt)
@@ -87,9 +87,9 @@ def test_what_is_written_piece_by_piece_is_what_is_drawn_at_once(model, monkeypa
         _, carry = apply(variables, token[None, None], carry)
     key = stream(jax.random.key(task.config.seed), "sample", 0)
     options = {"length": task.config.sample_length, "temperature": task.config.temperature}
-    drawn = sample(task.next_logits, variables, carry, ids[-1:], key, **options)
+    sampled = sample(task.next_logits, variables, carry, ids[-1:], key, **options)
     pieces = list(task.write(variables))
-    assert "".join(pieces) == task.vocabulary.decode([*ids, *drawn[0].tolist()]) + "\n"
+    assert "".join(pieces) == task.vocabulary.decode([*ids, *sampled[0].tolist()]) + "\n"
     assert len(pieces) == 1 + task.config.sample_length + 1
     assert all(len(piece.split()) <= 1 for piece in pieces[1:])
 
@@ -100,14 +100,16 @@ def test_unknown_words_of_a_prompt_are_named_and_replaced(model, monkeypatch, ca
     generate(experiment.task, SimpleNamespace(variables=variables))
     out, err = capsys.readouterr()
     assert out.startswith("<unk> c <unk>")
-    assert "never seen 'is what': each such word of the prompt is read as <unk>" in err
+    message = "'is what' is not in the vocabulary: each such word of the prompt is read as <unk>"
+    assert message in err
 
 
 def test_one_tied_layer_of_another_width_is_refused():
-    with pytest.raises(ConfigError, match=r"config\.tied with one layer needs"):
+    message = r"config\.tie_embeddings with one layer needs .* 5 and 6"
+    with pytest.raises(ConfigError, match=message):
         word_lm.build(word_lm.Config(hidden=6, embedding=5))
 
 
-def test_perplexity_too_large_for_a_float(model):
+def test_a_perplexity_too_large_for_a_float_is_infinite(model):
     experiment, _ = model
     assert experiment.task.summaries({"loss": 800.0})["perplexity"] == math.inf

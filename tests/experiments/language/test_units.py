@@ -1,4 +1,4 @@
-"""Features of a text are held to Python's own tokenizer, the units to planted ones."""
+"""Features of a text are compared with Python's tokenizer, and units with planted ones."""
 
 import inspect
 import io
@@ -25,7 +25,7 @@ CODE = '''def f(a, b="it's"):  # don't (count)
 
 
 def marked(text, feature):
-    """The text with what a feature of 0 and 1 does not mark as dots."""
+    """The text with a dot in place of each character where a binary feature is 0."""
     return "".join(c if on else "." for c, on in zip(text, feature, strict=True))
 
 
@@ -42,31 +42,33 @@ def test_strings_comments_and_brackets_are_those_of_the_tokenizer():
             comment[first:end] = 1
         elif token.type == tokenize.OP and token.string in "([{)]}":
             depth[first:] += 1 if token.string in "([{" else -1
-    found = units.features_of(text)
-    np.testing.assert_array_equal(found["inside a string"], string)
-    np.testing.assert_array_equal(found["inside a comment"], comment)
-    np.testing.assert_array_equal(found["depth of brackets"], depth)
+    features = units.features_of(text)
+    np.testing.assert_array_equal(features["inside a string"], string)
+    np.testing.assert_array_equal(features["inside a comment"], comment)
+    np.testing.assert_array_equal(features["depth of brackets"], depth)
     assert string.sum() > 100
     assert comment.sum() > 100
     assert depth.max() > 1
 
 
 def test_features_of_a_few_lines():
-    found = units.features_of(CODE)
-    lines = marked(CODE, found["inside a string"]).split(".")
+    features = units.features_of(CODE)
+    lines = marked(CODE, features["inside a string"]).split(".")
     assert next(filter(None, lines)) == "\"it's"
-    assert "don't" not in marked(CODE, found["inside a string"])
-    assert "# don't (count)" in marked(CODE, found["inside a comment"])
-    assert marked(CODE, found["inside a word"])[:16] == "def.f.a..b..it.s"
-    np.testing.assert_array_equal(found["column in the line"][:3], [1, 2, 3])
+    assert "don't" not in marked(CODE, features["inside a string"])
+    assert "# don't (count)" in marked(CODE, features["inside a comment"])
+    assert marked(CODE, features["inside a word"])[:16] == "def.f.a..b..it.s"
+    np.testing.assert_array_equal(features["column in the line"][:3], [1, 2, 3])
     second = CODE.index("\n")
-    np.testing.assert_array_equal(found["column in the line"][second : second + 3], [0, 1, 2])
-    np.testing.assert_array_equal(found["indentation"][second : second + 7], [0, 1, 2, 3, 4, 4, 4])
-    assert set(found["depth of brackets"]) == {0, 1, 2}
+    np.testing.assert_array_equal(features["column in the line"][second : second + 3], [0, 1, 2])
+    np.testing.assert_array_equal(
+        features["indentation"][second : second + 7], [0, 1, 2, 3, 4, 4, 4]
+    )
+    assert set(features["depth of brackets"]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "shown"),
+    ("text", "name", "expected"),
     [
         (
             "'tis the dogs' day\nwell 'so'\n",
@@ -77,10 +79,10 @@ def test_features_of_a_few_lines():
         ("a) b (c\n\nd e", "depth of brackets", ".....(c\n...."),
     ],
 )
-def test_any_text_has_features(text, name, shown):
-    found = units.features_of(text)
-    assert marked(text, found[name]) == shown
-    assert {len(feature) for feature in found.values()} == {len(text)}
+def test_any_text_has_features(text, name, expected):
+    features = units.features_of(text)
+    assert marked(text, features[name]) == expected
+    assert {len(feature) for feature in features.values()} == {len(text)}
 
 
 def test_a_planted_unit_is_found_with_its_correlation():
@@ -91,18 +93,18 @@ def test_a_planted_unit_is_found_with_its_correlation():
     states[:, 3] = 0.5  # a unit that never changes
     for column, (name, sign) in enumerate(zip(features, [1, -1, 1, -1, 1, -1], strict=True), 10):
         states[:, column] = 0.1 * states[:, column] + 3 * sign * features[name]
-    found = units.find_units(states, features)
-    assert [(name, unit) for name, unit, _ in found] == list(
+    matches = units.find_units(states, features)
+    assert [(name, unit) for name, unit, _ in matches] == list(
         zip(features, range(10, 16), strict=True)
     )
     half = len(text) // 2
-    for name, unit, correlation in found:
+    for name, unit, correlation in matches:
         expected = np.corrcoef(states[half:, unit], features[name][half:])[0, 1]
         assert correlation == pytest.approx(expected, abs=1e-9)
         assert abs(correlation) > 0.9
     states[:half, 10:], states[half:, 20] = 0, features["inside a string"][half:]
     first = units.find_units(states, features)[0]
-    assert first.unit < 10  # what only the other half shows is not seen
+    assert first.unit < 10  # a unit that follows the feature only in the second half is not chosen
     assert abs(first.correlation) < 0.3
     assert not units.find_units(
         states, {"never": np.zeros(len(text)), "once": np.eye(1, len(text), 3)[0]}
@@ -112,17 +114,17 @@ def test_a_planted_unit_is_found_with_its_correlation():
 def test_a_passage_is_where_the_feature_changes():
     text = "a" * 100 + "\n" + "b\n" * 20
     rows = units.rows_of(text)
-    assert "".join(text[place] for row in rows for place in row) == text
+    assert "".join(text[position] for row in rows for position in row) == text
     assert max(map(len, rows)) == units.WIDTH
     assert [len(row) for row in rows][:3] == [units.WIDTH, 101 - units.WIDTH, 2]
     feature = np.zeros(len(text))
     feature[5], feature[-7:-4] = 9, 1
-    shown = units.passage(rows, feature, 50)
-    assert len(shown) == units.ROWS
-    assert feature[shown[0][0] : shown[-1][-1] + 1].sum() == 3
+    chosen = units.passage(rows, feature, 50)
+    assert len(chosen) == units.ROWS
+    assert feature[chosen[0][0] : chosen[-1][-1] + 1].sum() == 3
 
 
-def test_states_are_the_memories_after_each_symbol():
+def test_states_are_the_cell_states_after_each_symbol():
     model = LanguageModel(9, "lstm", hidden=5, layers=2)
     ids = np.array([3, 1, 4, 1, 5])
     start = model.initialize_carry(1)
@@ -155,8 +157,8 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "units.png").stat().st_size > 10_000
     config.input = str(tmp_path / "own")
     (tmp_path / "own").write_text("a")
-    monkeypatch.setattr(units, "states_of", lambda *given: [np.zeros((1, 1))])
-    with pytest.raises(DataError, match="too short or too even"):
+    monkeypatch.setattr(units, "states_of", lambda *arguments: [np.zeros((1, 1))])
+    with pytest.raises(DataError, match="too short or too uniform"):
         units.units(task, predict)
 
 

@@ -1,4 +1,4 @@
-"""What the pictures of a sweep show."""
+"""The pictures of a sweep."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_curve_is_the_mean_with_a_band_and_single_runs_are_faint(run_of):
         [5.0, 2.0],
     ]
     band = axis.collections[0].get_paths()[0].vertices
-    # at step 20 half the interval of 1 and 1.5: t(0.975, 1) = 12.7062 times 0.25
+    # half the interval of 1 and 1.5 at step 20 is t(0.975, 1) = 12.7062 times 0.25
     top = band[band[:, 0] == 20][:, 1].max()
     assert top == pytest.approx(1.25 + 12.7062 * 0.25, rel=1e-5)
     assert "train/loss dotted" in axis.get_title()
@@ -47,7 +47,7 @@ def test_curve_is_the_mean_with_a_band_and_single_runs_are_faint(run_of):
     assert axis.get_ylim() == pytest.approx((1 - 0.8 - 1e-3, 9 + 2 + 1e-3))
 
 
-def test_curves_of_many_configurations_are_the_best_and_say_so(run_of):
+def test_curves_of_many_configurations_show_the_best_and_the_title_says_so(run_of):
     made = [run_of(0, 30.0 - i, {0: 3.0, 20: 1.0}, size=i) for i in range(15)]
     axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
     named = [line.get_label() for line in axis.lines if line.get_label()[0] != "_"]
@@ -58,13 +58,13 @@ def test_curves_of_many_configurations_are_the_best_and_say_so(run_of):
     assert len({style for style in styles if style[1] != ":"}) == 12
 
 
-def test_value_that_is_not_finite_does_not_stop_the_curves(run_of):
+def test_values_that_are_not_finite_do_not_affect_the_limits(run_of):
     made = [run_of(0, 1.0, {0: 1.0, 10: np.inf, 20: np.nan})]
     axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
     assert np.isfinite(axis.get_ylim()).all()
 
 
-def test_heat_map_has_the_mean_of_each_pair_written_in(run_of):
+def test_heat_map_shows_the_mean_of_each_pair(run_of):
     made = [
         run_of(seed, value + seed, cell=cell, rate=rate, size=size)
         for cell, rate, value in (("rnn", 0.1, 1.0), ("rnn", 0.01, 2.0), ("gru", 0.1, 3.0))
@@ -83,7 +83,7 @@ def test_heat_map_has_the_mean_of_each_pair_written_in(run_of):
     assert image.tolist() == [[2.5, 1.5], [None, 3.5]]
 
 
-def test_heat_map_of_many_values_shows_the_best_and_says_so(run_of):
+def test_heat_map_of_many_values_shows_the_best_and_the_title_says_so(run_of):
     made = [run_of(0, 20.0 - i + j, i=i, j=j) for i in range(14) for j in (0, 1)]
     axis = pictures.pair_picture(group_runs(made), "j", "i", "test/loss", "val/loss").axes[0]
     assert axis.images[0].get_array().shape == (2, 12)
@@ -94,7 +94,7 @@ def test_heat_map_of_many_values_shows_the_best_and_says_so(run_of):
 @pytest.mark.parametrize(
     ("values", "scale"), [((0.1, 0.001, 0.01), "log"), ((2, 40, 5), "linear"), ((0, 50), "linear")]
 )
-def test_numbers_have_an_axis_of_numbers(run_of, values, scale):
+def test_numbers_have_a_numeric_axis(run_of, values, scale):
     made = [run_of(seed, value + seed, x=value) for value in values for seed in (0, 2)]
     axis = pictures.setting_picture(group_runs(made), "x", "test/loss", "val/loss").axes[0]
     assert axis.get_xscale() == scale
@@ -104,17 +104,17 @@ def test_numbers_have_an_axis_of_numbers(run_of, values, scale):
     assert line.get_ydata().tolist() == pytest.approx([value + 1 for value in ascending])
     assert ticks(axis) == [str(value) for value in ascending]
     low, high = axis.collections[0].get_segments()[0][:, 1]
-    # half the interval of two values 2 apart: t(0.975, 1) = 12.7062 times 1
+    # half the interval of two values 2 apart is t(0.975, 1) = 12.7062 times 1
     assert (high - low) / 2 == pytest.approx(12.7062, rel=1e-5)
 
 
-def test_names_of_near_numbers_do_not_run_into_one_another(run_of):
+def test_tick_labels_of_close_numbers_do_not_overlap(run_of):
     made = [run_of(0, 1.0, x=value) for value in (1000, 1001, 2500, 9000)]
     axis = pictures.setting_picture(group_runs(made), "x", "test/loss", "val/loss").axes[0]
     assert ticks(axis) == ["1000", "2500", "9000"]
 
 
-def test_words_are_side_by_side_the_best_of_many(run_of):
+def test_texts_are_side_by_side_and_only_the_best_of_many(run_of):
     made = [run_of(0, 20.0 - i, data=f"files:/a/long/way/to/the/part/{i:02d}") for i in range(13)]
     axis = pictures.setting_picture(group_runs(made), "data", "test/loss", "val/loss").axes[0]
     assert ticks(axis)[0] == "files:/a/lon.../the/part/01"
@@ -125,11 +125,11 @@ def test_words_are_side_by_side_the_best_of_many(run_of):
 
 
 def test_label_is_one_line_and_no_formula():
-    assert pictures.short("a$b$\nc", 20) == r"a\$b\$\nc"
-    assert pictures.short("0123456789", 7) == "01...89"
+    assert pictures.shorten("a$b$\nc", 20) == r"a\$b\$\nc"
+    assert pictures.shorten("0123456789", 7) == "01...89"
 
 
-def test_pictures_are_of_the_settings_with_two_values_of_finished_runs(run_of, tmp_path):
+def test_a_setting_has_a_picture_if_finished_runs_have_two_values_of_it(run_of, tmp_path):
     def drawn(made):
         paths = pictures.draw(tmp_path, group_runs(made), "test/loss", "val/loss", "val/loss")
         assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)

@@ -1,4 +1,4 @@
-"""The picture and the text of what a language model wrote while it learned."""
+"""The picture and the text of the samples of a language model during training."""
 
 import json
 
@@ -25,15 +25,15 @@ def run(tmp_path):
 
 def test_curves_and_samples_are_those_of_the_run(run, capsys):
     loaded = load_runs(run)[0]
-    shown = history.texts(loaded)
-    assert list(shown) == [0, 20, 60, 100]
-    axes = history.draw(loaded, shown).axes
+    samples = history.texts(loaded)
+    assert list(samples) == [0, 20, 60, 100]
+    axes = history.draw(loaded, samples).axes
     train, validation, *marks = axes[0].lines
     assert train.get_xydata().tolist() == [[step, 4 - step / 50] for step in range(10, 101, 10)]
     assert validation.get_xydata().tolist() == [[0, 3], [50, 2], [100, 1]]
-    assert [mark.get_xdata()[0] for mark in marks] == list(shown)
-    assert axes[0].get_ylabel() == "loss, nats a word"
-    assert [axis.get_title("left") for axis in axes[1:]] == [f"step {step}" for step in shown]
+    assert [mark.get_xdata()[0] for mark in marks] == list(samples)
+    assert axes[0].get_ylabel() == "loss in nats per word"
+    assert [axis.get_title("left") for axis in axes[1:]] == [f"step {step}" for step in samples]
     words = "$ step 60\n" + "ab" * 22 + "\n" + "ab" * 18 + "\n\nend"
     assert axes[3].texts[0].get_text() == words
 
@@ -46,9 +46,9 @@ def test_curves_and_samples_are_those_of_the_run(run, capsys):
 
 
 def test_a_run_without_a_history_is_refused_in_one_line(run, capsys):
-    (run / "metrics.jsonl").unlink()  # as before the first line of the log
+    (run / "metrics.jsonl").unlink()  # as before the first logged metrics
     loaded = load_runs(run)[0]
-    assert history.draw(loaded, {0: "x"}).axes[0].get_ylabel() == "loss, nats a symbol"
+    assert history.draw(loaded, {0: "x"}).axes[0].get_ylabel() == "loss in nats per symbol"
     for path in (run / "figures").iterdir():
         path.unlink()
     for words, message in (

@@ -1,4 +1,4 @@
-"""The report: groups, intervals, unfinished runs, what is saved."""
+"""The report: groups, intervals, unfinished runs, saved results."""
 
 import csv
 import json
@@ -15,7 +15,7 @@ def table_of(folder, **options):
 
 
 def make_run(folder, name, seed, value=None, step=20, **settings):
-    """Write the files of a run as far as a report reads them."""
+    """Write those files of a run that a report reads."""
     path = folder / name
     (path / "figures").mkdir(parents=True)
     config = {"seed": seed, "steps": 20, "data_dir": f"/somewhere/{name}", **settings}
@@ -48,7 +48,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_runs_are_grouped_by_what_varies_but_the_seed(folder):
+def test_runs_are_grouped_by_the_varying_settings_except_the_seed(folder):
     groups = report.group_runs(report.load_runs(folder))
     assert [(group.label, len(group.runs)) for group in groups] == [
         ("cell=rnn", 3),
@@ -63,9 +63,9 @@ def test_runs_are_in_the_order_of_their_numbers(tmp_path, values):
     assert [run.config["lag"] for run in report.load_runs(tmp_path)] == values
 
 
-def test_report_aligns_and_shows_the_unfinished_without_averaging_it(folder):
-    text, aside = report.report(folder)
-    assert aside == ""
+def test_report_is_aligned_and_lists_unfinished_runs_without_averaging_them(folder):
+    text, stderr = report.report(folder)
+    assert stderr == ""
     rows = [line for line in text.splitlines() if line.startswith(("rnn", "gru", "cell"))]
     header = "cell test/loss 95 % interval n best step seconds a run"
     assert rows[0].split() == header.split()
@@ -73,18 +73,18 @@ def test_report_aligns_and_shows_the_unfinished_without_averaging_it(folder):
     assert rows[2].split() == ["gru", "0.5000", "-", "1", "0", "10"]
     assert len({row.rindex("10") for row in rows[1:]}) == 1
     assert f"not finished: {folder / 'b1'}, step 10 of 20" in text
-    assert "text of a2" in text  # of the lowest objective, though of the highest test loss
+    assert "text of a2" in text  # the run with the lowest objective, but the highest test loss
     assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_saved_result_holds_every_figure_and_no_folder(folder, tmp_path):
+def test_saved_result_has_every_number_and_no_folder(folder, tmp_path):
     with pytest.raises(ValueError, match=r"b1 is not finished"):
         report.report(folder, save=str(tmp_path / "r.json"))
     for path in sorted((folder / "b1").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (folder / "b1").rmdir()
     (folder / "sweep.json").write_text('{"runs": [{"name": "b0"}, {"name": "b1"}]}')
-    with pytest.raises(ValueError, match=r"b1 has not begun: no result is written"):
+    with pytest.raises(ValueError, match=r"b1 has not started: no result is written"):
         report.report(folder, save=str(tmp_path / "r.json"))
     (folder / "sweep.json").unlink()
     command = "launch.py --config.dataset=files:/a/x.en,/b/x.de --flagfile=e/f.flags"
@@ -145,7 +145,7 @@ def test_baseline_is_compared_on_the_seeds_that_both_have_finished(folder):
     assert mut[5:8] == ["", "", "0"]
 
 
-def test_baseline_is_found_by_any_settings_that_fit_one_configuration(tmp_path):
+def test_baseline_is_given_by_any_settings_that_match_one_configuration(tmp_path):
     for rate in (0.001, 0.01):
         for i, widths in enumerate(([1, 2], [3])):
             settings = {"rate": rate, "widths": widths, "tied": True, "cell": "a,b"}
@@ -163,16 +163,16 @@ def test_baseline_is_found_by_any_settings_that_fit_one_configuration(tmp_path):
         ("0.01", 0, "rate=0.01,widths=[3]"),
         ("seed=0", 0, ""),
     ):
-        with pytest.raises(ValueError, match=f"picks {count} of 4 ") as error:
+        with pytest.raises(ValueError, match=f"matches {count} of 4 ") as error:
             report.find_baseline(text, groups)
         assert f"(did you mean {near}" in str(error.value)
-    with pytest.raises(ValueError, match="one configuration alone"):
+    with pytest.raises(ValueError, match="needs several configurations"):
         report.find_baseline("tied=true", groups[:1])
 
 
 def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(report, "draw", lambda *a: drawn.append(a[2:]) or [folder / "curves.png"])
+    calls = []
+    monkeypatch.setattr(report, "draw", lambda *a: calls.append(a[2:]) or [folder / "curves.png"])
     for path in folder.glob("*/result.json"):
         result = json.loads(path.read_text())
         result["metrics"]["train/nats"] = 7.0
@@ -182,7 +182,7 @@ def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
     assert report.find_metric("", results) == "test/loss"
     table_of(folder)
     own, usual = ("train/nats", "train/nats", "val/loss"), ("test/loss", "val/loss", "val/loss")
-    assert drawn == [own, usual]
+    assert calls == [own, usual]
     near = r"--metric=tst/loss is not measured by these runs \(did you mean test/loss\?\)"
     with pytest.raises(ValueError, match=near):
         report.find_metric("tst/loss", results)
@@ -194,17 +194,17 @@ def test_copy_of_a_run_does_not_count_as_a_second_seed(folder):
         report.report(folder)
 
 
-def test_other_forms_print_the_table_alone_and_the_rest_aside(folder, capsys):
+def test_other_formats_print_only_the_table_to_stdout(folder, capsys):
     report.main(["report", f"--workdir={folder}", "--format=markdown", "--baseline=cell=gru"])
-    said = capsys.readouterr()
-    assert [line[0] for line in said.out.splitlines()] == ["|"] * 4
-    assert f"not finished: {folder / 'b1'}, step 10 of 20\n" in said.err
-    assert f"by settings: {folder / 'setting-cell.png'}\n" in said.err
+    printed = capsys.readouterr()
+    assert [line[0] for line in printed.out.splitlines()] == ["|"] * 4
+    assert f"not finished: {folder / 'b1'}, step 10 of 20\n" in printed.err
+    assert f"metric by settings: {folder / 'setting-cell.png'}\n" in printed.err
     assert (folder / "setting-cell.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(
-    ("word", "part"),
+    ("flag", "message"),
     [
         ("--baseline=cell=gruu", "did you mean cell=gru?"),
         ("--metric=tst/loss", "did you mean test/loss?"),
@@ -212,12 +212,12 @@ def test_other_forms_print_the_table_alone_and_the_rest_aside(folder, capsys):
         ("hidden=64", "flags begin with --, got 'hidden=64'"),
     ],
 )
-def test_wrong_word_is_one_line_and_draws_nothing(folder, capsys, word, part):
+def test_an_invalid_flag_is_one_line_and_draws_nothing(folder, capsys, flag, message):
     with pytest.raises(SystemExit) as stop:
-        report.main(["report", f"--workdir={folder}", word])
+        report.main(["report", f"--workdir={folder}", flag])
     assert stop.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert part in error
+    assert message in error
     assert not list(folder.glob("*.png"))

@@ -1,4 +1,4 @@
-"""The statistics of a group of runs, by hand."""
+"""The statistics of a group of runs, worked out by hand."""
 
 import math
 
@@ -9,7 +9,7 @@ from experiments.report import runs
 from experiments.report.tables import make_table
 
 
-def test_interval_is_students():
+def test_interval_is_that_of_students_t():
     mean, half = runs.mean_interval([1.0, 2.0, 4.5])
     assert mean == 2.5
     # t(0.975, 2) = 4.302653, standard deviation of the three 1.8027756
@@ -21,7 +21,7 @@ def test_interval_is_students():
     assert math.isnan(half)
 
 
-def test_pairs_are_of_the_seeds_that_both_have():
+def test_pairs_are_those_of_common_seeds():
     values = {0: 1.0, 1: 2.0, 2: 4.0, 5: 9.0}
     baseline = {2: 3.5, 0: 0.5, 1: 3.5, 4: 7.0}
     mean, half, count = runs.paired_difference(values, baseline)
@@ -47,7 +47,7 @@ def test_pairs_without_a_common_seed_and_with_one():
     assert runs.paired_difference({0: 1.0, 1: 5.0}, {0: 1.0, 1: 5.0}) == (0.0, 0.0, 2)
 
 
-def test_mean_curve_is_of_the_finished_runs_that_measured_a_step(run_of):
+def test_mean_curve_averages_the_finished_runs_that_measured_a_step(run_of):
     made = [
         run_of(0, 1.0, {0: 4.0, 10: 1.0, 20: 1.0}),
         run_of(1, 1.0, {0: 4.0, 10: 3.0}),
@@ -62,16 +62,16 @@ def test_mean_curve_is_of_the_finished_runs_that_measured_a_step(run_of):
     assert runs.mean_curve(runs.Group({}, made[2:]), "val/loss") == ([], [], [])
 
 
-def test_best_groups_keep_their_order_and_of_equals_the_first(run_of):
+def test_best_groups_keep_their_order_and_ties_go_to_the_first(run_of):
     values = (3.0, 1.0, math.nan, 2.0, None, 2.0)
     made = [runs.Group({"i": i}, [run_of(0, value)]) for i, value in enumerate(values)]
 
-    def kept(most):
+    def best(most):
         return [group.settings["i"] for group in runs.best_groups(made, "val/loss", most)]
 
-    assert kept(2) == [1, 3]
-    assert kept(4) == [0, 1, 3, 5]
-    assert kept(9) == [0, 1, 2, 3, 4, 5]
+    assert best(2) == [1, 3]
+    assert best(4) == [0, 1, 3, 5]
+    assert best(9) == [0, 1, 2, 3, 4, 5]
 
 
 def test_metric_that_a_run_did_not_measure_does_not_count(run_of):

@@ -1,4 +1,4 @@
-"""The picture of a search, held to its numbers."""
+"""The picture of a search shows its numbers."""
 
 import json
 
@@ -27,14 +27,14 @@ RECORD = {
 )
 def test_every_trial_with_a_value_is_shown_and_the_best_so_far(direction, best):
     (axis,) = picture({**RECORD, "direction": direction}).axes
-    shown = {line.get_label(): np.transpose(line.get_data()).tolist() for line in axis.lines}
-    assert shown == {
+    lines = {line.get_label(): np.transpose(line.get_data()).tolist() for line in axis.lines}
+    assert lines == {
         "complete": [[0, 3.0], [2, 5.0], [4, 2.0]],
         "pruned": [[3, 99.0]],
         "best so far": [list(pair) for pair in zip([0, 2, 4], best, strict=True)],
     }
     assert axis.get_ylabel() == "validation/loss"
-    assert axis.get_yscale() == "log"  # for the one of 99
+    assert axis.get_yscale() == "log"  # because of the trial with 99
 
 
 def test_only_a_search_has_a_picture(tmp_path):

@@ -1,4 +1,4 @@
-"""The forms of a sweep's table."""
+"""The formats of the table of a sweep."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from experiments.report.tables import FORMS, make_table
 
 @pytest.fixture
 def table(run_of):
-    """Three configurations of two seeds, the last of them not finished."""
+    """Three configurations with two seeds; the last one has no finished run."""
     third = 1 / 3
     made = [
         run_of(0, third, mark="a|b_%\nc"),
@@ -49,7 +49,7 @@ def test_csv_has_every_digit_and_empty_cells(table):
     assert rows[3] == ["late", "", "", "0", "", "", "", "0", ""]
 
 
-def test_markdown_is_aligned_and_its_cells_hold(table):
+def test_markdown_is_aligned_and_escapes_bars(table):
     lines = FORMS["markdown"](table).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[0].startswith("| mark      | test/loss | 95 % interval |   n | best step |")

@@ -1,4 +1,4 @@
-"""Spans in tags, and how well they are found: cases worked by hand."""
+"""Spans of tags, and scores of spans, worked out by hand."""
 
 import pytest
 from hypothesis import given, settings
@@ -26,34 +26,34 @@ def test_spans_of_tags(tags, expected):
 
 def test_scores_of_a_case_by_hand():
     pairs = [
-        # 4 words of which the last 2 are found, with one more; a whole span
+        # of a span of 4 words, the last 2 are predicted and one more word; the other span is exact
         (["B", "I", "I", "I", "O", "B", "O"], ["O", "O", "B", "I", "I", "B", "O"]),
-        # two found in one of 5; one of another place
+        # two predicted spans in a span of 5 words; one predicted span elsewhere
         (["B", "I", "I", "I", "I", "O", "O"], ["B", "I", "O", "B", "O", "O", "B"]),
     ]
-    found = span_scores(pairs)
-    # there are 3 spans, 5 are found; the spans of 3, 1, 2, 1, 1 words
-    assert found["span_precision"] == pytest.approx(1 / 5)
-    assert found["span_recall"] == pytest.approx(1 / 3)
-    assert found["span_f1"] == pytest.approx(2 * 1 / (3 + 5))
-    assert found["binary_precision"] == pytest.approx(4 / 5)
-    assert found["binary_recall"] == 1
-    assert found["proportional_precision"] == pytest.approx((2 / 3 + 1 + 1 + 1 + 0) / 5)
-    assert found["proportional_recall"] == pytest.approx((2 / 4 + 1 + 3 / 5) / 3)
-    p, r = found["proportional_precision"], found["proportional_recall"]
-    assert found["proportional_f1"] == pytest.approx(2 * p * r / (p + r))
+    scores = span_scores(pairs)
+    # 3 true spans; 5 predicted ones of 3, 1, 2, 1 and 1 words
+    assert scores["span_precision"] == pytest.approx(1 / 5)
+    assert scores["span_recall"] == pytest.approx(1 / 3)
+    assert scores["span_f1"] == pytest.approx(2 * 1 / (3 + 5))
+    assert scores["binary_precision"] == pytest.approx(4 / 5)
+    assert scores["binary_recall"] == 1
+    assert scores["proportional_precision"] == pytest.approx((2 / 3 + 1 + 1 + 1 + 0) / 5)
+    assert scores["proportional_recall"] == pytest.approx((2 / 4 + 1 + 3 / 5) / 3)
+    p, r = scores["proportional_precision"], scores["proportional_recall"]
+    assert scores["proportional_f1"] == pytest.approx(2 * p * r / (p + r))
 
 
-def test_a_span_of_another_type_is_wrong_however_it_overlaps():
-    found = span_scores([(["B-X", "I-X", "B-Y"], ["B-X", "I-Y", "I-Y"])])
-    assert found["span_f1"] == 0
-    assert found["binary_precision"] == found["binary_recall"] == 1
-    assert found["proportional_recall"] == pytest.approx((1 / 2 + 1) / 2)
-    found = span_scores([(["B-X", "I-X"], ["B-Y", "I-Y"])])
-    assert set(found.values()) == {0.0}
+def test_an_overlap_with_a_span_of_another_type_does_not_count():
+    scores = span_scores([(["B-X", "I-X", "B-Y"], ["B-X", "I-Y", "I-Y"])])
+    assert scores["span_f1"] == 0
+    assert scores["binary_precision"] == scores["binary_recall"] == 1
+    assert scores["proportional_recall"] == pytest.approx((1 / 2 + 1) / 2)
+    scores = span_scores([(["B-X", "I-X"], ["B-Y", "I-Y"])])
+    assert set(scores.values()) == {0.0}
 
 
-def test_scores_of_nothing_are_0():
+def test_scores_of_no_spans_are_0():
     assert set(span_scores([(["O"], ["O"])]).values()) == {0.0}
     assert set(span_scores([(["O"], ["B"])]).values()) == {0.0}
     assert len(span_scores([])) == 9
@@ -64,16 +64,16 @@ def test_scores_of_nothing_are_0():
     st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), min_size=1, max_size=9),
     st.data(),
 )
-def test_matches_grow_from_exact_to_binary(true, data):
-    found = data.draw(st.permutations(true))
-    scores = span_scores([(true, found)])
+def test_scores_increase_from_exact_to_binary(true, data):
+    predicted = data.draw(st.permutations(true))
+    scores = span_scores([(true, predicted)])
     for side in ("precision", "recall", "f1"):
         exact, proportional, binary = (
             scores[f"{name}_{side}"] for name in ("span", "proportional", "binary")
         )
         assert exact <= proportional + 1e-12
         assert proportional <= binary + 1e-12
-    turned = span_scores([(found, true)])
-    assert turned["proportional_precision"] == scores["proportional_recall"]
+    swapped = span_scores([(predicted, true)])
+    assert swapped["proportional_precision"] == scores["proportional_recall"]
     if true != ["O"] * len(true):
         assert set(span_scores([(true, true)]).values()) == {1.0}

@@ -1,4 +1,4 @@
-"""Taggers: what is measured, drawn and printed; networks of a budget."""
+"""Taggers: metrics, pictures and printed tags; networks within a parameter budget."""
 
 import io
 from types import SimpleNamespace
@@ -12,9 +12,9 @@ from data.sentences import python_tokens
 from data.sentences.tagged import Sentence
 from experiments import opinion_spans, pos_tagger
 from experiments.sentence.spans import span_scores
-from experiments.sentence.tag_modes import coloured, places, tag
-from experiments.sentence.tag_sheet import drawable, letters_in_lines, tag_sheet, words_in_lines
-from experiments.sentence.tagging import make_network, parameters_of, read_corpus
+from experiments.sentence.tag_modes import coloured, span_lines, tag
+from experiments.sentence.tag_sheet import characters_in_lines, drawable, tag_sheet, words_in_lines
+from experiments.sentence.tagging import make_network, parameter_count, read_corpus
 from train.config import ConfigError
 
 SIZE = {
@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def network(folder):
-    """Experiment of spans, and what a network with drawn parameters predicts."""
+    """Experiment of spans, and the predictions of a network with random parameters."""
     config = pos_tagger.Config(dataset=f"conll:{folder}", **SIZE)
     experiment = pos_tagger.build(config)
     task, batch = experiment.task, experiment.train(0)
@@ -58,7 +58,7 @@ def test_loss_is_a_mean_over_words_and_scores_are_of_the_best_paths(network):
     chain = jax.device_get(outputs)
     total, best = 0.0, {}
     for row in range(2):  # of four and of two words
-        length, place = batch["lengths"][row], batch["index"][row]
+        length, index = batch["lengths"][row], batch["index"][row]
         scores = {}
         for path in np.ndindex((3,) * length):
             score = chain.start[path[0]] + chain.end[path[-1]]
@@ -66,14 +66,14 @@ def test_loss_is_a_mean_over_words_and_scores_are_of_the_best_paths(network):
             scores[path] = score + sum(chain.transitions[path[:-1], path[1:]])
         total += np.logaddexp.reduce([*scores.values()])
         total -= scores[tuple(batch["tags"][row, :length].tolist())]
-        best[place] = [task.vocabularies.tags[i] for i in max(scores, key=scores.get)]
-    found = [best[place] for place in range(2)]
+        best[index] = [task.vocabularies.tags[i] for i in max(scores, key=scores.get)]
+    predicted = [best[index] for index in range(2)]
     true = [sentence.tags for sentence in held_out.sentences]
     np.testing.assert_allclose(means["loss"].value, total / 6, rtol=1e-5)
-    right = [a == b for x, y in zip(true, found, strict=True) for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(means["accuracy"].value, np.mean(right))
-    assert task.best_tags(predict, held_out, 2) == found
-    expected = span_scores(zip(true, found, strict=True))
+    pairs = [p for x, y in zip(true, predicted, strict=True) for p in zip(x, y, strict=True)]
+    np.testing.assert_allclose(means["accuracy"].value, np.mean([a == b for a, b in pairs]))
+    assert task.best_tags(predict, held_out, 2) == predicted
+    expected = span_scores(zip(true, predicted, strict=True))
     scores = task.scores(predict, held_out)
     assert set(scores) == {
         "span_precision",
@@ -86,20 +86,20 @@ def test_loss_is_a_mean_over_words_and_scores_are_of_the_best_paths(network):
     assert task.headline == "span_f1"
 
 
-def test_text_is_tagged_a_line_a_sentence_and_printed_in_columns(network, monkeypatch, capsys):
+def test_each_line_of_a_text_is_tagged_and_printed_in_columns(network, monkeypatch, capsys):
     experiment, predict = network
     text = "Ann sees Bob Lee.\n\n  It rained.  \n"
-    found = experiment.task.tag_text(predict, text)
-    assert [words for words, _ in found] == [
+    tagged = experiment.task.tag_text(predict, text)
+    assert [words for words, _ in tagged] == [
         ["Ann", "sees", "Bob", "Lee", "."],
         ["It", "rained", "."],
     ]
-    alone = experiment.task.tag_text(predict, "It rained.")
-    assert alone == found[1:]
+    single = experiment.task.tag_text(predict, "It rained.")
+    assert single == tagged[1:]
     assert experiment.task.tag_text(predict, "\n") == []
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     tag(experiment.task, predict)
-    rows = ["".join(f"{w}\t{t}\n" for w, t in zip(*pair, strict=True)) + "\n" for pair in found]
+    rows = ["".join(f"{w}\t{t}\n" for w, t in zip(*pair, strict=True)) + "\n" for pair in tagged]
     assert capsys.readouterr().out == "".join(rows)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"It rained.")))
     terminal = io.StringIO()
@@ -107,7 +107,7 @@ def test_text_is_tagged_a_line_a_sentence_and_printed_in_columns(network, monkey
     monkeypatch.setattr("sys.stdout", terminal)
     tag(experiment.task, predict)
     assert (
-        terminal.getvalue() == coloured(*alone[0], experiment.task.vocabularies.tags, False) + "\n"
+        terminal.getvalue() == coloured(*single[0], experiment.task.vocabularies.tags, False) + "\n"
     )
 
 
@@ -143,67 +143,70 @@ def test_colours_by_hand():
     )
     assert coloured(words, tags, names, False) == expected
     strings = ("O", "B-STRING", "I-STRING")
-    found = coloured("a'\n'b", ["O", *strings[1:], "I-STRING", "O"], strings, True)
-    assert found == "a\033[4;34m'\033[0m\n\033[4;34m'\033[0mb"
-    found = coloured(["a", "b"], ["DET", "NOUN"], ("DET", "NOUN"), False)
-    assert found == "\033[34ma\033[0m\033[2m/DET\033[0m \033[31mb\033[0m\033[2m/NOUN\033[0m"
+    text = coloured("a'\n'b", ["O", *strings[1:], "I-STRING", "O"], strings, True)
+    assert text == "a\033[4;34m'\033[0m\n\033[4;34m'\033[0mb"
+    text = coloured(["a", "b"], ["DET", "NOUN"], ("DET", "NOUN"), False)
+    assert text == "\033[34ma\033[0m\033[2m/DET\033[0m \033[31mb\033[0m\033[2m/NOUN\033[0m"
     assert coloured(["a", "b"], ["B", "I"], ("O", "B", "I"), False) == "\033[4;34ma b\033[0m"
 
 
-def test_places_of_spans_count_from_1():
+def test_positions_of_spans_count_from_1():
     tags = ["O", "B-X", "I-X", "I-X", "B-Y"]
-    assert places("a\n'b#", tags) == ['1:2\tX\t"\\n\'b"\n', "2:3\tY\t'#'\n"]
+    assert span_lines("a\n'b#", tags) == ['1:2\tX\t"\\n\'b"\n', "2:3\tY\t'#'\n"]
 
 
-def test_words_have_room_for_their_mistakes_and_letters_keep_their_lines():
+def test_words_have_room_for_their_labels_and_characters_keep_their_lines():
     ((first, second),) = words_in_lines(["to", "go"], ["ADP", "VERB"], ["PART", "VERB"])
     assert first[:2] == (0, "to")
-    assert second[:2] == (9, "go")  # "ADP (PART)" has ten letters of 3/4 of the size, and a space
+    # "ADP (PART)" has ten characters of 3/4 of the size, and a space follows
+    assert second[:2] == (9, "go")
     lines = words_in_lines(["word"] * 41, ["X"] * 41, ["X"] * 41)
     assert [len(line) for line in lines] == [20, 20, 1]
     assert lines[1][0].column == 0
     tags = ["O", "B-S", "I-S", "I-S", "I-S", "O", "I-S"]
-    lines = letters_in_lines("a''\n'bc", tags, [*tags[:6], "O"])
-    found = [[cell[:3] for cell in line] for line in lines]
-    assert found == [
+    lines = characters_in_lines("a''\n'bc", tags, [*tags[:6], "O"])
+    cells = [[cell[:3] for cell in line] for line in lines]
+    assert cells == [
         [(0, "a", "O"), (1, "''", "B-S")],
         [(0, "'", "I-S"), (1, "b", "O"), (2, "c", "I-S")],
     ]
     assert drawable("é–$😀\t") == "é–$··"
 
 
-def test_a_sheet_without_spans_or_mistakes_can_be_drawn():
+def test_a_sheet_without_spans_or_errors_can_be_drawn():
     figure = tag_sheet([Sentence(["$x$"], ["O"])], [["O"]], False)
     assert len(figure.axes[0].texts) == 1
 
 
-def test_a_network_uses_its_budget(folder):
+def test_a_network_is_the_largest_within_its_budget(folder):
     config = opinion_spans.Config(
         dataset=f"conll:{folder}", layers=2, parameter_budget=3000, **SIZE
     )
     network = opinion_spans.build(config).task.model
     _, vocabularies = read_corpus(config)
     wider = make_network(config, vocabularies, network.encoder.core.hidden + 1)
-    assert parameters_of(network) <= 3000 < parameters_of(wider)
+    assert parameter_count(network) <= 3000 < parameter_count(wider)
 
 
-def test_parameters_are_those_outside_of_tables(network):
+def test_embeddings_do_not_count_as_parameters(network):
     model = network[0].task.model
-    # an LSTM of 3 each way on 4 + 2, 3 tags in a chain, kernels of 3 x 25 letters for 2 features
+    # an LSTM of 3 units per direction on 4 + 2 features, 3 tags in a chain, 2 kernels of 3 x 25
     expected = 2 * (4 * 3 * (6 + 3 + 1)) + (6 * 3 + 3) + (9 + 3 + 3) + (3 * 25 * 2 + 2)
-    assert parameters_of(model) == expected
+    assert parameter_count(model) == expected
 
 
-def test_what_cannot_be_is_refused(folder):
+def test_invalid_settings_are_refused(folder):
     with pytest.raises(ConfigError, match=r"config.parameter_budget must be at least .*, got 5"):
         opinion_spans.build(
             opinion_spans.Config(dataset=f"conll:{folder}", parameter_budget=5, **SIZE)
         )
     config = {"dataset": f"conll:{folder}", "tag_column": 2, **SIZE}
-    with pytest.raises(DataError, match=r"spans need tags O, B-TYPE and I-TYPE; .* has tag NNP"):
+    with pytest.raises(
+        DataError, match=r"spans need tags O, B-TYPE and I-TYPE, but .* has the tag NNP"
+    ):
         opinion_spans.build(opinion_spans.Config(**config))
     odd = pos_tagger.Config(**config | {"char_encoder": "recurrent", "char_features": 3})
-    with pytest.raises(ConfigError, match=r"config.char_features must be even, got 3"):
+    with pytest.raises(ConfigError, match=r"config.char_features must be even with .*, got 3"):
         pos_tagger.build(odd)
     task = pos_tagger.build(pos_tagger.Config(**config)).task
     assert task.headline == "accuracy"

@@ -1,4 +1,4 @@
-"""Translation: loss and scores, the order of sentences, the mode that translates, bad input."""
+"""Translation: loss and scores, the order of sentences, the modes, invalid input."""
 
 import io
 from types import SimpleNamespace
@@ -9,12 +9,13 @@ import pytest
 import sacrebleu
 
 from data.catalogue import DataError
-from data.text.vocabulary import BEGIN, END
+from data.text.vocabulary import BEGIN, END, KINDS
 from experiments import nmt
 from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
-from experiments.translation.pictures import apart
+from experiments.translation.pictures import spread
+from experiments.translation.task import TOKENIZERS
 from train.config import ConfigError
 
 SIZE = {
@@ -29,7 +30,7 @@ SIZE = {
 
 @pytest.fixture(scope="module")
 def network():
-    """Task, variables at the start, and the held-out dates."""
+    """Task, initial variables, and the held-out dates."""
     experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", label_smoothing=0.1, **SIZE))
     task = experiment.task
     inputs = task.inputs(experiment.train(0), ())
@@ -37,24 +38,25 @@ def network():
     return task, variables, experiment.evals["validation"]
 
 
-def test_loss_is_the_sum_of_what_the_steps_of_a_search_give(network):
+def test_loss_is_the_sum_over_the_steps_of_a_search(network):
     task, variables, held_out = network
     batch = next(iter(held_out))
     outputs = jax.jit(task.model.apply)(variables, *task.inputs(batch, ()))
     means = task.means(outputs, batch)
-    tokens = batch["targets"][:, None]  # every step of the search forced
+    tokens = batch["targets"][:, None]  # forces every step of the search
     free = np.full((len(tokens), 1, 3 * 30 // 2 - tokens.shape[-1]), -1)
     prefix = np.concatenate([np.where(batch["mask"][:, None] > 0, tokens, -1), free], axis=-1)
-    found = task.search(variables, batch, prefix=prefix[:, 0])
+    result = task.search(variables, batch, prefix=prefix[:, 0])
     real = batch["index"] >= 0
-    np.testing.assert_array_equal(found.tokens[real, 0, : tokens.shape[-1]], batch["targets"][real])
-    np.testing.assert_allclose(-found.log_probs[real, 0].sum(), means["nats"].total, rtol=1e-5)
+    searched = result.tokens[real, 0, : tokens.shape[-1]]
+    np.testing.assert_array_equal(searched, batch["targets"][real])
+    np.testing.assert_allclose(-result.log_probs[real, 0].sum(), means["nats"].total, rtol=1e-5)
     log_p = np.asarray(jax.nn.log_softmax(outputs), np.float64)
     smoothed = 0.9 * np.eye(log_p.shape[-1])[batch["targets"]] + 0.1 / log_p.shape[-1]
     expected = -(smoothed * log_p).sum(axis=-1)[batch["mask"] > 0].sum()
     np.testing.assert_allclose(means["loss"].total, expected, rtol=1e-5)
-    right = (log_p.argmax(axis=-1) == batch["targets"])[batch["mask"] > 0].sum()
-    assert means["accuracy"].total == right
+    correct = (log_p.argmax(axis=-1) == batch["targets"])[batch["mask"] > 0].sum()
+    assert means["accuracy"].total == correct
 
 
 def test_translations_are_in_the_order_of_the_sentences(network):
@@ -67,21 +69,21 @@ def test_translations_are_in_the_order_of_the_sentences(network):
 
 def test_scores_are_of_the_whole_set(network, monkeypatch):
     task, variables, held_out = network
-    wrong = [*held_out.references[:-1], "1"]
-    monkeypatch.setattr(task, "translate", lambda variables, batches: wrong)
+    translations = [*held_out.references[:-1], "1"]
+    monkeypatch.setattr(task, "translate", lambda variables, batches: translations)
     scores = task.scores(SimpleNamespace(variables=variables), held_out)
     assert scores["exact"] == pytest.approx(0.9)
     references = [list(held_out.references)]
-    assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(wrong, references).score)
-    assert scores["chrf"] == pytest.approx(sacrebleu.corpus_chrf(wrong, references).score)
+    assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(translations, references).score)
+    assert scores["chrf"] == pytest.approx(sacrebleu.corpus_chrf(translations, references).score)
     assert 50 < min(scores["bleu"], scores["chrf"]) < 100
 
 
-def test_pictures_show_the_translations_and_where_the_network_looked(network):
+def test_figures_are_the_translations_and_their_attention(network):
     task, variables, held_out = network
-    found = task.figures(SimpleNamespace(variables=variables), held_out)
-    assert held_out.references[int(next(iter(held_out))["index"][0])] in found["translations"]
-    assert len(found["attention"].axes) >= 4
+    figures = task.figures(SimpleNamespace(variables=variables), held_out)
+    assert held_out.references[int(next(iter(held_out))["index"][0])] in figures["translations"]
+    assert len(figures["attention"].axes) >= 4
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -105,12 +107,12 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
 def test_state_after_a_phrase_does_not_depend_on_the_others(network):
     task, variables, _ = network
     phrases = ["<de>3. März 2005", "<en>May 4, 1999"]
-    found = np.array(task.encode(variables, phrases))
+    states = np.array(task.encode(variables, phrases))
     encoder = task.model.bind(variables).encoder
-    for row, ids in zip(found, task.source.encode(phrases), strict=True):
-        alone = encoder(np.array([[*ids, END]]), np.array([len(ids) + 1])).carries[-1]
-        np.testing.assert_allclose(row, np.concatenate(alone, axis=-1)[0], atol=1e-6)
-    assert np.abs(found[0] - found[1]).max() > 1e-3
+    for row, ids in zip(states, task.source.encode(phrases), strict=True):
+        single = encoder(np.array([[*ids, END]]), np.array([len(ids) + 1])).carries[-1]
+        np.testing.assert_allclose(row, np.concatenate(single, axis=-1)[0], atol=1e-6)
+    assert np.abs(states[0] - states[1]).max() > 1e-3
 
 
 def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys, tmp_path):
@@ -122,7 +124,7 @@ def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys
     assert (tmp_path / "states.png").stat().st_size > 10_000
     assert "4 of 4 phrases have their nearest neighbour in" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo")))
-    with pytest.raises(DataError, match="needs three phrases or more, the input has 2"):
+    with pytest.raises(DataError, match="needs at least three phrases, the input has 2"):
         modes.states(task, SimpleNamespace(variables=variables))
 
 
@@ -130,7 +132,8 @@ def test_principal_components_are_the_axes_of_most_variance():
     rng = np.random.default_rng(0)
     plane = rng.normal(size=(30, 2)) * [1, 5]
     plane -= plane.mean(axis=0)
-    plane = plane @ np.linalg.svd(plane, full_matrices=False)[2].T  # the axes are its own
+    # rotated so that the principal axes are the coordinate axes
+    plane = plane @ np.linalg.svd(plane, full_matrices=False)[2].T
     directions = np.linalg.qr(rng.normal(size=(7, 2)))[0]
     points, shares = principal_components(3 + plane @ directions.T)
     np.testing.assert_allclose(np.abs(points), np.abs(plane), atol=1e-9)
@@ -139,11 +142,11 @@ def test_principal_components_are_the_axes_of_most_variance():
 
 
 def test_labels_keep_their_order_and_a_distance():
-    found = apart(np.array([2.0, 0.0, 0.1, 5.0, 0.1]), 1.0)
-    np.testing.assert_allclose(found, [3.0, 0.0, 1.0, 5.0, 2.0])
+    heights = spread(np.array([2.0, 0.0, 0.1, 5.0, 0.1]), 1.0)
+    np.testing.assert_allclose(heights, [3.0, 0.0, 1.0, 5.0, 2.0])
 
 
-def test_input_that_is_no_text_is_one_line(monkeypatch):
+def test_input_that_is_not_text_is_one_line(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" a\r\n\xff\n")))
     lines = lines_of_input()
     assert next(lines) == " a"
@@ -151,7 +154,7 @@ def test_input_that_is_no_text_is_one_line(monkeypatch):
         next(lines)
 
 
-def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
+def test_parallel_text_becomes_batches_of_its_words(tmp_path):
     lines = [f"{n} little cat{'s' * (n > 1)}\t{n} kleine Katze{'n' * (n > 1)}" for n in range(99)]
     (tmp_path / "cats.tsv").write_text("\n".join([*lines, *(f"nothing {n}\t" for n in range(9))]))
     experiment = nmt.build(
@@ -170,12 +173,16 @@ def test_parallel_text_is_read_into_buckets_of_its_own_words(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_best": 3}, "n_best must be at most beam_size, 2"),
+        ({"n_best": 3}, r"n_best must be at most config\.beam_size, 2, got 3"),
         ({"attention": "dot"}, "attention=dot needs config.bidirectional=False"),
         ({"bridge": "copy"}, "bridge=copy needs config.bidirectional=False"),
-        ({"input_feeding": True, "attention": "none"}, "input_feeding needs an attention"),
+        ({"input_feeding": True, "attention": "none"}, "input_feeding needs attention"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(settings, message):
+def test_incompatible_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         nmt.build(nmt.Config(**SIZE, **settings))
+
+
+def test_the_choices_of_tokenizers_are_those_of_the_vocabularies():
+    assert TOKENIZERS == KINDS

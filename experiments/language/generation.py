@@ -1,0 +1,23 @@
+"""--mode=generate: sample a continuation of a prompt."""
+
+import sys
+
+from experiments.language.task import SymbolTask
+from train.evaluate import Predictor
+
+
+def generate(task: SymbolTask, predict: Predictor) -> None:
+    """Continue the prompt with text sampled from the network.
+
+    Each symbol is printed as soon as it is sampled.
+    """
+    vocabulary = task.vocabulary
+    if unknown := vocabulary.unknown(task.config.prompt):
+        replacement = vocabulary.decode(vocabulary.encode(unknown)[:1].tolist())
+        print(
+            f"warning: {unknown!r} is not in the vocabulary: each such {task.unit} of the prompt "
+            f"is read as {replacement}, the unknown symbol",
+            file=sys.stderr,
+        )
+    for piece in task.write(predict.variables):
+        print(piece, end="", flush=True)
