@@ -56,8 +56,8 @@ class Match(NamedTuple):
 def features_of(text: str) -> dict[str, np.ndarray]:
     """Features float32 [N] of a text after each of its N characters, by name.
 
-    Strings and comments are those of Python, found in any text. Brackets inside them do not count,
-    and an empty line closes all open brackets.
+    Strings and comments follow the syntax of Python, in any text. Brackets inside them do not
+    count, and an empty line closes all open brackets.
     """
     inside = {name: np.zeros(len(text), np.float32) for name in ("string", "comment")}
     for span in SPANS.finditer(text):

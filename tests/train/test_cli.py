@@ -168,7 +168,7 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     assert again == out
     odd = run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.prompt=日本")
     assert (odd[0], odd[1][:2], odd[2].count("\n")) == (0, "\ufffd\ufffd", 1)
-    assert odd[2].startswith("warning: the network has never seen '日本': each such character")
+    assert odd[2].startswith("warning: '日本' is not in the vocabulary: each such character")
     assert "is read as \ufffd" in odd[2]
     hot = ["--config.prompt=def ", "--config.temperature=3.0", "--config.sample_length=50"]
     assert run(char_lm, f"--workdir={workdir}", "--mode=generate", *hot)[1] != out
