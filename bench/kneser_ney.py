@@ -1,6 +1,6 @@
 """Perplexity of modified Kneser-Ney smoothing by the order of the n-grams.
 
-    python -m bench.kneser_ney --dataset words:FOLDER --minimum 1 \\
+    python -m bench.kneser_ney --dataset words:FOLDER --min_count 1 \\
         --save=experiments/results/ngram_kneser_ney.json
 
 Words and scores are the same as in `ngram_lm` and `word_lm`: every held-out word but the first is
@@ -27,14 +27,14 @@ from nets.language.kneser_ney import fit_kneser_ney, ngram_log_probs
 from train.rundir import environment, write_json
 
 
-def measure(dataset: str, minimum: int, orders: list[int], folder: Path) -> list[Run]:
+def measure(dataset: str, min_count: int, orders: list[int], folder: Path) -> list[Run]:
     """Count the n-grams of a corpus and score its held-out texts, for each order.
 
     Writes the description of data and environment of a run into `folder`. Raises DataError when the
     corpus cannot be read or an order is below 1.
     """
     corpus = load_words(dataset)
-    vocabulary = RunningWords.from_sentences(corpus.train, minimum)
+    vocabulary = RunningWords.from_sentences(corpus.train, min_count)
     train = vocabulary.encode(as_text(corpus.train))
     held_out = {name: vocabulary.encode(as_text(s)) for name, s in corpus.held_out.items()}
     sizes = {"sha256": corpus.sha256, "words": len(train), "vocabulary": len(vocabulary)}
@@ -50,7 +50,7 @@ def measure(dataset: str, minimum: int, orders: list[int], folder: Path) -> list
             nats = -ngram_log_probs(model, ngrams(ids, order, start)).mean()
             metrics |= {f"{name}/loss": float(nats), f"{name}/perplexity": float(np.exp(nats))}
         result = {"metrics": metrics, "seconds": time.process_time() - start_time}
-        config = {"dataset": dataset, "minimum": minimum, "order": order, "seed": 0}
+        config = {"dataset": dataset, "min_count": min_count, "order": order, "seed": 0}
         runs.append(Run(folder, config, result, []))
     return runs
 
@@ -64,17 +64,17 @@ def main() -> None:
         help="the corpus: same values as config.dataset of ngram_lm",
     )
     parser.add_argument(
-        "--minimum",
+        "--min_count",
         type=int,
         default=3,
-        help="least count of a word in the vocabulary: config.minimum of ngram_lm",
+        help="least count of a word in the vocabulary: config.min_count of ngram_lm",
     )
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            runs = measure(options.dataset, options.minimum, options.orders, Path(folder))
+            runs = measure(options.dataset, options.min_count, options.orders, Path(folder))
         except DataError as error:
             parser.error(str(error))
         lines = [

@@ -33,7 +33,7 @@ class TrainingStreams:
         if self.windows < 1:
             raise DataError(
                 f"the training text has {len(self.ids)} symbols; {self.batch_size} streams "
-                f"(config.batch_size) with one window of {self.length} (config.window) need "
+                f"(config.batch_size) with one window of {self.length} (config.bptt_length) need "
                 f"{self.batch_size * self.length + 1}"
             )
 

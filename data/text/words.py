@@ -201,7 +201,7 @@ class RunningWords:
             unknown = next(word for word in words if word not in index)
             raise DataError(
                 f"{unknown!r} is unknown and the vocabulary has no {UNKNOWN}: a higher "
-                "config.minimum replaces the rare words by it"
+                "config.min_count replaces the rare words by it"
             ) from None
 
     def unknown(self, text: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from experiments import convnet, imagenet
 from train.config import ConfigError
-from train.placement import JitMesh, Pmap
+from train.placement import JitMesh
+from train.pmap import Pmap
 
 
 def after_two(experiment, devices, state, window):

@@ -81,7 +81,7 @@ def test_greedy_text_continues_with_the_most_probable_word(model, prompt):
 
 def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, capsys):
     path = tmp_path / "counted.json"
-    words = ["--dataset", f"words:{folder}", "--minimum", "2", "--orders", "1", "3"]
+    words = ["--dataset", f"words:{folder}", "--min_count", "2", "--orders", "1", "3"]
     monkeypatch.setattr(sys, "argv", ["kneser_ney", *words, f"--save={path}"])
     kneser_ney.main()
     saved = json.loads(path.read_text())
@@ -106,7 +106,7 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
     ],
 )
 def test_an_error_of_the_benchmark_is_one_line(folder, monkeypatch, capsys, words, line):
-    arguments = ["--dataset", f"words:{folder}", "--minimum=2", *words]
+    arguments = ["--dataset", f"words:{folder}", "--min_count=2", *words]
     monkeypatch.setattr(sys, "argv", ["kneser_ney", *arguments])
     with pytest.raises(SystemExit) as stopped:
         kneser_ney.main()

@@ -106,7 +106,7 @@ def test_missing_workdir_is_refused(run):
         (b"", ["no text in"]),
         (b" \n \n", ["no text in"]),
         (b"abc\xffdef" * 100, ["not UTF-8", "byte 3"]),
-        (b"to be or not to be", ["has 16 symbols", "config.window", "need 25"]),
+        (b"to be or not to be", ["has 16 symbols", "config.bptt_length", "need 25"]),
     ],
 )
 def test_bad_text_is_refused_in_one_line(run, tmp_path, content, parts):
