@@ -163,11 +163,11 @@ def end(code: int, workdir: Path, report: Sequence[str]) -> int:
 
 def slurm_options(values: flags.FlagValues) -> dict[str, str]:
     """Options of sbatch on the command line; UsageError when the backend ignores them."""
-    every = {name: values[f"slurm_{name}"].value for name in OPTIONS}
-    given = {name: value for name, value in every.items() if value}
-    if given and values.backend == "local":
-        raise UsageError(f"--slurm_{min(given)} needs --backend=slurm or --backend=print")
-    return given
+    options = {name: values[f"slurm_{name}"].value for name in OPTIONS}
+    chosen = {name: value for name, value in options.items() if value}
+    if chosen and values.backend == "local":
+        raise UsageError(f"--slurm_{min(chosen)} needs --backend=slurm or --backend=print")
+    return chosen
 
 
 def run_sweep(
@@ -228,7 +228,7 @@ def check_name(experiment: str) -> None:
         near = difflib.get_close_matches(experiment, names, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise UsageError(
-            f"there is no experiment {experiment!r}{hint}; there are {', '.join(names)}"
+            f"there is no experiment {experiment!r}{hint}; available: {', '.join(names)}"
         )
 
 

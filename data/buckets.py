@@ -17,7 +17,7 @@ from .epochs import Batch
 
 Shape = tuple[int, ...]  # one padded size for each width of an example
 
-MULTIPLE = 4  # padded sizes are multiples of it
+MULTIPLE = 4  # padded sizes are multiples of this
 
 
 class Examples(Protocol):
@@ -108,7 +108,7 @@ class TrainingBuckets:
     buckets: int = 5
 
     def __post_init__(self) -> None:
-        """Check that there is an example."""
+        """Check that at least one example is short enough."""
         if not len(self.included):
             raise DataError(
                 f"none of the {len(self.examples.widths)} training examples fits into "
@@ -156,7 +156,7 @@ class TrainingBuckets:
 def epoch_batches(
     seed: int, epoch: int, sizes: tuple[int, ...], batch_size: int
 ) -> list[tuple[int, np.ndarray]]:
-    """Batches (group number, positions) of groups of these sizes: a function of (seed, epoch).
+    """Shuffled batches (group number, positions) of groups of these sizes, by (seed, epoch).
 
     Positions index the concatenation of all groups.
     """
@@ -172,7 +172,7 @@ class EvaluationBuckets:
     """Batches of all examples, short ones first, in the training shapes; adds "index" int32 [B].
 
     "index" is the index of the example in each row, -1 in rows that fill up the last batch.
-    Examples too long for all shapes share one more shape, the largest of their widths rounded up.
+    Examples too long for all shapes share one extra shape: their largest widths, rounded up.
     """
 
     examples: Examples
@@ -198,7 +198,7 @@ def restore_order(
 ) -> list[Any]:
     """Outputs of `count` examples in the order of the dataset, by "index" of each batch.
 
-    outputs(batch) has one entry for each row; those of rows with index -1 are dropped.
+    outputs(batch) has one entry for each row; entries of rows with index -1 are dropped.
     """
     ordered: list[Any] = [None] * count
     for batch in batches:

@@ -32,7 +32,7 @@ def data_folder(data_dir: str) -> str:
 def load_splits(name: str, data_dir: str = "") -> dict[str, Any]:
     """All splits of a dataset by name: random-access sources with len(source) and source[i].
 
-    name: a built-in dataset (BUILTIN), or a prepared TFDS dataset, its config after a slash. An
+    name: a built-in dataset (BUILTIN), or a prepared TFDS dataset, as NAME or NAME/CONFIG. An
     element is a dict of arrays. Raises DataError when the dataset is unknown, is not prepared, or
     is prepared in a format that only TensorFlow reads.
     """

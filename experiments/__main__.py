@@ -20,7 +20,7 @@ MISSING = "not measured"
 def make_table(folder: Path) -> str:
     """Markdown table of `folder`/systems.toml, filled from `folder`/results/*.json.
 
-    A system without results may have the tests that verify it, or a picture. `baseline` names one
+    A system without results may list the tests that verify it, or a picture. `baseline` names one
     row of a result; the other rows then also show their difference from it in the first metric, on
     the same seeds.
 

@@ -102,16 +102,16 @@ def make_network(config: Config, cell: str, initializer: str) -> AddingNetwork:
 
 @partial(jax.jit, static_argnums=0)
 def gradient_ratios(cell: str, params, x) -> dict[str, jax.Array]:
-    """Medians over sequences of |dL/dh_t| / |dL/dh_T|, [T], from t = T to 1, by part of the state.
+    """Median over sequences of |dL/dh_t| / |dL/dh_T|, [T] from t = T to 1, by state component.
 
-    The parts are those of `nets.interpret.gradient_flow.gradient_norms`.
+    The components are named as by `nets.interpret.gradient_flow.gradient_norms`.
     """
     weights, kernel = params["recurrent"]["cell"], params["answer"]["kernel"]
     layer = CELLS[cell](weights["recurrent_kernel"].shape[0])
     # dL/dy is a factor of both norms and cancels, so the outputs y can replace the loss
     norms = gradient_norms(layer, weights, x, lambda h: (h @ kernel).sum())
     last = norms["state"][-1]
-    return {part: jnp.median(norm / last, axis=1)[::-1] for part, norm in norms.items()}
+    return {name: jnp.median(norm / last, axis=1)[::-1] for name, norm in norms.items()}
 
 
 class AddNumbers(Task):
@@ -149,7 +149,7 @@ class AddNumbers(Task):
         return ratios
 
     def figures(self, predict, batches):
-        """Draw the ratios of all cells before training, and those of this run before and now."""
+        """Draw the ratios of all cells before training, and of this run before training and now."""
         from matplotlib.figure import Figure
 
         config, colour = self.config, COLOURS[self.config.cell]
@@ -169,8 +169,8 @@ class AddNumbers(Task):
             label="state, before training",
         )
         ratios = gradient_ratios(config.cell, predict.variables["params"], self.x)
-        for part, ratio in ratios.items():
-            right.plot(ratio, LINES[part], color=colour, label=f"{part}, now")
+        for name, ratio in ratios.items():
+            right.plot(ratio, LINES[name], color=colour, label=f"{name}, now")
         right.set(
             title=f"this run: {config.cell}, {config.recurrent_init}, clip {config.clip_norm:g}"
         )

@@ -2,9 +2,9 @@
 
 Reproduces: Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional
 neural networks", 2012, and Simonyan and Zisserman, "Very deep convolutional networks for
-large-scale image recognition", 2014 (see nets/image/alexnet.py, nets/image/vgg.py). Published, one
-network on the validation set of 2012: AlexNet 18.2 % top-5 error, VGG-16 8.8 % and VGG-19 9.0 % at
-one scale.
+large-scale image recognition", 2014 (see nets/image/alexnet.py, nets/image/vgg.py). Published top-5
+errors of single networks on the 2012 validation set: AlexNet 18.2 %, VGG-16 8.8 % and VGG-19 9.0 %
+at one scale.
 
     python -m experiments.imagenet --workdir=runs/small
     python -m experiments.imagenet --workdir=runs/vgg --config.architecture=vgg11

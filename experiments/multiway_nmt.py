@@ -63,9 +63,9 @@ class Config(TranslationConfig):
 
 
 class MultiTranslate(Task):
-    """Mean of -log P(y_t | y_<t, source, pair) over the target tokens of the pair of a batch.
+    """Mean of -log P(y_t | y_<t, source, pair) over target tokens; each batch has one pair.
 
-    tasks: the task of each pair, with its own network.
+    tasks: the `Translate` task of each pair, with the pair's own network.
     """
 
     def __init__(self, model: MultiSeq2Seq, tasks: dict[str, Translate], config: Config):
@@ -122,7 +122,7 @@ def read_dates(pairs, seeds, config: Config) -> dict[str, Corpus]:
 
 
 def read_text(pairs, seeds, config: Config) -> dict[str, Corpus]:
-    """Parallel text of each pair; the vocabulary of a language is made of all its sentences."""
+    """Parallel text of each pair; a language's vocabulary is learned from all its sentences."""
     texts = {p: load_pairs(config.dataset, x, y, config.test_set) for p, (x, y) in pairs.items()}
     sides = multiway.sides_by_language(pairs, texts)
     vocabularies = {

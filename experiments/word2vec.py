@@ -155,7 +155,7 @@ class PredictContext(Task):
         return {name: batch[name] for name in names}
 
     def inputs(self, batch, carry):
-        """Words, outputs to score, and the factors of their gradients."""
+        """Words, outputs to score, and the factors that scale the gradients of both."""
         if self.config.objective == "softmax":
             return batch["words"], None, batch["word_share"]
         return tuple(batch[name] for name in ("words", "outputs", "word_share", "output_share"))

@@ -101,7 +101,7 @@ class NextWord(NextSymbol):
         return *super().inputs(batch, carry), batch["targets"]
 
     def means(self, outputs, batch):
-        """Loss in nats; also accuracy with the full softmax, which always computes the logits."""
+        """Loss in nats, and accuracy if the softmax is full, so that all logits are computed."""
         if outputs.shape == batch["targets"].shape:
             return {"loss": Mean.from_values(-outputs, batch.get("mask"))}
         means = super().means(outputs, batch)

@@ -35,7 +35,7 @@ class Run:
 def make_runs(
     experiment: str, folder: Path, config: Sequence[str], sets: Sequence[Overrides]
 ) -> list[Run]:
-    """Make a run below `folder` for each set of overrides; `config` are flags of all of them."""
+    """Make a run below `folder` for each set of overrides; config: the flags that all share."""
     runs = []
     for name, overrides in zip(run_names(sets), sets, strict=True):
         workdir = folder / name

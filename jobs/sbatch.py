@@ -38,7 +38,7 @@ def setup_lines(options: Mapping[str, str]) -> list[str]:
 def sbatch_script(
     folder: Path, runs: Sequence[Run], options: Mapping[str, str], workers: int
 ) -> str:
-    """Script for plain sbatch that makes the runs, `workers` at a time."""
+    """Script for plain sbatch that executes the runs, `workers` at a time."""
     array = {"array": f"0-{len(runs) - 1}%{workers}", "output": str(folder / "slurm" / "%A_%a.log")}
     lines = ["#!/bin/bash"]
     for name, value in {**array, **all_options(folder, options)}.items():

@@ -94,7 +94,7 @@ def check_space(search: Search, space: Sequence[Dimension]) -> int:
 
 @dataclass
 class Attempt:
-    """An active trial, its run, the number of steps of that, and whether it is being pruned."""
+    """An active trial: its run, the run's number of steps, and whether it is being pruned."""
 
     trial: Trial
     run: Run
@@ -103,7 +103,7 @@ class Attempt:
 
 
 class _Loop:
-    """The active trials and those that wait."""
+    """The trials of a search that are active, and those waiting to start."""
 
     def __init__(self, search: Search, study: Study, steps: int, workers: int):
         self.search, self.study, self.steps = search, study, steps

@@ -37,7 +37,7 @@ def submit_all(
 ) -> int:
     """Submit the runs that are neither finished nor in the queue; print what to do next; return 0.
 
-    `steps` are those of each run; `workers` is the maximum number of concurrent runs. Raises
+    steps: number of steps of each run. workers: maximum number of concurrent runs. Raises
     UsageError when Slurm rejects the job.
     """
     submitit = find_submitit()

@@ -42,7 +42,7 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=charlm", "--workdir=x"], "did you mean char_lm?"),
         (
             ["--experiment=zzz", "--workdir=x"],
-            "there are " + ", ".join(EXPERIMENTS),
+            "available: " + ", ".join(EXPERIMENTS),
         ),
         (["--experiment=lenet5"], "--workdir=DIR is required"),
         (["--experiment=lenet5", "--workdir=x", "--worker=2"], "workers"),

@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: asynchronous; the two latest and the best are kept, damage is detected."""
+"""Asynchronous Orbax checkpoints: the two latest and the best are kept; damage is detected."""
 
 import contextlib
 import gc

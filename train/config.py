@@ -134,7 +134,7 @@ class RunConfig:
     )
 
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
-        """Return the values of the settings, besides the seed, that the runs of a program vary."""
+        """Return the values of each setting, other than the seed, that varies between the runs."""
         return {}
 
     @property
@@ -247,7 +247,7 @@ class OptimizerConfig(RunConfig):
     )
 
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
-        """Return the values of the settings, besides the seed, that the runs of a program vary."""
+        """Return the values of each setting, other than the seed, that varies between the runs."""
         return {"learning_rate": self.learning_rates, "weight_decay": self.weight_decays}
 
 

@@ -1,4 +1,4 @@
-"""The loop. At each step: evaluate, draw, save, next batch, step, log, in this order."""
+"""The training loop. At each step: evaluate, draw, save, next batch, step, log, in this order."""
 
 import collections
 import contextlib
@@ -131,7 +131,7 @@ class _Loop:
         """
         config, devices, count = self.config, self.devices, len(self.recorders)
         train_step = devices.compile(self.recorders[0].run.experiment)
-        # no reading thread: the loop is ahead of the device, and on a CPU a thread made it slower
+        # no reader thread: the loop is ahead of the device anyway, and on a CPU a thread is slower
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
         dataset = grain.MapDataset.range(self.step, config.steps).map(self._batches)
         batches = iter(dataset.to_iter_dataset(options))
@@ -186,7 +186,7 @@ class _Loop:
             self._save(pairs, objectives, last)
 
     def _save(self, pairs: list[Canonical], objectives: list[float], last: bool) -> None:
-        """Save all runs, so that they continue from the same step; at the end, failed ones not."""
+        """Save all runs at the same step; at the last one, only the runs that have not failed."""
         for recorder in self.recorders:  # no checkpoint is deleted before all have the next one
             recorder.checkpoints.wait()
         for recorder, (state, window), objective in zip(

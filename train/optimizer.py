@@ -29,9 +29,9 @@ def make_schedule(config: OptimizerConfig) -> optax.Schedule:
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:
-    """Return the config's optimizer; `update` accepts other values of its numeric settings by name.
+    """Return the config's optimizer; keyword arguments of `update` override its numeric settings.
 
-    Those may be traced: update(gradient, state, params, learning_rate=rate).
+    They may be traced: update(gradient, state, params, learning_rate=rate).
     """
 
     def update(gradient: Any, state: Any, params: Any = None, **settings: Any) -> tuple[Any, Any]:

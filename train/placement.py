@@ -113,4 +113,4 @@ class JitMesh:
         """Return the canonical state of each run."""
         return [state]
 
-    copy, one = spread, gather  # the same two for the window of each run, which has no rows
+    copy, one = spread, gather  # the same for the metric window, which has no rows

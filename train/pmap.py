@@ -34,12 +34,12 @@ class Pmap(JitMesh):
         return self._divide(batch)
 
     def copy(self, states: Sequence[Any]) -> Any:
-        """Give every leaf a leading axis of devices."""
+        """Copy the window to every device, along a leading axis of devices."""
         (window,) = states
         return self._repeat(window)
 
     def one(self, state: Any) -> list[Any]:
-        """Replicate the first device's copy on every device."""
+        """Take one copy of the window; inverse of `copy`."""
         return [self._first(state)]
 
     def spread(self, states: Sequence[Any]) -> Any:

@@ -116,7 +116,7 @@ class Replicas(JitMesh):
         self.run_sharding, self.rows = self.rows, self.everywhere
         self.leading_axes: tuple[int, ...] = (len(settings),)
         self.settings = {
-            name: np.asarray([each[name] for each in settings], np.float32) for name in settings[0]
+            name: np.asarray([run[name] for run in settings], np.float32) for name in settings[0]
         }
         self._unstack = jax.jit(self._split_runs, out_shardings=self.everywhere)
 

@@ -39,14 +39,14 @@ Step = Callable[..., Canonical]
 def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Step:
     """Return step(state, window, batch, settings=None) -> (state, window).
 
-    settings: values of the optimizer's numeric settings by name, which override the config.
-    The gradient is that of total over weight of the whole batch, plus the scalars that a model sows
-    into the collection "penalties". Of the tables that `task.rows` names, only the rows that the
-    batch reads have a gradient. Under jit the batch is whole. With `axis_name` (pmap) each device
-    holds a share: totals, weights and gradients are summed over devices before they are divided,
-    which differs from the mean of the devices' means. The sum is outside the gradient, since the
-    derivative of psum depends on JAX's version. A model with a field `axis_name` receives it and
-    takes its batch statistics over the whole batch.
+    settings: values of the optimizer's numeric settings by name, which override the config. The
+    objective is the total loss over its weight in the whole batch, plus the scalars that a model
+    sows into the collection "penalties". Of the tables that `task.rows` names, only the rows that
+    the batch reads have a gradient. Under jit the batch is whole. With `axis_name` (pmap) each
+    device holds a share: totals, weights and gradients are summed over devices before they are
+    divided, which differs from the mean of the devices' means. The sum is outside the gradient,
+    since the derivative of psum depends on JAX's version. A model with a field `axis_name` receives
+    it and takes its batch statistics over the whole batch.
     """
     task, optimizer = experiment.task, experiment.optimizer
     model = task.model

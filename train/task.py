@@ -77,7 +77,7 @@ class Task:
     def rows(self, batch: Batch) -> dict[str, Any]:
         """Ids int32 [B, ...] of the rows that a batch reads, by the name of a table in params.
 
-        In training the model finds those rows [B, ..., D] in its collection "rows", and only they
+        In training the model reads those rows [B, ..., D] from its collection "rows", and only they
         have a gradient: train/sparse_rows.py. All other parameters have dense gradients. The
         optimizer must be plain SGD, without averaging.
         """

@@ -12,7 +12,7 @@ TEST_SIZE = 360
 class Digits(tfds.core.GeneratorBasedBuilder):
     """8x8 images of the UCI optical digits (Alpaydin and Kaynak 1998), with values 0 to 16.
 
-    A fixed random split has 1,437 images for training and 360 for the test.
+    A fixed random split has 1,437 images for training and 360 for testing.
     """
 
     name = "digits"

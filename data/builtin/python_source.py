@@ -31,14 +31,14 @@ def standard_library() -> list[Path]:
 
 
 def file_split(index: int) -> str:
-    """Split of the file with this index: of every 20, one for validation and one for the test."""
+    """Split of the file with this index: of every 20, one is validation and one is test."""
     return {18: "validation", 19: "test"}.get(index % 20, "train")
 
 
 class PythonSource(tfds.core.GeneratorBasedBuilder):
     """Source code of Python's standard library, one example per file, split by file 90/5/5.
 
-    It differs between Python versions, so the version is the name of the config.
+    The text differs between Python versions, so the version is the name of the config.
     """
 
     name = "python_source"
@@ -67,7 +67,7 @@ class PythonSource(tfds.core.GeneratorBasedBuilder):
                 yield index, {"path": name, "text": self.extract_text(text.decode())}
 
     def extract_text(self, source: str) -> str:
-        """Text of a file that belongs to the corpus: all of it."""
+        """Text that a file contributes to the corpus: all of it."""
         return source
 
 

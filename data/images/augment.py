@@ -64,8 +64,8 @@ class Augmentation:
     and the other compressed by the same factor. shear: largest horizontal shift of a row, pixels
     per pixel of height from the centre. jitter: standard deviation of Gaussian noise on each pixel.
     flip: mirror half of the images horizontally. erase: side of a square of zeros, pixels, at a
-    random position where part of it may be outside the image (Cutout: DeVries and Taylor 2017). A
-    value of zero turns each off. Images are zero outside and interpolated bilinearly.
+    random position, possibly beyond the border (Cutout: DeVries and Taylor 2017). Zero turns a
+    distortion off. Images are zero outside and interpolated bilinearly.
     """
 
     shift: float = 0.0

@@ -25,9 +25,9 @@ def fingerprint(folder: Path) -> str:
 
 
 def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
-    """Arrays of a key from the cache; made by `make()` and stored at the first call.
+    """Cached arrays of a key; the first call makes them by `make()` and stores them.
 
-    A damaged file is made again; where the cache cannot be written, `make()` is called each time.
+    A damaged file is replaced; if the cache cannot be written, `make()` is called each time.
     """
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.npz"
     with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):

@@ -32,7 +32,7 @@ class Images:
 
 
 def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
-    """Load the splits of an image dataset, with all images brought to size x size.
+    """Load the splits of an image dataset, padded or resampled to size x size.
 
     Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
     32, as in LeCun et al. 1998); others are resampled bilinearly. Raises DataError when there is no
@@ -83,7 +83,7 @@ def checksum(*sets: Images) -> str:
 
 
 def fit_to(images: np.ndarray, size: int) -> np.ndarray:
-    """Bring images [N, H, W, C] to [N, size, size, C]: centred in zeros, or resampled."""
+    """Pad with zeros, or resample, images [N, H, W, C] to [N, size, size, C]."""
     height, width = images.shape[1:3]
     missing = (size - height, size - width)
     if all(0 <= m <= 8 for m in missing):

@@ -17,7 +17,7 @@ from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation
 from .labelled import Images
 
-# Krizhevsky et al. 2012 crop 224 of the 256 pixels to which they bring the shorter side
+# Krizhevsky et al. 2012 resize the shorter side to 256 pixels and crop 224
 SHARE = 224 / 256
 
 
@@ -119,9 +119,9 @@ def are_photos(name: str, data_dir: str) -> bool:
 def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[str, Photos]:
     """Photographs "train", "validation" and "test" of a dataset, cropped to size x size.
 
-    The last share `held_out` of the training photographs is "validation". "test" is the dataset's
-    validation split if it has one, because the labels of test splits are often unknown, else its
-    test split. Raises DataError when these splits or labelled colour images are missing.
+    The last fraction `held_out` of the training photographs is "validation". "test" is the
+    dataset's validation split if it has one, because the labels of test splits are often unknown,
+    else its test split. Raises DataError when these splits or labelled colour images are missing.
     """
     splits = load_splits(name, data_dir)
     final = next((split for split in ("validation", "test") if split in splits), "")

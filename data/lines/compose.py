@@ -1,4 +1,4 @@
-"""Lines composed of pieces, single symbols such as digits or tones, without boundaries."""
+"""Lines composed of pieces, single symbols such as digits or tones, without marked boundaries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ TRAINING, HELD_OUT = 0, 1  # first elements of the seeds, so that no two random 
 
 
 class Pieces(Protocol):
-    """Examples of single symbols that are joined to lines."""
+    """Examples of single symbols that are joined into lines."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -29,8 +29,8 @@ def draw_line(
 ) -> tuple[np.ndarray, list[int]]:
     """Frames [T, D] and symbol ids of a random line of counts[0] to counts[1] pieces.
 
-    A line of more than `frames` frames loses its last pieces. Raises DataError when a single piece
-    is too long.
+    Pieces that would make the line longer than `frames` frames are dropped from its end. Raises
+    DataError when a single piece is too long.
     """
     indices = rng.integers(len(pieces.labels), size=rng.integers(counts[0], counts[1] + 1)).tolist()
     while len(x := pieces.join(indices, rng)) > frames:

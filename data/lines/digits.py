@@ -24,9 +24,9 @@ DISTORTION = Augmentation(scale=0.15, squeeze=0.1, shear=0.25, jitter=0.05)
 class DigitImages:
     """Images float32 [P, 8, 8] in 0 .. 1 as pieces of lines; labels are digits + 1.
 
-    In a line each digit loses its empty columns, is placed 0 to 4 rows below the top, and follows
-    the previous digit after 0 to 3 empty columns. distort: scale and shear each digit at random,
-    and add noise.
+    In a line each digit is trimmed of empty columns, placed 0 to 4 rows below the top, and
+    separated from the previous digit by 0 to 3 empty columns. distort: scale and shear each digit
+    at random, and add noise.
     """
 
     images: np.ndarray

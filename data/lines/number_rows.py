@@ -10,7 +10,7 @@ from ..catalogue import DataError
 def read_numbers(path: str) -> np.ndarray:
     """Numbers float64 [N, M] of a file: N lines of M numbers each, separated by commas.
 
-    Raises DataError, naming the file, when it has another form or cannot be read.
+    Raises DataError, naming the file, when it is malformed or cannot be read.
     """
     try:
         with warnings.catch_warnings():

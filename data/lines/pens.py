@@ -11,8 +11,8 @@ from ..series.strokes import SCALE, load_pendigits, strokes
 from .number_rows import read_numbers
 
 HEIGHT = 2.0  # height of a digit of pendigits, in the units of its points
-GAP = 0.1, 0.5  # least and greatest distance of two digits, heights
-BASE = 0.15  # greatest height of a digit above the line, heights
+GAP = 0.1, 0.5  # least and greatest distance between two digits, in heights
+BASE = 0.15  # greatest height of a digit above the line, in heights
 TURN, SLANT, STRETCH = 0.15, 0.2, 0.15  # standard deviations of the distortion: radians, ratios
 
 
@@ -21,8 +21,8 @@ class PenDigits:
     """Digits as pieces of lines: pen points [T_i + 1, 2] each, y upwards, height about 1.
 
     up: float32 [T_i] each, 1 where the pen is lifted on the way to the next point. labels: digits
-    + 1. scale: factor of movements, so that numbers are about one. distort: rotate, slant and
-    stretch each digit at random.
+    + 1. scale: factor of movements that brings their values to about one. distort: rotate, slant
+    and stretch each digit at random.
     """
 
     points: Sequence[np.ndarray]
@@ -38,7 +38,7 @@ class PenDigits:
         return PenDigits(points, up, self.labels[indices], self.scale, distort)
 
     def join(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        """Movements float32 [T, 3] of a line: to the right, upwards, and 1 where the pen is up.
+        """Pen movements float32 [T, 3] of a line: right, up, and 1 where the pen is lifted.
 
         The lifted pen moves to the next digit in one step.
         """
@@ -67,7 +67,7 @@ def distortion(rng: np.random.Generator) -> np.ndarray:
 
 
 def pen_digits(folder: str) -> tuple[PenDigits, np.ndarray]:
-    """Digits of the folder of `load_pendigits`, or of `strokes` for ""; bool [P], true in the test.
+    """Digits of `load_pendigits(folder)`, or of `strokes` for ""; bool [P], true in the test set.
 
     Pendigits do not record pen lifts: the pen counts as down throughout each digit.
     """
@@ -94,7 +94,7 @@ def read_pen(path: str, scale: float) -> np.ndarray:
     """Movements float32 [T, 3] of a CSV file with a point per line: x, y upwards, and pen up.
 
     The last column is 1 if the pen was up on the way to the point; it is optional. The line is
-    brought to a height of 1, then multiplied by `scale`. Raises DataError naming the file.
+    scaled to a height of 1, then multiplied by `scale`. Raises DataError naming the file.
     """
     rows = read_numbers(path)
     if len(rows) < 2 or rows.shape[1] not in (2, 3) or not np.ptp(rows[:, 1]):

@@ -10,7 +10,7 @@ from ..sound.waves import Waves
 from .transcripts import Alphabet
 
 Sound = Callable[[int, np.random.Generator], np.ndarray]
-FIT_LINES = 200  # random lines that give the mean and deviation of the features
+FIT_LINES = 200  # random lines to estimate the mean and deviation of the features from
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def tone(key: int, rng: np.random.Generator) -> np.ndarray:
     """Sound float64 [N] of a key 0 to 15: the sum of two sines, for its row and its column.
 
     Length, loudness, phases and small frequency errors are random. Source: ITU-T recommendation
-    Q.23, "Technical features of push-button telephone sets", 1988; a network must accept 1.5 %.
+    Q.23, "Technical features of push-button telephone sets", 1988; an exchange must accept 1.5 %.
     """
     time = np.arange(round(rng.uniform(*SECONDS) * RATE)) / RATE
     hertz = np.array([LOW[key // 4], HIGH[key % 4]]) * (1 + rng.uniform(-DETUNING, DETUNING, 2))
@@ -30,7 +30,7 @@ def tone(key: int, rng: np.random.Generator) -> np.ndarray:
 def tones(features: Features) -> Sounds:
     """The sixteen keys as pieces of lines, in strong noise, with pauses of 40 to 200 ms.
 
-    features: of sounds at RATE.
+    features: settings of the spectrograms; their rate is RATE.
     """
     labels = np.arange(len(KEYS.symbols)) + 1
     return Sounds(tone, labels, features, pauses=(0.04, 0.2), quiet=NOISE).fitted()

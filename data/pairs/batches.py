@@ -1,8 +1,8 @@
 """Sentence pairs as examples for `data.buckets`.
 
 Every batch has "source" int32 [B, S], the tokens and the end of the sentence, padded with 0;
-"source_lengths" int32 [B], 0 in rows that only fill the batch; "inputs" int32 [B, T], begin and the
-target tokens; "targets" int32 [B, T], the target tokens and the end; "mask" float32 [B, T], 1 =
+"source_lengths" int32 [B], 0 in rows that only fill the batch; "inputs" int32 [B, T], begin symbol
+and target tokens; "targets" int32 [B, T], target tokens and end symbol; "mask" float32 [B, T], 1 =
 counts. The width T depends on the references: a decoder must not take its length limit from it.
 """
 
@@ -59,5 +59,5 @@ class IdPairs:
 def source_buckets(
     sources: Sequence[Sequence[int]], batch_size: int, shapes: tuple[Shape, ...]
 ) -> EvaluationBuckets:
-    """Batches of sentences without translations: the targets contain only the end."""
+    """Batches of sentences without translations: the targets contain only the end symbol."""
     return EvaluationBuckets(IdPairs([(x, ()) for x in sources]), batch_size, shapes)

@@ -64,7 +64,7 @@ def field_texts(language: str, field: str) -> dict[int, str]:
 class Form:
     """A date pattern of CLDR in a language, such as "EEEE, d. MMMM y" in "de".
 
-    It gives the same text as Babel's format_date, from field texts that Babel makes once.
+    It gives the same text as Babel's format_date, but from cached texts of its fields.
     """
 
     language: str
@@ -146,9 +146,9 @@ class DateSymbols(SymbolVocabulary):
 class Dates:
     """Dates to be translated in some directions (source language, target language).
 
-    A source begins with a tag such as "<de>" when there are several source languages, since 3/4
-    in one of them is 4/3 in another, and with a tag such as "<2fr>" (Johnson et al. 2017) when
-    there are several target languages. noise: share of the sources in upper case, in lower case or
+    A source begins with a tag such as "<de>" when there are several source languages, since 3/4 in
+    one of them is 4/3 in another, and with a tag such as "<2fr>" (Johnson et al. 2017) when there
+    are several target languages. noise: fraction of the sources in upper case, in lower case or
     with doubled spaces.
     """
 
@@ -157,9 +157,9 @@ class Dates:
 
     @classmethod
     def from_name(cls, name: str, noise: float = 0.0) -> "Dates":
-        """Dates by name: "dates", all languages to ISO 8601, or such as "dates:de+en-iso,de-fr".
+        """Dates by name: "dates" (all languages to ISO 8601) or as in "dates:de+en-iso,de-fr".
 
-        Raises DataError when there is no such language.
+        Raises DataError for an unknown language.
         """
         text = name.removeprefix("dates").removeprefix(":") or f"{'+'.join(LANGUAGES)}-{ISO}"
         directions = []
@@ -167,7 +167,7 @@ class Dates:
             sources, _, target = direction.partition("-")
             if not target:
                 raise DataError(
-                    f"{direction!r} is not a direction between languages, such as in {EXAMPLE}"
+                    f"{direction!r} is not a direction between languages, as in {EXAMPLE}"
                 )
             directions += [(_checked(source), _checked(target)) for source in sources.split("+")]
         return cls(tuple(dict.fromkeys(directions)), noise)

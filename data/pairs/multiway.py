@@ -27,7 +27,7 @@ def language_pairs(text: str) -> dict[str, tuple[str, str]]:
     for name in text.split("+"):
         languages = tuple(name.split("-"))
         if len(languages) != 2 or not all(languages):
-            raise DataError(f"{name!r} is not a pair of languages, such as in {EXAMPLE}")
+            raise DataError(f"{name!r} is not a pair of languages, as in {EXAMPLE}")
         if name in pairs:
             raise DataError(f"{text} contains the pair {name!r} twice")
         pairs[name] = languages
@@ -66,15 +66,15 @@ def remove_prefix(batch: Batch) -> tuple[str, Batch]:
 
 @dataclass(frozen=True)
 class Rotation:
-    """step -> batch step // P of pair step mod P, from the streams of batches of P pairs."""
+    """step -> batch number step // P of pair number step % P, so that the P pairs take turns."""
 
     streams: Mapping[str, Callable[[int], Batch]]
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step, with prefixed keys."""
-        turn, number = divmod(step, len(self.streams))
-        pair = list(self.streams)[number]
-        return add_prefix(pair, self.streams[pair](turn))
+        pair_step, index = divmod(step, len(self.streams))
+        pair = list(self.streams)[index]
+        return add_prefix(pair, self.streams[pair](pair_step))
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def read_table(path: Path) -> list[Pair]:
 
 
 def divide(pairs: list[Pair]) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    """Split 90/5/5 by source sentence: all pairs with one source go to the same split.
+    """Split 90/5/5 by source sentence: all pairs with the same source go to the same split.
 
     The split depends on a hash of the sentence, not on its position. Raises DataError when there
     are fewer than three source sentences.

@@ -66,7 +66,7 @@ def load_sentiment(
     files with a bracketed tree per line and labels 0 to 4 (the Stanford Sentiment Treebank);
     phrases: train on all subtrees instead of whole trees. `packages`: paragraphs of the
     documentation of Python's standard library, labelled by package; no file is in two splits.
-    Raises DataError when there is no such corpus or a line has another form.
+    Raises DataError when there is no such corpus or a line is malformed.
     """
     form, _, rest = name.partition(":")
     folder = Path(rest).expanduser()

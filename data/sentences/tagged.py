@@ -37,7 +37,7 @@ class Sentence(NamedTuple):
 
 @dataclass(frozen=True)
 class TaggedCorpus:
-    """Sentences of each split. by_character: words are characters. notes: how it was made."""
+    """Sentences of each split. by_character: words are characters. notes: how splits were made."""
 
     train: Sequence[Sentence]
     validation: Sequence[Sentence]
@@ -98,8 +98,8 @@ def load_tagged(
     and test in its name; without a validation file, validation is the last tenth of train. column:
     column of the tag in `conll:`, from 1; 0: the last. A dataset of the catalogue must have tokens
     and upos. `python_tokens`: `count` training pieces of `length` characters, and an eighth as many
-    in each other split. Raises DataError when there is no such corpus, when a line has no tag, or
-    when a split has no sentences.
+    in each of the other splits. Raises DataError when there is no such corpus, when a line has no
+    tag, or when a split has no sentences.
     """
     form, _, rest = name.partition(":")
     notes: dict[str, str] = {}

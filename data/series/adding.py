@@ -54,7 +54,7 @@ class TrainingSequences:
 
 @dataclass(frozen=True)
 class EvaluationSequences:
-    """The same `count` sequences for every run: set number 0, 1, ... of this length.
+    """A fixed set of `count` sequences, the same for every run; `number` selects the set.
 
     Adds "mask" float32 [B], 1 = counts; masked sequences fill up the last batch.
     """

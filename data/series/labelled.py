@@ -14,9 +14,9 @@ def pad(series: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarra
 
     Steps after `steps` are cut off.
     """
-    lengths = np.array([min(len(one), steps) for one in series], np.int32)
+    lengths = np.array([min(len(frames), steps) for frames in series], np.int32)
     x = np.zeros((len(series), steps, series[0].shape[1]), np.float32)
-    x[np.arange(steps) < lengths[:, None]] = np.concatenate([one[:steps] for one in series])
+    x[np.arange(steps) < lengths[:, None]] = np.concatenate([frames[:steps] for frames in series])
     return x, lengths
 
 
@@ -63,7 +63,7 @@ class TimeSeries:
     def augmented(
         self, shift: int, gain: float, noise: float, key: tuple[int, ...]
     ) -> "TimeSeries":
-        """Delay every series, change its loudness and add noise, by random draws of `key` alone.
+        """Delay every series, change its loudness and add noise, at random but determined by `key`.
 
         shift: largest delay, steps, less where the end would be cut off. gain: largest change of
         loudness, decibel. noise: standard deviation of Gaussian noise on each number.

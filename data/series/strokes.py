@@ -13,7 +13,7 @@ DIGITS = tuple("0123456789")
 STEPS = 64
 TRAINING, TEST = 1500, 300  # drawings
 ROUNDINGS = 3
-SCALE = 10.0  # factor of movements, so that numbers are about one
+SCALE = 10.0  # factor of movements that brings their values to about one
 PEN_POINTS = 8
 
 Glyph = Sequence[Sequence[tuple[int, int]]]
@@ -120,11 +120,11 @@ def strokes() -> tuple[TimeSeries, np.ndarray]:
 
 
 def load_pendigits(folder: str) -> tuple[TimeSeries, np.ndarray]:
-    """Real digits of 44 writers, 8 pen points (x, y) [N, 8, 2] in -1 .. 1; bool [N] of the test.
+    """Real digits of 44 writers, 8 points (x, y) [N, 8, 2] in -1 .. 1; bool [N], true for test.
 
     The folder has pendigits.tra (30 writers) and pendigits.tes (14 others). A line has 16 numbers
     from 0 to 100, then the digit, or the digit as ten one-hot characters. Source: Alimoglu and
-    Alpaydin 1996, the UCI repository. Raises DataError with file and line for another form.
+    Alpaydin 1996, the UCI repository. Raises DataError naming a malformed line.
     """
     points: list[list[float]] = []
     labels: list[int] = []

@@ -105,11 +105,11 @@ def spectrograms(waves: Waves, test: np.ndarray, bands: int, steps: int) -> Time
     the mean of the quietest frames of these recordings.
     """
     frames = [log_mel(sound, waves.rate, bands)[:steps] for sound in waves.samples]
-    training = [one for one, is_test in zip(frames, test, strict=True) if not is_test]
+    training = [x for x, is_test in zip(frames, test, strict=True) if not is_test]
     standardize = Standardizer.from_series(training)
-    quiet = np.mean([one[one.sum(axis=1).argmin()] for one in training], axis=0)
+    quiet = np.mean([x[x.sum(axis=1).argmin()] for x in training], axis=0)
     return TimeSeries(
-        *pad([standardize(one) for one in frames], steps),
+        *pad([standardize(x) for x in frames], steps),
         labels=waves.labels,
         classes=waves.classes,
         rest=standardize(quiet),

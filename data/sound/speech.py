@@ -31,9 +31,9 @@ def load_speech(folder: str) -> Speech:
 
     A transcript is a .txt file beside its recording, or a line of transcripts.tsv or
     transcripts.txt in the folder: name, tab or space, text. A name is the path below the folder,
-    with or without .wav. Texts are put in lower case with single spaces. A sub-folder "test" is the
-    test set; without one, it is about a tenth of the recordings, chosen by the SHA-1 of their
-    names, so the choice does not change when others are added.
+    with or without .wav. Texts are converted to lower case with single spaces. A sub-folder "test"
+    is the test set; without one, it is about a tenth of the recordings, chosen by the SHA-1 of
+    their names, so the choice does not change when others are added.
 
     Recordings are resampled to the most frequent rate; a line of output says so. Raises DataError,
     naming the file, for a WAV file that `read_wave` rejects, a recording without a text or a text

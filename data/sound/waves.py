@@ -33,9 +33,10 @@ class Waves:
     test: np.ndarray
 
     def held_out(self, which: str) -> np.ndarray:
-        """Bool [R], true for held-out recordings, by "standard" or "speaker:NAME".
+        """Bool [R], true for held-out recordings: the published test set, or those of one speaker.
 
-        Raises DataError for another name, an unknown speaker, or an empty training or test set.
+        which: "standard" or "speaker:NAME". Raises DataError for any other value, an unknown
+        speaker, or an empty training or test set.
         """
         if which == "standard":
             chosen = self.test
@@ -62,8 +63,8 @@ def load_waves(folder: str) -> Waves:
     speakers, chosen by the SHA-1 of their names, so the choice does not change when others are
     added; of the files without a speaker, it is about a tenth of the files.
 
-    Raises DataError, naming the file, for another form of name, for a file that is not WAV with 8,
-    16 or 32 bits or has no samples, and for a sampling rate that differs from the first one.
+    Raises DataError, naming the file, for any other form of its name, if it is not WAV with 8, 16
+    or 32 bits or has no samples, and for a sampling rate that differs from the first one.
     """
     root = Path(folder).expanduser()
     paths = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".wav")

@@ -42,11 +42,11 @@ def noise_cdf(counts: ArrayLike, power: float = 0.75) -> np.ndarray:
 class Blocks:
     """Settings of the blocks of a text.
 
-    size: words C of a block. window: the largest window radius W; the radius of each word is drawn
-    from 1 to W. noise: noise words N of a block, shared by its windows and drawn from `cdf`; 0:
-    none. paths: int32 [V, L], the output rows of each predicted word, -1 for padding; None: the
-    word itself. limit: occurrences of a row in a batch whose gradients add up; the sum of more is
-    scaled down to `limit` of them, because all are taken at the same parameters.
+    size: number C of words in a block. window: the largest window radius W; the radius of each word
+    is drawn from 1 to W. noise: number N of noise words of a block, shared by its windows and drawn
+    from `cdf`; 0: none. paths: int32 [V, L], the output rows of each predicted word, -1 for
+    padding; None: the word itself. limit: the summed gradient of a row that occurs more often in a
+    batch is scaled to `limit` times its mean, because all are taken at the same parameters.
     """
 
     size: int

@@ -80,7 +80,7 @@ class Subwords:
                 eos_id=END,
                 unk_surface=REPLACEMENT,
                 byte_fallback=True,
-                # `normalize` did it; the tables of sentencepiece have another Unicode version
+                # `normalize` has done it; sentencepiece's tables are of another Unicode version
                 normalization_rule_name="identity",
                 num_threads=1,  # sums are taken in the same order everywhere
                 minloglevel=2,

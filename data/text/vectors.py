@@ -34,7 +34,7 @@ def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:
 def read_vectors(path: Path) -> tuple[list[str], np.ndarray]:
     """Read words and their vectors float32 [V, D]: binary when the name ends in .bin, else text.
 
-    Raises DataError when the file cannot be read or has another format.
+    Raises DataError when the file cannot be read or is malformed.
     """
     try:
         header, body = path.read_bytes().split(b"\n", 1)

@@ -21,7 +21,7 @@ def load_similarities(path: Path, vocabulary: WordVocabulary) -> Similarities:
     """Word pairs of a file whose words are both known, in lower case.
 
     A line has two words and a number, separated by commas, tabs or spaces; a first line without a
-    number is a header. Raises DataError when the file has another form or fewer than three known
+    number is a header. Raises DataError when the file is malformed or has fewer than three known
     pairs.
     """
     pairs, human = [], []
@@ -50,8 +50,8 @@ def load_similarities(path: Path, vocabulary: WordVocabulary) -> Similarities:
 def load_analogies(path: Path, vocabulary: WordVocabulary) -> np.ndarray:
     """Ids int32 [N, 4] of the questions "a is to b as c is to d" whose words are all known.
 
-    A line has four words, put in lower case, or a section name after a colon. Raises DataError when
-    the file has another form or no question has only known words.
+    A line has four words, converted to lower case, or a section name after a colon. Raises
+    DataError when the file is malformed or no question has only known words.
     """
     questions = []
     for number, line in enumerate(read_path(path).splitlines(), 1):

@@ -56,8 +56,8 @@ class WordCorpus:
 def load_words(name: str, data_dir: str = "") -> WordCorpus:
     """Corpus by name: `words:FOLDER` with prepared train, valid and test files, or prose.
 
-    Prose is any name that `load_text` accepts; its words are put in lower case. Raises DataError
-    when there is no such corpus or a split has no words.
+    Prose is any name that `load_text` accepts; its words are converted to lower case. Raises
+    DataError when there is no such corpus or a split has no words.
     """
     if name.startswith("words:"):
         folder = Path(name.removeprefix("words:")).expanduser()
@@ -96,7 +96,7 @@ def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
 
 
 def find_split_file(folder: Path, form: str, split: str) -> Path:
-    """The only file of a folder with a split in its name; DataError when there is not just one."""
+    """The file of a folder with a split in its name; DataError unless there is exactly one."""
     matches = split_files(folder, form)[split]
     if len(matches) != 1:
         files = matches or sorted(path for path in folder.iterdir() if path.is_file())
@@ -201,7 +201,7 @@ class RunningWords:
             unknown = next(word for word in words if word not in index)
             raise DataError(
                 f"{unknown!r} is unknown and the vocabulary has no {UNKNOWN}: a higher "
-                "config.min_count replaces the rare words by it"
+                "config.min_count replaces the rare words with it"
             ) from None
 
     def unknown(self, text: str) -> str:

@@ -18,7 +18,7 @@ class Classify(Task):
     """Mean of -log P(label given input), in nats."""
 
     headline = "accuracy"
-    config: Any  # set by experiments with images, like `test`, for their modes
+    config: Any  # like `test`, set by experiments with images for their modes
     test: EvaluationBatches
 
     def __init__(self, model: nn.Module, classes: tuple[str, ...]):

@@ -26,7 +26,7 @@ WIDTH, MARGIN, TITLE, LABEL = 13.0, 0.2, 0.35, 0.2  # inches
 
 
 class Classifier(Protocol):
-    """Task with labelled images whose network is analysed."""
+    """The attributes of an image classifier's task that --mode=inside uses."""
 
     model: nn.Module
     classes: tuple[str, ...]
@@ -35,7 +35,7 @@ class Classifier(Protocol):
 
 
 class Panel(NamedTuple):
-    """Tiles, colours [h, w, 3] each, in rows of `columns`, below their labels."""
+    """Tiles [h, w, 3] of colours in rows of `columns`, each below its label."""
 
     title: str
     tiles: Sequence[np.ndarray]
@@ -100,7 +100,7 @@ def unit_panel(task: Classifier, variables, layer: str) -> Panel:
                 units=np.full(len(indices), unit),
             )
         )
-        if not rectifies:  # they are scaled by the activation: restore the sign
+        if not rectifies:  # they are scaled by the activation: undo its sign
             contributions = images * contributions * np.sign(top.values[:, unit, None, None, None])
         boxes = [fields.box(row, column) for row, column in zip(rows, columns, strict=True)]
         patches = [crop(grey(image), box, sides) for image, box in zip(images, boxes, strict=True)]
@@ -122,7 +122,7 @@ def saliency_panel(task: Classifier, predict: Predictor) -> Panel:
     count = min(EXAMPLES, int(batch["mask"].sum()))
     images, predictions, names = batch["image"][:count], predictions[:count], task.classes
     maps = np.asarray(convnets.saliency(task.model, predict.variables, images, predictions))
-    colours = [colormaps["magma"](each / max(each.max(), 1e-30))[..., :3] for each in maps]
+    colours = [colormaps["magma"](values / max(values.max(), 1e-30))[..., :3] for values in maps]
     tiles = [
         grid([enlarge(grey(image)), enlarge(saliency)], 1)
         for image, saliency in zip(images, colours, strict=True)
@@ -176,7 +176,7 @@ def square(pictures: Sequence[np.ndarray]) -> np.ndarray:
 def grid(
     pictures: Sequence[np.ndarray], columns: int, gap: int = 2, colour: float = 1.0
 ) -> np.ndarray:
-    """Join pictures [h, w, 3] of equal size in rows, with a gap of this grey level between them."""
+    """Join pictures [h, w, 3] of equal size in rows, separated by gaps of grey level `colour`."""
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
     pads = [(0, gap), (0, gap), (0, 0)]
     joined = [

@@ -63,7 +63,7 @@ class Config(OptimizerConfig):
 
 
 def make_augmentation(config: Config) -> Augmentation:
-    """Augmentation of training images that the settings ask for."""
+    """Augmentation of the training images by the settings."""
     return Augmentation(
         shift=config.shift,
         scale=config.scale,
@@ -82,7 +82,7 @@ def assemble(
     held_out: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> Experiment:
-    """Make an experiment, and set the config and test set of its task; held_out has a "test"."""
+    """Make an experiment, and give its task the config and the test set, held_out["test"]."""
     evals = {name: EvaluationBatches(data, config.batch_size) for name, data in held_out.items()}
     task.config, task.test = config, evals["test"]
     return Experiment(task, make_optimizer(config), train, evals, provenance)
@@ -91,7 +91,7 @@ def assemble(
 def make_experiment(
     config: Config, make_task: Callable[[tuple[str, ...]], Classify], size: int = 32
 ) -> Experiment:
-    """Load images, brought to size x size pixels, and make an experiment.
+    """Load images, padded or resampled to size x size pixels, and make an experiment.
 
     make_task: names of the classes -> task. The last training images become "validation".
     """

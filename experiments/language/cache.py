@@ -43,7 +43,7 @@ def cached_nats(model: LanguageModel, variables, ids, size: int, grid):
 
 
 def best(nats, thetas, shares) -> tuple[float, float]:
-    """Theta and share with the least of nats [L, K]."""
+    """Theta and share with the lowest of nats [L, K]."""
     row, column = np.unravel_index(np.argmin(nats), np.shape(nats))
     return thetas[column], shares[row]
 

@@ -17,7 +17,7 @@ QUESTIONS = 256  # analogies at a time, since each needs a row of cosines with a
 
 
 class WordTests(NamedTuple):
-    """Word pairs and analogies [N, 4] that score a run; None without that test."""
+    """Word pairs and analogies [N, 4] that score a run; None for a test that is not used."""
 
     similarities: "Similarities | None"
     analogies: np.ndarray | None
@@ -26,7 +26,7 @@ class WordTests(NamedTuple):
     def from_files(
         cls, similarities: str, analogies: str, vocabulary: WordVocabulary
     ) -> "WordTests":
-        """Tests of two files, "" for none; raises DataError when one cannot be used."""
+        """Tests from two files, "" for none; raises DataError when one cannot be used."""
         from data.text.word_tests import load_analogies, load_similarities
 
         def load(reader, path: str):

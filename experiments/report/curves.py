@@ -20,7 +20,7 @@ DPI = 120
 
 
 def shorten(text: str, length: int) -> str:
-    """Return the text on one line, with dots for its middle if it is longer than `length`."""
+    """Return the text on one line, with dots in its middle if it is longer than `length`."""
     text, half = text.replace("\n", "\\n"), (length - 3) // 2
     if len(text) > length:
         text = f"{text[:half]}...{text[-half:]}"
@@ -87,7 +87,7 @@ def set_limits(axis: Axes, runs: Sequence[Run], metric: str) -> None:
 
 
 def by_value(groups: Sequence[Group], name: str, metric: str) -> list[Group]:
-    """Groups of the runs that measured the metric, by one setting only; numbers in order."""
+    """Runs that measured the metric, grouped by one setting alone; numbers in increasing order."""
     runs = [run for group in groups for run in group.runs if group.values(metric)]
     by_name = group_by(runs, [name])
     if not numeric(by_name, name):
@@ -192,7 +192,7 @@ def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: 
 
 
 def label_rotation(labels: list[str], width: float) -> int:
-    """Rotation in degrees with which labels fit side by side into `width` inches."""
+    """Rotation in degrees at which labels fit side by side into `width` inches."""
     return 90 if max(map(len, labels)) * 0.1 > width / len(labels) else 0
 
 

@@ -44,7 +44,7 @@ def samples(run: Run) -> str:
 
 
 def anonymized(value: Any) -> Any:
-    """Return a setting or a command with DATA_DIR in place of absolute folders of data.
+    """Return a setting or a command with DATA_DIR in place of absolute data folders.
 
     These follow a colon, as in pairs:FOLDER, or a comma.
     """
@@ -124,7 +124,7 @@ def find_baseline(text: str, groups: Sequence[Group]) -> Group:
 
 
 def is_value(value: Any, text: str) -> bool:
-    """Whether a text is the value of a setting, written as in the table or in JSON."""
+    """Whether `text` denotes this value of a setting, as printed in the table or in JSON."""
     with contextlib.suppress(ValueError):
         if json.loads(text) == value:  # 1e-3 is 0.001, true is True, [1,2] is [1, 2]
             return True

@@ -30,7 +30,7 @@ def evidence_picture(
     labels: Sequence[str],
     classes: Sequence[str],
 ) -> "Figure":
-    """Draw sentences, with words on green that support the predicted class and on red otherwise.
+    """Draw sentences: words that support the predicted class on green, words that oppose it on red.
 
     labels: the true class of each sentence.
     """

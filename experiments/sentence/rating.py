@@ -31,7 +31,7 @@ class Rate(Classify):
         self.vocabulary = vocabulary
 
     def inputs(self, batch, carry):
-        """Return the words, no characters, and the lengths."""
+        """Return words, None in place of characters, and lengths."""
         return batch["words"], None, batch["lengths"]
 
     def words_of(self, text: str) -> list[str]:

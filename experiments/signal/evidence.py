@@ -1,4 +1,4 @@
-"""Picture of the evidence over time for the labels of series."""
+"""Picture of how much each step of a series contributes to the logit of its label."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -17,7 +17,7 @@ from train.config import ConfigError
 from train.evaluate import Predictor
 
 BEAM_SIZE = 16  # of a search, at least
-WIDTH_MULTIPLE = 8  # input files are padded to multiples of it, so that few programs are compiled
+WIDTH_MULTIPLE = 8  # input files are padded to multiples of this, so that few programs are compiled
 
 
 def load_language_model(task: Transcribe) -> np.ndarray | None:

@@ -14,7 +14,7 @@ NUMBER_OF_OFFSETS = 9
 
 
 def accuracy_by_offset(predict: Predictor, test: TimeSeries) -> dict[int, float]:
-    """Accuracy on test series that are delayed by a number of steps of rest, by that number.
+    """Accuracy on test series delayed by steps of rest, by the number of these steps.
 
     The offsets go up to two fifths of T. Only series that are short enough for all of them count;
     their number is printed. Raises DataError if there are none.

@@ -2,11 +2,11 @@
 
 XLA's convolution on a CPU is built for many channels; with few channels, most of its time is not
 spent on arithmetic. A product with a banded matrix is then faster, although half of that matrix is
-zeros: h rows of a block of columns, side by side, times the kernel shifted to every column of the
-block, give one output row for these columns and all channels. The thresholds were measured at 28
-and 14 columns with 5x5 and 3x3 kernels and 1 to 32 channels; `python -m bench.convolution` times
-training steps of whole networks. Convolutions with a few groups run one group at a time, because
-the gradient of XLA's grouped convolution takes about fifteen times as long.
+zeros: its left factor is h image rows of a block of columns, the band is the kernel shifted to
+every column of the block, and the result is one output row of the block, for all channels. The
+thresholds were measured at 28 and 14 columns with 5x5 and 3x3 kernels and 1 to 32 channels;
+`python -m bench.convolution` times whole training steps. Convolutions with a few groups run one
+group at a time, because the gradient of XLA's grouped convolution takes about 15 times as long.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-MAX_GROUPS = 8  # to run one at a time; the size of the program grows with them
+MAX_GROUPS = 8  # groups to run one at a time; the program grows with their number
 
 
 def convolve(

@@ -31,7 +31,7 @@ LOG2_E = np.float32(np.log2(np.e))
 
 
 class CTCLoss(NamedTuple):
-    """nats: float32 [B], 0 where not feasible. feasible: bool [B], whether any path spells it."""
+    """nats: float32 [B], 0 if infeasible. feasible: bool [B], whether any path spells the label."""
 
     nats: Array
     feasible: Array
@@ -272,13 +272,13 @@ _loss.defvjp(_loss_and_gradient, _backward)
 def _greedy(logits: Array, lengths: Array, blank_id: int) -> tuple[Array, Array]:
     best = jnp.argmax(logits, axis=2).astype(jnp.int32)
     best = jnp.where(_real(logits.shape[1], lengths), best, blank_id)
-    before = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank_id)
-    spelled = (best != blank_id) & (best != before)
+    previous = jnp.pad(best[:, :-1], ((0, 0), (1, 0)), constant_values=blank_id)
+    emits = (best != blank_id) & (best != previous)
     rows, time = best.shape
-    index = jnp.where(spelled, jnp.cumsum(spelled, axis=1) - 1, time)
+    index = jnp.where(emits, jnp.cumsum(emits, axis=1) - 1, time)
     labels = jnp.zeros((rows, time), jnp.int32)
     labels = labels.at[jnp.arange(rows)[:, None], index].set(best, mode="drop")
-    return labels, spelled.sum(axis=1, dtype=jnp.int32)
+    return labels, emits.sum(axis=1, dtype=jnp.int32)
 
 
 def ctc_greedy(logits: ArrayLike, lengths: ArrayLike, blank_id: int = 0) -> tuple[Array, Array]:

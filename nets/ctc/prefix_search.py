@@ -23,9 +23,9 @@ class SymbolModel(NamedTuple):
 
     step_fn(parameters, tokens int32 [N], carry) -> (logits [N, U], carry); a static argument of the
     compiled program, so pass the same function each time. carry: leaves [B, ...]. Its ids are those
-    of the symbols, and U may be larger than V. bos_id: the first token that it reads; the blank
-    will do, since no text contains it. eos_id: the token that ends a text, or None if the model has
-    no such token.
+    of the symbols, and U may be larger than V. bos_id: the first token that it reads; the blank is
+    suitable, since no text contains it. eos_id: the token that ends a text, or None if the model
+    has no such token.
     """
 
     step_fn: StepFn
@@ -105,10 +105,10 @@ def ctc_beam_search(
 
         score = log P(label) + lm_weight log P(label by the language model) + length_bonus |label|
 
-    All paths of a prefix are merged, whichever beams they come from. At each step the beam_size
-    prefixes of highest score stay. The language model's score is added as prefixes grow (shallow
-    fusion), and that of the end token at the end. A beam that holds all labels is exact. The model
-    takes a step only at frames where a prefix of the batch has grown.
+    All paths of a prefix are merged, whichever beams they come from. Each step keeps the beam_size
+    prefixes of highest score. The language model's score is added as prefixes grow (shallow
+    fusion), and the score of its end token at the end. The search is exact if the beam has room for
+    all labels. The model takes a step only at frames where a prefix of the batch has grown.
 
     logits: float [B, T, V]; NaN counts as probability 0. lengths: int [B]. n_best: number of labels
     returned, at most and by default beam_size. max_labels: length of the longest label, by default
@@ -258,7 +258,7 @@ def _extend(
     at_end = jnp.arange(options.max_labels) == lengths[:, None]
     labels = jnp.where(at_end & is_new[:, None], new[:, None], labels)
     lengths = lengths + is_new
-    # i is a prefix of j if their sources were and j has the new symbol of i at the same index
+    # i is a prefix of j if this held for their sources and j has i's new symbol at that index
     same = new[:, None] == labels[:, jnp.maximum(lengths - 1, 0)].T
     same = same & (lengths[:, None] <= lengths)
     is_prefix = beam.is_prefix[source][:, source] & (same | ~is_new[:, None])

@@ -99,8 +99,8 @@ def beam_search(
     generated, or a mask, bool [V] or [B, V].
     required: token ids that every hypothesis must contain, in any order, as many times as they are
     given: int [R], or [B, R], -1 where a row needs fewer. The K beams are divided evenly among the
-    hypotheses that miss no required token, one, two and so on; beams left over go to the best of
-    the other hypotheses. If a prefix leaves too little room, hypotheses contain as many required
+    hypotheses that lack zero, one, two, ... required tokens; beams left over go to the best of the
+    other hypotheses. If a prefix leaves too little room, hypotheses contain as many required
     tokens as fit; if no_repeat_ngram blocks a missing one for good, there is no hypothesis.
     max_lengths: int [B], at most max_length: limits each row as if it were searched alone.
     groups: the beams form this many groups, searched one after the other, each with its own pool.
@@ -137,7 +137,7 @@ def beam_search(
 def check_options(
     beam_size: int, max_length: int, n_best: int, groups: int, diversity: float | Array
 ) -> None:
-    """Raise ValueError if no search has these options."""
+    """Raise ValueError if an option is out of range or inconsistent with another."""
     sizes = {"beam_size": beam_size, "max_length": max_length, "n_best": n_best, "groups": groups}
     for name, size in sizes.items():
         if size < 1:
@@ -216,7 +216,7 @@ def initial_state(
 
 
 def best_finished(options: Options, settings: Settings, row: RowData, state: State) -> Pool:
-    """Return the n best of each row, after adding what is still open to the pools."""
+    """Return the n best of each row, after adding the open hypotheses to the pools."""
     pool = finish_active(options, settings, row, state, options.max_length)
     _, best = lax.top_k(pool.scores, options.n_best)
     return gather(pool, best)

@@ -183,7 +183,7 @@ def select(
         if counts is not None:
             tokens, used = pair[0].tokens, pair[0].totals > -jnp.inf
             counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(used)
-        groups.append([each._replace(parents=each.parents + first) for each in pair])
+        groups.append([chosen._replace(parents=chosen.parents + first) for chosen in pair])
     opened, ended = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
     terms = coverage_terms(settings.scoring, covered, row.source_valid)
     if covered is not None:
@@ -202,7 +202,7 @@ def select(
 def select_in_group(
     group: tuple[Any, ...], settings: Settings, counts: Array | None, required: Required | None
 ) -> tuple[Candidates, Candidates]:
-    """Return the k best continuations that stay open, and those of the k best of all that end.
+    """Return the k best continuations that stay open, and those that end among the k best of all.
 
     group: masked logits [B, k, V], their normaliser, sums of log p [B, k], and the required tokens
     met so far [B, k, R] or None. counts: [B, V], how often earlier groups chose each token, None
@@ -215,7 +215,7 @@ def select_in_group(
     few = min(width + 1 + slots, vocabulary)
     compared = masked if counts is None else masked - settings.diversity * counts[:, None]
     if required is not None:
-        # the few tokens include every missing one
+        # every missing required token must be among the few
         compared = promote(compared, required, ~met)
     _, tokens = top_k(compared, few)
     # only the few tokens are normalised; NaN, and logits without any probability, become -inf
@@ -284,7 +284,7 @@ def add_to_pool(
     terms: Array,
     length: int | Array,
 ) -> Pool:
-    """Return the k best of each group's pool and of what ended with `length` tokens, [B, K].
+    """Return each group's k best of its pool and `ended`, hypotheses of `length` tokens: [B, K].
 
     Ties go to the earlier hypotheses. terms: the coverage terms of the scores of `ended`.
     """

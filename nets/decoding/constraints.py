@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-Values = ArrayLike | Sequence[Any]  # as of `numpy.asarray`
+Values = ArrayLike | Sequence[Any]  # any argument of `numpy.asarray`
 AnyArray = TypeVar("AnyArray", Array, np.ndarray)
 
 
@@ -29,9 +29,9 @@ class Limits(NamedTuple):
 
 
 class Required(NamedTuple):
-    """Slots of required tokens, int32 [B, R], -1 in unused ones, and the room for them.
+    """Slots of required tokens, int32 [B, R], -1 in unused ones, and the positions open to them.
 
-    free: int32 [B, L], the number of positions from each one on that the prefix leaves free.
+    free: int32 [B, L], how many positions the prefix leaves free from each position on.
     forced: bool [B, L, R], true if the prefix itself fills the slot at or after a position.
     """
 
@@ -114,7 +114,7 @@ def row_lengths(rows: int, max_length: int, min_length: int, lengths: Any) -> An
 def check_required(
     tokens: Any, vocabulary: int, eos_id: int | Array, *, lengths: Any, banned: Array | None
 ) -> None:
-    """Raise ValueError if no hypothesis of `lengths` [B] tokens contains these, [R] or [B, R]."""
+    """Raise ValueError if `lengths` [B] tokens cannot include all required ones, [R] or [B, R]."""
     rows = len(lengths)
     if tokens.ndim not in (1, 2) or tokens.shape[:-1] not in ((), (rows,)):
         raise ValueError(f"required has shape {tokens.shape}; it must be (R,) or ({rows}, R)")

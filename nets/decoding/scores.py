@@ -88,7 +88,7 @@ def upper_bound(
 def check_scoring(
     normalize: str, length_penalty: float | Array, coverage_penalty: float | Array
 ) -> None:
-    """Raise ValueError if no score has these options."""
+    """Raise ValueError for an unknown normalize, an unused length or negative coverage penalty."""
     names = get_args(Normalize)
     if normalize not in names:
         near = difflib.get_close_matches(normalize, names, n=1, cutoff=0.0)

@@ -10,7 +10,7 @@ from flax import linen as nn
 from ..convolution.conv import Conv
 from ..convolution.pooling import max_pool
 
-# features, kernel size, groups, inputs of a unit and initial bias as published; then what follows
+# features, kernel size, groups, inputs of a unit, initial bias (as published); operations after it
 LAYERS: tuple[tuple[int, int, int, int, float, tuple[str, ...]], ...] = (
     (96, 11, 1, 11 * 11 * 3, 0.0, ("normalise", "pool")),
     (256, 5, 2, 5 * 5 * 48, 1.0, ("normalise", "pool")),

@@ -50,9 +50,8 @@ class ConvNet(nn.Module):
     Sources: Residual; Ioffe and Szegedy, "Batch normalization", 2015; Lin et al., "Network in
     network", 2014 (the mean over positions); Srivastava et al., "Dropout", 2014.
 
-    axis_name: name of the axis of devices that each have a share of the batch, so that batch norm
-    takes the statistics of the whole batch (`train/step.py` sets it); None where one program sees
-    the whole batch.
+    axis_name: the device axis that divides the batch, so that batch norm uses the statistics of the
+    whole batch (`train/step.py` sets it); None where one program sees the whole batch.
 
     >>> model, images = ConvNet(width=4), jnp.zeros((2, 28, 28, 1))
     >>> jax.eval_shape(model.init_with_output, jax.random.key(0), images)[0].shape

@@ -222,17 +222,17 @@ def reconstructions(
     columns: Array,
     units: Array,
 ) -> jax.Array:
-    """Return what activated one unit in each image, [B, H, W, C]: the deconvnet with switches.
+    """Return the deconvnet reconstruction, with switches, of one unit in each image: [B, H, W, C].
 
     The activation at (rows[b], columns[b], units[b]) of image b is propagated back to the pixels,
     with all others of the layer set to zero. Max pooling sends it to the position of the maximum
     (the switch), and a convolution through its transposed filters; a rectifier rectifies on the way
     back as well, passing positive signals regardless of its forward input. That is the backward
     pass with another rule for rectifiers. All other operations have their own derivative: batch
-    norm with running statistics is a factor, mean pooling spreads evenly, tanh multiplies by its
-    slope. Without rectifiers the result is the activation times its gradient. Signals from
-    overlapping pooling windows are summed. rows, columns, units: int [B].
-    Raises ValueError when there is no such layer.
+    norm with running statistics scales, mean pooling spreads evenly, tanh multiplies by its slope.
+    Without rectifiers the result is the activation times its gradient. Signals from overlapping
+    pooling windows are summed. rows, columns, units: int [B]. Raises ValueError when there is no
+    such layer.
     """
     maps = replace_operations(lambda x: activations(model, variables, x, layer), deconvnet_rule)
     out, backward = jax.vjp(maps, jnp.asarray(images))

@@ -1,4 +1,4 @@
-"""Replace operations of a function by working on its jaxpr.
+"""Replace operations of a function by rewriting its jaxpr.
 
 Rectifiers and pooling are functions, not modules, so Flax cannot intercept them. Tracing exposes
 them in any network without changes to it.

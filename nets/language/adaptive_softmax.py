@@ -146,7 +146,7 @@ _masked_log_prob.defvjp(_forward, _backward)
 
 
 def _chunks(mask: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Return the number of chunks of the rows where mask [N], and a function from chunk to rows.
+    """Return the number of chunks of the rows selected by mask [N], and a function chunk -> rows.
 
     The rows of a chunk are indices int32; the last chunk is padded with N, which is out of range.
     """

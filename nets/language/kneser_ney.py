@@ -1,8 +1,7 @@
 """Modified Kneser-Ney smoothing: an n-gram language model of counts, in numpy.
 
-Why not a library: NLTK has the unmodified smoothing only and scores one word at a time, KenLM
-counts with a C++ program that must be compiled, and neither scores exactly the same words as our
-networks.
+No library fits: NLTK has only the unmodified smoothing and scores one word at a time, KenLM counts
+with a C++ program that must be compiled, and neither scores exactly the same words as our networks.
 """
 
 from typing import Any, NamedTuple
@@ -42,8 +41,8 @@ def fit_kneser_ney(grams: np.ndarray, vocabulary: int) -> KneserNey:
     """Fit an interpolated modified Kneser-Ney model to the n-grams of a text.
 
     P_k(w | h) = (c(h w) - D(c(h w))) / c(h) + b(h) P_{k-1}(w | h without its first word), where
-    c(h) = sum_w c(h w) and b(h) makes the probabilities sum to 1; below the lowest order is 1 / V.
-    At the highest order c counts occurrences, at all others the distinct preceding words. An unseen
+    c(h) = sum_w c(h w) and b(h) makes the probabilities sum to 1, and P_0 = 1 / V. At the
+    highest order c counts occurrences, at all others the distinct preceding words. An unseen
     context has the probabilities of the next lower order. D is 0, D1, D2 or D3+ for c = 0, 1, 2 and
     more, from the numbers n_i of k-grams with c = i: Y = n_1 / (n_1 + 2 n_2) and
     D_i = i - (i + 1) Y n_{i+1} / n_i. Where n_1, n_2 or n_3 is 0 or some D_i is not positive, as in

@@ -31,13 +31,13 @@ def sampled_log_prob(
     samples: jax.Array,
     log_q: jax.Array,
 ) -> jax.Array:
-    """Estimate log P(target) = s - log(exp(s) + sum_j exp(scores_j) / (S q_j)), s its score, [...].
+    """Estimate log P(target) [...] = s - log(exp(s) + sum_j exp(scores_j) / (S q_j)).
 
-    target_scores: float32 [...]. scores: float32 [..., S], of the words `samples` int32 [S], which
-    are drawn with replacement from q; log_q: float32 [S]. targets: int32 [...]; a sample that is
-    the target itself is left out. The sum over j is an unbiased estimate of the sum of exp(score)
-    over all other words; the target is not sampled, so its score has no correction (Blanc and
-    Rendle 2018). The gradient converges to that of the full softmax as S grows.
+    target_scores: float32 [...], s. scores: float32 [..., S], of the words `samples` int32 [S],
+    which are drawn with replacement from q; log_q: float32 [S]. targets: int32 [...]; a sample that
+    is the target itself is left out. The sum over j is an unbiased estimate of the sum of
+    exp(score) over all other words; the target is not sampled, so its score has no correction
+    (Blanc and Rendle 2018). The gradient converges to that of the full softmax as S grows.
     """
     corrected = scores - log_q - jnp.log(len(samples))
     hit = samples == targets[..., None]

@@ -1,4 +1,4 @@
-"""Taggers and classifiers of sentences: an encoder, and what reads its states.
+"""Taggers and classifiers of sentences: an encoder, and the output layers on top of it.
 
 Read first: `encoder` (one state for each word), then `tagger` and `classifier`, which build on it.
 `char_encoder` computes word vectors from characters; `linear_crf` has the loss and the decoding of

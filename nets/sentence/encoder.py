@@ -15,9 +15,9 @@ UNKNOWN = 1
 class SentenceEncoder(nn.Module):
     """h = core([E w; characters of w, encoded]) for the words w of a sentence.
 
-    core: the recurrent layers. words: number of word ids; 0 is padding and 1 an unknown word (for
-    characters alike). width: of a word embedding. spelling: encodes the characters of each word
-    (the name is part of parameter paths); None for words only. word_dropout: probability that
+    core: the recurrent layers. words: number of word ids; 0 is padding and 1 an unknown word
+    (likewise for characters). width: of a word embedding. spelling: encodes the characters of each
+    word (the name is part of parameter paths); None for words only. word_dropout: probability that
     training replaces a word by the unknown word, but keeps its characters. dtype: that of the
     embedding.
 

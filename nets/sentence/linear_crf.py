@@ -14,8 +14,8 @@ To forbid a tag or a transition, such as O -> I, set its potential to -inf:
 
     chain._replace(transitions=jnp.where(allowed, transitions, -jnp.inf))
 
-It is replaced by FORBIDDEN, so low that its exp is 0 next to any other: all values stay finite, and
-its gradient is 0. Where every path is forbidden, a path with the fewest forbidden potentials wins.
+-inf is replaced by FORBIDDEN, whose exp vanishes next to any other: all values stay finite, and its
+gradient is 0. Where all paths are forbidden, one with the fewest forbidden potentials wins.
 """
 
 from collections.abc import Callable

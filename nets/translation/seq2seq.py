@@ -272,8 +272,8 @@ class Seq2Seq(nn.Module):
     ) -> Array:
         """Return logits float32 [B, T, V].
 
-        source: int32 [B, S], with lengths int32 [B]. inputs: int32 [B, T], for each target symbol
-        the one before it.
+        source: int32 [B, S], with lengths int32 [B]. inputs: int32 [B, T], the symbol before each
+        target symbol.
         """
         carry, memory = self.decoder.start(self.encoder(source, lengths, train=train))
         return self.decoder(inputs, carry, memory, train=train)

@@ -254,7 +254,7 @@ def test_more_dates_than_there_are_cannot_be_held_out():
     [
         ("dates:dee-iso", "no language 'dee' (did you mean de?); available: cs, de, en"),
         ("dates:de-xx", "no language 'xx'; available: cs"),
-        ("dates:de", "'de' is not a direction between languages, such as in dates:de+en-iso,de-fr"),
+        ("dates:de", "'de' is not a direction between languages, as in dates:de+en-iso,de-fr"),
         ("dates:de-en,", "'' is not a direction between languages"),
     ],
 )
