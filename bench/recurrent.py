@@ -1,13 +1,13 @@
-"""What a recurrent layer costs: ours, Flax's, PyTorch's where it is installed, the products alone.
+"""Cost of recurrent layers: ours, Flax's, PyTorch's if installed, and the matrix products alone.
 
-    python -m bench.recurrent                       the table on the screen
+    python -m bench.recurrent                       print the table
     python -m bench.recurrent --save=bench/recurrent.md
 
-For each cell and shape: one forward pass, and one gradient step (of the sum of squared outputs,
-with regard to parameters and inputs), float32, timed in turn in one process. Ratios are medians
-over rounds of (the other's time / ours): above 1 we are faster. "products" are the matrix products
-that any implementation needs, in a scan of their own; there the ratio is ours / products. Memory
-and compile time of the gradient step are ours / Flax's.
+For each cell and shape, one forward pass and one gradient step (of the sum of squared outputs with
+respect to parameters and inputs) are timed in float32, alternately in one process. Ratios are
+medians over rounds of (other time / our time): above 1, ours is faster. "products" are the matrix
+products that any implementation needs, in a scan of their own; their ratio is ours / products.
+Memory and compile time of the gradient step are given as ours / Flax's.
 """
 
 import importlib
@@ -32,7 +32,7 @@ from nets.recurrent.layers import RNN
 SHAPES = ((64, 100, 256, 256), (32, 64, 512, 512), (50, 50, 128, 128), (128, 32, 100, 100))
 OURS = {
     "rnn": ElmanCell,
-    "gru": lambda features: GRUCell(features, reset_after=True),  # as Flax and PyTorch have it
+    "gru": lambda features: GRUCell(features, reset_after=True),  # as in Flax and PyTorch
     "lstm": LSTMCell,
 }
 FLAX = {"rnn": nn.SimpleCell, "gru": nn.GRUCell, "lstm": nn.OptimizedLSTMCell}
@@ -42,7 +42,7 @@ Timed = dict[str, Callable[[], object]]
 
 
 def compiled(layer: nn.Module, output: Callable, x) -> tuple[Timed, dict[str, float]]:
-    """Compile a layer: its two runs, and what its gradient step takes in bytes and seconds."""
+    """Compile a layer; return its two runs, and memory and compile time of its gradient step."""
     variables = layer.init(jax.random.key(0), x)
 
     def loss(variables, x):
@@ -64,7 +64,7 @@ def compiled(layer: nn.Module, output: Callable, x) -> tuple[Timed, dict[str, fl
 
 
 def products(cell: str, x, hidden: int) -> Timed:
-    """Make the products of a gradient step alone: x U, h W, d W^T, h^T d, x^T d, d U^T."""
+    """Return runs of the products of a gradient step: x U, h W, d W^T, h^T d, x^T d, d U^T."""
     batch, time_, size = x.shape
     columns = GATES[cell] * hidden
     kernel = jnp.full((size, columns), 1e-3)
@@ -72,17 +72,17 @@ def products(cell: str, x, hidden: int) -> Timed:
     across = (((1,), (1,)), ((), ()))
     down = (((0,), (0,)), ((), ()))
 
-    def ahead(x):
+    def forward(x):
         rows = jnp.swapaxes(x, 0, 1).reshape(-1, size) @ kernel
 
-        def step(h, d):  # the sum keeps XLA from taking the product out of the loop
+        def step(h, d):  # the sum prevents XLA from moving the product out of the loop
             h = (h @ recurrent)[:, :hidden] + d[:, :hidden]
             return h, h
 
         return rows, lax.scan(step, jnp.zeros((batch, hidden)), rows.reshape(time_, batch, -1))
 
-    def both(x):
-        rows, (last, h) = ahead(x)
+    def gradient(x):
+        rows, (last, h) = forward(x)
 
         def step(dh, d):
             dh = lax.dot_general(d + dh[:, :1], recurrent, across)
@@ -98,12 +98,12 @@ def products(cell: str, x, hidden: int) -> Timed:
             lax.dot_general(rows, kernel, across),
         )
 
-    forward, gradient = jax.jit(ahead), jax.jit(both)
-    return {"forward": lambda: forward(x), "gradient": lambda: gradient(x)}
+    compiled_forward, compiled_gradient = jax.jit(forward), jax.jit(gradient)
+    return {"forward": lambda: compiled_forward(x), "gradient": lambda: compiled_gradient(x)}
 
 
 def pytorch(cell: str, x, hidden: int) -> Timed:
-    """Make PyTorch's own layer, when it is installed."""
+    """Return runs of PyTorch's layer, or nothing if PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         return {}
     torch = importlib.import_module("torch")
@@ -125,65 +125,65 @@ def pytorch(cell: str, x, hidden: int) -> Timed:
 
 
 def row(cell: str, shape, rounds: int) -> list[dict]:
-    """Compare all of one cell and shape: a line for the forward pass and one for the gradient."""
+    """Compare all layers for one cell and shape; return a line for each pass."""
     batch, time_, size, hidden = shape
     x = jax.random.normal(jax.random.key(1), (batch, time_, size))
     runs: dict[str, Timed] = {}
-    ours, us = compiled(RNN(OURS[cell](hidden)), lambda out: out[1], x)
-    flax, them = compiled(nn.RNN(FLAX[cell](hidden)), lambda out: out, x)
+    ours, our_cost = compiled(RNN(OURS[cell](hidden)), lambda out: out[1], x)
+    flax, flax_cost = compiled(nn.RNN(FLAX[cell](hidden)), lambda out: out, x)
     runs = {"ours": ours, "flax": flax, "products": products(cell, x, hidden)}
-    if found := pytorch(cell, x, hidden):
-        runs["torch"] = found
+    if torch := pytorch(cell, x, hidden):
+        runs["torch"] = torch
     lines = []
-    for what in ("forward", "gradient"):
-        seconds = in_turn({name: run[what] for name, run in runs.items()}, rounds)
-        times = {name: [1e3 * t for t in found] for name, found in seconds.items()}
+    for kind in ("forward", "gradient"):
+        seconds = in_turn({name: run[kind] for name, run in runs.items()}, rounds)
+        times = {name: [1e3 * t for t in values] for name, values in seconds.items()}
         ours_ms = times["ours"]
         line = {
             "cell": cell,
             "B, T, D, H": ", ".join(map(str, shape)),
-            "pass": what,
+            "pass": kind,
             "ours ms": f"{statistics.median(ours_ms):.1f}",
             "Flax / ours": f"{ratio(times['flax'], ours_ms):.2f}",
-            "PyTorch / ours": f"{ratio(times['torch'], ours_ms):.2f}" if found else "-",
+            "PyTorch / ours": f"{ratio(times['torch'], ours_ms):.2f}" if torch else "-",
             "ours / products": f"{ratio(ours_ms, times['products']):.2f}",
             "memory": "",
             "compile": "",
         }
-        if what == "gradient":
-            line["memory"] = f"{us['memory'] / them['memory']:.2f}"
-            line["compile"] = f"{us['compile'] / them['compile']:.2f}"
+        if kind == "gradient":
+            for cost in ("memory", "compile"):
+                line[cost] = f"{our_cost[cost] / flax_cost[cost]:.2f}"
         lines.append(line)
     return lines
 
 
 def means(lines: list[dict]) -> list[dict]:
-    """Geometric means over shapes, by cell and pass, and over cells."""
-    found = []
+    """Geometric means over shapes, for each cell and pass, and over all cells."""
+    rows = []
     for cell in [*dict.fromkeys(line["cell"] for line in lines), "all"]:
-        for what in ("forward", "gradient"):
+        for kind in ("forward", "gradient"):
             chosen = [
-                line for line in lines if line["pass"] == what and cell in (line["cell"], "all")
+                line for line in lines if line["pass"] == kind and cell in (line["cell"], "all")
             ]
-            mean = {"geometric mean": cell, "pass": what}
+            mean = {"geometric mean": cell, "pass": kind}
             for name in ("Flax / ours", "PyTorch / ours", "ours / products"):
                 values = [float(line[name]) for line in chosen if line[name] != "-"]
                 mean[name] = f"{statistics.geometric_mean(values):.2f}" if values else "-"
-            found.append(mean)
-    return found
+            rows.append(mean)
+    return rows
 
 
 def main() -> None:
-    """Print the tables, and write them where --save says."""
+    """Print the tables, and write them to the file given by --save."""
     parser = arguments(__doc__)
     parser.add_argument("--cells", nargs="+", choices=OURS, default=list(OURS))
-    given = parser.parse_args()
-    cases = [(cell, shape) for cell in given.cells for shape in SHAPES]
+    options = parser.parse_args()
+    cases = [(cell, shape) for cell in options.cells for shape in SHAPES]
     lines: list[dict] = []
     for cell, shape in tqdm(cases, disable=not sys.stderr.isatty()):
-        lines += row(cell, shape, given.rounds)
+        lines += row(cell, shape, options.rounds)
         tqdm.write("  ".join(lines[-1].values()), file=sys.stderr)
-    publish("recurrent", "Recurrent layers", [lines, means(lines)], given.save)
+    publish("recurrent", "Recurrent layers", [lines, means(lines)], options.save)
 
 
 if __name__ == "__main__":

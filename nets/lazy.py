@@ -1,6 +1,6 @@
-"""Packages that import a public name when it is first asked for, as SPEC 1 of Scientific Python.
+"""Lazy exports: a package imports a public name on first access, as in Scientific Python's SPEC 1.
 
-Ours, because lazy_loader would be a fourth dependency of `nets`.
+Implemented here because lazy_loader would be a fourth dependency of `nets`.
 """
 
 import ast
@@ -11,11 +11,11 @@ from typing import Any
 
 
 def exports(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` of a package whose stub says what it exports.
+    """Return `__getattr__` and `__dir__` of a package that lists its exports in a stub.
 
-    package, file: its `__name__` and `__file__`. Beside it lies `__init__.pyi`, which imports every
-    public name from the module that defines it. So a reader, an editor and a type checker see the
-    names in one place, and importing one of them loads no other module of the room.
+    package, file: `__name__` and `__file__` of the package. The stub `__init__.pyi` next to `file`
+    imports every public name from the module that defines it. Readers, editors and type checkers
+    thus see all names in one file, and importing a name loads only the modules that it needs.
     """
     stub = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
     modules = {

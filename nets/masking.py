@@ -1,16 +1,26 @@
-"""What is real in a padded batch, and whether what is given fits."""
+"""Masks of padded batches, and checks of the arguments that describe padding."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 
-def valid_steps(shape: tuple[int, ...], lengths=None, mask=None) -> jax.Array | None:
-    """Bool [..., T], true where a step is real; None when all are. `shape` is [..., T].
+def valid_steps(
+    shape: tuple[int, ...], lengths: ArrayLike | None = None, mask: ArrayLike | None = None
+) -> jax.Array | None:
+    """Return bool [..., T], True where a step is valid, or None without lengths and mask.
 
-    Raises ValueError when lengths or mask do not fit the shape.
+    shape: [..., T]. lengths: int [...]. mask: [..., T], non-zero where a step is valid. With both,
+    a step is valid if both say so. Raises ValueError when lengths or mask do not fit the shape.
+
+    >>> valid_steps((2, 3), lengths=jnp.array([1, 3])).tolist()
+    [[True, False, False], [True, True, True]]
     """
     valid = None
+    time = shape[-1]
     if lengths is not None:
         lengths = jnp.asarray(lengths)
         if lengths.shape != shape[:-1] or not jnp.issubdtype(lengths.dtype, jnp.integer):
@@ -18,37 +28,41 @@ def valid_steps(shape: tuple[int, ...], lengths=None, mask=None) -> jax.Array | 
                 f"lengths must be integers of shape {shape[:-1]}, "
                 f"got {lengths.dtype} of shape {lengths.shape}"
             )
-        if not isinstance(lengths, jax.core.Tracer):
-            known = np.asarray(lengths)
-            if known.size and (known.min() < 0 or known.max() > shape[-1]):
-                raise ValueError(f"lengths must be from 0 to {shape[-1]}, got {known.tolist()}")
-        valid = jnp.arange(shape[-1]) < lengths[..., None]
+        # inside `jax.jit` the values are unknown, inside `jax.export` the number of steps may be
+        if isinstance(time, int) and not isinstance(lengths, jax.core.Tracer):
+            values = np.asarray(lengths)
+            if values.size and (values.min() < 0 or values.max() > time):
+                raise ValueError(f"lengths must be from 0 to {time}, got {values.tolist()}")
+        valid = jnp.arange(time) < lengths[..., None]
     if mask is not None:
         if jnp.shape(mask) != shape:
             raise ValueError(f"mask must have shape {shape}, got {jnp.shape(mask)}")
-        real = jnp.asarray(mask) != 0
-        valid = real if valid is None else valid & real
+        nonzero = jnp.asarray(mask) != 0
+        valid = nonzero if valid is None else valid & nonzero
     return valid
 
 
-def check_carry(wanted, given) -> None:
-    """Raise ValueError when a carry has another structure, shape or dtype than the cell's own."""
-    forms = [
+def check_carry(expected: Any, carry: Any) -> None:
+    """Raise ValueError unless `carry` has the structure, shapes and dtypes of `expected`."""
+    descriptions = [
         jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
-        for tree in (wanted, jax.tree.map(jnp.asarray, given))
+        for tree in (expected, jax.tree.map(jnp.asarray, carry))
     ]
-    # lists of shapes compare equal where a NamedTuple stands against a plain tuple
-    same_kind = str(jax.tree.structure(wanted)) == str(jax.tree.structure(given))
-    if forms[0] != forms[1] or not same_kind:
-        raise ValueError(f"initial_carry must be {forms[0]}, got {forms[1]}")
+    # as values, a NamedTuple and a plain tuple compare equal
+    same = str(jax.tree.structure(expected)) == str(jax.tree.structure(carry))
+    if descriptions[0] != descriptions[1] or not same:
+        raise ValueError(f"initial_carry must be {descriptions[0]}, got {descriptions[1]}")
 
 
-def masked_softmax(scores, valid):
-    """exp(scores) over its sum along the last axis, where valid; zeros elsewhere.
+def masked_softmax(scores: jax.Array, valid: jax.Array | None) -> jax.Array:
+    """Softmax over the last axis, restricted to valid entries; all other entries are zero.
 
-    A row without anything valid is zero, and what stands at invalid places, NaN included, changes
-    neither values nor gradients.
+    valid: bool, of a shape that broadcasts with scores; None if all entries are valid. A row
+    without valid entries is zero. Scores of invalid entries, even NaN, affect neither values nor
+    gradients.
     """
+    if valid is None:
+        valid = jnp.ones(scores.shape, bool)
     scores = jnp.where(valid, scores, 0)
     highest = jnp.max(scores, axis=-1, keepdims=True, initial=-jnp.inf, where=valid)
     highest = jnp.where(jnp.isfinite(highest), highest, 0)
@@ -57,7 +71,7 @@ def masked_softmax(scores, valid):
     return weights / jnp.where(total > 0, total, 1)
 
 
-def only_valid(x, lengths, other=0.0):
-    """x [B, T, C] with `other` in every step after the end of its row; lengths int [B] or None."""
+def only_valid(x: jax.Array, lengths: ArrayLike | None, fill: float = 0.0) -> jax.Array:
+    """Return x [B, T, C] with `fill` in the padding; lengths: int [B], or None for no padding."""
     valid = valid_steps(x.shape[:2], lengths)
-    return x if valid is None else jnp.where(valid[..., None], x, other)
+    return x if valid is None else jnp.where(valid[..., None], x, fill)

@@ -1,9 +1,10 @@
-"""Recurrent layers: cells, the scan that runs them, both directions, stacks, and 2-D grids.
+"""Recurrent layers: cells, the layers that run them in one or both directions, stacks, 2-D grids.
 
 Read first: `cells` (the equations), then `layers` (RNN, Bidirectional, Stacked) and `scan` (how a
-cell is run over time). `linear_cells` have a parallel scan, `bptt` is the fused gradient, `cudnn`
-runs an LSTM on an NVIDIA GPU, `stack` builds a deep network by name, `grid` reads images, and
-`convert` exchanges weights with PyTorch and Flax.
+cell runs over time). `linear_cells` run in parallel over time, `bptt` has hand-written gradients,
+`chunks` saves memory on long rows, `cudnn` runs an LSTM on an NVIDIA GPU, and `checks` validates
+arguments. `stack` builds a deep network from a few settings, `grid` reads images, and `convert`
+exchanges parameters with PyTorch and Flax.
 """
 
 from ..lazy import exports

@@ -1,19 +1,28 @@
-"""Recurrent cells on Flax's RNNCellBase protocol: `cell(carry, x) -> (carry, y)`.
+"""Recurrent cells with Flax's RNNCellBase protocol: `cell(carry, x) -> (carry, y)`.
 
-A cell is a Flax module for its parameters, and pure functions of them, so that the driver in
-`recurrent.py` can take what does not depend on the past out of the loop, drop weights or run parts:
+A cell is a Flax module that declares parameters, plus pure functions of these parameters, so that
+the driver in `layers` can hoist the input product out of the loop, drop weights or replace a step:
 
-    weights(size)                    parameters, for inputs of `size` features, as a dict
-    project(weights, x)              input product and bias, of one step or of all steps at once
-    step(weights, carry, inputs)     what is left for each step: the new carry
-    output(carry)                    what the layer shows of the carry
+    weights(size)                    parameters by name, for inputs with `size` features
+    project(weights, x)              input product plus bias, for one step or all steps at once
+    step(weights, carry, inputs)     the new carry, from the carry and the input product
+    output(carry)                    the output of the layer
 
-and `cell(carry, x)` is `step(weights, carry, project(weights, x))` with its output. So a cell also
-runs under `flax.linen.RNN`, and a Flax cell under `nets.recurrent.layers.RNN`.
+`cell(carry, x)` is `step(weights, carry, project(weights, x))` and its output, so that the cells
+also run under `flax.linen.RNN`, and Flax cells run under `nets.recurrent.RNN`.
 
-Shapes: N stands for any leading axes, D input features, H hidden features, G gates.
+Shapes: N is any number of leading axes, D input features, H hidden features, G gates.
+
+>>> import jax, jax.numpy as jnp
+>>> cell, x = LSTMCell(4), jnp.zeros((2, 3))
+>>> carry = cell.initialize_carry(jax.random.key(0), x.shape)
+>>> variables = cell.init(jax.random.key(1), carry, x)
+>>> carry, y = cell.apply(variables, carry, x)
+>>> y.shape
+(2, 4)
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -21,42 +30,47 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 Weights = dict[str, jax.Array]
-Parameters = dict[str, tuple[Any, tuple[int, ...]]]
+Drop = jax.Array | None  # multiplier of h in the recurrent product
+Initializer = Callable[..., Any]
+Parameters = dict[str, tuple[Initializer, tuple[int, ...]]]
 
 
-def by_gate(init, gates: int):
-    """Initialiser of a kernel [rows, gates * H] that draws each gate's block [rows, H] apart."""
+def by_gate(init: Initializer, gates: int) -> Initializer:
+    """Initialiser of a kernel [rows, gates * H] that draws the block [rows, H] of each gate."""
 
-    def draw(key, shape, dtype):
+    def draw(key: jax.Array, shape: tuple[int, int], dtype: Any) -> Any:
         rows, columns = shape
         keys = jax.random.split(key, gates)
-        return jnp.concatenate([init(k, (rows, columns // gates), dtype) for k in keys], axis=1)
+        blocks = [init(k, (rows, columns // gates), dtype) for k in keys]
+        # a tree where the initialiser boxes its array, as `nn.with_partitioning` does
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *blocks)
 
     return draw
 
 
-def layer_norm(x, scale):
-    """Rows of x [N, H] with mean 0 and variance 1, times scale [H]; Ba et al. 2016."""
+def layer_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
+    """Normalise rows of x [N, H] to mean 0 and variance 1, times scale [H]; Ba et al. 2016."""
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(variance + 1e-6) * scale
 
 
-def sum_dtype(dtype, wide):
-    """Dtype to ask a product of `dtype` operands for, `wide` being that of what it is added to.
+def accumulation_dtype(dtype: Any, wide: Any) -> Any:
+    """Result dtype of a product of `dtype` operands that is then added to an array of dtype `wide`.
 
-    On a CPU XLA has fast products of bfloat16 only where the sums stay wide. Elsewhere the result
-    is rounded, so that the products on the way back have operands of `dtype` too.
+    On a CPU, XLA has fast bfloat16 products only if the result is wide. On other devices the result
+    is rounded to `dtype`, so that the products of the gradient have operands of `dtype` too.
     """
     return wide if jax.default_backend() == "cpu" else dtype
 
 
 class Cell(nn.RNNCellBase):
-    """What the cells share: parameters, the input product, the zero carry.
+    """Base class of the cells: parameters, input product, zero carry.
 
-    dtype is that of the products (None: param_dtype). Parameters, carries and outputs have
-    param_dtype, so that bfloat16 products come with float32 carries. kernel_init is of the input
-    kernel; recurrent_init of the recurrent kernel, gate by gate; biases start at zero.
+    dtype: dtype of the products (None: param_dtype). param_dtype: dtype of parameters, carries and
+    outputs; bfloat16 products thus go with float32 carries. kernel_init: initialiser of the input
+    kernel. recurrent_init: initialiser of the recurrent kernel, drawn gate by gate. Biases start at
+    zero.
     """
 
     features: int
@@ -65,14 +79,21 @@ class Cell(nn.RNNCellBase):
     kernel_init: Any = nn.initializers.lecun_normal()
     recurrent_init: Any = nn.initializers.orthogonal()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Mark overrides of pure methods as pure: they also run on a cell without a scope."""
+        for name, method in vars(cls).items():
+            if hasattr(getattr(super(cls, cls), name, None), "nowrap"):
+                nn.nowrap(method)
+        super().__init_subclass__(**options)
+
     @property
     def num_feature_axes(self) -> int:
-        """Flax's protocol: the input has one feature axis."""
+        """Number of feature axes of the input, in Flax's protocol."""
         return 1
 
     @property
     def gates(self) -> int:
-        """Blocks of H columns in the kernels."""
+        """Number of blocks of H columns in the kernels."""
         return 1
 
     @property
@@ -81,14 +102,14 @@ class Cell(nn.RNNCellBase):
         return self.features
 
     @nn.nowrap
-    def initialize_carry(self, rng, input_shape):
-        """Zeros [N, H] for an input of shape [N, D]; `rng` is not used."""
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> Any:
+        """Return zeros [N, H] for an input of shape [N, D]; `rng` is not used."""
         del rng
         return jnp.zeros((*input_shape[:-1], self.features), self.param_dtype)
 
     @nn.nowrap
     def parameters(self, size: int) -> Parameters:
-        """Initialiser and shape of each parameter."""
+        """Return the initialiser and the shape of each parameter."""
         columns = self.gates * self.features
         recurrent = by_gate(self.recurrent_init, self.gates)
         return {
@@ -99,57 +120,62 @@ class Cell(nn.RNNCellBase):
 
     @nn.compact
     def weights(self, size: int) -> Weights:
-        """Parameters by name, for inputs of `size` features."""
+        """Return the parameters by name, for inputs with `size` features."""
         return {
             name: self.param(name, init, shape, self.param_dtype)
             for name, (init, shape) in self.parameters(size).items()
         }
 
-    def product(self, x, kernel):
-        """Return x @ kernel of operands in the cell's dtype: [N, D] x [D, H] -> [N, H]."""
+    @nn.nowrap
+    def product(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        """Return x @ kernel with operands in the cell's dtype: [N, D] x [D, H] -> [N, H]."""
         dtype = self.dtype or self.param_dtype
-        wanted = sum_dtype(dtype, self.param_dtype)
-        return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=wanted)
+        result = accumulation_dtype(dtype, self.param_dtype)
+        return jnp.matmul(x.astype(dtype), kernel.astype(dtype), preferred_element_type=result)
 
-    def recur(self, weights: Weights, h, drop):
-        """Recurrent product in param_dtype; `drop` [N, H] multiplies h unless it is None."""
-        kept = h if drop is None else h * drop
-        return self.product(kept, weights["recurrent_kernel"]).astype(self.param_dtype)
+    @nn.nowrap
+    def recur(self, weights: Weights, h: jax.Array, drop: Drop) -> jax.Array:
+        """Return the recurrent product in param_dtype; `drop` [N, H], if given, multiplies h."""
+        h = h if drop is None else h * drop
+        return self.product(h, weights["recurrent_kernel"]).astype(self.param_dtype)
 
-    def project(self, weights: Weights, x):
-        """Input product with bias, in the cell's dtype: U x + b, [N, D] -> [N, G * H]."""
+    @nn.nowrap
+    def project(self, weights: Weights, x: jax.Array) -> jax.Array:
+        """Return U x + b, the input product, in the cell's dtype: [N, D] -> [N, G * H]."""
         product = self.product(x, weights["kernel"])
         return (product + weights["bias"].astype(product.dtype)).astype(self.dtype or product.dtype)
 
-    def step(self, weights: Weights, carry, inputs, drop=None):
-        """Return the new carry from the last one and the input product [N, G * H].
+    @nn.nowrap
+    def step(self, weights: Weights, carry: Any, inputs: jax.Array, drop: Drop = None) -> Any:
+        """Return the new carry from the previous one and the input product [N, G * H].
 
-        drop: float [N, H], what multiplies the state where it enters the recurrent product.
+        drop: multiplier [N, H] of the state in the recurrent product, or None.
         """
         raise NotImplementedError
 
-    def output(self, carry):
-        """Output [N, H] of a carry."""
+    @nn.nowrap
+    def output(self, carry: Any) -> jax.Array:
+        """Return the output [N, H] that belongs to a carry."""
         return carry
 
-    def __call__(self, carry, x):
-        """One step from the raw input [N, D]: (carry, output [N, H])."""
+    def __call__(self, carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
+        """Run one step on the input [N, D]; return (carry, output [N, H])."""
         weights = self.weights(x.shape[-1])
         carry = self.step(weights, carry, self.project(weights, x))
         return carry, self.output(carry)
 
 
 class ElmanCell(Cell):
-    """h_t = f(U x_t + W h_{t-1} + b), output h_t; f is tanh unless `activation` says otherwise.
+    """h_t = f(U x_t + W h_{t-1} + b), output h_t; f is `activation`, tanh by default.
 
     Source: Elman, "Finding structure in time", 1990; the simple recurrent network of the lectures.
-    Flax's SimpleCell is the same.
+    Equivalent to Flax's SimpleCell.
     """
 
     activation: Any = jnp.tanh
 
-    def step(self, weights, carry, inputs, drop=None):
-        """Carry: h [N, H]."""
+    def step(self, weights: Weights, carry: Any, inputs: jax.Array, drop: Drop = None) -> Any:
+        """Return the new carry h [N, H]."""
         return self.activation(inputs.astype(carry.dtype) + self.recur(weights, carry, drop))
 
 
@@ -161,7 +187,7 @@ class LSTMCarry(NamedTuple):
 
 
 class LSTMCell(Cell):
-    """Long short-term memory in its published forms.
+    """Long short-term memory, with the published variants as options.
 
         i_t = sigmoid(U_i x_t + W_i h_{t-1} + p_i c_{t-1} + b_i)      f_t likewise
         g_t = tanh(U_g x_t + W_g h_{t-1} + b_g)
@@ -169,17 +195,17 @@ class LSTMCell(Cell):
         o_t = sigmoid(U_o x_t + W_o h_{t-1} + p_o c_t + b_o)
         h_t = o_t tanh(c_t)
 
-    Source: Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000. The kernels hold the
-    gates in the order i, f, g, o.
+    Source: Hochreiter and Schmidhuber 1997; forget gate by Gers et al. 2000. The order of the gates
+    in the kernels is i, f, g, o.
 
-    peephole: None leaves p out; "diagonal" has p c elementwise (Gers and Schmidhuber 2000, Graves
-    2013); "full" has matrices. Both input and forget gate see c_{t-1}, the output gate sees c_t.
-    forget_bias: what b_f starts at, 1 so that memory is kept at first (Jozefowicz et al. 2015);
-    nothing is added to it later, unlike in Haiku. output_activation: tanh; `lambda c: c` for the
-    form h_t = o_t c_t of Chai's lecture. projection: width P of h_t = R (o_t tanh(c_t)) (Sak et al.
-    2014), which is also the output. layer_norm: both products and c_t before its tanh are
-    normalised (Ba et al. 2016), the products as one vector over all gates. coupled: i_t = 1 - f_t
-    (Greff et al. 2015), with the gates f, g, o alone.
+    peephole: None omits p; "diagonal" multiplies p c elementwise (Gers and Schmidhuber 2000, Graves
+    2013); "full" uses matrices. The input and forget gates read c_{t-1}, the output gate reads c_t.
+    forget_bias: initial value of b_f, 1 by default, so that memory is retained at first
+    (Jozefowicz et al. 2015); unlike in Haiku, nothing is added to b_f later. output_activation:
+    tanh; `lambda c: c` gives h_t = o_t c_t as in Chai's lecture. projection: width P of
+    h_t = R (o_t tanh(c_t)) (Sak et al. 2014), which is also the output. layer_norm: normalise both
+    products, each as one vector over all gates, and c_t before its tanh (Ba et al. 2016). coupled:
+    i_t = 1 - f_t (Greff et al. 2015); the gates are then f, g, o.
     """
 
     peephole: Literal["diagonal", "full"] | None = None
@@ -191,63 +217,62 @@ class LSTMCell(Cell):
 
     @property
     def gates(self) -> int:
-        """Three when coupled, else four."""
+        """Number of gates: three when coupled, else four."""
         return 3 if self.coupled else 4
 
     @property
     def outputs(self) -> int:
-        """Width of the output: P with a projection."""
+        """Width of the output: P with a projection, else H."""
         return self.projection or self.features
 
-    @nn.nowrap
-    def initialize_carry(self, rng, input_shape):
-        """LSTMCarry of zeros."""
+    def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]) -> LSTMCarry:
+        """Return an LSTMCarry of zeros."""
         del rng
         lead = input_shape[:-1]
         c, h = ((*lead, self.features), (*lead, self.outputs))
         return LSTMCarry(jnp.zeros(c, self.param_dtype), jnp.zeros(h, self.param_dtype))
 
-    @nn.nowrap
-    def parameters(self, size):
-        """Those of Cell, and what the options add."""
+    def parameters(self, size: int) -> Parameters:
+        """Return the parameters of Cell and those of the options."""
         if self.peephole not in (None, "diagonal", "full"):
             raise ValueError(f"peephole must be None, 'diagonal' or 'full', got {self.peephole!r}")
         hidden, columns = self.features, self.gates * self.features
-        found = super().parameters(size)
+        parameters = super().parameters(size)
         forget = 0 if self.coupled else hidden
 
-        def start(key, shape, dtype):
+        def initial_bias(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             return jnp.zeros(shape, dtype).at[forget : forget + hidden].set(self.forget_bias)
 
-        found["bias"] = (start, (columns,))
+        parameters["bias"] = (initial_bias, (columns,))
         if self.peephole:
             shape = (hidden,) if self.peephole == "diagonal" else (hidden, hidden)
-            found["peephole_kernel"] = (
-                nn.initializers.normal(hidden**-0.5),
-                (self.gates - 1, *shape),
-            )
+            normal = nn.initializers.normal(hidden**-0.5)
+            parameters["peephole_kernel"] = (normal, (self.gates - 1, *shape))
         if self.projection:
-            found["projection_kernel"] = (nn.initializers.lecun_normal(), (hidden, self.projection))
+            shape = (hidden, self.projection)
+            parameters["projection_kernel"] = (nn.initializers.lecun_normal(), shape)
         if self.layer_norm:
-            found["input_scale"] = found["recurrent_scale"] = (nn.initializers.ones, (columns,))
-            found["cell_scale"] = (nn.initializers.ones, (hidden,))
-            found["cell_bias"] = (nn.initializers.zeros, (hidden,))
-        return found
+            for name in ("input_scale", "recurrent_scale"):
+                parameters[name] = (nn.initializers.ones, (columns,))
+            parameters["cell_scale"] = (nn.initializers.ones, (hidden,))
+            parameters["cell_bias"] = (nn.initializers.zeros, (hidden,))
+        return parameters
 
-    def project(self, weights, x):
-        """Input product with bias, normalised before the bias with layer_norm."""
+    def project(self, weights: Weights, x: jax.Array) -> jax.Array:
+        """Return the input product plus bias; with layer_norm, normalised before the bias."""
         if not self.layer_norm:
             return super().project(weights, x)
         product = self.product(x, weights["kernel"]).astype(self.param_dtype)
         return layer_norm(product, weights["input_scale"]) + weights["bias"]
 
-    def recur(self, weights, h, drop):
-        """Recurrent product, normalised with layer_norm."""
+    def recur(self, weights: Weights, h: jax.Array, drop: Drop) -> jax.Array:
+        """Return the recurrent product, normalised with layer_norm."""
         product = super().recur(weights, h, drop)
         return layer_norm(product, weights["recurrent_scale"]) if self.layer_norm else product
 
-    def _peep(self, weights, gate: int, c):
-        """What a gate sees of c; `gate` counts those that see anything."""
+    @nn.nowrap
+    def _peephole(self, weights: Weights, gate: int, c: jax.Array) -> jax.Array | int:
+        """Return the contribution of c to a gate; `gate` indexes the gates with peepholes."""
         if not self.peephole:
             return 0
         kernel = weights["peephole_kernel"][gate]
@@ -255,25 +280,25 @@ class LSTMCell(Cell):
             return c * kernel
         return self.product(c, kernel).astype(c.dtype)
 
-    def step(self, weights, carry, inputs, drop=None):
-        """Carry: LSTMCarry(c, h)."""
-        last = carry.c
-        total = inputs.astype(last.dtype) + self.recur(weights, carry.h, drop)
+    def step(self, weights: Weights, carry: Any, inputs: jax.Array, drop: Drop = None) -> LSTMCarry:
+        """Return the new LSTMCarry(c, h)."""
+        previous = carry.c
+        total = inputs.astype(previous.dtype) + self.recur(weights, carry.h, drop)
         *rest, f, g, o = jnp.split(total, self.gates, axis=-1)
-        f = nn.sigmoid(f + self._peep(weights, len(rest), last))
-        i = nn.sigmoid(rest[0] + self._peep(weights, 0, last)) if rest else 1 - f
-        c = f * last + i * jnp.tanh(g)
-        o = nn.sigmoid(o + self._peep(weights, self.gates - 2, c))
-        shown = c
+        f = nn.sigmoid(f + self._peephole(weights, len(rest), previous))
+        i = nn.sigmoid(rest[0] + self._peephole(weights, 0, previous)) if rest else 1 - f
+        c = f * previous + i * jnp.tanh(g)
+        o = nn.sigmoid(o + self._peephole(weights, self.gates - 2, c))
+        normalised = c
         if self.layer_norm:
-            shown = layer_norm(c, weights["cell_scale"]) + weights["cell_bias"]
-        h = o * self.output_activation(shown)
+            normalised = layer_norm(c, weights["cell_scale"]) + weights["cell_bias"]
+        h = o * self.output_activation(normalised)
         if self.projection:
             h = self.product(h, weights["projection_kernel"]).astype(c.dtype)
         return LSTMCarry(c, h)
 
-    def output(self, carry):
-        """The output is h."""
+    def output(self, carry: Any) -> jax.Array:
+        """Return h."""
         return carry.h
 
 
@@ -284,31 +309,30 @@ class GRUCell(Cell):
         n_t = tanh(U_n x_t + W_n (r_t h_{t-1}) + b_n)
         h_t = z_t h_{t-1} + (1 - z_t) n_t
 
-    Source: Cho et al. 2014. The kernels hold the gates in the order z, r, n. Here z = 1 keeps, as
-    in Cho et al., PyTorch and Chai's lecture; where h_t = (1 - z_t) h_{t-1} + z_t n_t is written
-    (Chung et al. 2014, Verbeek's lecture), z is what 1 - z is here: change the sign of the z block
-    of both kernels and of the bias. reset_after: n_t = tanh(U_n x_t + b_n + r_t (W_n h_{t-1} + c)),
-    the form of cuDNN, PyTorch and Flax, in which all recurrent products are one; c is
-    `recurrent_bias` [H].
+    Source: Cho et al. 2014. The order of the gates in the kernels is z, r, n. With z = 1 the state
+    is kept, as in Cho et al., PyTorch and Chai's lecture. Texts that write
+    h_t = (1 - z_t) h_{t-1} + z_t n_t (Chung et al. 2014, Verbeek's lecture) mean 1 - z by z; to
+    convert, change the sign of the z block of both kernels and of the bias. reset_after:
+    n_t = tanh(U_n x_t + b_n + r_t (W_n h_{t-1} + c)), the variant of cuDNN, PyTorch and Flax, which
+    needs only one recurrent product; c is the parameter `recurrent_bias` [H].
     """
 
     reset_after: bool = False
 
     @property
     def gates(self) -> int:
-        """Three blocks: z, r and n."""
+        """Number of gates: z, r and n."""
         return 3
 
-    @nn.nowrap
-    def parameters(self, size):
-        """Those of Cell, and the bias inside of the reset."""
-        found = super().parameters(size)
+    def parameters(self, size: int) -> Parameters:
+        """Return the parameters of Cell, and the bias that r multiplies with reset_after."""
+        parameters = super().parameters(size)
         if self.reset_after:
-            found["recurrent_bias"] = (nn.initializers.zeros, (self.features,))
-        return found
+            parameters["recurrent_bias"] = (nn.initializers.zeros, (self.features,))
+        return parameters
 
-    def step(self, weights, carry, inputs, drop=None):
-        """Carry: h [N, H]."""
+    def step(self, weights: Weights, carry: Any, inputs: jax.Array, drop: Drop = None) -> Any:
+        """Return the new carry h [N, H]."""
         split = 2 * self.features
         inputs = inputs.astype(carry.dtype)
         if self.reset_after:

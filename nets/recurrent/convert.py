@@ -1,9 +1,9 @@
-"""Recurrent parameters from and to PyTorch and Flax's own cells: numpy arrays in and out.
+"""Convert recurrent parameters from and to PyTorch and Flax's own cells, as numpy arrays.
 
     params = from_torch(lstm.state_dict(), "lstm")
     _, outputs = RNN(LSTMCell(hidden)).apply({"params": params}, x)
 
-What corresponds to what, with ours on the left (x [B, T, D]; PyTorch with batch_first=True):
+Correspondence, with our layers on the left (x [B, T, D]; PyTorch with batch_first=True):
 
     RNN(ElmanCell)                 torch.nn.RNN            flax.linen.SimpleCell
     RNN(LSTMCell)                  torch.nn.LSTM           LSTMCell, OptimizedLSTMCell
@@ -12,12 +12,19 @@ What corresponds to what, with ours on the left (x [B, T, D]; PyTorch with batch
     Bidirectional, merge "concat"  bidirectional=True
     Stacked                        num_layers > 1
 
-Neither side's arrays say which activation an Elman network has (ours: `activation`), nor that a
-SimpleCell is residual, which ours never is. Kernels are [inputs, gates * H] here and transposed in
-PyTorch. Gates stand in the columns i, f, g, o and z, r, n here; PyTorch has r, z, n. In all three
-z = 1 keeps; `exchange_z` is for models in which it does not. PyTorch has two biases where one is
-enough; their sum is read, and zeros are written for the second. Arrays keep their dtype, none is
-shared with the argument.
+The arrays tell neither the activation of an Elman network (here: the field `activation`) nor
+whether a SimpleCell is residual, which ours never is. Kernels are [inputs, gates * H] here and
+transposed in PyTorch. The gate order is i, f, g, o and z, r, n here; PyTorch uses r, z, n. In all
+three libraries, z = 1 keeps the state; `exchange_z` converts models that use the opposite
+convention. PyTorch has two biases where one suffices: their sum is read, and the second one is
+written as zero. Arrays keep their dtype and share no memory with the argument.
+
+>>> from nets.recurrent import GRUCell
+>>> import jax, jax.numpy as jnp
+>>> cell, h, x = GRUCell(4, reset_after=True), jnp.zeros((1, 4)), jnp.zeros((1, 3))
+>>> params = cell.init(jax.random.key(0), h, x)["params"]
+>>> {name: array.shape for name, array in to_torch({"cell": params}, "gru").items()}
+{'weight_ih_l0': (12, 3), 'weight_hh_l0': (12, 4), 'bias_ih_l0': (12,), 'bias_hh_l0': (12,)}
 """
 
 import difflib
@@ -33,7 +40,7 @@ Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"rnn": ("",), "gru": ("z", "r", "n"), "lstm": ("i", "f", "g", "o")}
-# place of each block of PyTorch's in ours, and the other way round: each is its own inverse
+# index of each of PyTorch's gate blocks in ours, and vice versa: each order is its own inverse
 TORCH_ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 1, 2, 3]}
 TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
 
@@ -41,47 +48,48 @@ TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)
 def from_torch(state_dict: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """Parameters of RNN, Bidirectional or Stacked from a state dict of torch.nn.RNN, GRU or LSTM.
 
-    state_dict: by PyTorch's names (weight_ih_l0, weight_hh_l0_reverse, ...), arrays or tensors that
-    numpy reads. Layers, directions and projection are found from the names. One layer gives the
-    tree of a bare RNN or Bidirectional, several that of Stacked. Without biases (bias=False) they
-    are zeros. Raises ValueError for a kind, name or shape that does not fit.
+    state_dict: arrays, or tensors that numpy can read, by PyTorch's names (weight_ih_l0,
+    weight_hh_l0_reverse, ...), from which the layers, directions and projection are inferred. One
+    layer gives the tree of an RNN or Bidirectional, several layers that of Stacked. Biases are zero
+    for a state dict without biases (bias=False). Raises ValueError for an unknown kind, and for a
+    name or shape that does not fit.
     """
     _check_kind(kind)
     arrays = {name: np.asarray(value) for name, value in state_dict.items()}
     matches = [match.groups() for name in arrays if (match := TORCH_NAME.fullmatch(name))]
-    parts = {part for part, _, _ in matches}
+    prefixes = {prefix for prefix, _, _ in matches}
     layers = max(1, len({layer for _, layer, _ in matches}))
     directions = 2 if any(reverse for _, _, reverse in matches) else 1
-    biases = ("bias_ih", "bias_hh") if parts & {"bias_ih", "bias_hh"} else ()
-    projected = ("weight_hr",) if kind == "lstm" and "weight_hr" in parts else ()
+    biases = ("bias_ih", "bias_hh") if prefixes & {"bias_ih", "bias_hh"} else ()
+    projected = ("weight_hr",) if kind == "lstm" and "weight_hr" in prefixes else ()
     used = ("weight_ih", "weight_hh", *biases, *projected)
     slots = list(_slots(layers, directions, layers > 1))
-    _check_names(arrays, [f"{part}{suffix}" for _, suffix, _ in slots for part in used])
+    _check_names(arrays, [f"{name}{suffix}" for _, suffix, _ in slots for name in used])
 
-    last = "weight_hr_l0" if projected else "weight_hh_l0"
-    size, hidden = _columns(arrays, "weight_ih_l0"), _columns(arrays, last)
-    projection = arrays[last].shape[0] if projected else None
-    wanted: Shapes = {}
+    output_name = "weight_hr_l0" if projected else "weight_hh_l0"
+    size, hidden = _columns(arrays, "weight_ih_l0"), _columns(arrays, output_name)
+    projection = arrays[output_name].shape[0] if projected else None
+    expected: Shapes = {}
     for _, suffix, first in slots:
         inputs = size if first else directions * (projection or hidden)
         shapes = _torch_shapes(kind, inputs, hidden, projection)
-        wanted |= {f"{part}{suffix}": shapes[part] for part in used}
-    _check_shapes(arrays, wanted)
+        expected |= {f"{name}{suffix}": shapes[name] for name in used}
+    _check_shapes(arrays, expected)
 
     params: Arrays = {}
-    for prefix, suffix, _ in slots:
-        weights = _cell_from_torch({part: arrays[f"{part}{suffix}"] for part in used}, kind)
-        params |= {f"{prefix}{name}": value for name, value in weights.items()}
+    for path, suffix, _ in slots:
+        weights = _cell_from_torch({name: arrays[f"{name}{suffix}"] for name in used}, kind)
+        params |= {f"{path}{name}": value for name, value in weights.items()}
     return unflatten_dict(params, sep="/")
 
 
 def to_torch(params: Mapping[str, Any], kind: Kind) -> Arrays:
     """State dict of torch.nn.RNN, GRU or LSTM from the parameters of RNN, Bidirectional or Stacked.
 
-    The inverse of from_torch, bit for bit; but a Stacked of one layer comes back as that layer.
-    Biases are always written. Raises ValueError for a kind, name or shape that does not fit, for
-    what PyTorch lacks: peepholes, coupled gates, layer normalisation, layers of different width,
-    and for a GRUCell without reset_after.
+    The exact inverse of from_torch, except that a Stacked of one layer comes back as that layer.
+    Biases are always written. Raises ValueError for an unknown kind, for a name or shape that does
+    not fit, and for variants that PyTorch lacks: peepholes, coupled gates, layer normalisation,
+    layers of different widths, and a GRUCell without reset_after.
     """
     _check_kind(kind)
     arrays = _flat(params)
@@ -93,31 +101,31 @@ def to_torch(params: Mapping[str, Any], kind: Kind) -> Arrays:
     projected = kind == "lstm" and f"{first}projection_kernel" in arrays
     used = list(_cell_shapes(kind, 1, 1, 1 if projected else None))
     _check_reset_after(arrays, kind)
-    _check_names(arrays, [f"{prefix}{name}" for prefix, _, _ in slots for name in used])
+    _check_names(arrays, [f"{path}{name}" for path, _, _ in slots for name in used])
 
     size = _rows(arrays, f"{first}kernel")
     outputs = _rows(arrays, f"{first}recurrent_kernel")
     hidden = _rows(arrays, f"{first}projection_kernel") if projected else outputs
-    wanted: Shapes = {}
-    for prefix, _, is_first in slots:
+    expected: Shapes = {}
+    for path, _, is_first in slots:
         inputs = size if is_first else directions * outputs
         shapes = _cell_shapes(kind, inputs, hidden, outputs if projected else None)
-        wanted |= {f"{prefix}{name}": shape for name, shape in shapes.items()}
-    _check_shapes(arrays, wanted)
+        expected |= {f"{path}{name}": shape for name, shape in shapes.items()}
+    _check_shapes(arrays, expected)
 
-    found: Arrays = {}
-    for prefix, suffix, _ in slots:
-        parts = _cell_to_torch({name: arrays[f"{prefix}{name}"] for name in used}, kind)
-        found |= {f"{part}{suffix}": value for part, value in parts.items()}
-    return found
+    state_dict: Arrays = {}
+    for path, suffix, _ in slots:
+        state = _cell_to_torch({name: arrays[f"{path}{name}"] for name in used}, kind)
+        state_dict |= {f"{name}{suffix}": value for name, value in state.items()}
+    return state_dict
 
 
 def from_flax(params: Mapping[str, Any], kind: Kind) -> Arrays:
     """Parameters of ElmanCell, GRUCell(reset_after=True) or LSTMCell from those of Flax's cell.
 
     params: {"ii": {"kernel": [D, H]}, "hi": {"kernel": [H, H], "bias": [H]}, ...} of a SimpleCell,
-    GRUCell, LSTMCell or OptimizedLSTMCell. RNN's tree is {"cell": this}. Raises ValueError for a
-    kind, name or shape that does not fit.
+    GRUCell, LSTMCell or OptimizedLSTMCell. The parameters of an RNN are {"cell": result}. Raises
+    ValueError for an unknown kind, and for a name or shape that does not fit.
     """
     _check_kind(kind)
     arrays, gates = _flat(params), GATES[kind]
@@ -125,42 +133,43 @@ def from_flax(params: Mapping[str, Any], kind: Kind) -> Arrays:
     size = _rows(arrays, f"i{gates[0]}/kernel")
     _check_shapes(arrays, _flax_shapes(kind, size, _rows(arrays, f"h{gates[0]}/kernel")))
 
-    def joined(side, leaf):
+    def concatenated(side: str, leaf: str) -> np.ndarray:
         return np.concatenate([arrays[f"{side}{gate}/{leaf}"] for gate in gates], axis=-1)
 
-    found = {
-        "kernel": joined("i", "kernel"),
-        "bias": joined(_biased(kind), "bias"),
-        "recurrent_kernel": joined("h", "kernel"),
+    weights = {
+        "kernel": concatenated("i", "kernel"),
+        "bias": concatenated(_biased(kind), "bias"),
+        "recurrent_kernel": concatenated("h", "kernel"),
     }
-    return found | ({"recurrent_bias": arrays["hn/bias"].copy()} if kind == "gru" else {})
+    return weights | ({"recurrent_bias": arrays["hn/bias"].copy()} if kind == "gru" else {})
 
 
 def to_flax(params: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """Parameters of Flax's SimpleCell, GRUCell or LSTMCell from those of our cell; see from_flax.
 
-    Its inverse, bit for bit. Raises ValueError for a kind, name or shape that does not fit, for
-    options Flax lacks (peepholes, projection, ...), and for a GRUCell without reset_after.
+    The exact inverse of from_flax. Raises ValueError for an unknown kind, for a name or shape that
+    does not fit, and for variants that Flax lacks (peepholes, projection, ..., and a GRUCell
+    without reset_after).
     """
     _check_kind(kind)
     arrays, gates = _flat(params), GATES[kind]
     _check_reset_after(arrays, kind)
     _check_cell(arrays, list(_cell_shapes(kind, 1, 1)), kind)
-    found: Arrays = {}
+    flax_params: Arrays = {}
     for side, kernel in (("i", "kernel"), ("h", "recurrent_kernel")):
         for gate, block in zip(gates, np.split(arrays[kernel], len(gates), axis=1), strict=True):
-            found[f"{side}{gate}/kernel"] = block.copy()
+            flax_params[f"{side}{gate}/kernel"] = block.copy()
     for gate, block in zip(gates, np.split(arrays["bias"], len(gates)), strict=True):
-        found[f"{_biased(kind)}{gate}/bias"] = block.copy()
+        flax_params[f"{_biased(kind)}{gate}/bias"] = block.copy()
     if kind == "gru":
-        found["hn/bias"] = arrays["recurrent_bias"].copy()
-    return unflatten_dict(found, sep="/")
+        flax_params["hn/bias"] = arrays["recurrent_bias"].copy()
+    return unflatten_dict(flax_params, sep="/")
 
 
 def exchange_z(params: Mapping[str, Any]) -> Arrays:
-    """Parameters of a GRUCell from those of h_t = (1 - z_t) h_{t-1} + z_t n_t, or back.
+    """Convert a GRUCell's parameters to or from the form h_t = (1 - z_t) h_{t-1} + z_t n_t.
 
-    1 - sigmoid(a) = sigmoid(-a), so the z block of both kernels and of the bias changes its sign.
+    As 1 - sigmoid(a) = sigmoid(-a), the z block of both kernels and of the bias changes its sign.
     params: kernel [D, 3 H], bias [3 H], recurrent_kernel [H, 3 H] and with reset_after
     recurrent_bias [H], columns z, r, n. Raises ValueError for a name or shape that does not fit.
     """
@@ -168,14 +177,14 @@ def exchange_z(params: Mapping[str, Any]) -> Arrays:
     names = list(_cell_shapes("gru", 1, 1))
     _check_cell(arrays, [n for n in names if n != "recurrent_bias" or n in arrays], "gru")
     hidden = arrays["recurrent_kernel"].shape[0]
-    found = {name: array.copy() for name, array in arrays.items()}
+    weights = {name: array.copy() for name, array in arrays.items()}
     for name in ("kernel", "bias", "recurrent_kernel"):
-        found[name][..., :hidden] *= -1
-    return found
+        weights[name][..., :hidden] *= -1
+    return weights
 
 
 def _slots(layers: int, directions: int, stacked: bool) -> Iterator[tuple[str, str, bool]]:
-    """Each cell's path here, suffix in PyTorch, and whether it reads the inputs of the network."""
+    """Yield each cell's path here, its suffix in PyTorch, and whether it reads the inputs."""
     for layer in range(layers):
         for direction in range(directions):
             path = f"layers_{layer}/" if stacked else ""
@@ -199,7 +208,7 @@ def _cell_shapes(kind: Kind, size: int, hidden: int, projection: int | None = No
 
 
 def _torch_shapes(kind: Kind, size: int, hidden: int, projection: int | None) -> Shapes:
-    """Shapes of PyTorch's parameters of one layer and direction."""
+    """Shapes of PyTorch's parameters for one layer and direction."""
     rows = len(GATES[kind]) * hidden
     return {
         "weight_ih": (rows, size),
@@ -221,51 +230,51 @@ def _flax_shapes(kind: Kind, size: int, hidden: int) -> Shapes:
 
 
 def _biased(kind: Kind) -> str:
-    """Which of Flax's products has the bias: of the inputs "i" or of the state "h"."""
+    """Which of Flax's products has the bias: that of the inputs, "i", or of the state, "h"."""
     return "h" if kind == "lstm" else "i"
 
 
 def _reordered(rows: np.ndarray, kind: Kind) -> np.ndarray:
-    """Blocks of rows [gates * H, ...] from our order to PyTorch's or back, as a new array."""
+    """Reorder gate blocks of rows [gates * H, ...] from our order to PyTorch's or back, copied."""
     blocks = np.split(rows, len(TORCH_ORDER[kind]))
     return np.concatenate([blocks[k] for k in TORCH_ORDER[kind]])
 
 
-def _cell_from_torch(parts: Arrays, kind: Kind) -> Arrays:
-    """Our cell's parameters from PyTorch's of one layer and direction."""
+def _cell_from_torch(state: Arrays, kind: Kind) -> Arrays:
+    """Our cell's parameters from PyTorch's for one layer and direction."""
     weights = {
-        "kernel": _reordered(parts["weight_ih"], kind).T,
-        "recurrent_kernel": _reordered(parts["weight_hh"], kind).T,
+        "kernel": _reordered(state["weight_ih"], kind).T,
+        "recurrent_kernel": _reordered(state["weight_hh"], kind).T,
     }
-    none = np.zeros(parts["weight_ih"].shape[0], parts["weight_ih"].dtype)
-    bias = _reordered(parts.get("bias_ih", none), kind)
-    second = _reordered(parts.get("bias_hh", none), kind)
+    zeros = np.zeros(state["weight_ih"].shape[0], state["weight_ih"].dtype)
+    bias = _reordered(state.get("bias_ih", zeros), kind)
+    second = _reordered(state.get("bias_hh", zeros), kind)
     if kind == "gru":
-        # the last block's stands inside of the reset and is no sum
+        # the second bias of n is multiplied by r and cannot be added to the first
         inner = slice(2 * len(bias) // 3, None)
         weights["recurrent_bias"] = second[inner].copy()
         second[inner] = 0
-    # -0.0 + 0.0 is 0.0, and what to_torch wrote is to come back bit for bit
+    # -0.0 + 0.0 is 0.0, which would change the sign bit in a round trip through to_torch
     weights["bias"] = np.where(second == 0, bias, bias + second)
-    if "weight_hr" in parts:
-        weights["projection_kernel"] = parts["weight_hr"].T.copy()
+    if "weight_hr" in state:
+        weights["projection_kernel"] = state["weight_hr"].T.copy()
     return weights
 
 
 def _cell_to_torch(weights: Arrays, kind: Kind) -> Arrays:
-    """PyTorch's parameters of one layer and direction from our cell's."""
+    """PyTorch's parameters for one layer and direction from our cell's."""
     second = np.zeros_like(weights["bias"])
     if kind == "gru":
         second[-len(weights["recurrent_bias"]) :] = weights["recurrent_bias"]
-    parts = {
+    state = {
         "weight_ih": _reordered(weights["kernel"].T, kind),
         "weight_hh": _reordered(weights["recurrent_kernel"].T, kind),
         "bias_ih": _reordered(weights["bias"], kind),
         "bias_hh": second,
     }
     if "projection_kernel" in weights:
-        parts["weight_hr"] = weights["projection_kernel"].T.copy()
-    return parts
+        state["weight_hr"] = weights["projection_kernel"].T.copy()
+    return state
 
 
 def _flat(params: Mapping[str, Any]) -> Arrays:
@@ -293,29 +302,28 @@ def _check_reset_after(arrays: Arrays, kind: Kind) -> None:
     names = {path.split("/")[-1] for path in arrays}
     if kind == "gru" and "recurrent_kernel" in names and "recurrent_bias" not in names:
         raise ValueError(
-            "recurrent_bias is missing: a GRUCell without reset_after has another equation than "
-            "the GRU of PyTorch and Flax"
+            "recurrent_bias is missing: a GRUCell without reset_after has a different equation "
+            "from the GRU of PyTorch and Flax"
         )
 
 
-def _check_names(arrays: Arrays, wanted: list[str]) -> None:
-    absent = [name for name in wanted if name not in arrays]
+def _check_names(arrays: Arrays, expected: list[str]) -> None:
     for name in arrays:
-        if name not in wanted:
-            near = difflib.get_close_matches(name, wanted, n=1, cutoff=0.0)
-            raise ValueError(f"unknown parameter {name!r}; the nearest that fits is {near[0]!r}")
-    if absent:
-        raise ValueError(f"missing parameter {absent[0]!r}; there are {', '.join(arrays)}")
+        if name not in expected:
+            nearest = difflib.get_close_matches(name, expected, n=1, cutoff=0.0)
+            raise ValueError(f"unknown parameter {name!r}; the nearest valid one is {nearest[0]!r}")
+    if missing := [name for name in expected if name not in arrays]:
+        raise ValueError(f"missing parameter {missing[0]!r}, got {', '.join(arrays) or 'none'}")
 
 
-def _check_shapes(arrays: Arrays, wanted: Shapes) -> None:
-    for name, shape in wanted.items():
+def _check_shapes(arrays: Arrays, expected: Shapes) -> None:
+    for name, shape in expected.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {arrays[name].shape}")
 
 
 def _check_cell(arrays: Arrays, names: list[str], kind: Kind) -> None:
-    """Names and shapes of one of our cells."""
+    """Check the names and shapes of the parameters of one of our cells."""
     _check_names(arrays, names)
     shapes = _cell_shapes(kind, _rows(arrays, "kernel"), _rows(arrays, "recurrent_kernel"))
     _check_shapes(arrays, {name: shapes[name] for name in names})

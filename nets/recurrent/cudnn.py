@@ -1,4 +1,4 @@
-"""The LSTM by cuDNN, through `jax.experimental.rnn`: the same parameters, the same results."""
+"""The LSTM on cuDNN, through `jax.experimental.rnn`: same parameters, same results."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from .cells import LSTMCarry, LSTMCell, Weights
 
 
 def check_cudnn(cell: nn.RNNCellBase) -> None:
-    """Raise ValueError when cuDNN cannot run the cell, or not here."""
+    """Raise ValueError if cuDNN cannot run the cell, or is not available."""
     if type(cell) is not LSTMCell or not has_rule(cell):
         raise ValueError(
             "backend='cudnn' needs an LSTMCell without options, "
@@ -28,30 +28,36 @@ def check_cudnn(cell: nn.RNNCellBase) -> None:
 
 
 def pack(weights: Weights) -> jax.Array:
-    """Parameters of an LSTMCell as cuDNN's vector: W_x, W_h by rows of their transposes, b_x, b_h.
+    """Parameters of an LSTMCell as cuDNN's vector: W_x^T and W_h^T by rows, then b_x and b_h.
 
-    Both have the gates in the order i, f, g, o. cuDNN adds two biases; the second is zero here.
+    Both use the gate order i, f, g, o. cuDNN adds two biases; the second one is set to zero.
     """
     kernels = [weights[name].T.ravel() for name in ("kernel", "recurrent_kernel")]
     return jnp.concatenate([*kernels, weights["bias"], jnp.zeros_like(weights["bias"])])
 
 
-def flip(x, lengths):
-    """Each row's first `length` steps in reverse, the padding where it was: x [N, T, D]."""
+def flip(x: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Reverse the first `length` steps of each row of x [N, T, D]; padding keeps its position."""
     time = jnp.arange(x.shape[1])
-    places = jnp.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)
-    return jnp.take_along_axis(x, places[..., None], axis=1)
+    positions = jnp.where(time < lengths[:, None], lengths[:, None] - 1 - time, time)
+    return jnp.take_along_axis(x, positions[..., None], axis=1)
 
 
 def run_cudnn(
-    weights: Weights, carry: LSTMCarry, x, lengths, *, reverse: bool, lstm: Callable = rnn.lstm
+    weights: Weights,
+    carry: LSTMCarry,
+    x: jax.Array,
+    lengths: jax.Array,
+    *,
+    reverse: bool,
+    lstm: Callable = rnn.lstm,
 ) -> tuple[LSTMCarry, jax.Array]:
-    """Run an LSTM over x [N, T, D], zero at padding, with lengths [N]: (carry, [N, T, H])."""
+    """Run an LSTM over x [N, T, D], zero at padding, with lengths [N]; return (carry, outputs)."""
     hidden = carry.h.shape[1]
     x = x.astype(carry.h.dtype)
-    lengths = jnp.clip(lengths, 0, x.shape[1])  # inside jit nobody has looked at them
+    lengths = jnp.clip(lengths, 0, x.shape[1])  # inside jit the values are not checked
     h, c = carry.h[None], carry.c[None]
-    at_least_one = jnp.maximum(lengths, 1).astype(jnp.int32)  # cuDNN refuses rows without a step
+    at_least_one = jnp.maximum(lengths, 1).astype(jnp.int32)  # cuDNN rejects rows without steps
     options = {
         "input_size": x.shape[2],
         "hidden_size": hidden,
@@ -59,11 +65,11 @@ def run_cudnn(
         "dropout": 0.0,
         "bidirectional": False,
     }
-    read = flip(x, lengths) if reverse else x
-    outputs, h, c = lstm(read, h, c, pack(weights), at_least_one, **options)
+    ordered = flip(x, lengths) if reverse else x
+    outputs, h, c = lstm(ordered, h, c, pack(weights), at_least_one, **options)
     outputs = flip(outputs, lengths) if reverse else outputs
-    real = (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
+    valid = (jnp.arange(x.shape[1]) < lengths[:, None])[..., None]
     last = jax.tree.map(
         lambda new, old: jnp.where(lengths[:, None] > 0, new[0], old), LSTMCarry(c, h), carry
     )
-    return last, jnp.where(real, outputs, 0)
+    return last, jnp.where(valid, outputs, 0)

@@ -1,56 +1,62 @@
-"""Multi-dimensional recurrent networks: a state that depends on a neighbour along every axis.
+"""Multi-dimensional recurrent networks: the state depends on a neighbour along each axis.
 
-A grid is read by its hyperplanes sum(p) = t. The cells of one do not depend on each other, so that
-an H x W grid takes H + W - 1 steps of one scan, for all directions together. For this the grid is
-skewed: the row that belongs to index r is shifted by r, and a hyperplane becomes a column.
+A grid is processed by hyperplanes sum(p) = t. The cells of a hyperplane do not depend on each
+other, so that an H x W grid takes H + W - 1 steps of a single scan, for all directions together. To
+turn hyperplanes into columns, the grid is skewed: row r is shifted by r.
 """
 
 import itertools
 import math
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from .cells import LSTMCarry, by_gate
+from .cells import LSTMCarry, Weights, by_gate
 
 
-def corners(axes: int, directions) -> tuple[tuple[int, ...], ...]:
-    """Return the direction of reading along each axis, 1 or -1, for each set of weights.
+def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the reading direction along each axis, 1 or -1, for each set of weights.
 
-    directions: None for all 2^axes; 1, from the first corner; 2, from the first and from the
-    opposite one; 2^axes; or the tuples themselves. Raises ValueError for anything else.
+    directions: None or 2^axes for all corners; 1 for the first corner; 2 for the first and the
+    opposite corner; or the tuples of signs. Raises ValueError for anything else.
+
+    >>> corners(2, 2)
+    ((1, 1), (-1, -1))
     """
     every = tuple(itertools.product((1, -1), repeat=axes))
     if directions is None:
         return every
-    usual = {1: every[:1], 2: (every[0], every[-1]), len(every): every}
+    by_count = {1: every[:1], 2: (every[0], every[-1]), len(every): every}
     if isinstance(directions, int):
-        if directions not in usual:
-            raise ValueError(f"directions must be one of {sorted(usual)}, got {directions}")
-        return usual[directions]
-    found = tuple(tuple(signs) for signs in directions)
-    if not found or any(signs not in every for signs in found):
-        raise ValueError(f"directions must be {axes} signs, 1 or -1, each, got {directions!r}")
-    return found
+        if directions not in by_count:
+            raise ValueError(f"directions must be one of {sorted(by_count)}, got {directions}")
+        return by_count[directions]
+    chosen = tuple(tuple(signs) for signs in directions)
+    if not chosen or any(signs not in every for signs in chosen):
+        raise ValueError(
+            f"each of the directions must be {axes} signs, 1 or -1, got {directions!r}"
+        )
+    return chosen
 
 
-def _skew_pair(a, axis: int):
-    """Shift row r by r: [.., R, W, ..] to [.., R, R + W - 1, ..], zeros where nothing was."""
+def _skew_pair(a: jax.Array, axis: int) -> jax.Array:
+    """Shift row r by r: [.., R, W, ..] to [.., R, R + W - 1, ..], filled up with zeros."""
     rows, columns = a.shape[axis : axis + 2]
     before, after = a.shape[:axis], a.shape[axis + 2 :]
     steps = rows + columns - 1
     padding = [(0, 0)] * a.ndim
     padding[axis + 1] = (0, rows)
-    # rows of steps + 1 read as rows of steps: each starts one place later than the one before
+    # rows of length steps + 1, reshaped to length steps: each starts one position after the last
     flat = jnp.pad(a, padding).reshape(*before, rows * (steps + 1), *after)
     flat = jax.lax.slice_in_dim(flat, 0, rows * steps, axis=axis)
     return flat.reshape(*before, rows, steps, *after)
 
 
-def _unskew_pair(a, axis: int, columns: int):
-    """Undo `_skew_pair` for rows of length `columns`."""
+def _unskew_pair(a: jax.Array, axis: int, columns: int) -> jax.Array:
+    """Invert `_skew_pair` for rows of length `columns`."""
     rows, steps = a.shape[axis : axis + 2]
     before, after = a.shape[:axis], a.shape[axis + 2 :]
     padding = [(0, 0)] * (a.ndim - 1)
@@ -61,19 +67,19 @@ def _unskew_pair(a, axis: int, columns: int):
     )
 
 
-def skew(a, axes: int):
-    """Return [T, K, S_1, ..., S_{n-1}, ...] of a [K, S_1, ..., S_n, ...], n = axes.
+def skew(a: jax.Array, axes: int) -> jax.Array:
+    """Map a [K, S_1, ..., S_n, ...] with n = axes to [T, K, S_1, ..., S_{n-1}, ...].
 
-    Place (t, k, p_1, ..., p_{n-1}) holds a[k, p] with p_n = t - p_1 - ... - p_{n-1}, or zero when
-    that is not in the grid; T = S_1 + ... + S_n - n + 1.
+    The entry at (t, k, p_1, ..., p_{n-1}) is a[k, p] with p_n = t - p_1 - ... - p_{n-1}, or zero if
+    p is outside the grid; T = S_1 + ... + S_n - n + 1.
     """
     for axis in reversed(range(1, axes)):
         a = jnp.moveaxis(_skew_pair(jnp.moveaxis(a, axis, axes - 1), axes - 1), axes - 1, axis)
     return jnp.moveaxis(a, axes, 0)
 
 
-def unskew(a, axes: int, columns: int):
-    """Undo `skew`; columns: S_n."""
+def unskew(a: jax.Array, axes: int, columns: int) -> jax.Array:
+    """Invert `skew`; columns: S_n."""
     a = jnp.moveaxis(a, 0, axes)
     for axis in range(1, axes):
         width = columns + sum(a.shape[axis + 1 : axes]) - (axes - 1 - axis)
@@ -83,29 +89,35 @@ def unskew(a, axes: int, columns: int):
 
 
 class MDRNN(nn.Module):
-    """Recurrent network over the cells p of an n-dimensional grid, read from several corners.
+    """Recurrent network over the cells p of an n-dimensional grid, in several directions.
 
         Elman:  h_p = f(U x_p + sum_d W_d h_{p - e_d} + b)
         LSTM:   c_p = i_p g_p + sum_d f_{d,p} c_{p - e_d},    h_p = o_p f(c_p)
                 i_p = sigmoid(U_i x_p + sum_d W_{i,d} h_{p - e_d} + b_i), o_p and each f_{d,p}
                 likewise, g_p = f(U_g x_p + sum_d W_{g,d} h_{p - e_d} + b_g)
 
-    with d over the axes, e_d one step along d in the direction of reading, and zeros beyond the
-    border. Source: Graves, Fernandez and Schmidhuber, "Multi-dimensional recurrent neural
-    networks", 2007, without peepholes. With one axis it is the plain network over time.
+    where d runs over the axes, e_d is one step along d in reading direction, and states outside the
+    grid are zero. Source: Graves, Fernandez and Schmidhuber, "Multi-dimensional recurrent neural
+    networks", 2007, without peepholes. With one axis it is a plain recurrent network.
 
-    features: H. cell: "lstm" or "elman". axes: n. directions: see `corners`; each of the K has its
-    own weights. merge: outputs of the directions concatenated in their order, summed or averaged.
-    activation: f. dtype is that of the products (None: param_dtype), param_dtype that of
-    parameters, states and outputs.
-    forget_bias: the forget gates of a cell start so that they sum to sigmoid(forget_bias), by the
-    initial bias -log(n (1 + exp(-forget_bias)) - 1), which is forget_bias itself for one axis. With
-    that bias for each of n axes they would sum to more than 1, and the memory would grow by this
-    sum from each hyperplane to the next. The recurrent kernels start orthogonal, gate by gate,
-    divided by sqrt(n) for the same reason.
+    features: H. cell: "lstm" or "elman". axes: n. directions: see `corners`; each of the K
+    directions has its own weights. merge: concatenate the outputs of the directions in their order,
+    or take their sum or mean. activation: f. dtype: dtype of the products (None: param_dtype).
+    param_dtype: dtype of parameters, states and outputs.
+    forget_bias: the forget gates of a cell initially sum to sigmoid(forget_bias), as their bias
+    starts at -log(n (1 + exp(-forget_bias)) - 1), which is forget_bias for one axis. If the bias of
+    each of n axes were forget_bias, the gates would sum to more than 1 and the memory would grow by
+    this factor from each hyperplane to the next. For the same reason, the recurrent kernels are
+    initialised orthogonal, gate by gate, and divided by sqrt(n).
 
-    Parameters: kernel [K, D, G * H], bias [K, G * H], recurrent_kernel [K, n, H, G * H]; the
-    columns of the LSTM hold the gates in the order i, f_1, ..., f_n, g, o.
+    Parameters: kernel [K, D, G * H], bias [K, G * H], recurrent_kernel [K, n, H, G * H]; the order
+    of the LSTM's gates in the columns is i, f_1, ..., f_n, g, o.
+
+    >>> net, x = MDRNN(4), jnp.zeros((2, 5, 6, 3))
+    >>> variables = net.init(jax.random.key(0), x)
+    >>> carry, outputs = net.apply(variables, x)
+    >>> outputs.shape, len(carry), carry[0].h.shape
+    ((2, 5, 6, 16), 4, (2, 4))
     """
 
     features: int
@@ -118,19 +130,19 @@ class MDRNN(nn.Module):
     dtype: Any = None
     param_dtype: Any = jnp.float32
 
-    def _weights(self, size: int, count: int):
-        """Parameters of `count` directions for inputs of `size` features."""
+    def _weights(self, size: int, count: int) -> Weights:
+        """Return the parameters of `count` directions for inputs with `size` features."""
         n, hidden = self.axes, self.features
         gates = n + 3 if self.cell == "lstm" else 1
         kernel = nn.initializers.lecun_normal(batch_axis=(0,))
         orthogonal = by_gate(nn.initializers.orthogonal(n**-0.5), gates)
 
-        def recurrent(key, shape, dtype):
+        def recurrent(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             keys = jax.random.split(key, count * n)
             draw = jax.vmap(lambda k: orthogonal(k, (hidden, gates * hidden), dtype))
             return draw(keys).reshape(shape)
 
-        def bias(key, shape, dtype):
+        def bias(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             del key
             start = -math.log(n * (1 + math.exp(-self.forget_bias)) - 1)
             forget = slice(hidden, (n + 1) * hidden) if self.cell == "lstm" else slice(0)
@@ -141,26 +153,29 @@ class MDRNN(nn.Module):
             "bias": (bias, (count, gates * hidden)),
             "recurrent_kernel": (recurrent, (count, n, hidden, gates * hidden)),
         }
-        return {name: self.param(name, *how, self.param_dtype) for name, how in shapes.items()}
+        return {
+            name: self.param(name, init, shape, self.param_dtype)
+            for name, (init, shape) in shapes.items()
+        }
 
-    def _product(self, a, kernel):
-        """Products of each direction: [K, ..., D] x [K, D, G * H] -> [K, ..., G * H]."""
+    def _product(self, a: jax.Array, kernel: jax.Array) -> jax.Array:
+        """Multiply in each direction: [K, ..., D] x [K, D, G * H] -> [K, ..., G * H]."""
         dtype = self.dtype or self.param_dtype
         rows = a.astype(dtype).reshape(a.shape[0], -1, a.shape[-1]) @ kernel.astype(dtype)
         return rows.reshape(*a.shape[:-1], -1)
 
-    def _cell(self, total, before):
-        """State from the sum of the products and the states before it along each axis."""
+    def _cell(self, total: jax.Array, previous: list[Any]) -> Any:
+        """Return the state, from the sum of the products and the previous state on each axis."""
         if self.cell == "elman":
             return self.activation(total)
         i, *forget, g, o = jnp.split(total, self.axes + 3, axis=-1)
         c = nn.sigmoid(i) * self.activation(g)
-        for f, state in zip(forget, before, strict=True):
+        for f, state in zip(forget, previous, strict=True):
             c = c + nn.sigmoid(f) * state.c
         return LSTMCarry(c, nn.sigmoid(o) * self.activation(c))
 
-    def _check(self, x, mask):
-        """Raise ValueError for a setting or a shape that cannot be read."""
+    def _check(self, x: jax.Array, mask: jax.Array | None) -> None:
+        """Raise ValueError for an invalid setting or shape."""
         if self.cell not in ("lstm", "elman"):
             raise ValueError(f"cell must be 'lstm' or 'elman', got {self.cell!r}")
         if self.merge not in ("concat", "sum", "mean"):
@@ -173,76 +188,78 @@ class MDRNN(nn.Module):
             raise ValueError(f"mask must be {x.shape[:-1]} like x {x.shape}, got {mask.shape}")
 
     @nn.compact
-    def __call__(self, x, mask=None):
+    def __call__(
+        self, x: jax.Array, mask: jax.Array | None = None
+    ) -> tuple[tuple[Any, ...], jax.Array]:
         """Return (carry, outputs).
 
-        x: float [*lead, S_1, ..., S_n, D], any leading axes. mask: [*lead, S_1, ..., S_n], non-zero
-        at real cells; the state of the others is zero, as beyond the border, and what x holds there
+        x: float [*lead, S_1, ..., S_n, D], with any leading axes. mask: [*lead, S_1, ..., S_n],
+        non-zero at valid cells; all other cells have a zero state, as outside the grid, and their x
         is not read.
-        outputs: [*lead, S_1, ..., S_n, K * H], or H columns when merged otherwise, zero where
-        masked. carry: for each direction the state [*lead, H] at its last corner, LSTMCarry(c, h)
-        or h; with a mask, at the real cell that is furthest from its first corner, which for a
-        smaller image in a corner of the grid is that image's last corner; zeros when none is real.
-        Raises ValueError when x or mask has another shape, and for unknown settings.
+        outputs: [*lead, S_1, ..., S_n, K * H], or H columns when merged by sum or mean; zero at
+        masked cells. carry: the state of each direction, LSTMCarry(c, h) or h, each [*lead, H], at
+        its last corner; with a mask, at the valid cell that is farthest from its first corner (for
+        a smaller image in a corner of the grid, the last corner of that image), or zero without
+        valid cells. Raises ValueError for invalid shapes or settings.
         """
         self._check(x, mask)
         n, hidden, signs = self.axes, self.features, corners(self.axes, self.directions)
         lead, sizes = x.shape[: x.ndim - n - 1], x.shape[-n - 1 : -1]
         weights = self._weights(x.shape[-1], len(signs))
-        order = sorted(range(n), key=lambda d: sizes[d])  # the longest axis has no dense cells
+        order = sorted(range(n), key=lambda d: sizes[d])  # states span all axes but the longest
 
-        def flip(a, s):
+        def flip(a: jax.Array, s: tuple[int, ...]) -> jax.Array:
             return jnp.flip(a, [d + 1 for d in range(n) if s[d] < 0])
 
-        def arrange(a):
-            """[N, S_1, ..., S_n, D] to [K, sizes in order, N, D], as each direction reads it."""
+        def arrange(a: jax.Array) -> jax.Array:
+            """[N, S_1, ..., S_n, D] to [K, sizes in order, N, D], flipped for each direction."""
             return jnp.stack([flip(a, s) for s in signs]).transpose(
                 0, *(d + 2 for d in order), 1, n + 2
             )
 
-        def project(a):
+        def project(a: jax.Array) -> jax.Array:
             bias = weights["bias"].reshape(len(signs), *[1] * (a.ndim - 2), -1)
             return (self._product(a, weights["kernel"]) + bias).astype(self.param_dtype)
 
-        inputs, real = x.reshape(-1, *sizes, x.shape[-1]), jnp.ones((1, *sizes, 1), bool)
+        inputs, valid = x.reshape(-1, *sizes, x.shape[-1]), jnp.ones((1, *sizes, 1), bool)
         if mask is not None:
-            real = mask.reshape(-1, *sizes, 1) != 0
-            inputs = jnp.where(real, inputs, 0)
-        inputs, real = arrange(inputs), skew(arrange(real), n)
-        # one large product before the scan, unless that is many times as wide as the input is:
-        # then writing and reading it costs more than small products do in each step
+            valid = mask.reshape(-1, *sizes, 1) != 0
+            inputs = jnp.where(valid, inputs, 0)
+        inputs, valid = arrange(inputs), skew(arrange(valid), n)
+        # one large product before the scan, unless it is many times as wide as the input: then
+        # writing and reading it costs more than a small product in each step
         hoisted = x.shape[-1] > hidden
         inputs = skew(project(inputs) if hoisted else inputs, n)
         recurrent = weights["recurrent_kernel"].reshape(len(signs), n * hidden, -1)
 
-        def neighbour(a, d):
-            """Last hyperplane's state, at each cell that of the cell before it along axis d."""
+        def neighbour(a: jax.Array, d: int) -> jax.Array:
+            """Align the previous hyperplane: at each cell, the state one step back on axis d."""
             axis = order.index(d) + 1
             if axis == n:
                 return a
             padding = [(1, 0) if k == axis else (0, 0) for k in range(a.ndim)]
             return jnp.pad(jax.lax.slice_in_dim(a, 0, a.shape[axis] - 1, axis=axis), padding)
 
-        def step(carry, t):
-            inputs, real = t
-            before = [jax.tree.map(lambda a, d=d: neighbour(a, d), carry) for d in range(n)]
-            hs = jnp.concatenate([getattr(s, "h", s) for s in before], axis=-1)
+        def step(carry: Any, hyperplane: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
+            inputs, valid = hyperplane
+            previous = [jax.tree.map(partial(neighbour, d=d), carry) for d in range(n)]
+            hs = jnp.concatenate([getattr(s, "h", s) for s in previous], axis=-1)
             total = self._product(hs, recurrent).astype(self.param_dtype)
-            state = self._cell(total + (inputs if hoisted else project(inputs)), before)
-            # cells that are not in the grid yet, too: they are the border of the first real ones
-            state = jax.tree.map(lambda a: jnp.where(real, a, 0), state)
+            state = self._cell(total + (inputs if hoisted else project(inputs)), previous)
+            # also zero outside the skewed grid, as the first cells read these states
+            state = jax.tree.map(lambda a: jnp.where(valid, a, 0), state)
             return state, state if mask is not None else getattr(state, "h", state)
 
         zeros = jnp.zeros((*inputs.shape[1:-1], hidden), self.param_dtype)
         start = LSTMCarry(zeros, zeros) if self.cell == "lstm" else zeros
-        # the gates are computed again on the way back: kept, they would be most of the memory
+        # recompute the gates for the gradient: stored, they would take most of the memory
         step = jax.checkpoint(step, prevent_cse=False)
-        last, states = jax.lax.scan(step, start, (inputs, real))
+        last, states = jax.lax.scan(step, start, (inputs, valid))
 
         if mask is None:
             final = jax.tree.map(lambda a: a[(slice(None), *[-1] * (n - 1))], last)
         else:
-            final = jax.tree.map(lambda a: _furthest(a, real, n), states)
+            final = jax.tree.map(lambda a: _farthest(a, valid, n), states)
         carry = tuple(
             jax.tree.map(lambda a, k=k: a[k].reshape(*lead, hidden), final)
             for k in range(len(signs))
@@ -252,20 +269,20 @@ class MDRNN(nn.Module):
         merged = self._merge([flip(a, s) for a, s in zip(h, signs, strict=True)])
         return carry, merged.reshape(*lead, *sizes, merged.shape[-1])
 
-    def _merge(self, outputs):
-        """Outputs of the directions, [N, S_1, ..., S_n, H] each, as one."""
+    def _merge(self, outputs: list[jax.Array]) -> jax.Array:
+        """Merge the outputs of the directions, each [N, S_1, ..., S_n, H]."""
         if self.merge == "concat":
             return jnp.concatenate(outputs, axis=-1)
         total = sum(outputs[1:], start=outputs[0])
         return total if self.merge == "sum" else total / len(outputs)
 
 
-def _furthest(states, real, axes: int):
-    """State [K, N, H] at the real cell of the last hyperplane that has one, of states [T, ...]."""
-    steps = jnp.arange(1, len(real) + 1).reshape(-1, *[1] * (real.ndim - 1))
+def _farthest(states: jax.Array, valid: jax.Array, axes: int) -> jax.Array:
+    """From states [T, ...], select [K, N, H] at a valid cell of the last hyperplane with one."""
+    steps = jnp.arange(1, len(valid) + 1).reshape(-1, *[1] * (valid.ndim - 1))
     # [T, K, cells.., N, .] to [T * cells, K, N, .]
     score, flat = (
         jnp.moveaxis(a, 1, axes).reshape(-1, a.shape[1], *a.shape[-2:])
-        for a in (real * steps, states)
+        for a in (valid * steps, states)
     )
     return jnp.take_along_axis(flat, jnp.argmax(score, axis=0)[None], axis=0)[0]

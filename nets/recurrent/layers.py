@@ -1,63 +1,98 @@
-"""Recurrent layers: RNN over any cell, Bidirectional, Stacked.
+"""Recurrent layers: RNN, which runs any cell over time, Bidirectional and Stacked.
 
 All take the same arguments and return `(carry, outputs)`:
 
-    x                float [..., T, D], any number of leading batch axes
-    lengths          int [...]: steps 0 .. length - 1 are real, the rest is padding
-    mask             [..., T]: non-zero where a step is real; holes and left padding are allowed.
-                     With both, a step is real when both say so
-    resets           [..., T]: non-zero where a row starts afresh, from zeros, before it reads t
-    initial_carry    carry before the first step; zeros when None
-    deterministic    no dropout, weight drop or zoneout; False needs the random stream "dropout"
+    x                float [..., T, D], with any number of leading batch axes
+    lengths          int [...]: steps 0 .. length - 1 are valid, the rest is padding
+    mask             [..., T]: non-zero where a step is valid; may have holes and padding on the
+                     left. With lengths and mask, a step is valid if both say so
+    resets           [..., T]: non-zero where a row restarts from a zero carry before step t
+    initial_carry    carry before the first step; zeros if None
+    deterministic    True disables dropout, weight drop and zoneout; False needs the random stream
+                     "dropout"
 
-outputs [..., T, H] lie beside their inputs, also when a layer reads backwards, and are zero at
-padding. The carry is the one after the last real step that was read; a row without any returns its
-initial carry. What stands in the padding, NaN included, changes neither values nor gradients.
-Wrong shapes or types raise ValueError, and so do lengths outside of 0 .. T where they are known
-(inside jit they are not, and count as the nearest).
+Outputs [..., T, H] stay aligned with their inputs, including in reversed layers, and are zero at
+padding. The carry is the one after the last valid step in reading order; a row without valid steps
+returns its initial carry. Padding values, even NaN, affect neither outputs nor gradients. Wrong
+shapes or dtypes raise ValueError, as do lengths outside 0 .. T where their values are known (inside
+`jax.jit` they are not, and are clipped).
+
+Flax's transformations apply to the layers. `nn.remat` and `nn.jit` trace the flags `deterministic`
+and `reverse` unless their positions are static: `nn.remat(RNN, static_argnums=(6,))` for a layer
+with noise, `static_argnums=(6, 7)` for one inside Bidirectional. Numbers of rows and steps may be
+symbolic in `jax.export`.
+
+>>> import jax, jax.numpy as jnp
+>>> from nets.recurrent import GRUCell, LSTMCell
+>>> net = Stacked([Bidirectional(RNN(LSTMCell(4)), RNN(LSTMCell(4))), RNN(GRUCell(5))])
+>>> x, lengths = jnp.ones((2, 6, 3)), jnp.array([6, 4])
+>>> variables = net.init(jax.random.key(0), x)
+>>> carries, outputs = net.apply(variables, x, lengths)
+>>> outputs.shape, len(carries)
+((2, 6, 5), 2)
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
-from jax import lax
+from flax.core import FrozenDict
+from flax.core.scope import CollectionFilter, PRNGSequenceFilter
+from flax.typing import InOutScanAxis
+from jax.typing import ArrayLike
 
 from ..masking import check_carry, valid_steps
 from .bptt import has_rule, scan_fused
-from .cells import Cell
-from .cudnn import check_cudnn, run_cudnn
-from .linear_cells import ParallelCell
-from .scan import Options, Steps, forget, hoist_pays, scan_cell, scan_parallel, select, shown
+from .cells import Weights
+from .checks import RATES, check_inputs, check_settings, check_static, pure_cell
+from .scan import (
+    Options,
+    Steps,
+    apply_resets,
+    hoist_pays,
+    is_static,
+    scan_cell,
+    select,
+    zero_padding,
+)
+
+Results = tuple[Any, jax.Array]
 
 
 class RNN(nn.Module):
     """Run a cell over time.
 
-    Equals, for one row x [T, D] and valid [T]:
+    For one row x [T, D] and valid [T], this computes:
 
         carry = initial_carry, or zeros
-        for t in range(T):                      # or backwards, with reverse
+        for t in range(T):                      # or backwards, if reverse
             if resets[t]: carry = zeros
             if valid[t]:  carry, outputs[t] = cell(carry, x[t])
             else:         outputs[t] = 0
 
-    cell: one of `nets.recurrent.cells`, `nets.recurrent.linear_cells`, or a Flax cell with one
-    feature axis. reverse: read from the last step to the first. unroll: steps in one turn of the
-    loop. remat_chunk: keep only the carry after every so many steps, and compute the rest again on
-    the way back: memory for T / chunk + chunk steps, least at sqrt(T); 0 keeps all. truncate: let
-    no gradient cross multiples of so many steps (truncated backpropagation through time); 0: all
-    cross. rule: "custom" takes the gradient of a standard cell by `nets.recurrent.bptt`, which
-    `jax.jvp` cannot differentiate; "autodiff" never. backend: "cudnn" for an LSTMCell on an NVIDIA
-    GPU.
+    cell: a cell of `nets.recurrent.cells` or `nets.recurrent.linear_cells`, or a Flax cell with one
+    feature axis. reverse: read from the last step to the first. unroll: number of steps in each
+    iteration of the loop. remat_chunk: keep only the carry after each chunk of this many steps and
+    recompute the rest for the gradient; needs memory for T / chunk + chunk steps, which is least at
+    sqrt(T); 0 keeps everything. truncate: stop the gradient at multiples of this many steps
+    (truncated backpropagation through time); 0 disables it. rule: "custom" uses the gradient of
+    `nets.recurrent.bptt` for the standard cells, which `jax.jvp` cannot differentiate; "autodiff"
+    never does. backend: "scan", or "cudnn" for an LSTMCell on an NVIDIA GPU.
 
-    Regularisers, off when deterministic: dropout, of the inputs, and recurrent_dropout, of h in the
-    recurrent product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop, of
-    the recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry
-    keeps its value (Krueger et al. 2017), whose expectation is taken when deterministic.
+    Regularisers, disabled when deterministic: dropout of the inputs and recurrent_dropout of h in
+    the recurrent product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop
+    of the recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry
+    keeps its value (Krueger et al. 2017), replaced by its expectation when deterministic.
+
+    variable_axes, variable_broadcast, variable_carry, split_rngs: treatment of a Flax cell's
+    variables and random streams over time, as in `flax.linen.RNN`. They are for cells with state
+    other than parameters (`variable_carry="batch_stats"`), with dropout
+    (`split_rngs={"params": False, "dropout": True}`) or with `sow`
+    (`variable_axes={"intermediates": 0}`).
     """
 
     cell: nn.RNNCellBase
@@ -71,190 +106,138 @@ class RNN(nn.Module):
     recurrent_dropout: float = 0.0
     weight_drop: float = 0.0
     zoneout: float = 0.0
+    variable_axes: Mapping[CollectionFilter, InOutScanAxis] = FrozenDict()
+    variable_broadcast: CollectionFilter = "params"
+    variable_carry: CollectionFilter = False
+    split_rngs: Mapping[PRNGSequenceFilter, bool] = FrozenDict({"params": False})
 
-    def __call__(
+    def __call__(  # noqa: PLR0917, as static_argnums counts positions
         self,
-        x,
-        lengths=None,
-        mask=None,
-        resets=None,
-        initial_carry=None,
-        *,
+        x: ArrayLike,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        initial_carry: Any = None,
         deterministic: bool = True,
-    ):
-        """Return (carry, outputs [..., T, H]); see the module's text."""
-        options = {"deterministic": deterministic, "reverse": self.reverse}
-        return self.read(x, lengths, mask, resets, initial_carry, **options)
+        reverse: bool | None = None,
+    ) -> Results:
+        """Return (carry, outputs [..., T, H]); see the module's docstring.
 
-    def read(self, x, lengths, mask, resets, initial_carry, *, deterministic: bool, reverse: bool):
-        """`__call__` in a given direction."""
-        self._check()
+        reverse: overrides the field of this name unless None.
+        """
+        check_settings(self)
+        check_static("reverse", reverse)
+        reverse = self.reverse if reverse is None else reverse
         x = jnp.asarray(x)
-        if x.ndim < 2 or not x.shape[-1] or not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(
-                f"x must be floating point [..., time, features], got {x.dtype} of shape {x.shape}"
-            )
+        check_inputs(x, resets)
         *lead, time, size = x.shape
-        rows = int(np.prod(lead))
+        rows = math.prod(lead)
         valid = valid_steps((*lead, time), lengths, mask)
-        if resets is not None and jnp.shape(resets) != (*lead, time):
-            raise ValueError(f"resets must have shape {(*lead, time)}, got {jnp.shape(resets)}")
         zeros = self.cell.initialize_carry(jax.random.key(0), (*lead, size))
         initial_carry = zeros if initial_carry is None else initial_carry
         check_carry(zeros, initial_carry)
 
-        def flat(leaf):  # [..., T, F] -> [T, N, F]; also of [..., T]
+        def time_major(leaf: ArrayLike) -> jax.Array:  # [..., T, F] -> [T, N, F]; also [..., T]
             leaf = jnp.asarray(leaf)
             return jnp.swapaxes(leaf.reshape(rows, time, *leaf.shape[len(lead) + 1 :]), 0, 1)
 
         if valid is not None:  # NaN times a gradient of 0 would be NaN
             x = jnp.where(valid[..., None], x, 0)
         steps = Steps(
-            flat(x),
-            None if valid is None else flat(valid),
-            None if resets is None else flat(resets) != 0,
+            time_major(x),
+            None if valid is None else time_major(valid),
+            None if resets is None else time_major(resets) != 0,
         )
         carry = jax.tree.map(
             lambda leaf: jnp.asarray(leaf).reshape(rows, *leaf.shape[len(lead) :]), initial_carry
         )
         if self.backend == "cudnn":
+            from .cudnn import check_cudnn, run_cudnn
+
+            check_cudnn(self.cell)
             if mask is not None or resets is not None:
-                raise ValueError("backend='cudnn' takes lengths, and neither mask nor resets")
+                raise ValueError("backend='cudnn' takes lengths, but neither mask nor resets")
             count = jnp.full(rows, time) if lengths is None else jnp.asarray(lengths).reshape(rows)
-            rows_first = jnp.swapaxes(steps.x, 0, 1)
+            batch_major = jnp.swapaxes(steps.x, 0, 1)
             weights = self.cell.weights(size)
-            carry, outputs = run_cudnn(weights, carry, rows_first, count, reverse=reverse)
+            carry, outputs = run_cudnn(weights, carry, batch_major, count, reverse=reverse)
             outputs = jnp.swapaxes(outputs, 0, 1)
         else:
             carry, outputs = self._scan(carry, steps, deterministic, reverse)
         outputs = jnp.swapaxes(outputs, 0, 1).reshape(*lead, time, outputs.shape[-1])
         return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), carry), outputs
 
-    def _check(self) -> None:
-        """Raise ValueError when fields do not go together."""
-        for name, allowed in (("rule", ("custom", "autodiff")), ("backend", ("scan", "cudnn"))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
-        if self.unroll < 1:
-            raise ValueError(f"unroll must be at least 1, got {self.unroll}")
-        if self.cell.num_feature_axes != 1:
-            raise ValueError(
-                f"the cell must have one feature axis, {type(self.cell).__name__} has "
-                f"{self.cell.num_feature_axes}"
-            )
-        if self.remat_chunk and self.truncate not in (0, self.remat_chunk):
-            raise ValueError(
-                "truncate and remat_chunk must be equal where both are given, "
-                f"got {self.truncate} and {self.remat_chunk}"
-            )
-        rates = ("recurrent_dropout", "weight_drop", "zoneout", "dropout")
-        names = (*rates, "remat_chunk", "truncate")
-        used = [name for name in names if getattr(self, name)]
-        for name in used:
-            if (value := getattr(self, name)) < 0 or (value >= 1 and name in rates):
-                raise ValueError(f"{name} must not be negative, nor a rate 1 or more, got {value}")
-        if self.backend == "cudnn":
-            if used:
-                raise ValueError(f"{used[0]} needs backend='scan', got 'cudnn'")
-            check_cudnn(self.cell)
-        used = [name for name in used if name != "dropout"]
-        if used and not isinstance(self.cell, Cell):
-            raise ValueError(
-                f"{used[0]} needs a cell of nets.recurrent.cells, got {type(self.cell).__name__}"
-            )
-        if self.weight_drop and isinstance(self.cell, ParallelCell):
-            raise ValueError(f"{type(self.cell).__name__} has no recurrent kernel to drop from")
+    def _scan(self, carry: Any, steps: Steps, deterministic: bool, reverse: bool) -> Results:
+        """Draw the noise, then scan; return (carry, outputs [T, N, H])."""
+        noisy = False
+        if any(getattr(self, name) for name in RATES):
+            check_static("deterministic", deterministic)
+            noisy = not deterministic
 
-    def _scan(self, carry, steps: Steps, deterministic: bool, reverse: bool):
-        """Draw the noise, then scan: (carry, outputs [T, N, H])."""
-        noisy = not deterministic
-
-        def kept(rate, shape, dtype):
-            """Zeros with probability `rate`, else 1 / (1 - rate)."""
+        def dropout_mask(rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            """Draw zeros with probability `rate`, else 1 / (1 - rate)."""
             draw = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, shape)
             return draw.astype(dtype) / (1 - rate)
 
-        rows, size = steps.x.shape[1:]
+        time, rows, size = steps.x.shape
         if noisy and self.dropout:
-            steps = steps._replace(x=steps.x * kept(self.dropout, (rows, size), steps.x.dtype))
-        if not isinstance(self.cell, Cell):
-            return self._scan_flax(carry, steps, reverse)
-        weights = self.cell.weights(size)
+            mask = dropout_mask(self.dropout, (rows, size), steps.x.dtype)
+            steps = steps._replace(x=steps.x * mask)
+        bound = pure_cell(self)
+        if bound is None:
+            return self._scan_module(carry, steps, reverse)
+        weights, cell = bound.weights(size), bound.clone(parent=None)
         if noisy and self.weight_drop:
             kernel = weights["recurrent_kernel"]
-            kernel = kernel * kept(self.weight_drop, kernel.shape, kernel.dtype)
+            kernel = kernel * dropout_mask(self.weight_drop, kernel.shape, kernel.dtype)
             weights = {**weights, "recurrent_kernel": kernel}
         drop = None
         if noisy and self.recurrent_dropout:
-            shape = (rows, self.cell.outputs)
-            drop = kept(self.recurrent_dropout, shape, self.cell.param_dtype)
+            drop = dropout_mask(self.recurrent_dropout, (rows, cell.outputs), cell.param_dtype)
         if noisy and self.zoneout:
-            keys = jax.random.split(self.make_rng("dropout"), steps.x.shape[0])
-            steps = steps._replace(keys=keys)
-        options = Options(reverse, self.unroll, hoist_pays(self.cell, steps.x), self.zoneout)
-        cell = self.cell.clone(parent=None)
+            steps = steps._replace(keys=jax.random.split(self.make_rng("dropout"), time))
+        options = Options(reverse, self.unroll, hoist_pays(cell, steps.x), self.zoneout)
 
-        def run(weights, carry, steps):
-            if isinstance(cell, ParallelCell) and not self.zoneout:
-                return scan_parallel(cell, weights, carry, steps, options, drop=drop)
+        def run(weights: Weights, carry: Any, steps: Steps) -> Results:
+            parallel = getattr(cell, "scan_parallel", None)  # of `nets.recurrent.linear_cells`
+            if parallel and is_static(steps.x.shape[0]) and not self.zoneout:
+                return parallel(weights, carry, steps, options, drop)
             if self.rule == "custom" and has_rule(cell) and drop is None and not self.zoneout:
                 return scan_fused(cell, options, weights, carry, steps)
             return scan_cell(cell, weights, carry, steps, options, drop=drop)
 
-        size = self.remat_chunk or self.truncate
-        if not size or not steps.x.shape[0]:
+        chunk = self.remat_chunk or self.truncate
+        if not chunk or not time:
             return run(weights, carry, steps)
-        return self._scan_chunks(partial(run, weights), carry, steps, size, reverse)
+        from .chunks import scan_chunks
 
-    def _scan_chunks(self, run, carry, steps: Steps, size: int, reverse: bool):
-        """Scan over chunks of `size` steps, the last filled up with padding."""
-        time = steps.x.shape[0]
-        missing = -time % size
-        if missing:
-            valid = jnp.ones(steps.x.shape[:2], bool) if steps.valid is None else steps.valid
-            steps = steps._replace(valid=valid)
+        how = {"reverse": reverse, "remat": self.remat_chunk > 0, "truncate": self.truncate > 0}
+        return scan_chunks(partial(run, weights), carry, steps, chunk, **how)
 
-        def cut(leaf):
-            if missing:
-                filling = jnp.broadcast_to(leaf[-1:], (missing, *leaf.shape[1:]))
-                if leaf.dtype == bool:
-                    filling = jnp.zeros_like(filling)
-                leaf = jnp.concatenate([leaf, filling])
-            return leaf.reshape(-1, size, *leaf.shape[1:])
+    def _scan_module(self, carry: Any, steps: Steps, reverse: bool) -> Results:
+        """Scan a cell that is called as a Flax module; return (carry, outputs [T, N, H])."""
 
-        chunks = jax.tree.map(cut, steps)
-        first = jnp.zeros(chunks.x.shape[0], bool).at[-1 if reverse else 0].set(True)
-
-        def chunk(carry, given):
-            first, steps = given
-            if self.truncate:  # the initial carry lies before all steps, and is not cut off
-                cut = lax.stop_gradient(carry)
-                carry = jax.tree.map(lambda a, b: jnp.where(first, a, b), carry, cut)
-            return run(carry, steps)
-
-        body = jax.checkpoint(chunk) if self.remat_chunk else chunk
-        carry, outputs = lax.scan(body, carry, (first, chunks), reverse=reverse)
-        return carry, outputs.reshape(-1, *outputs.shape[2:])[:time]
-
-    def _scan_flax(self, carry, steps: Steps, reverse: bool):
-        """Scan a cell of Flax's own: (carry, outputs [T, N, H])."""
-
-        def body(cell, carry, step):
-            start = forget(step.resets, carry)
+        def body(cell: nn.RNNCellBase, carry: Any, step: Steps) -> Results:
+            start = apply_resets(step.resets, carry)
             new, y = cell(start, step.x)
-            return select(step.valid, new, start), shown(step.valid, y)
+            return select(step.valid, new, start), zero_padding(step.valid, y)
 
+        if self.variable_carry and self.is_initializing():
+            # `nn.scan` can carry variables, but not create them
+            self.cell(carry, jnp.zeros(steps.x.shape[1:], steps.x.dtype))
         scan = nn.scan(
             body,
-            variable_broadcast="params",
-            split_rngs={"params": False},
+            variable_axes=self.variable_axes,
+            variable_broadcast=self.variable_broadcast,
+            variable_carry=self.variable_carry,
+            split_rngs=self.split_rngs,
             reverse=reverse,
             unroll=self.unroll,
         )
         return scan(self.cell, carry, steps)
 
 
-MERGES: dict[str, Callable] = {
+MERGES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "concat": lambda a, b: jnp.concatenate([a, b], axis=-1),
     "sum": lambda a, b: a + b,
     "mean": lambda a, b: (a + b) / 2,
@@ -263,31 +246,35 @@ MERGES: dict[str, Callable] = {
 
 
 class Bidirectional(nn.Module):
-    """Two layers, one of them reading backwards, and their outputs merged step by step.
+    """Two layers, the second of which reads backwards, with their outputs merged at each step.
 
-    merge: "concat", "sum", "mean", "product" or any f(forward, backward) -> outputs. The carry is
-    (forward's, backward's). Source: Schuster and Paliwal 1997.
+    merge: "concat", "sum", "mean", "product", or any f(forward, backward) -> outputs. The carry is
+    (carry of forward, carry of backward). Source: Schuster and Paliwal 1997.
     """
 
     forward: RNN
     backward: RNN
-    merge: str | Callable = "concat"
+    merge: str | Callable[[jax.Array, jax.Array], jax.Array] = "concat"
 
-    def __call__(
+    def __call__(  # noqa: PLR0917, as static_argnums counts positions
         self,
-        x,
-        lengths=None,
-        mask=None,
-        resets=None,
-        initial_carry=None,
-        *,
+        x: ArrayLike,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        initial_carry: Any = None,
         deterministic: bool = True,
-    ):
-        """Return ((carry, carry), outputs); a reset starts each direction afresh as it reads it."""
+    ) -> tuple[tuple[Any, Any], jax.Array]:
+        """Return ((carry, carry), outputs); each direction restarts when it reads a reset."""
         if self.forward is self.backward or self.forward.cell is self.backward.cell:
-            raise ValueError("forward and backward must be two layers of two cells, got one twice")
+            raise ValueError(
+                "forward and backward must be different layers with different cells, "
+                "got the same one twice"
+            )
         if self.forward.reverse or self.backward.reverse:
-            raise ValueError("Bidirectional turns its second layer: give both with reverse=False")
+            raise ValueError(
+                "Bidirectional reverses its second layer itself: both must have reverse=False"
+            )
         merge = self.merge if callable(self.merge) else MERGES.get(self.merge)
         if merge is None:
             raise ValueError(
@@ -295,23 +282,24 @@ class Bidirectional(nn.Module):
             )
         carries = (None, None) if initial_carry is None else initial_carry
         if len(carries) != 2:
-            raise ValueError(f"two directions need as many carries, got {len(carries)}")
-        batch, how = (x, lengths, mask, resets), {"deterministic": deterministic}
-        ahead = self.forward.read(*batch, carries[0], reverse=False, **how)
-        behind = self.backward.read(*batch, carries[1], reverse=True, **how)
-        outputs = merge(ahead[1], behind[1])
+            raise ValueError(f"two directions need two carries, got {len(carries)}")
+        batch = (x, lengths, mask, resets)
+        forward_carry, forward = self.forward(*batch, carries[0], deterministic, False)
+        backward_carry, backward = self.backward(*batch, carries[1], deterministic, True)
+        outputs = merge(forward, backward)
         valid = valid_steps(outputs.shape[:-1], lengths, mask)
         if valid is not None:  # a callable need not map zeros to zeros
             outputs = jnp.where(valid[..., None], outputs, 0)
-        return (ahead[0], behind[0]), outputs
+        return (forward_carry, backward_carry), outputs
 
 
 class Stacked(nn.Module):
-    """Layers on top of one another; the carry is a tuple of theirs.
+    """Layers on top of each other; the carry is the tuple of their carries.
 
-    layers: RNN, Bidirectional or alike. With Bidirectional layers each direction reads both of the
-    layer below (Irsoy and Cardie 2014). dropout: of what goes from one layer to the next, anew at
-    every step. residual: every layer but the first adds its input to its output.
+    layers: RNN, Bidirectional, or any layer with the same arguments. In a stack of Bidirectional
+    layers, each direction reads both directions of the layer below (Irsoy and Cardie 2014).
+    dropout: rate between layers, with a new mask in each step. residual: every layer except the
+    first adds its input to its output.
     """
 
     layers: Sequence[nn.Module]
@@ -319,33 +307,34 @@ class Stacked(nn.Module):
     residual: bool = False
 
     @nn.compact
-    def __call__(
+    def __call__(  # noqa: PLR0917, as static_argnums counts positions
         self,
-        x,
-        lengths=None,
-        mask=None,
-        resets=None,
-        initial_carry=None,
-        *,
+        x: ArrayLike,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        initial_carry: Any = None,
         deterministic: bool = True,
-    ):
+    ) -> tuple[tuple[Any, ...], jax.Array]:
         """Return (carries, outputs of the last layer)."""
-        before = [None] * len(self.layers) if initial_carry is None else initial_carry
-        if len(before) != len(self.layers):
-            raise ValueError(f"{len(self.layers)} layers need as many carries, got {len(before)}")
+        initial = [None] * len(self.layers) if initial_carry is None else initial_carry
+        if len(initial) != len(self.layers):
+            raise ValueError(f"{len(self.layers)} layers need as many carries, got {len(initial)}")
         if len({id(layer) for layer in self.layers}) < len(self.layers):
             raise ValueError(f"the {len(self.layers)} layers must be different, got one twice")
-        carries = []
-        for depth, (layer, initial) in enumerate(zip(self.layers, before, strict=True)):
+        if self.dropout:
+            check_static("deterministic", deterministic)
+        h, carries = jnp.asarray(x), []
+        for depth, (layer, start) in enumerate(zip(self.layers, initial, strict=True)):
             if depth:
-                x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
-            carry, outputs = layer(x, lengths, mask, resets, initial, deterministic=deterministic)
+                h = nn.Dropout(self.dropout)(h, deterministic=deterministic)
+            carry, outputs = layer(h, lengths, mask, resets, start, deterministic)
             if self.residual and depth:
-                if outputs.shape != x.shape:
+                if outputs.shape != h.shape:
                     raise ValueError(
-                        f"residual layers must keep the shape {x.shape}, got {outputs.shape}"
+                        f"residual layers must keep the shape {h.shape}, got {outputs.shape}"
                     )
-                outputs = outputs + x
+                outputs = outputs + h
             carries.append(carry)
-            x = outputs
-        return tuple(carries), x
+            h = outputs
+        return tuple(carries), h

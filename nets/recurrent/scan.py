@@ -1,11 +1,15 @@
-"""Running a cell over time by `lax.scan`, or all steps at once when the cell is linear.
+"""Run a cell over time, step by step, with `lax.scan`.
 
-Everything is time-major here: x [T, N, D], rows of a step [N]. `valid` [T, N] is false at padding:
-the carry is held there and the output is zero. `resets` [T, N] is true where a row starts afresh
-before the step. Both are None where there is nothing to mark.
+Arrays are time-major: x [T, N, D], with N rows in each step. `valid` [T, N] is False at padding,
+where the carry is kept and the output is zero. `resets` [T, N] is True where a row restarts from
+zeros before the step. Either is None if there is no padding or no reset.
+
+Inside `jax.export` the numbers of rows and steps may be symbolic; a choice that depends on them
+then falls back to the variant that works for every size.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,15 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .cells import Cell, GRUCell, Weights
-from .linear_cells import ParallelCell
+from .cells import Cell, Drop, GRUCell, Weights
 
 LARGE_KERNEL = 2**18  # entries; see `slow_kernel`
-CACHED = 2**22  # entries that the last cache of a CPU holds
+CACHE_ENTRIES = 2**22  # float32 entries that fit into the last-level cache of a CPU
 
 
 class Steps(NamedTuple):
-    """What the scan reads at each step."""
+    """The inputs of the scan, with time as the leading axis."""
 
     x: jax.Array
     valid: jax.Array | None = None
@@ -30,10 +33,10 @@ class Steps(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How to scan; hashable, so that it may be static.
+    """Options of the scan; hashable, so that they can be a static argument.
 
-    hoist: one input product for all steps before the loop, in place of one in each step.
-    zoneout: probability that a unit keeps its last value; without keys in the steps, its
+    hoist: compute the input product of all steps before the loop instead of in each step.
+    zoneout: probability that a unit keeps its previous value; if the steps have no keys, the
     expectation is taken.
     """
 
@@ -43,121 +46,103 @@ class Options(NamedTuple):
     zoneout: float = 0.0
 
 
-def slow_kernel(*shape: int) -> bool:
-    """Whether the product of a few rows and a kernel of this shape is slow: a large one, on a CPU.
+def is_static(size: Any) -> bool:
+    """Whether a size is a number rather than a symbolic dimension of `jax.export`."""
+    return isinstance(size, int)
 
-    XLA's libraries pack a second operand, and one that is transposed within the product, anew at
-    each call, which for a large one takes as long as the product itself.
+
+def slow_kernel(*shape: int) -> bool:
+    """Whether multiplying a few rows by a kernel of this shape is slow: a large one, on a CPU.
+
+    XLA's libraries repack the second operand of a product, and any operand that is transposed
+    within the product, at each call. For a large kernel this takes as long as the product itself.
     """
     return jax.default_backend() == "cpu" and math.prod(shape) >= LARGE_KERNEL
 
 
-def hoist_pays(cell: Cell, x) -> bool:
-    """Whether the input product of x [T, N, D] is faster before the loop than in it.
+def hoist_pays(cell: Cell, x: jax.Array) -> bool:
+    """Whether computing the input product of x [T, N, D] before the loop is faster than inside.
 
-    On a CPU it is for one gate, and where the product of a few rows is slow. Otherwise writing the
-    products of all steps to memory and reading them back costs more than it saves, and takes the
-    room.
+    On a CPU this holds for cells with one gate and for large kernels. In other cases, writing the
+    products of all steps to memory and reading them back costs more time than it saves, as well as
+    the memory.
     """
     slow = slow_kernel(x.shape[-1], cell.gates * cell.features)
     return jax.default_backend() != "cpu" or cell.gates == 1 or slow
 
 
-def hoist_pays_forward(cell: Cell, x) -> bool:
-    """The same for a pass without a gradient, where nothing else of the steps takes room.
+def hoist_pays_forward(cell: Cell, x: jax.Array) -> bool:
+    """Like `hoist_pays`, for a pass without gradient, which stores nothing else for each step.
 
-    It pays as long as the products stay in the cache; but the step of a GRU becomes one slow loop
-    when XLA reads them from an array.
+    Hoisting pays as long as the products fit into the cache, except for a GRU, whose step XLA
+    compiles to one slow loop when the products come from an array.
     """
     entries = x.shape[0] * x.shape[1] * cell.gates * cell.features
-    return hoist_pays(cell, x) or (entries <= CACHED and not isinstance(cell, GRUCell))
+    cached = is_static(entries) and entries <= CACHE_ENTRIES
+    return hoist_pays(cell, x) or (cached and not isinstance(cell, GRUCell))
 
 
-def reader(cell: Cell, weights: Weights, steps: Steps, hoist: bool):
-    """Return what the scan reads, and the function from its x to the input product of a step."""
+def project_inputs(
+    cell: Cell, weights: Weights, steps: Steps, hoist: bool
+) -> tuple[Steps, Callable[[jax.Array], jax.Array]]:
+    """Return the inputs of the scan, and a function from x of a step to its input product."""
     if hoist:
         return steps._replace(x=cell.project(weights, steps.x)), lambda x: x
     return steps, partial(cell.project, weights)
 
 
-def select(rows, chosen, other):
-    """Leaf by leaf, chosen [N, H] where rows [N] is true, else other; chosen when rows is None."""
+def select(rows: jax.Array | None, new: Any, old: Any) -> Any:
+    """Leaf by leaf, new [N, H] where rows [N] is True and old elsewhere; new if rows is None."""
     if rows is None:
-        return chosen
-    return jax.tree.map(lambda a, b: jnp.where(rows[:, None], a, b), chosen, other)
+        return new
+    return jax.tree.map(lambda a, b: jnp.where(rows[:, None], a, b), new, old)
 
 
-def shown(valid, y):
-    """Zeros where a row is padding."""
+def zero_padding(valid: jax.Array | None, y: jax.Array) -> jax.Array:
+    """Return y [N, H] with zeros in padded rows."""
     return select(valid, y, jnp.zeros_like(y))
 
 
-def forget(resets, carry):
-    """Zeros where a row starts afresh."""
-    return select(None if resets is None else ~resets, carry, jax.tree.map(jnp.zeros_like, carry))
+def apply_resets(resets: jax.Array | None, carry: Any) -> Any:
+    """Return the carry with zeros in the rows that restart."""
+    keep = None if resets is None else ~resets
+    return select(keep, carry, jax.tree.map(jnp.zeros_like, carry))
 
 
 def scan_cell(
-    cell: Cell, weights: Weights, carry: Any, steps: Steps, options: Options, *, drop=None
+    cell: Cell,
+    weights: Weights,
+    carry: Any,
+    steps: Steps,
+    options: Options,
+    *,
+    drop: Drop = None,
 ) -> tuple[Any, jax.Array]:
-    """Step by step: (carry, outputs [T, N, H]).
+    """Run a cell step by step; return (carry, outputs [T, N, H]).
 
-    drop: [N, H], what multiplies h in the recurrent product, or None.
+    drop: multiplier [N, H] of h in the recurrent product, or None.
     """
-    steps, inputs = reader(cell, weights, steps, options.hoist)
+    steps, project = project_inputs(cell, weights, steps, options.hoist)
 
-    def body(carry, step: Steps):
-        start = forget(step.resets, carry)
-        new = cell.step(weights, start, inputs(step.x), drop)
+    def body(carry: Any, step: Steps) -> tuple[Any, jax.Array]:
+        start = apply_resets(step.resets, carry)
+        new = cell.step(weights, start, project(step.x), drop)
         if options.zoneout:
             new = zone_out(options.zoneout, step.keys, start, new)
-        return select(step.valid, new, start), shown(step.valid, cell.output(new))
+        return select(step.valid, new, start), zero_padding(step.valid, cell.output(new))
 
     return lax.scan(body, carry, steps, reverse=options.reverse, unroll=options.unroll)
 
 
-def zone_out(rate: float, key, old, new):
-    """Keep each unit's old value with probability `rate`, or on average when there is no key.
+def zone_out(rate: float, key: jax.Array | None, old: Any, new: Any) -> Any:
+    """Keep the old value of each unit with probability `rate`, or in expectation without a key.
 
     Source: Krueger et al., "Zoneout", 2017.
     """
     if key is None:
         return jax.tree.map(lambda a, b: rate * a + (1 - rate) * b, old, new)
-    leaves, form = jax.tree.flatten(old)
-    keys = jax.tree.unflatten(form, list(jax.random.split(key, len(leaves))))
+    leaves, structure = jax.tree.flatten(old)
+    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
     return jax.tree.map(
         lambda k, a, b: jnp.where(jax.random.bernoulli(k, rate, a.shape), a, b), keys, old, new
     )
-
-
-def scan_parallel(
-    cell: ParallelCell, weights: Weights, carry, steps: Steps, options: Options, *, drop=None
-) -> tuple[Any, jax.Array]:
-    """All steps by `lax.associative_scan`: (carry, outputs [T, N, H]).
-
-    (a, b) followed by (a', b') is (a a', a' b + b'), which is associative. drop: as in scan_cell.
-    """
-    inputs = cell.project(weights, steps.x).astype(carry.dtype)
-    a, b = cell.coefficients(inputs)
-    if drop is not None:
-        a = a * drop
-    if steps.resets is not None:
-        a = jnp.where(steps.resets[..., None], 0, a)
-    if steps.valid is not None:
-        hold = 1 if steps.resets is None else jnp.where(steps.resets[..., None], 0, 1)
-        a = jnp.where(steps.valid[..., None], a, hold)
-        b = jnp.where(steps.valid[..., None], b, 0)
-    if not a.shape[0]:
-        return carry, b
-    first = -1 if options.reverse else 0
-
-    def follow(earlier, later):
-        # 0 times NaN would be NaN, in the gradient too
-        a, b = (jnp.where(later[0] == 0, 0, leaf) for leaf in earlier)
-        return a * later[0], later[0] * b + later[1]
-
-    b = b.at[first].set(follow((a[first], carry), (a[first], b[first]))[1])
-
-    _, h = lax.associative_scan(follow, (a, b), reverse=options.reverse)
-    outputs = h if steps.valid is None else jnp.where(steps.valid[..., None], h, 0)
-    return h[0 if options.reverse else -1], outputs

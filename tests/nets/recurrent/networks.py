@@ -1,4 +1,4 @@
-"""Our networks for the tests: cells by name, the layers around them, random settings."""
+"""Networks for the tests: cells by name, layers around them, random variables and inputs."""
 
 import contextlib
 from functools import partial
@@ -19,7 +19,7 @@ def identity(a):
     return a
 
 
-# each with the same thing in numpy
+# each with its implementation in numpy
 CELLS = {
     "elman": (ElmanCell, {}, oracle.elman),
     "elman_relu": (
@@ -82,13 +82,13 @@ def make_network(name, form, dtype="float32", **options):
 
 
 def noise_like(tree, seed, scale=0.6):
-    """Arrays of the tree's shapes and dtypes, biases and scales included, drawn from a normal."""
+    """Normally distributed arrays with the shapes and dtypes of the tree's leaves."""
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda a: rng.normal(0, scale, a.shape).astype(a.dtype), tree)
 
 
 def parameters(name, form, dtype, size=D):
-    """Shapes of a network's parameters: what `init` returns, without a trace of its loops."""
+    """Shapes of a network's parameters, as `init` returns them, without tracing its loops."""
     if form in ("forward", "reversed"):
         shapes = {part: shape for part, (_, shape) in make_cell(name).parameters(size).items()}
         return {"cell": {k: jax.ShapeDtypeStruct(shape, dtype) for k, shape in shapes.items()}}
@@ -101,7 +101,7 @@ def parameters(name, form, dtype, size=D):
 
 
 def zero_carry(name, form, dtype, lead):
-    """Carry of a network: a pair for two directions, a pair for two layers."""
+    """Carry of a network: a pair for two directions or for two layers."""
     if form in ("forward", "reversed"):
         return make_cell(name, dtype).initialize_carry(jax.random.key(0), (*lead, D))
     part = "bidirectional" if form == "deep" else "forward"
@@ -116,13 +116,13 @@ def setting(name, form="forward", dtype="float32", *, lead=(B,), time=T, seed=0)
 
 
 def scalar(leaves):
-    """A number to differentiate, in which every entry of every leaf has another weight."""
+    """A scalar to differentiate, in which each entry of each leaf has a different weight."""
     flat = [leaf.ravel() for leaf in leaves]
     return sum(leaf @ np.cos(1 + k + np.arange(leaf.size)) for k, leaf in enumerate(flat))
 
 
 def assert_close(actual, expected, tolerance=1e-5, message=""):
-    """Leaf by leaf, to within tolerance of the expected value or of 1."""
+    """Compare leaf by leaf, with the tolerance relative to the expected value or absolute."""
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
     pairs = zip(jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True)
     for (path, a), b in pairs:

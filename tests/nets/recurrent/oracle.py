@@ -1,8 +1,8 @@
 """Recurrent networks as plain loops in numpy, written from the equations of the papers.
 
-Nothing here comes from `nets`. One row, one step at a time; what is padding is never looked at.
-Every array may have further axes in front, so that many sets of parameters run at once; complex
-numbers may stand in them, so that derivatives come out to the last digit (Squire and Trapp 1998):
+Nothing here comes from `nets`. The loops process one row and one step at a time and never read
+padding. All arrays may have leading axes, so that many sets of parameters run at once, and complex
+entries, which give derivatives to full precision (Squire and Trapp 1998):
 
     f(w + i s d) = f(w) + i s (df/dw . d) + O(s^2),    s = 1e-30
 """
@@ -28,7 +28,7 @@ def relu(a):
 
 
 def normalised(a):
-    """Mean 0 and variance 1 over the last axis, as far as 1e-6 in the root lets it."""
+    """Mean 0 and variance 1 over the last axis, up to the 1e-6 added in the root."""
     centred = a - a.mean(-1, keepdims=True)
     return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
 
@@ -42,7 +42,7 @@ def elman(w, carry, x, *, activation=np.tanh):
 def lstm(w, carry, x, *, peephole=None, outer=np.tanh, coupled=False):
     """Graves 2013, equations 7 to 11; full peepholes as in Mitchell's lecture.
 
-    The other options: Sak et al. 2014 (projection), Ba et al. 2016 (layer norm), Greff et al. 2015
+    Other options: Sak et al. 2014 (projection), Ba et al. 2016 (layer norm), Greff et al. 2015
     (coupled gates).
     """
     c, h = carry
@@ -55,26 +55,26 @@ def lstm(w, carry, x, *, peephole=None, outer=np.tanh, coupled=False):
     total = dict(zip(names, blocks, strict=True))
 
     def gate(name, memory):
-        seen = names.replace("g", "").index(name)
+        index = names.replace("g", "").index(name)
         if peephole == "diagonal":
-            return sigmoid(total[name] + w["peephole_kernel"][..., seen, :] * memory)
+            return sigmoid(total[name] + w["peephole_kernel"][..., index, :] * memory)
         if peephole == "full":
-            return sigmoid(total[name] + dot(memory, w["peephole_kernel"][..., seen, :, :]))
+            return sigmoid(total[name] + dot(memory, w["peephole_kernel"][..., index, :, :]))
         return sigmoid(total[name])
 
     f = gate("f", c)
     i = 1 - f if coupled else gate("i", c)
     c = f * c + i * np.tanh(total["g"])
     o = gate("o", c)
-    shown = normalised(c) * w["cell_scale"] + w["cell_bias"] if "cell_scale" in w else c
-    h = o * outer(shown)
+    squashed = normalised(c) * w["cell_scale"] + w["cell_bias"] if "cell_scale" in w else c
+    h = o * outer(squashed)
     if "projection_kernel" in w:
         h = dot(h, w["projection_kernel"])
     return c, h
 
 
 def gru(w, carry, x, *, reset_after=False):
-    """Cho et al. 2014, equations 5 to 8; or with the reset after the product, as cuDNN has it."""
+    """Cho et al. 2014, equations 5 to 8; or with the reset after the product, as in cuDNN."""
     (h,) = carry
     bias = np.split(w["bias"], 3, axis=-1)
     uz, ur, un = np.split(w["kernel"], 3, axis=-1)
@@ -87,14 +87,14 @@ def gru(w, carry, x, *, reset_after=False):
 
 
 def min_gru(w, carry, x):
-    """Feng et al. 2024, section 3.1, with z for what the paper has as 1 - z."""
+    """Feng et al. 2024, section 3.1, with z for the paper's 1 - z."""
     (h,) = carry
     z, n = np.split(dot(x, w["kernel"]) + w["bias"], 2, axis=-1)
     return (sigmoid(z) * h + (1 - sigmoid(z)) * n,)
 
 
 def min_lstm(w, carry, x):
-    """Feng et al. 2024, section 3.2: forget and input gate are made to add up to 1."""
+    """Feng et al. 2024, section 3.2: forget and input gate are normalised to sum to 1."""
     (h,) = carry
     i, f, g = np.split(dot(x, w["kernel"]) + w["bias"], 3, axis=-1)
     i, f = sigmoid(i), sigmoid(f)
@@ -102,28 +102,28 @@ def min_lstm(w, carry, x):
 
 
 class Rows(NamedTuple):
-    """x [..., N, T, D], with bool [N, T] of what is real and where a row starts afresh."""
+    """x [..., N, T, D], and bool [N, T]: valid steps and resets."""
 
     x: Any
-    real: Any
-    fresh: Any
+    valid: Any
+    resets: Any
 
 
 def read(step, w, carry, row, *, backwards=False):
-    """One row, x [..., T, D] and marks [T]: (carry, outputs [..., T, H])."""
-    outputs = [np.zeros_like(carry[-1]) for _ in row.real]
-    order = range(len(row.real))
+    """Read one row, x [..., T, D] and bool [T]; return (carry, outputs [..., T, H])."""
+    outputs = [np.zeros_like(carry[-1]) for _ in row.valid]
+    order = range(len(row.valid))
     for t in reversed(order) if backwards else order:
-        if row.fresh[t]:
+        if row.resets[t]:
             carry = tuple(np.zeros_like(leaf) for leaf in carry)
-        if row.real[t]:
+        if row.valid[t]:
             carry = step(w, carry, row.x[..., t, :])
             outputs[t] = carry[-1]
     return carry, np.stack(outputs, axis=-2)
 
 
 def network(form, step, params, carries, row):
-    """One row through layers: (a carry for each reading of it, outputs).
+    """Run one row through layers; return (carries of all layers and directions, outputs).
 
     form: "forward", "reversed", "bidirectional", "stacked" (two layers) or "deep" (two
     bidirectional layers).
@@ -132,9 +132,9 @@ def network(form, step, params, carries, row):
         last, y = read(step, params["cell"], carries[0], row, backwards=form == "reversed")
         return [last], y
     if form == "bidirectional":
-        ahead = read(step, params["forward"]["cell"], carries[0], row)
-        behind = read(step, params["backward"]["cell"], carries[1], row, backwards=True)
-        return [ahead[0], behind[0]], np.concatenate([ahead[1], behind[1]], axis=-1)
+        forward = read(step, params["forward"]["cell"], carries[0], row)
+        backward = read(step, params["backward"]["cell"], carries[1], row, backwards=True)
+        return [forward[0], backward[0]], np.concatenate([forward[1], backward[1]], axis=-1)
     layer = "bidirectional" if form == "deep" else "forward"
     half = len(carries) // 2
     first, y = network(layer, step, params["layers_0"], carries[:half], row)
@@ -149,9 +149,9 @@ def batch(form, step, params, carries, rows):
     Returns the leaves of the carries [..., N, H], and last the outputs [..., N, T, H].
     """
     results = []
-    for b, (real, fresh) in enumerate(zip(rows.real, rows.fresh, strict=True)):
+    for b, (valid, resets) in enumerate(zip(rows.valid, rows.resets, strict=True)):
         own = [tuple(leaf[..., b, :] for leaf in carry) for carry in carries]
-        row = Rows(rows.x[..., b, :, :], real, fresh)
+        row = Rows(rows.x[..., b, :, :], valid, resets)
         last, y = network(form, step, params, own, row)
         results.append([*(leaf for carry in last for leaf in carry), y])
     *last, outputs = zip(*results, strict=True)

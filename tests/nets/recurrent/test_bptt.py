@@ -1,4 +1,4 @@
-"""The gradient by hand against autodiff: first and second derivatives, bfloat16, the way to run."""
+"""The hand-written gradient against autodiff: first and second derivatives, bfloat16, options."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ GIVEN = {"mask": MASK, "resets": RESETS}
 
 
 def number(net, given=GIVEN):
-    """(variables, x, carry) -> a number that depends on all results."""
+    """(variables, x, carry) -> a scalar that depends on all results."""
 
     def run(variables, x, carry):
         results = net.apply(variables, x, initial_carry=carry, **given)
@@ -43,12 +43,12 @@ def number(net, given=GIVEN):
 
 
 def by_rule(name, form, **given):
-    """The number by the custom rule, and by autodiff."""
+    """The scalar with the custom rule, and with autodiff."""
     rules = ("custom", "autodiff")
     return [number(make_network(name, form, "float64", rule=rule), given) for rule in rules]
 
 
-# with both the matrix of test_recurrent.py has them
+# test_layers.py has lengths, masks and resets together
 @standard
 @pytest.mark.parametrize(
     ("form", "given"),
@@ -69,7 +69,7 @@ def test_custom_rule_is_autodiff(name, form, given):
 
 
 @standard
-def test_reverse_over_reverse_is_that_of_autodiff(name):
+def test_reverse_over_reverse_is_autodiff(name):
     with PRECISIONS["float64"]():
         arguments = setting(name, "forward", "float64", time=4)
         along = setting(name, "forward", "float64", time=4, seed=40)
@@ -90,7 +90,7 @@ def test_reverse_over_reverse_is_that_of_autodiff(name):
         assert_close(*both(*arguments), 1e-10)
 
 
-def test_whole_hessian_is_that_of_autodiff():
+def test_whole_hessian_is_autodiff():
     name = "gru"
     with PRECISIONS["float64"]():
         variables, x, carry = setting(name, "forward", "float64", lead=(1,), time=3)
@@ -138,7 +138,7 @@ def test_forward_mode_of_the_custom_rule_raises():
 
 
 @standard
-def test_bfloat16_gradient_is_that_of_autodiff_as_far_as_bfloat16_goes(name):
+def test_bfloat16_gradient_is_autodiff_within_bfloat16_rounding(name):
     arguments = setting(name)
 
     def gradient(dtype, rule):
@@ -155,14 +155,14 @@ def test_bfloat16_gradient_is_that_of_autodiff_as_far_as_bfloat16_goes(name):
     )
     for a, b, c in zip(ours, theirs, exact, strict=True):
         assert a.dtype == b.dtype == c.dtype == jnp.float32
-        # 8 bits; T steps, two products in each
+        # 8 bits; T steps with two products each
         bound = 2 * T * 2.0**-8 * np.abs(c).max()
         assert np.abs(a - b).max() < bound
         assert 0 < np.abs(a - c).max() < bound
 
 
 @pytest.mark.parametrize("name", [*STANDARD, "lstm_layer_norm", "lstm_full"])
-def test_input_product_before_the_loop_is_the_same_as_in_it(name):
+def test_input_product_before_the_loop_equals_that_inside(name):
     with PRECISIONS["float64"]():
         variables, x, carry = setting(name, "forward", "float64")
         cell = make_cell(name, "float64")
@@ -194,7 +194,7 @@ def every_kernel_is_large(monkeypatch):
 
 
 def barriers(f, *arguments):
-    """How often XLA is kept from joining a transposition to a product."""
+    """Number of barriers that keep XLA from merging a transposition into a product."""
     return str(jax.make_jaxpr(f)(*arguments)).count("optimization_barrier")
 
 
@@ -209,7 +209,7 @@ def test_a_large_kernel_comes_first_in_the_product_and_nothing_changes(
         valid, resets = rng.random((2, 16, 4)) < 0.7
         given = {"mask": valid, "resets": resets}
         variables = setting(name, "forward", "float64")[0]
-        turned, plain = (RNN(cell, rule=rule) for rule in ("custom", "autodiff"))
+        transposed, plain = (RNN(cell, rule=rule) for rule in ("custom", "autodiff"))
 
         def of(net):
             def run(variables, x):
@@ -218,17 +218,17 @@ def test_a_large_kernel_comes_first_in_the_product_and_nothing_changes(
 
             return jax.value_and_grad(run, (0, 1))
 
-        both = quick_jit(lambda *arguments: (of(turned)(*arguments), of(plain)(*arguments)))
+        both = quick_jit(lambda *arguments: (of(transposed)(*arguments), of(plain)(*arguments)))
         assert_close(*both(variables, x), 1e-11)
-        # the kernel turned, and the rows of its gradient; of 15 rows the latter alone
-        counts = [barriers(of(turned), variables, x[:rows]) for rows in (16, 15)]
+        # the transposed kernel and the rows of its gradient; with 15 rows, only the latter
+        counts = [barriers(of(transposed), variables, x[:rows]) for rows in (16, 15)]
         assert counts[0] > counts[1] > 0
         monkeypatch.undo()
-        assert not barriers(of(turned), variables, x)
+        assert not barriers(of(transposed), variables, x)
 
 
 def test_the_input_product_is_in_the_loop_where_that_is_faster(monkeypatch):
-    """On a CPU: for one gate, or a large kernel, before the loop; elsewhere always."""
+    """On a CPU: before the loop for one gate or a large kernel; elsewhere always before it."""
     x = jnp.zeros((3, 2, 512))
     assert hoist_pays(ElmanCell(4), x)
     assert not hoist_pays(LSTMCell(4), x)
@@ -242,7 +242,7 @@ def test_the_input_product_is_in_the_loop_where_that_is_faster(monkeypatch):
 
 
 def products_in_loops(jaxpr, inside=False):
-    """Shapes of the results of matrix products in the bodies of scans."""
+    """Result shapes of the matrix products in the bodies of scans."""
     for equation in jaxpr.eqns:
         if inside and equation.primitive.name == "dot_general":
             yield equation.outvars[0].aval.shape
@@ -252,17 +252,17 @@ def products_in_loops(jaxpr, inside=False):
                 yield from products_in_loops(inner, inside or equation.primitive.name == "scan")
 
 
-def test_what_the_rule_is_for():
-    """No gradient of a kernel is summed up inside of the loop; by autodiff it is."""
+def test_kernel_gradients_are_computed_after_the_loop():
+    """Autodiff adds to them inside the loop."""
     arguments = setting("lstm")
     kernel = arguments[0]["params"]["cell"]["recurrent_kernel"].shape
-    found = {}
+    shapes = {}
     for rule in ("custom", "autodiff"):
         net = make_network("lstm", "forward", rule=rule)
         jaxpr = jax.make_jaxpr(jax.grad(number(net)))(*arguments)
-        found[rule] = set(products_in_loops(jaxpr.jaxpr))
-    assert not {kernel, kernel[::-1]} & found["custom"]
-    assert {kernel, kernel[::-1]} & found["autodiff"]
+        shapes[rule] = set(products_in_loops(jaxpr.jaxpr))
+    assert not {kernel, kernel[::-1]} & shapes["custom"]
+    assert {kernel, kernel[::-1]} & shapes["autodiff"]
 
 
 def test_which_cells_have_a_rule():
@@ -273,9 +273,9 @@ def test_which_cells_have_a_rule():
     assert not has_rule(ElmanCell(3, activation=identity))
 
 
-def test_a_subclass_has_no_rule_of_its_parent():
+def test_a_subclass_does_not_inherit_the_rule():
     class Other(GRUCell):
-        """Keeps half of what the GRU has."""
+        """Halves the new state of the GRU."""
 
         def step(self, weights, carry, inputs, drop=None):
             return super().step(weights, carry, inputs, drop) / 2
@@ -287,8 +287,8 @@ def test_a_subclass_has_no_rule_of_its_parent():
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float32"])
-def test_gradient_of_the_input_has_its_type(kind):
+def test_gradient_of_the_input_has_its_dtype(kind):
     variables, x, carry = setting("lstm")
     gradient = jax.grad(number(make_network("lstm", "forward")), 1)
-    found = jax.eval_shape(gradient, variables, jnp.asarray(x, kind), carry)
-    assert (found.shape, found.dtype) == ((B, T, D), kind)
+    result = jax.eval_shape(gradient, variables, jnp.asarray(x, kind), carry)
+    assert (result.shape, result.dtype) == ((B, T, D), kind)

@@ -1,4 +1,4 @@
-"""One step of each cell against its equations, how it starts, and what bfloat16 rounds."""
+"""One step of each cell against its equations, initial values, and rounding to bfloat16."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from tests.nets.recurrent.networks import (
 )
 
 every_cell = pytest.mark.parametrize("name", CELLS)
-# parameters of the columns' blocks, and those that an option adds
+# parameters of each kind of cell, and those that an option adds
 SHAPES = {
     "elman": {"kernel": (D, H), "bias": (H,), "recurrent_kernel": (H, H)},
     "lstm": {"kernel": (D, 4 * H), "bias": (4 * H,), "recurrent_kernel": (H, 4 * H)},
@@ -81,7 +81,7 @@ def test_one_step_is_the_equation(name, lead):
 
 
 def test_lstm_of_mitchells_lecture():
-    """Full peepholes, gates i, f, o: the input gate and so on see c_{t-1}, the output gate c_t."""
+    """Full peepholes: the input and forget gates read c_{t-1}, the output gate reads c_t."""
     with PRECISIONS["float64"]():
         cell, w, (c, h), x = one_step("lstm_full", (), "float64")
         W_xi, W_xf, W_xc, W_xo = np.split(w["kernel"].T, 4)
@@ -98,7 +98,7 @@ def test_lstm_of_mitchells_lecture():
 
 
 def test_lstm_of_chais_lecture():
-    """No bias, h_t = C_t O_t without a second tanh."""
+    """No bias; h_t = C_t O_t without a second tanh."""
     with PRECISIONS["float64"]():
         cell, w, (c, h), x = one_step("lstm_no_tanh", (), "float64")
         w = {**w, "bias": jnp.zeros_like(w["bias"])}
@@ -113,7 +113,7 @@ def test_lstm_of_chais_lecture():
 
 
 def test_gru_of_the_lectures():
-    """Mitchell's as it stands; Verbeek's has z where 1 - z stands, one change of sign away."""
+    """Mitchell's equations; Verbeek's write z for 1 - z, which changes the sign of the z block."""
     with PRECISIONS["float64"]():
         cell, w, h, x = one_step("gru", (), "float64")
         W_z, W_r, W_h = np.split(w["kernel"].T, 3)
@@ -143,7 +143,7 @@ def test_parameters(name):
 
 
 @every_cell
-def test_first_values(name):
+def test_initial_values(name):
     cell = make_cell(name).clone(features=6)
     params = initial(cell, 200)
     for part in ("bias", "recurrent_bias", "cell_bias"):
@@ -163,7 +163,7 @@ def test_first_values(name):
         assert len({block.tobytes() for block in blocks}) == cell.gates
 
 
-def test_forget_bias_is_a_first_value_and_nothing_is_added_to_it():
+def test_forget_bias_is_an_initial_value_and_nothing_is_added_to_it():
     bias = np.asarray(initial(LSTMCell(H, forget_bias=-2.5))["bias"])
     assert_close(bias, np.repeat(np.float32([0, -2.5, 0, 0]), H), 0)
     cell, weights, carry, x = one_step("lstm")
@@ -172,7 +172,7 @@ def test_forget_bias_is_a_first_value_and_nothing_is_added_to_it():
     assert_close(np.asarray(after.c), carry.c / 2)
 
 
-def test_initialisers_are_the_users():
+def test_initialisers_can_be_chosen():
     ones, twos = jax.nn.initializers.ones, jax.nn.initializers.constant(2.0)
     params = initial(GRUCell(H, kernel_init=ones, recurrent_init=twos))
     assert (params["kernel"] == 1).all()
@@ -206,16 +206,16 @@ def test_bfloat16_products_between_float32_carries(name):
     assert types == {jnp.dtype("float32")}
     if not getattr(cell, "layer_norm", False):
         assert jax.eval_shape(half.project, weights, x).dtype == jnp.bfloat16
-    # each product alone, since the rounding of one would hide that the other has none
+    # one product at a time, as the rounding of one would hide a lack of rounding in another
     norms = [part for part in weights if "scale" in part]
     for part in ("kernel", "recurrent_kernel", "projection_kernel"):
         if part not in weights:
             continue
-        shown = (part, *norms)
-        alone = {k: w if k in shown else jnp.zeros_like(w) for k, w in weights.items()}
+        active = (part, *norms)
+        alone = {k: w if k in active else jnp.zeros_like(w) for k, w in weights.items()}
         results = run(alone)
         gap = max(jax.tree.leaves(jax.tree.map(lambda a, b: float(abs(a - b).max()), *results)))
-        # 8 bits: the products must show it, and must not be worse than some of them
+        # 8 bits: rounding must be visible, and no larger than a few units in the last place
         assert 0 < gap < 16 * 2.0**-8, part
 
 
@@ -228,7 +228,7 @@ def test_memory_is_not_rounded_to_bfloat16(name, kept):
 
 
 @pytest.mark.parametrize("name", [name for name in CELLS if not name.startswith("min")])
-def test_what_multiplies_h_does_so_in_the_recurrent_product_alone(name):
+def test_drop_multiplies_h_in_the_recurrent_product_only(name):
     cell, weights, carry, x = one_step(name, (1,))
     drop = np.abs(noise_like(jnp.zeros((1, cell.outputs)), 9))
     rows = {**weights, "recurrent_kernel": drop[0][:, None] * weights["recurrent_kernel"]}
@@ -236,8 +236,8 @@ def test_what_multiplies_h_does_so_in_the_recurrent_product_alone(name):
     assert_close(step(weights, carry, inputs, drop), step(rows, carry, inputs))
 
 
-def test_parallel_cells_far_out():
-    """Gates of 0 and 1, where f / (f + i) would be 0 / 0, in value and in gradient."""
+def test_parallel_cells_with_saturated_gates():
+    """Gates of 0 and 1, where f / (f + i) would be 0 / 0, in value and gradient."""
     carry = jnp.array([2.0])
     for scale in (-200.0, 200.0):
         for cell, gates in ((MinLSTMCell(1), 3), (MinGRUCell(1), 2)):

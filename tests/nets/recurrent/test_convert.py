@@ -1,4 +1,4 @@
-"""PyTorch's and Flax's recurrent networks with their parameters read into ours, and back."""
+"""Parameters of PyTorch's and Flax's recurrent networks converted to ours and back."""
 
 from functools import cache, partial
 from pathlib import Path
@@ -66,7 +66,7 @@ def assert_same_bits(actual, expected):
 
 
 def assert_comes_back(params, there, back, kind):
-    """Bit for bit, and in arrays of its own."""
+    """The round trip is exact and shares no memory."""
     written = there(params, kind)
     read = back(written, kind)
     assert_same_bits(read, params)
@@ -79,7 +79,7 @@ def sigmoid(a):
 
 
 def one_step(network, w, c, h, x):
-    """Return c and h of one row after one step, as the equations stand."""
+    """Return c and h of one row after one step, from the equations."""
     inputs, product = x @ w["kernel"] + w["bias"], h @ w["recurrent_kernel"]
     if network.startswith("rnn"):
         total = inputs + product
@@ -111,29 +111,29 @@ def one_way(network, weights, x, lengths, reverse):
 
 def oracle(network, params, x, lengths):
     """Return outputs and PyTorch's h_n and c_n [layers * directions, B, H]."""
-    stacked, found = "layers_0" in params, []
+    stacked, directions = "layers_0" in params, []
     for layer in [params[f"layers_{k}"] for k in range(len(params))] if stacked else [params]:
         both = [layer] if "cell" in layer else [layer["forward"], layer["backward"]]
         runs = [one_way(network, way["cell"], x, lengths, k == 1) for k, way in enumerate(both)]
         x = np.concatenate([outputs for *_, outputs in runs], axis=-1)
-        found += runs
-    c_n, h_n = (np.stack([run[k] for run in found]) for k in range(2))
+        directions += runs
+    c_n, h_n = (np.stack([run[k] for run in directions]) for k in range(2))
     return {"outputs": x, "h_n": h_n, "c_n": c_n}
 
 
 @networks
 @forms
-def test_equations_with_the_parameters_read_are_pytorchs(network, form):
+def test_equations_with_the_converted_parameters_are_pytorchs(network, form):
     params = from_torch(state_of(network, form), kind_of(network))
     lengths = GOLDEN["lengths"] if form == "lengths" else [T] * B
-    found = oracle(network, params, GOLDEN["x"], lengths)
+    results = oracle(network, params, GOLDEN["x"], lengths)
     for key in ("outputs", "h_n", "c_n") if "lstm" in network else ("outputs", "h_n"):
-        assert_close(found[key], GOLDEN[f"{network}/{form}/{key}"], 1e-6)
+        assert_close(results[key], GOLDEN[f"{network}/{form}/{key}"], 1e-6)
 
 
 @cache
 def built(network, form):
-    """Compiled gradient by parameters and x, with carry and outputs, of our network of a form."""
+    """Compiled gradient of our network for parameters and x, with carry and outputs."""
 
     def layer():
         one = [RNN(CELLS[network].clone()) for _ in range(2)]
@@ -174,7 +174,7 @@ def test_our_networks_are_pytorchs_in_value_and_gradient(network, form):
 
 
 def shared(bias, kind):
-    """The part of a bias in which both of PyTorch's enter as a sum: all but the GRU's n."""
+    """The entries of a bias where PyTorch adds its two biases: all but the GRU's n."""
     return bias[: 2 * H] if kind == "gru" else bias
 
 
@@ -194,7 +194,7 @@ def test_to_torch_keeps_the_weights_and_the_sum_of_the_biases(network, form):
 
 
 def random_params(network, form, dtype=np.float32):
-    """Random parameters of our tree, with zeros of both signs in the biases."""
+    """Random parameters in our tree, with zeros of both signs in the biases."""
     params = noise_like(from_torch(state_of(network, form), kind_of(network)), 3, dtype)
     for leaf in jax.tree.leaves(params):
         if leaf.ndim == 1:
@@ -272,8 +272,8 @@ def test_flaxs_cell_runs_under_our_driver_and_with_our_parameters(network, other
 
 
 @pytest.mark.parametrize("reset_after", [False, True])
-def test_exchange_z_turns_the_other_sense_into_ours(reset_after):
-    def other_sense(w, h, x):
+def test_exchange_z_converts_the_other_convention_into_ours(reset_after):
+    def other_convention(w, h, x):
         (uz, ur, un) = np.split(x @ w["kernel"] + w["bias"], 3, axis=-1)
         (wz, wr, wn) = np.split(h @ w["recurrent_kernel"], 3, axis=-1)
         z, r = sigmoid(uz + wz), sigmoid(ur + wr)
@@ -286,10 +286,10 @@ def test_exchange_z_turns_the_other_sense_into_ours(reset_after):
     if not reset_after:
         del weights["recurrent_bias"]
     h, x = noise_like((np.zeros((B, H)), np.zeros((B, D))), 6)
-    turned = exchange_z(weights)
-    _, ours = GRUCell(H, reset_after=reset_after).apply({"params": turned}, h, x)
-    assert_close(ours, other_sense(weights, h, x))
-    assert_same_bits(exchange_z(turned), weights)
+    converted = exchange_z(weights)
+    _, ours = GRUCell(H, reset_after=reset_after).apply({"params": converted}, h, x)
+    assert_close(ours, other_convention(weights, h, x))
+    assert_same_bits(exchange_z(converted), weights)
 
 
 STACK, GRU = random_params("lstm", "two_layers"), random_params("gru", "single")
@@ -303,12 +303,12 @@ GIVEN = {
     (exchange_z, None): GRU["cell"],
 }
 ERRORS = [
-    # a shape is written in the place of a parameter, None leaves it out
+    # the parameter is replaced by zeros of the shape, or omitted if None
     (from_torch, "lstm", "weight_hh_l1", None, "missing parameter 'weight_hh_l1'"),
     (from_torch, "gru", "bias_hh_l0", None, "missing parameter 'bias_hh_l0'"),
     (from_torch, "lstm", "weight_ih_l0_reverse", (16, 3), "missing .*'weight_hh_l0_reverse'"),
     (from_torch, "lstm", "weight_hh_l3", (16, H), "unknown .*'weight_hh_l3'.*'weight_hh_l2'"),
-    (from_torch, "lstm", "weights_hh_l0", (16, H), "nearest that fits is 'weight_hh_l0'"),
+    (from_torch, "lstm", "weights_hh_l0", (16, H), "nearest valid one is 'weight_hh_l0'"),
     (from_torch, "lstm", "weight_ih_l0", (16,), r"weight_ih_l0 must be \[.*\(16,\)"),
     (from_torch, "lstm", "weight_ih_l1", (16, 3), r"_l1 .*\(16, 4\), got \(16, 3\)"),
     (from_torch, "gru", "weight_hr_l0", (2, H), "unknown parameter 'weight_hr_l0'"),
@@ -329,7 +329,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("function", "kind", "path", "shape", "message"), ERRORS)
-def test_errors_say_which_parameter_and_both_shapes(function, kind, path, shape, message):
+def test_errors_name_the_parameter_and_both_shapes(function, kind, path, shape, message):
     changed = flatten_dict(GIVEN[function, kind], sep="/")
     changed.pop(path, None)
     changed |= {path: np.zeros(shape)} if shape else {}
@@ -338,7 +338,7 @@ def test_errors_say_which_parameter_and_both_shapes(function, kind, path, shape,
 
 
 @pytest.mark.parametrize("function", [from_torch, to_torch, from_flax, to_flax])
-def test_errors_of_the_wrong_kind_and_of_nothing(function):
+def test_errors_for_an_unknown_kind_and_for_no_parameters(function):
     with pytest.raises(ValueError, match="one of rnn, gru, lstm, got 'ltsm'"):
         function({}, "ltsm")
     with pytest.raises(ValueError, match="missing parameter"):

@@ -1,4 +1,4 @@
-"""cuDNN's calling convention, with JAX's reference LSTM in its place; no GPU is needed."""
+"""cuDNN's calling convention, with JAX's reference LSTM instead of cuDNN; needs no GPU."""
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ LENGTHS = [[T, T, T], [4, 0, 1], [0, 0, 0]]
 
 
 def reference(x, h, c, vector, lengths, **options):
-    """What `jax.experimental.rnn.lstm` computes on a GPU: takes the vector apart, runs the loop."""
+    """Compute what `jax.experimental.rnn.lstm` does on a GPU: unpack the vector, run the loop."""
     assert all(array.dtype == jnp.float32 for array in (x, h, c, vector))
     dropout = options.pop("dropout")
     kernels = rnn.unpack_lstm_weights(vector, **options)
@@ -44,7 +44,7 @@ def reference(x, h, c, vector, lengths, **options):
 
 
 def graded(reverse, through):
-    """(variables, x, carry, lengths) -> (gradients, results), by cuDNN's stand-in or our scan."""
+    """(variables, x, carry, lengths) -> (gradients, results), by the stand-in or the scan."""
 
     def run(variables, x, carry, lengths):
         if through == "scan":
@@ -66,18 +66,18 @@ def test_cudnn_gives_what_the_scan_gives(reverse):
         zeroed = x * (np.arange(T) < lengths[:, None])[..., None]
         arguments = (variables, zeroed, carry, lengths)
         assert_close(ours(*arguments), scan(*arguments))
-    # inside jit nobody has looked at the lengths: they count as the nearest
+    # inside jit the lengths are not checked, but clipped
     wild, near = np.array([T + 3, -2, 2]), np.array([T, 0, 2])
     assert_close(ours(variables, x, carry, wild), ours(variables, x, carry, near), 0)
 
 
-def test_what_cudnn_is_given():
-    """Rows without a step get one, and half precision is turned into float32."""
+def test_arguments_of_cudnn():
+    """Rows without steps get one step; half precision is converted to float32."""
     variables, x, carry = setting("lstm")
-    seen = []
+    calls = []
 
     def spy(x, h, c, vector, lengths, **options):
-        seen.append((x.dtype, h.shape, vector.shape, lengths.dtype, lengths.tolist(), options))
+        calls.append((x.dtype, h.shape, vector.shape, lengths.dtype, lengths.tolist(), options))
         return reference(x, h, c, vector, lengths, **options)
 
     weights, half = variables["params"]["cell"], jnp.asarray(x, jnp.bfloat16)
@@ -90,16 +90,16 @@ def test_what_cudnn_is_given():
         "dropout": 0.0,
         "bidirectional": False,
     }
-    assert seen == [("float32", (1, B, H), (size,), "int32", [4, 1, 1], options)]
+    assert calls == [("float32", (1, B, H), (size,), "int32", [4, 1, 1], options)]
 
 
-def test_the_layer_hands_over_what_it_was_given(monkeypatch):
-    """Two leading axes, NaN in the padding, a learned carry; the GPU alone is not there."""
+def test_the_layer_passes_its_arguments_on(monkeypatch):
+    """Two leading axes, NaN in the padding, an initial carry; only the GPU is simulated."""
     variables, x, carry = setting("lstm", lead=(2, 2))
     lengths = np.array([[T, 0], [3, 1]])
     real = np.arange(T) < lengths[..., None]
     x = np.where(real[..., None], x, np.float32(np.nan))
-    monkeypatch.setattr("nets.recurrent.layers.check_cudnn", lambda cell: None)
+    monkeypatch.setattr("nets.recurrent.cudnn.check_cudnn", lambda cell: None)
     monkeypatch.setattr(run_cudnn, "__kwdefaults__", {"lstm": reference})
     for reverse in (False, True):
         nets = [RNN(LSTMCell(H), reverse=reverse, backend=name) for name in ("cudnn", "scan")]
@@ -110,8 +110,8 @@ def test_the_layer_hands_over_what_it_was_given(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["mask", "resets"])
-def test_marks_that_cudnn_does_not_know_are_refused(name, monkeypatch):
-    monkeypatch.setattr("nets.recurrent.layers.check_cudnn", lambda cell: None)
+def test_mask_and_resets_are_refused_with_cudnn(name, monkeypatch):
+    monkeypatch.setattr("nets.recurrent.cudnn.check_cudnn", lambda cell: None)
     with pytest.raises(ValueError, match=r"cudnn.* neither mask nor resets"):
         RNN(LSTMCell(H), backend="cudnn").init(
             jax.random.key(0), jnp.zeros((B, T, D)), **{name: np.ones((B, T))}
@@ -128,7 +128,7 @@ def test_marks_that_cudnn_does_not_know_are_refused(name, monkeypatch):
         (LSTMCell(H), "needs an NVIDIA GPU, got cpu"),
     ],
 )
-def test_what_cudnn_cannot_run_is_refused(cell, words):
+def test_cells_that_cudnn_cannot_run_are_refused(cell, words):
     with pytest.raises(ValueError, match=words):
         check_cudnn(cell)
     with pytest.raises(ValueError, match=words):
@@ -138,7 +138,7 @@ def test_what_cudnn_cannot_run_is_refused(cell, words):
 @pytest.mark.parametrize(
     "options", [{"zoneout": 0.1}, {"dropout": 0.1}, {"remat_chunk": 2}, {"truncate": 2}], ids=str
 )
-def test_options_that_cudnn_does_not_know_are_refused(options):
+def test_options_that_cudnn_lacks_are_refused(options):
     (name,) = options
     with pytest.raises(ValueError, match=f"{name} needs backend='scan'"):
         RNN(LSTMCell(H), backend="cudnn", **options).init(jax.random.key(0), jnp.zeros((B, T, D)))

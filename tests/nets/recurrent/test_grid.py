@@ -1,4 +1,4 @@
-"""The scan over hyperplanes is held to the plain loop over cells, in value and in gradient."""
+"""The scan over hyperplanes against the plain loop over cells, in value and gradient."""
 
 from functools import cache
 
@@ -24,16 +24,16 @@ def sigmoid(a, xp):
 
 
 def one_direction(w, x, mask, *, signs, cell, xp):
-    """The equations, cell after cell: x [N, S_1, ..., D] to the states {p: (c, h)} and a carry."""
+    """The equations, cell by cell: x [N, S_1, ..., D] to the states {p: (c, h)} and a carry."""
     sizes, n = x.shape[1:-1], len(signs)
     zero = xp.zeros((x.shape[0], H), x.dtype)
-    states, carry, furthest = {}, (zero, zero), np.full(x.shape[0], -1)
+    states, carry, farthest = {}, (zero, zero), np.full(x.shape[0], -1)
     for q in np.ndindex(*sizes):  # in reading order
         p = tuple(i if s > 0 else size - 1 - i for i, s, size in zip(q, signs, sizes, strict=True))
         before = [tuple(i - s * (d == e) for e, i in enumerate(p)) for d, s in enumerate(signs)]
         before = [states.get(b, (zero, zero)) for b in before]
-        real = mask[(slice(None), *p)] != 0
-        total = xp.where(real[:, None], x[(slice(None), *p)], 0) @ w["kernel"] + w["bias"]
+        valid = mask[(slice(None), *p)] != 0
+        total = xp.where(valid[:, None], x[(slice(None), *p)], 0) @ w["kernel"] + w["bias"]
         for d in range(n):
             total = total + before[d][1] @ w["recurrent_kernel"][d]
         if cell == "elman":
@@ -44,17 +44,17 @@ def one_direction(w, x, mask, *, signs, cell, xp):
             for d in range(n):
                 c = c + sigmoid(gate[d + 1], xp) * before[d][0]
             h = sigmoid(gate[n + 2], xp) * xp.tanh(c)
-        states[p] = tuple(xp.where(real[:, None], a, 0) for a in (c, h))
-        further = real & (sum(q) > furthest)
-        furthest = np.where(further, sum(q), furthest)
+        states[p] = tuple(xp.where(valid[:, None], a, 0) for a in (c, h))
+        farther = valid & (sum(q) > farthest)
+        farthest = np.where(farther, sum(q), farthest)
         carry = tuple(
-            xp.where(further[:, None], a, b) for a, b in zip(states[p], carry, strict=True)
+            xp.where(farther[:, None], a, b) for a, b in zip(states[p], carry, strict=True)
         )
     return states, carry
 
 
 def loop(params, x, mask, cell, directions, *, xp=np):
-    """What MDRNN must return, with the outputs concatenated."""
+    """The results that MDRNN must return, with concatenated outputs."""
     sizes = x.shape[1:-1]
     carries, outputs = [], []
     for k, signs in enumerate(corners(len(sizes), directions)):
@@ -67,7 +67,7 @@ def loop(params, x, mask, cell, directions, *, xp=np):
 
 
 def build(cell, axes, directions, size, dtype=jnp.float32, **options):
-    """The network and random parameters for inputs of `size` features, biases too."""
+    """The network, and random parameters, including biases, for inputs with `size` features."""
     net = MDRNN(H, cell, axes, directions, param_dtype=dtype, **options)
     shapes = jax.eval_shape(net.init, jax.random.key(0), jnp.zeros((1,) * axes + (size,), dtype))
     return net, noise_like(shapes, 1)
@@ -80,7 +80,7 @@ def close(actual, expected, tolerance=1e-5):
 
 
 def ragged(batch, sizes):
-    """A mask of images of different sizes: whole, smaller, with a hole and empty in turn."""
+    """A mask of images of different sizes: in turn whole, smaller, with a hole, and empty."""
     mask = np.ones((batch, *sizes), np.int32)
     mask[1::4] = 0
     mask[(slice(1, None, 4), *(slice(max(1, s - 1)) for s in sizes))] = 1
@@ -94,7 +94,7 @@ CASES = [
     (1, 2, (5,), 2),
     (2, 1, (3, 5), 2),
     (2, 2, (5, 3), 2),
-    (2, 4, (4, 4), 5),  # more features than states: the product is before the scan
+    (2, 4, (4, 4), 5),  # more features than states: the product precedes the scan
     (2, 4, (1, 6), 2),
     (2, 4, (6, 1), 2),
     (2, 4, (1, 1), 2),
@@ -119,7 +119,7 @@ def test_equals_the_plain_loop(cell, axes, directions, sizes, size):
 
 
 def scalar(results):
-    """A random linear function of all that a network returns."""
+    """A random linear function of all results of a network."""
     leaves = jax.tree.leaves(results)
     return sum((a * w).sum() for a, w in zip(leaves, noise_like(leaves, 5), strict=True))
 
@@ -134,7 +134,7 @@ def scalar(results):
         ("elman", 1, 2, (4,), 2, "float32"),
     ],
 )
-def test_gradient_is_that_of_the_plain_loop(case):
+def test_gradient_equals_that_of_the_plain_loop(case):
     cell, axes, directions, sizes, size, dtype = case
     tolerance = 1e-10 if dtype == "float64" else 1e-5
     with jax.enable_x64(dtype == "float64"):
@@ -148,7 +148,7 @@ def test_gradient_is_that_of_the_plain_loop(case):
 
         def plain(variables, x):
             params = variables["params"]
-            # the masks are known numbers, what depends on them may be counted in numpy
+            # the masks are concrete, so that numpy can handle them
             return loop(params, x, mask, cell, directions, xp=jnp)
 
         def graded(run):
@@ -215,13 +215,13 @@ def test_the_activation_replaces_tanh(cell):
 
 def scans(jaxpr):
     """Lengths of all scans in a jaxpr."""
-    found = []
+    lengths = []
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
-            found.append(equation.params["length"])
+            lengths.append(equation.params["length"])
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            found += scans(inner)
-    return found
+            lengths += scans(inner)
+    return lengths
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_the_forget_gates_start_with_the_sum_of_one_gate(axes):
         ({"directions": ((1, 1), (1, 0))}, (4, 5, 1), None, r"2 signs.*\(1, 0\)"),
     ],
 )
-def test_what_cannot_be_read_is_refused(options, shape, mask, message):
+def test_invalid_arguments_are_refused(options, shape, mask, message):
     mask = None if mask is None else jnp.ones(mask)
     with pytest.raises(ValueError, match=message):
         MDRNN(H, **options).init(jax.random.key(0), jnp.zeros(shape), mask)

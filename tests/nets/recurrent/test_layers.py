@@ -1,6 +1,7 @@
-"""Every cell is held to the numpy loops, in value and in gradient.
+"""Every cell against the numpy loops, in value and gradient.
 
-In both directions and as a layer of both; in several layers a cell of each kind of scan.
+Each cell runs forwards, backwards and in both directions; several layers are tested with one cell
+of each kind of scan.
 """
 
 from functools import cache
@@ -27,15 +28,15 @@ from tests.nets.recurrent.networks import (
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
 every_cell = pytest.mark.parametrize("name", CELLS)
 EACH_SCAN = ("elman", "gru_reset_after", "lstm_all_options", "min_lstm")
-# what is done before the cell: a cell of each kind of scan
+# for code that does not depend on the cell: one cell of each kind of scan
 each_scan = pytest.mark.parametrize("name", EACH_SCAN)
 SEVERAL = ("stacked", "deep")
 MATRIX = [(name, form) for form in FORMS for name in (EACH_SCAN if form in SEVERAL else CELLS)]
 
 EVERYTHING = np.ones((B, T))
 NOTHING = np.zeros((B, T))
-# a row with an end, one without any step, one in full; holes and padding on the left; resets at
-# the first step read, at the last one, two in a row, and where there is padding
+# a short row, an empty one, a full one; holes and padding on the left; resets at the first step, at
+# the last step, in consecutive steps, and in the padding
 LENGTHS = np.array([4, 0, T])
 MASK = np.array([[1, 0, 1, 1, 0, 1], [0, 0, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], float)
 RESETS = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0]], float)
@@ -72,15 +73,15 @@ def graded(name, form, dtype, given=("lengths", "mask", "resets", "initial_carry
     return quick_jit(jax.value_and_grad(run, argnums=(0, 1, 2), has_aux=True))
 
 
-def assert_equals_the_loop(of, arguments, found, marks, case=""):
-    """Values, and the gradient's product with two random directions in every leaf.
+def assert_equals_the_loop(of, arguments, results, marks, case=""):
+    """Compare values, and the gradient's product with two random directions for each leaf.
 
-    of: name, form and dtype; arguments and found: of and from `graded`; marks: what is real, and
-    where a row starts afresh, both [*lead, T].
+    of: name, form and dtype; arguments, results: arguments and results of `graded`; marks: valid
+    steps and resets, both [*lead, T].
     """
     name, form, dtype = of
     variables, x, carry = arguments
-    (_, values), gradients = found
+    (_, values), gradients = results
     lead, tolerance = x.shape[:-2], TOLERANCE[dtype]
     real, fresh = (np.asarray(mark != 0).reshape(-1, mark.shape[-1]) for mark in marks)
     leaves, tree = jax.tree.flatten(
@@ -90,13 +91,13 @@ def assert_equals_the_loop(of, arguments, found, marks, case=""):
             jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"]),
         )
     )
-    place_of_x = len(jax.tree.leaves(carry))
+    index_of_x = len(jax.tree.leaves(carry))
     rng = np.random.default_rng(5)
     directions = []
     for k, leaf in enumerate(leaves):
         direction = np.zeros((2 * len(leaves), *leaf.shape))
         direction[2 * k : 2 * k + 2] = rng.normal(size=(2, *leaf.shape))
-        directions.append(direction * real[..., None] if k == place_of_x else direction)
+        directions.append(direction * real[..., None] if k == index_of_x else direction)
     moved = [leaf + oracle.SMALL * 1j * d for leaf, d in zip(leaves, directions, strict=True)]
     flat, steps, params = jax.tree.unflatten(tree, moved)
     size = 2 if name.startswith("lstm") else 1
@@ -104,11 +105,11 @@ def assert_equals_the_loop(of, arguments, found, marks, case=""):
     rows = oracle.Rows(steps, real, fresh)
     expected = oracle.batch(form, CELLS[name][2], params, carries, rows)
 
-    shown = [rows_first(leaf, lead) for leaf in jax.tree.leaves(values)]
-    assert_close(shown, [leaf[0].real for leaf in expected], tolerance, case)
+    actual = [rows_first(leaf, lead) for leaf in jax.tree.leaves(values)]
+    assert_close(actual, [leaf[0].real for leaf in expected], tolerance, case)
     slopes = [scalar([leaf[k] for leaf in expected]).imag for k in range(2 * len(leaves))]
     slopes = np.array(slopes) / oracle.SMALL
-    # in the same order as `leaves`; of the carry there may be none
+    # in the order of `leaves`; there may be no gradient of the carry
     paths = jax.tree_util.tree_leaves_with_path(gradients[::-1])
     for k, (path, gradient) in enumerate(paths, len(leaves) - len(paths)):
         both = slice(2 * k, 2 * k + 2)
@@ -127,24 +128,24 @@ def test_equals_the_loop_in_double_precision(name, form):
             real = real_steps(lengths, mask)
             arguments = (variables, np.where(real[..., None], x, np.nan), carry)
             rest = {"lengths": lengths, "mask": mask, "resets": resets}
-            found = graded(name, form, "float64")(*arguments, rest)
+            results = graded(name, form, "float64")(*arguments, rest)
             of = (name, form, "float64")
-            assert_equals_the_loop(of, arguments, found, (real, resets), case)
+            assert_equals_the_loop(of, arguments, results, (real, resets), case)
 
 
 @each_scan
-def test_without_any_argument_one_row_starts_from_zeros(name):
+def test_without_arguments_a_single_row_starts_from_zeros(name):
     form, dtype = "bidirectional", "float32"
     variables, x, carry = setting(name, form, dtype, lead=())
     carry = jax.tree.map(np.zeros_like, carry)
     arguments, full = (variables, x, carry), np.ones(T, bool)
-    found = graded(name, form, dtype, given=())(*arguments, {})
-    (_, (last, outputs)), gradients = found
+    results = graded(name, form, dtype, given=())(*arguments, {})
+    (_, (last, outputs)), gradients = results
     assert jax.tree.map(np.shape, last) == jax.tree.map(np.shape, carry)
     assert outputs.shape == (T, outputs.shape[-1])
-    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients[2]))  # not read
-    found = (found[0], (*gradients[:2], None))
-    assert_equals_the_loop((name, form, dtype), arguments, found, (full, ~full))
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients[2]))  # not used
+    results = (results[0], (*gradients[:2], None))
+    assert_equals_the_loop((name, form, dtype), arguments, results, (full, ~full))
 
 
 @each_scan
@@ -156,15 +157,15 @@ def test_two_leading_axes(name):
     real = real_steps(lengths, np.ones((*lead, T)))
     x = np.where(real[..., None], x, np.float32(np.nan))
     arguments, rest = (variables, x, carry), {"lengths": lengths, "resets": resets}
-    found = graded(name, form, dtype)(*arguments, rest)
-    (_, (last, outputs)), _ = found
+    results = graded(name, form, dtype)(*arguments, rest)
+    (_, (last, outputs)), _ = results
     assert jax.tree.map(np.shape, last) == jax.tree.map(np.shape, carry)
     assert outputs.shape[:-1] == (2, 2, T)
-    assert_equals_the_loop((name, form, dtype), arguments, found, (real, resets))
+    assert_equals_the_loop((name, form, dtype), arguments, results, (real, resets))
 
 
 @every_cell
-def test_unfolded_by_hand_it_is_the_same(name):
+def test_equals_the_cell_unrolled_by_hand(name):
     variables, x, carry = setting(name)
     cell = make_cell(name)
     step = quick_jit(cell.apply)
@@ -187,7 +188,7 @@ def test_one_step_of_one_row_is_the_cell(name, form):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_after", "elman", "lstm_full", "min_lstm"])
-def test_no_step_returns_the_carry_it_was_given(name):
+def test_zero_steps_return_the_initial_carry(name):
     variables, x, carry = setting(name)
     net = make_network(name, "forward")
 
@@ -203,7 +204,7 @@ def test_no_step_returns_the_carry_it_was_given(name):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "lstm_full", "min_gru", "min_lstm"])
-def test_a_reset_forgets_even_nan_in_value_and_gradient(name):
+def test_a_reset_clears_even_nan_in_value_and_gradient(name):
     variables, x, carry = setting(name)
     resets = np.zeros((B, T))
     resets[:, 0] = 1
@@ -217,7 +218,7 @@ def test_a_reset_forgets_even_nan_in_value_and_gradient(name):
 
 
 @pytest.mark.parametrize("name", ["lstm", "min_gru"])
-def test_what_was_read_before_a_reset_may_be_nan(name):
+def test_inputs_before_a_reset_may_be_nan(name):
     variables, x, carry = setting(name)
     resets = np.zeros((B, T))
     resets[1, 3] = 1

@@ -1,4 +1,4 @@
-"""Long rows: in two halves, with less memory, truncated, unrolled; each against the plain run."""
+"""Long rows: in two halves, with less memory, truncated, unrolled; all against the plain run."""
 
 from functools import partial
 
@@ -21,7 +21,7 @@ from tests.nets.recurrent.networks import (
     setting,
 )
 
-# one by the custom rule, one by autodiff, one that is not a loop
+# one with the custom rule, one with autodiff, one in parallel
 some_cells = pytest.mark.parametrize("name", ["gru", "lstm_diagonal", "min_lstm"])
 LENGTHS = np.array([5, 0, 2])
 RESETS = np.array([[0, 1, 0, 0, 0, 1], [0, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0]])
@@ -42,7 +42,7 @@ def compare(one, other, arguments, tolerance=1e-11):
     assert_close(*both(*arguments), tolerance)
 
 
-# a bidirectional layer has no halves: its backward part needs the second one before the first
+# a bidirectional layer cannot run in halves: its backward layer reads the second half first
 @pytest.mark.parametrize("form", ["forward", "reversed", "stacked"])
 @some_cells
 def test_two_halves_with_the_carry_passed_on_are_the_whole(name, form):
@@ -72,7 +72,7 @@ def test_two_halves_with_the_carry_passed_on_are_the_whole(name, form):
     ],
     ids=["divides", "does not"],
 )
-def test_memory_saved_changes_nothing(name, form, options, given):
+def test_saving_memory_changes_nothing(name, form, options, given):
     with PRECISIONS["float64"]():
         saving = make_network(name, form, "float64", **options)
         plain = make_network(name, form, "float64")
@@ -84,13 +84,13 @@ def test_memory_saved_changes_nothing(name, form, options, given):
 def test_memory_is_saved(name):
     variables, x, carry = setting(name, time=64)
 
-    def kept(chunk):
+    def residuals(chunk):
         net = make_network(name, "forward", remat_chunk=chunk)
         _, back = jax.vjp(lambda v, x, c: net.apply(v, x, initial_carry=c), variables, x, carry)
         return sum(leaf.size for leaf in jax.tree.leaves(back))
 
-    # 64 / 8 carries in place of some five numbers per unit and step; x is kept by both
-    assert kept(8) < x.size + 0.3 * (kept(0) - x.size)
+    # 64 / 8 carries instead of about five numbers per unit and step; both keep x
+    assert residuals(8) < x.size + 0.3 * (residuals(0) - x.size)
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_full"])
@@ -104,9 +104,9 @@ def test_unrolled_loops_give_the_same(name):
 
 
 def windows(form, size, time):
-    """Slices between multiples of size, in the order in which they are read."""
-    found = [slice(start, min(start + size, time)) for start in range(0, time, size)]
-    return found[::-1] if form == "reversed" else found
+    """Slices between multiples of size, in reading order."""
+    slices = [slice(start, min(start + size, time)) for start in range(0, time, size)]
+    return slices[::-1] if form == "reversed" else slices
 
 
 @some_cells
@@ -115,7 +115,7 @@ def windows(form, size, time):
     [("forward", 3, {"remat_chunk": 3}), ("reversed", 4, {})],
     ids=["saving", "reversed"],
 )
-def test_truncated_gradients_are_those_of_windows(name, form, size, more):
+def test_truncated_gradients_equal_those_of_windows(name, form, size, more):
     with PRECISIONS["float64"]():
         given = {"resets": RESETS}
         truncated = make_network(name, form, "float64", truncate=size, **more)
@@ -143,18 +143,18 @@ def test_truncated_gradients_are_those_of_windows(name, form, size, more):
         assert_close(cut, expected, 1e-11)
         assert_close(cut[1], whole[1], 1e-12)
         gap = jax.tree.map(lambda a, b: abs(a - b).max(), cut[0][0], whole[0][0])
-        assert max(jax.tree.leaves(gap)) > 1e-3  # and they are not the whole gradient
+        assert max(jax.tree.leaves(gap)) > 1e-3  # the gradient is truncated
 
 
-def test_truncation_as_long_as_the_row_is_none():
+def test_truncation_beyond_the_row_has_no_effect():
     with PRECISIONS["float64"]():
         arguments = setting("lstm", "forward", "float64")
         cut, plain = (make_network("lstm", "forward", "float64", truncate=k) for k in (T + 2, 0))
         compare(graded(cut), graded(plain), arguments)
 
 
-def test_noise_of_a_run_in_chunks_is_that_of_the_plain_run():
-    """Seven steps in chunks of three: the keys of the steps are filled up, too."""
+def test_noise_of_a_run_in_chunks_equals_that_of_the_plain_run():
+    """Seven steps in chunks of three: the keys of the steps are padded, too."""
     variables, x, _ = setting("lstm", time=7)
     noise = {"zoneout": 0.4, "recurrent_dropout": 0.3, "weight_drop": 0.2, "dropout": 0.1}
     rngs = {"dropout": jax.random.key(3)}

@@ -1,4 +1,4 @@
-"""Padding, lengths, masks and resets: properties, one compilation for all, and what is refused."""
+"""Padding, lengths, masks and resets: properties, retracing, and errors."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nets.masking import valid_steps
+from nets.masking import masked_softmax, valid_steps
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
 from nets.recurrent.layers import RNN, Bidirectional, Stacked
 from tests.nets.recurrent.networks import (
@@ -49,12 +49,12 @@ def test_rows_in_another_order_give_results_in_that_order(order, lengths, resets
 
 @quick
 @given(lengths=rows_of_lengths, resets=some_resets, seed=st.integers(0, 99))
-def test_what_stands_in_the_padding_changes_nothing(lengths, resets, seed):
+def test_padding_values_change_nothing(lengths, resets, seed):
     variables, x, carry = LSTM
     real = np.arange(T) < lengths[:, None]
     garbage = np.random.default_rng(seed).choice([np.nan, np.inf, -1e30, 0.0], x.shape)
     bad = np.where(real[..., None], x, garbage).astype(np.float32)
-    bad_resets = np.where(real, resets, 0)  # a reset in the padding does count
+    bad_resets = np.where(real, resets, 0)  # resets count in the padding, too
     expected = RUN(variables, x, carry, lengths, bad_resets)
     assert_close(RUN(variables, bad, carry, lengths, bad_resets), expected, 0)
     assert (expected[1][~real] == 0).all()
@@ -76,13 +76,13 @@ def test_more_padding_changes_nothing(lengths, more, resets):
 
 @quick
 @given(resets=some_resets, seed=st.integers(0, 99))
-def test_reading_backwards_is_reading_what_is_turned_round(resets, seed):
+def test_reading_backwards_is_reading_the_flipped_rows(resets, seed):
     variables, x, carry = setting("gru", seed=seed)
     mask = np.random.default_rng(seed).random((B, T)) < 0.7
-    ahead, behind = TURNED
-    last, outputs = behind(variables, x, carry, mask, resets)
-    turned = ahead(variables, x[:, ::-1], carry, mask[:, ::-1], resets[:, ::-1])
-    assert_close(turned, (last, outputs[:, ::-1]), 1e-6)
+    forward, backward = BOTH_WAYS
+    last, outputs = backward(variables, x, carry, mask, resets)
+    flipped = forward(variables, x[:, ::-1], carry, mask[:, ::-1], resets[:, ::-1])
+    assert_close(flipped, (last, outputs[:, ::-1]), 1e-6)
 
 
 def _masked(form):
@@ -93,11 +93,11 @@ def _masked(form):
     )
 
 
-TURNED = (_masked("forward"), _masked("reversed"))
+BOTH_WAYS = (_masked("forward"), _masked("reversed"))
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_full", "min_gru"])
-def test_nan_in_the_padding_reaches_no_gradient(name):
+def test_nan_in_the_padding_affects_no_gradient(name):
     variables, x, carry = setting(name, "deep")
     net = make_network(name, "deep")
     mask = np.array([[0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
@@ -114,7 +114,7 @@ def test_nan_in_the_padding_reaches_no_gradient(name):
 
 def test_any_non_zero_mask_or_reset_counts():
     variables, x, carry = setting("gru")
-    run, mask = TURNED[0], np.random.default_rng(0).random((B, T)) < 0.6
+    run, mask = BOTH_WAYS[0], np.random.default_rng(0).random((B, T)) < 0.6
     resets = np.random.default_rng(1).random((B, T)) < 0.4
     expected = run(variables, x, carry, mask, resets)
     for scale in (7, -0.5):
@@ -136,7 +136,12 @@ def test_valid_steps_by_enumeration():
     assert valid_steps((2, 3)) is None
 
 
-def test_lengths_that_nobody_could_check_count_as_the_nearest():
+def test_softmax_without_a_mask_is_the_plain_one():
+    scores = jnp.array([[1.0, -2.0, 0.5], [80.0, 81.0, 79.0]])
+    assert_close(masked_softmax(scores, None), jax.nn.softmax(scores), 1e-6)
+
+
+def test_traced_lengths_are_clipped():
     variables, x, carry = LSTM
     none = np.zeros((B, T), bool)
     wild = RUN(variables, x, carry, np.array([-3, T + 9, 2]), none)
@@ -196,7 +201,7 @@ def refused(net, *arguments, **options):
         ({"resets": np.ones(B)}, ["resets", f"({B}, {T})", f"({B},)"]),
     ],
 )
-def test_what_does_not_fit_is_refused_with_both_shapes(kind, arguments, words):
+def test_arguments_that_do_not_fit_are_refused_with_both_shapes(kind, arguments, words):
     message = refused(NETS[kind](), **{"x": X, **arguments})
     assert all(word in message for word in words), message
 
@@ -212,7 +217,7 @@ def test_what_does_not_fit_is_refused_with_both_shapes(kind, arguments, words):
         (np.zeros((B, H)), ["LSTMCarry", "[3, 4]"]),
     ],
 )
-def test_another_carry_is_refused_with_both_forms(carry, words):
+def test_a_carry_that_does_not_fit_is_refused_with_both_structures(carry, words):
     message = refused(RNN(LSTMCell(H)), X, initial_carry=carry)
     assert all(word in message for word in ["initial_carry", *words]), message
     message = refused(NETS["stacked"](), X, initial_carry=(carry,))
@@ -230,7 +235,7 @@ def test_another_carry_is_refused_with_both_forms(carry, words):
         ({"unroll": 0}, ["unroll", "at least 1", "0"]),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(options, words):
+def test_invalid_options_are_refused(options, words):
     message = refused(RNN(ElmanCell(H), **options), X)
     assert all(word in message for word in words), message
 

@@ -1,4 +1,4 @@
-"""Dropout, weight drop and zoneout: the masks read off networks that show them."""
+"""Dropout, weight drop and zoneout: masks are read from networks that expose them."""
 
 from functools import partial
 
@@ -29,7 +29,7 @@ LENGTHS = np.array([4, 0, T])
 
 
 def linear(size, **weights):
-    """ElmanCell without its tanh, and variables in which all that is not given is zero."""
+    """ElmanCell without tanh, and variables that are zero unless given."""
     zeros = {"kernel": (size, size), "recurrent_kernel": (size, size), "bias": (size,)}
     cell = {name: weights.get(name, np.zeros(shape)) for name, shape in zeros.items()}
     cell = {name: np.asarray(array, np.float32) for name, array in cell.items()}
@@ -44,7 +44,7 @@ def noisy(net, variables, x, key=1, **given):
 
 
 def assert_mask(mask, rate):
-    """Zeros at about the rate, 1 / (1 - rate) else."""
+    """Zeros at about the given rate, 1 / (1 - rate) elsewhere."""
     scale = np.float32(1 / (1 - rate))
     assert_close(np.unique(mask.round(4)), np.array([0, scale], np.float32), 1e-4)
     assert abs((mask == 0).mean() - rate) < 4 * (rate * (1 - rate) / mask.size) ** 0.5
@@ -83,7 +83,7 @@ def test_weight_drop_has_one_mask_of_the_recurrent_kernel_for_all_rows_and_steps
     cell, variables = linear(32, recurrent_kernel=kernel)
     eye, x = np.eye(32, dtype=np.float32), np.zeros((32, 2, 32), np.float32)
     _, outputs = noisy(RNN(cell, weight_drop=0.3), variables, x, initial_carry=eye)
-    dropped = outputs[:, 0]  # row b is what the b-th unit vector meets
+    dropped = outputs[:, 0]  # row b comes from the b-th unit vector
     assert_mask(dropped / kernel, 0.3)
     assert_close(outputs[:, 1], dropped @ dropped, 1e-4)
 
@@ -101,7 +101,7 @@ def test_zoneout_keeps_old_values_exactly_anew_at_every_step():
     assert (kept != kept[:, :1]).any()
 
 
-def test_zoneout_of_an_lstm_treats_c_and_h_apart():
+def test_zoneout_of_an_lstm_treats_c_and_h_separately():
     variables, x, _ = setting("lstm", lead=(300,), time=1)
     start = make_cell("lstm").initialize_carry(jax.random.key(0), (300, 3))
     start = jax.tree.map(lambda leaf: leaf + 7, start)
@@ -121,16 +121,16 @@ def test_zoneout_takes_the_expectation_when_deterministic(name):
     variables, x, carry = setting(name)
     run = quick_jit(RNN(make_cell(name), zoneout=0.3).apply)
     last, outputs = run(variables, x, initial_carry=carry)
-    shown, step = [], quick_jit(make_cell(name).apply)
+    states, step = [], quick_jit(make_cell(name).apply)
     for t in range(T):
         new, _ = step({"params": variables["params"]["cell"]}, carry, x[:, t])
         carry = jax.tree.map(lambda a, b: 0.3 * a + 0.7 * b, carry, new)
-        shown.append(jax.tree.leaves(carry)[-1])
-    assert_close((last, outputs), (carry, np.stack(shown, 1)))
+        states.append(jax.tree.leaves(carry)[-1])
+    assert_close((last, outputs), (carry, np.stack(states, 1)))
 
 
-def test_a_parallel_cell_without_zoneout_is_its_loop():
-    """A zoneout too small to see takes the sequential way."""
+def test_the_parallel_scan_equals_the_loop():
+    """A negligible zoneout rate selects the loop."""
     variables, x, carry = setting("min_lstm")
     given = {"lengths": LENGTHS, "resets": np.eye(B, T), "initial_carry": carry}
     parallel = make_cell("min_lstm")
@@ -138,7 +138,7 @@ def test_a_parallel_cell_without_zoneout_is_its_loop():
     assert_close(*(quick_jit(net.apply)(variables, x, **given) for net in nets))
 
 
-def test_deterministic_is_off():
+def test_deterministic_disables_all_noise():
     variables, x, carry = setting("gru")
     options = {**ALL, "zoneout": 0.0}
     plain, regular = (RNN(GRUCell(4), **given) for given in ({}, options))
@@ -150,7 +150,7 @@ def test_deterministic_is_off():
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_full", "min_gru"])
-def test_the_same_key_gives_the_same_and_padding_stays_untouched(name):
+def test_the_same_key_gives_the_same_noise_and_padding_has_no_effect(name):
     variables, x, carry = setting(name)
     options = {k: rate for k, rate in ALL.items() if k != "weight_drop" or name != "min_gru"}
     net = RNN(make_cell(name), **options)
@@ -167,10 +167,10 @@ def test_the_same_key_gives_the_same_and_padding_stays_untouched(name):
 
         return jax.grad(number, (0, 1, 2), has_aux=True)(variables, x, carry)
 
-    gradients, (last, outputs) = found = run(variables, bad, carry, jax.random.key(1))
-    assert_close(run(variables, x, carry, jax.random.key(1)), found, 0)
+    gradients, (last, outputs) = results = run(variables, bad, carry, jax.random.key(1))
+    assert_close(run(variables, x, carry, jax.random.key(1)), results, 0)
     assert not np.allclose(run(variables, x, carry, jax.random.key(2))[1][1], outputs)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results))
     assert (outputs[~real] == 0).all()
     assert (gradients[1][~real] == 0).all()
     for before, after in zip(jax.tree.leaves(carry), jax.tree.leaves(last), strict=True):
@@ -178,7 +178,7 @@ def test_the_same_key_gives_the_same_and_padding_stays_untouched(name):
 
 
 @pytest.mark.parametrize("options", [{"dropout": 0.4}, {"weight_drop": 0.4}], ids=str)
-def test_noise_before_the_custom_rule_is_differentiated_through(options):
+def test_gradients_pass_through_the_noise_before_the_custom_rule(options):
     variables, x, _ = setting("lstm")
 
     def slope(rule):
@@ -229,6 +229,6 @@ def test_a_rate_out_of_range_is_refused(name, rate):
         (nn.ConvLSTMCell(4, (3,)), {}, "one feature axis, ConvLSTMCell has 2"),
     ],
 )
-def test_what_a_cell_cannot_do_is_refused(cell, options, words):
+def test_options_that_a_cell_lacks_are_refused(cell, options, words):
     with pytest.raises(ValueError, match=words):
         RNN(cell, **options).init(jax.random.key(0), jnp.zeros((1, 2, 3)))

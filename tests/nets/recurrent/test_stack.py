@@ -1,4 +1,4 @@
-"""Bidirectional and Stacked: merges, carries, residuals, what stands in the padding, errors."""
+"""Bidirectional and Stacked: merges, carries, residuals, padding, errors."""
 
 from functools import cache
 
@@ -35,15 +35,15 @@ def variables_of(net, x=X, seed=0):
 
 
 @cache
-def parts():
-    """Outputs of the two directions of `both`, each by itself."""
+def directions():
+    """Results of the two directions of `both`, each run alone."""
     variables, x, carry = setting("gru", "bidirectional")
-    found = []
+    results = []
     for name, start in zip(("forward", "backward"), carry, strict=True):
         net = RNN(make_cell("gru"), reverse=name == "backward")
         params = {"params": variables["params"][name]}
-        found.append(quick_jit(net.apply)(params, x, LENGTHS, initial_carry=start))
-    return found
+        results.append(quick_jit(net.apply)(params, x, LENGTHS, initial_carry=start))
+    return results
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_merges(merge, expected):
     variables, x, carry = setting("gru", "bidirectional")
     run = quick_jit(both(merge).apply)
     last, outputs = run(variables, x, LENGTHS, initial_carry=carry)
-    (first, a), (second, b) = parts()
+    (first, a), (second, b) = directions()
     assert_close(last, (first, second), 1e-6)
     assert_close(np.asarray(outputs), np.asarray(expected(np.asarray(a), np.asarray(b))))
     assert (outputs[~REAL] == 0).all()
 
 
-def test_two_directions_may_differ():
+def test_the_two_directions_may_differ():
     net = Bidirectional(RNN(LSTMCell(2)), RNN(ElmanCell(5)))
     variables = variables_of(net)
     (first, second), outputs = jax.eval_shape(net.apply, variables, X)
@@ -88,7 +88,7 @@ def test_parameters_of_a_stack():
     assert outputs.shape == (B, T, 1)
 
 
-def test_a_stack_is_its_layers_one_after_the_other():
+def test_a_stack_equals_its_layers_in_sequence():
     layers = [RNN(GRUCell(5)), both(), RNN(LSTMCell(3), reverse=True)]
     net = Stacked(layers)
     x = np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
@@ -118,20 +118,20 @@ def test_residual_adds_the_input_of_every_layer_but_the_first():
 
 
 def test_dropout_between_the_layers_is_new_at_every_step_and_off_when_deterministic():
-    """A first layer that shows x, a second that shows what it is given."""
+    """Two layers that output their input."""
 
-    def shows():
+    def identity_layer():
         return RNN(ElmanCell(H, activation=lambda a: a))
 
     eye = {"kernel": np.eye(H), "recurrent_kernel": np.zeros((H, H)), "bias": np.zeros(H)}
-    net = Stacked([shows(), shows()], dropout=0.25)
+    net = Stacked([identity_layer(), identity_layer()], dropout=0.25)
     variables = {"params": {f"layers_{k}": {"cell": eye} for k in (0, 1)}}
     x = np.ones((40, 20, H), np.float32)
     _, still = net.apply(variables, x)
     assert (still == 1).all()
     rngs = {"dropout": jax.random.key(0)}
     (first, _), outputs = net.apply(variables, x, deterministic=False, rngs=rngs)
-    assert (first == 1).all()  # nothing is dropped before the first layer
+    assert (first == 1).all()  # no dropout before the first layer
     outputs = np.asarray(outputs)
     assert set(np.unique(outputs)) == {0.0, np.float32(1 / 0.75)}
     assert abs((outputs == 0).mean() - 0.25) < 0.03
@@ -146,13 +146,13 @@ def refused(net, **options):
     return str(caught.value)
 
 
-def test_a_layer_that_is_turned_already_is_refused():
-    turned = RNN(make_cell("gru"), reverse=True)
-    assert "reverse=False" in refused(Bidirectional(RNN(make_cell("gru")), turned))
-    assert "reverse=False" in refused(Bidirectional(turned, RNN(make_cell("gru"))))
+def test_a_layer_that_is_reversed_already_is_refused():
+    reverse = RNN(make_cell("gru"), reverse=True)
+    assert "reverse=False" in refused(Bidirectional(RNN(make_cell("gru")), reverse))
+    assert "reverse=False" in refused(Bidirectional(reverse, RNN(make_cell("gru"))))
 
 
-def test_one_layer_or_one_cell_twice_is_refused():
+def test_a_layer_or_cell_used_twice_is_refused():
     layer, cell = RNN(GRUCell(H)), GRUCell(D)
     assert "twice" in refused(Bidirectional(layer, layer))
     assert "twice" in refused(Bidirectional(RNN(cell), RNN(cell)))
@@ -173,7 +173,7 @@ def test_a_wrong_number_of_carries_is_refused():
     assert "got 3" in message
 
 
-def test_the_carry_of_one_direction_is_looked_at_too():
+def test_the_carry_of_each_direction_is_checked():
     good, bad = np.zeros((B, H), np.float32), np.zeros((B, H + 1), np.float32)
     message = refused(both(), initial_carry=(good, bad))
     assert f"[{B}, {H}]" in message

@@ -1,10 +1,10 @@
-"""Write torch.npz: what PyTorch's recurrent networks return, and their gradients.
+"""Write torch.npz: results and gradients of PyTorch's recurrent networks.
 
-Needs torch; run `python tests/nets/golden/make_torch.py`. The random numbers are float32, what is
-computed from them is computed in float64 and stored as float32. Keys:
+Needs torch; run `python tests/nets/recurrent/golden/make_torch.py`. Random inputs are float32;
+results are computed in float64 and stored as float32. Keys:
 
     torch_version, x [B, T, D], lengths [B], weights [B, T, 2 H]
-    NETWORK/FORM/state/NAME      state dict; form "lengths" has that of "both_directions"
+    NETWORK/FORM/state/NAME      state dict; form "lengths" uses that of "both_directions"
     NETWORK/FORM/outputs         zero after the lengths; also h_n and, for an LSTM, c_n
     NETWORK/FORM/gradient/NAME   of sum(outputs * weights[..., :width]), by parameter and by x
 """
@@ -55,18 +55,18 @@ def main():
         return torch.tensor(rng.normal(0, scale, shape).astype(np.float32), dtype=torch.float64)
 
     x, weights, lengths = draw(B, T, D), draw(B, T, 2 * H), torch.tensor([3, 5, 1])
-    found = {"x": x, "weights": weights}
+    tensors = {"x": x, "weights": weights}
     for name, build in NETWORKS.items():
         for form, options in FORMS.items():
             network = build(batch_first=True, **options)
             state = {key: draw(*old.shape, scale=0.5) for key, old in network.state_dict().items()}
             network.load_state_dict(state)
-            found |= {f"{name}/{form}/state/{key}": value for key, value in state.items()}
+            tensors |= {f"{name}/{form}/state/{key}": value for key, value in state.items()}
             cases = {form: None} | ({"lengths": lengths} if form == "both_directions" else {})
             for case, given in cases.items():
                 for key, value in results(network, x, weights, given).items():
-                    found[f"{name}/{case}/{key}"] = value
-    arrays = {key: value.detach().numpy().astype(np.float32) for key, value in found.items()}
+                    tensors[f"{name}/{case}/{key}"] = value
+    arrays = {key: value.detach().numpy().astype(np.float32) for key, value in tensors.items()}
     np.savez_compressed(
         Path(__file__).with_name("torch.npz"),
         torch_version=np.array(torch.__version__.split("+")[0]),

@@ -1,0 +1,81 @@
+"""Checks of the settings and the arguments of recurrent layers; each raises ValueError."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.core import FrozenDict
+
+from .cells import Cell
+
+CHOICES = {"rule": ("custom", "autodiff"), "backend": ("scan", "cudnn")}
+RATES = ("recurrent_dropout", "weight_drop", "zoneout", "dropout")
+# settings of `nn.scan` and their defaults in `flax.linen.RNN`
+LIFTING: dict[str, Any] = {
+    "variable_axes": FrozenDict(),
+    "variable_broadcast": "params",
+    "variable_carry": False,
+    "split_rngs": FrozenDict({"params": False}),
+}
+
+
+def pure_cell(layer: Any) -> Cell | None:
+    """Return the cell of an RNN that can run the cell's pure functions, else None.
+
+    None for Flax cells, for cells with another `__call__` than ours, such as those of `nn.remat`,
+    and for an RNN with settings of `nn.scan`: these have to call the cell as a Flax module.
+    """
+    cell = layer.cell
+    lifted = any(getattr(layer, name) != default for name, default in LIFTING.items())
+    pure = isinstance(cell, Cell) and type(cell).__call__ is Cell.__call__ and not lifted
+    return cell if pure else None
+
+
+def check_settings(layer: Any) -> None:
+    """Check that the fields of an RNN are valid and fit together."""
+    cell, kind = layer.cell, type(layer.cell).__name__
+    for name, allowed in CHOICES.items():
+        if getattr(layer, name) not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, got {getattr(layer, name)!r}")
+    if layer.unroll < 1:
+        raise ValueError(f"unroll must be at least 1, got {layer.unroll}")
+    if cell.num_feature_axes != 1:
+        raise ValueError(f"the cell must have one feature axis, {kind} has {cell.num_feature_axes}")
+    if layer.remat_chunk and layer.truncate not in (0, layer.remat_chunk):
+        raise ValueError(
+            "truncate and remat_chunk must be equal if both are given, "
+            f"got {layer.truncate} and {layer.remat_chunk}"
+        )
+    used = [name for name in (*RATES, "remat_chunk", "truncate") if getattr(layer, name)]
+    for name in used:
+        if (value := getattr(layer, name)) < 0 or (value >= 1 and name in RATES):
+            raise ValueError(f"{name} must not be negative, and a rate less than 1, got {value}")
+    if used and layer.backend == "cudnn":
+        raise ValueError(f"{used[0]} needs backend='scan', got 'cudnn'")
+    used = [name for name in used if name != "dropout"]
+    if used and pure_cell(layer) is None:
+        raise ValueError(
+            f"{used[0]} needs a cell of nets.recurrent, unwrapped and without "
+            f"{', '.join(LIFTING)}, got {kind}"
+        )
+    if layer.weight_drop and "recurrent_kernel" not in cell.parameters(1):
+        raise ValueError(f"weight_drop is not available: {kind} has no recurrent kernel")
+
+
+def check_inputs(x: jax.Array, resets: Any) -> None:
+    """Check that x is float [..., T, D] and resets, if given, [..., T]."""
+    if x.ndim < 2 or not x.shape[-1] or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"x must be floating point [..., time, features], got {x.dtype} of shape {x.shape}"
+        )
+    if resets is not None and jnp.shape(resets) != x.shape[:-1]:
+        raise ValueError(f"resets must have shape {x.shape[:-1]}, got {jnp.shape(resets)}")
+
+
+def check_static(name: str, flag: Any) -> None:
+    """Check that a flag is not an array: `nn.remat` and `nn.jit` trace all arguments by default."""
+    if isinstance(flag, jax.core.Tracer):
+        raise ValueError(
+            f"{name} must be a Python bool, got a traced array: pass it by position and include "
+            "that position, counted from self = 0, in static_argnums of nn.remat or nn.jit"
+        )
