@@ -67,7 +67,7 @@ class Config(LanguageConfig):
     word_dropout: float = option(
         0.0,
         "dropout probability of whole words",
-        note="all occurrences in the batch",
+        note="drops all occurrences in the batch",
         minimum=0,
         maximum=0.95,
     )

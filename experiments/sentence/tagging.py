@@ -84,7 +84,7 @@ class Config(OptimizerConfig):
     char_features: int = option(
         50,
         "size of the vector computed from a word's characters",
-        note="even with char_encoder=recurrent",
+        note="must be even with char_encoder=recurrent",
         minimum=2,
     )
     cell: str = option("lstm", "recurrent cell", choices=UNITS)
