@@ -87,7 +87,10 @@ class Config(LanguageConfig):
         "dataset", "python_source", "a TFDS dataset of texts, or text:PATH"
     )
     input_scale: float = option(
-        0.0, "standard deviation of the one-hot input kernel", note="0: LeCun's", minimum=0
+        0.0,
+        "initial standard deviation of the one-hot input kernel",
+        note="0: LeCun initialisation",
+        minimum=0,
     )
     vocab_size: int = option(
         128,
@@ -97,12 +100,14 @@ class Config(LanguageConfig):
         minimum=3,
     )
     heldout_characters: int = option(
-        0, "characters of each held-out split to use", note="0: all", group="data", minimum=0
+        0,
+        "number of characters to use from each held-out split",
+        note="0: all",
+        group="data",
+        minimum=0,
     )
 
-    input: str = option(
-        "", "input files", note="one text; default: the validation text", modes=("units",)
-    )
+    input: str = option("", "input file", note="default: the validation text", modes=("units",))
     picture: str = option("units.png", "image file to write", modes=("units",))
 
 

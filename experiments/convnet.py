@@ -63,9 +63,7 @@ class Config(ImageConfig):
     channels: int = option(
         16, "channels of the first layer", note="each stage doubles them", minimum=1
     )
-    stages: int = option(
-        2, "stages of the network", note="each halves the image", minimum=1, maximum=8
-    )
+    stages: int = option(2, "number of stages", note="each halves the image", minimum=1, maximum=8)
     blocks: int = option(1, "residual blocks per stage", minimum=1)
     dropout: float = option(
         0.1, "dropout probability", note="before the last layer", minimum=0, below=1

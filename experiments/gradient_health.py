@@ -47,12 +47,16 @@ class Config(OptimizerConfig):
     TINY: ClassVar = {"hidden": 8, "sequence_length": 12}
 
     dataset: str = option(
-        "adding", "dataset to use", note="generated", group="data", choices=("adding",)
+        "adding",
+        "name of the dataset",
+        note="the adding problem, generated",
+        group="data",
+        choices=("adding",),
     )
     sequence_length: int = option(
         50,
         "sequence length T",
-        note="the numbers to add are at least T/2 from the end",
+        note="both numbers to add are in the first half",
         group="data",
         minimum=SHORTEST,
     )
@@ -63,8 +67,8 @@ class Config(OptimizerConfig):
     recurrent_init: str = option(
         "orthogonal", "initialisation of the recurrent kernel", choices=INITIALIZERS
     )
-    init_gain: float = option(1.0, "factor of the initial recurrent kernel", above=0)
-    forget_bias: float = option(3.0, "initial forget bias", note="cell=lstm")
+    init_gain: float = option(1.0, "gain of the initial recurrent kernel", above=0)
+    forget_bias: float = option(3.0, "initial forget bias", note="only with cell=lstm")
 
     learning_rate: float = OptimizerConfig.changed("learning_rate", 5e-3)
     decay_factor: float = OptimizerConfig.changed("decay_factor", 0.1)

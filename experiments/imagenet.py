@@ -79,8 +79,8 @@ class Config(ImageConfig):
     image_size: int = option(32, "side of the images, in pixels", group="data", minimum=1)
     colour_noise: float = option(
         0.1,
-        "augmentation: standard deviation of noise along the principal colours",
-        note="photographs only",
+        "augmentation: standard deviation of noise along the principal components of colour",
+        note="only for photographs",
         group="data",
         minimum=0,
     )
@@ -89,13 +89,19 @@ class Config(ImageConfig):
         "alexnet", "network architecture", choices=("alexnet", "vgg11", "vgg16", "vgg19")
     )
     grouped_convolutions: bool = option(
-        True, "split the second, fourth and fifth convolution into two groups", note="alexnet"
+        True,
+        "split the second, fourth and fifth convolution into two groups",
+        note="only with architecture=alexnet",
     )
-    batch_norm: bool = option(False, "batch normalisation after each convolution", note="vgg")
+    batch_norm: bool = option(
+        False, "batch normalisation after each convolution", note="only with vgg"
+    )
     width_multiplier: float = option(
-        0.125, "channels and units relative to the published network", above=0
+        0.125, "number of channels and units relative to the published network", above=0
     )
-    dropout: float = option(0.5, "dropout probability", note="of dense layers", minimum=0, below=1)
+    dropout: float = option(
+        0.5, "dropout probability", note="of the dense layers", minimum=0, below=1
+    )
     steps: int = ImageConfig.changed("steps", 600)
 
 

@@ -63,15 +63,19 @@ class Config(ImageConfig):
     }
     TINY: ClassVar = {}
 
-    variant: str = option("softmax", "output of the network", choices=("softmax", "published"))
+    variant: str = option(
+        "softmax",
+        "network with a softmax output, or as published",
+        choices=("softmax", "published"),
+    )
     criterion: str = option(
         "map",
         "training criterion: equation 8 (mle) or 9 (map) of the paper",
-        note="variant=published",
+        note="only with variant=published",
         choices=("mle", "map"),
     )
     rubbish_penalty: float = option(
-        40.0, "penalty j of the rubbish class", note="criterion=map", minimum=0
+        40.0, "penalty j of the rubbish class", note="only with criterion=map", minimum=0
     )
     steps: int = ImageConfig.changed("steps", 1500)
     learning_rate: float = ImageConfig.changed("learning_rate", 3e-3)

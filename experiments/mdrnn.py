@@ -37,12 +37,16 @@ class Config(ImageConfig):
     cell: str = option("lstm", "recurrent cell", choices=("lstm", "elman"))
     hidden: int = option(32, "hidden units per layer", note="per direction", minimum=1)
     scan_directions: int = option(
-        4, "number of scan directions: 1, 2 or 4", note="one per corner", minimum=1, maximum=4
+        4,
+        "number of scan directions: 1, 2 or 4",
+        note="each starts at one corner",
+        minimum=1,
+        maximum=4,
     )
     patch_size: int = option(
         4,
-        "side of a patch, one position of the grid, in pixels",
-        note=f"{SIDES}",
+        "side of the square patch at each position of the grid, in pixels",
+        note=f"one of {SIDES}",
         minimum=1,
         maximum=16,
     )

@@ -50,7 +50,7 @@ class Config(TranslationConfig):
     language_pairs: str = option(
         "en-fr+de-fr+en-de", "language pairs SOURCE-TARGET, joined by +", group="data"
     )
-    shared: bool = option(True, "share one encoder or decoder per language among the pairs")
+    shared: bool = option(True, "share the encoder and the decoder of a language among its pairs")
 
     steps: int = TranslationConfig.changed("steps", 3000)
 

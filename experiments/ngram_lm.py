@@ -63,10 +63,10 @@ class Config(SymbolConfig):
     dataset: str = SymbolConfig.changed(
         "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
     )
-    min_count: int = option(3, "minimum count of a vocabulary word", group="data", minimum=1)
+    min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
     batch_size: int = SymbolConfig.changed("batch_size", 256, "in predicted words")
 
-    context_size: int = option(5, "words of context", minimum=1)
+    context_size: int = option(5, "number of context words", minimum=1)
     hidden: int = option(200, "hidden units per layer", note="tanh", minimum=1)
     embedding: int = option(100, "embedding dimension", minimum=1)
     embedding_dropout: float = option(

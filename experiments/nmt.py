@@ -41,8 +41,8 @@ class Config(TranslationConfig):
     dataset: str = TranslationConfig.changed(
         "dataset", "dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
     )
-    source: str = option("en", "source language", note="pairs:FOLDER", group="data")
-    target: str = option("de", "target language", note="pairs:FOLDER", group="data")
+    source: str = option("en", "source language", note="only with pairs:FOLDER", group="data")
+    target: str = option("de", "target language", note="only with pairs:FOLDER", group="data")
 
     steps: int = TranslationConfig.changed("steps", 1500)
 

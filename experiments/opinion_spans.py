@@ -61,7 +61,10 @@ class Config(TaggingConfig):
 
     layers: int = TaggingConfig.changed("layers", 2)
     parameter_budget: int = option(
-        0, "choose the hidden units to have at most this many parameters", note="0: off", minimum=0
+        0,
+        "maximum number of parameters, without embeddings; replaces hidden",
+        note="0: no maximum",
+        minimum=0,
     )
     steps: int = TaggingConfig.changed("steps", 1000)
 

@@ -77,8 +77,8 @@ class Config(OptimizerConfig):
     )
     fold: int = option(
         -1,
-        "fold of the cross-validation to test on",
-        note="lines:FOLDER; -1: the last digit of the seed",
+        "cross-validation fold that is the test set",
+        note="-1: the last digit of the seed; only with lines:FOLDER",
         group="data",
         minimum=-1,
         maximum=9,
@@ -86,10 +86,10 @@ class Config(OptimizerConfig):
     phrases: bool = option(
         False,
         "train on every phrase, not only on whole sentences",
-        note="trees:FOLDER",
+        note="only with trees:FOLDER",
         group="data",
     )
-    min_count: int = option(2, "minimum count of a vocabulary word", group="data", minimum=1)
+    min_count: int = option(2, "minimum count of a word in the vocabulary", group="data", minimum=1)
     max_length: int = option(
         100,
         "maximum length of a training sequence",
@@ -97,13 +97,18 @@ class Config(OptimizerConfig):
         group="data",
         minimum=1,
     )
-    buckets: int = option(4, "maximum number of batch shapes", group="data", minimum=1)
+    buckets: int = option(
+        4,
+        "maximum number of length buckets, each with its own batch shape",
+        group="data",
+        minimum=1,
+    )
     batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentences")
 
     embedding: int = option(100, "embedding dimension", minimum=1)
     cell: str = option("lstm", "recurrent cell", choices=UNITS)
     hidden: int = option(64, "hidden units per layer", note="per direction", minimum=1)
-    layers: int = option(1, "recurrent layers", minimum=1)
+    layers: int = option(1, "number of recurrent layers", minimum=1)
     directions: str = option("both", "reading directions", choices=DIRECTIONS)
     pooling: str = option("max", "pooling of the states over time", choices=POOLINGS)
     dropout: float = option(
@@ -114,7 +119,11 @@ class Config(OptimizerConfig):
         maximum=0.95,
     )
     word_dropout: float = option(
-        0.1, "dropout probability of whole words", note="read as unknown", minimum=0, maximum=0.95
+        0.1,
+        "dropout probability of whole words",
+        note="read as the unknown word",
+        minimum=0,
+        maximum=0.95,
     )
 
     steps: int = OptimizerConfig.changed("steps", 800)

@@ -60,38 +60,46 @@ class Config(TranscriptionConfig):
     )
     test_split: str = option(
         "standard",
-        "test recordings: standard, or speaker:NAME",
-        note="spoken_lines:FOLDER",
+        "test recordings: the standard split, or speaker:NAME",
+        note="only with spoken_lines:FOLDER",
         group="data",
     )
     min_length: int = TranscriptionConfig.changed("min_length", 3)
     max_length: int = TranscriptionConfig.changed("max_length", 7)
-    mel_bands: int = option(40, "bands of the log-mel spectrogram", group="data", minimum=4)
+    mel_bands: int = option(
+        40, "number of bands of the log-mel spectrogram", group="data", minimum=4
+    )
     deltas: bool = option(
         False, "append first and second differences over time to each band", group="data"
     )
     gain_db: float = option(
         10.0,
         "augmentation: maximum change of loudness, in dB",
-        note="spoken_lines:FOLDER",
+        note="only with spoken_lines:FOLDER",
         group="data",
         minimum=0,
     )
     time_stretch: float = option(
         0.1,
         "augmentation: maximum relative change of speed",
-        note="spoken_lines:FOLDER",
+        note="only with spoken_lines:FOLDER",
         group="data",
         minimum=0,
         maximum=0.5,
     )
 
     frontend: str = option(
-        "none", "front-end: a convolution over frequency bands", choices=("none", "bands")
+        "none", "front-end: none, or a convolution over frequency bands", choices=("none", "bands")
     )
-    filters: int = option(32, "convolution kernels per layer", note="frontend=bands", minimum=1)
-    kernel_bands: int = option(8, "height of a kernel, in bands", note="frontend=bands", minimum=1)
-    pool_bands: int = option(3, "bands per max-pooling window", note="frontend=bands", minimum=1)
+    filters: int = option(
+        32, "convolution kernels per layer", note="only with frontend=bands", minimum=1
+    )
+    kernel_bands: int = option(
+        8, "height of a kernel, in bands", note="only with frontend=bands", minimum=1
+    )
+    pool_bands: int = option(
+        3, "bands per max-pooling window", note="only with frontend=bands", minimum=1
+    )
     frame_stacking: int = TranscriptionConfig.changed("frame_stacking", 3)
 
 

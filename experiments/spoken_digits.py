@@ -48,7 +48,10 @@ class Config(OptimizerConfig):
         "dataset", "strokes", "strokes, pendigits:FOLDER or waves:FOLDER"
     )
     test_split: str = option(
-        "standard", "test recordings: standard, or speaker:NAME", note="waves:FOLDER", group="data"
+        "standard",
+        "test recordings: the standard split, or speaker:NAME",
+        note="only with waves:FOLDER",
+        group="data",
     )
     validation_fraction: float = option(
         0.1,
@@ -58,12 +61,16 @@ class Config(OptimizerConfig):
         maximum=0.5,
     )
     mel_bands: int = option(
-        40, "bands of the log-mel spectrogram", note="waves:FOLDER", group="data", minimum=4
+        40,
+        "number of bands of the log-mel spectrogram",
+        note="only with waves:FOLDER",
+        group="data",
+        minimum=4,
     )
     max_frames: int = option(
         100,
         "maximum number of frames",
-        note="waves:FOLDER; of 10 ms; longer recordings are cut",
+        note="10 ms each; longer recordings are cut; only with waves:FOLDER",
         group="data",
         minimum=10,
     )
@@ -79,11 +86,13 @@ class Config(OptimizerConfig):
     batch_size: int = OptimizerConfig.changed("batch_size", 64, "in series")
 
     filters: int = option(64, "convolution kernels per layer", minimum=1)
-    conv_layers: int = option(3, "convolution layers", minimum=1)
+    conv_layers: int = option(3, "number of convolution layers", minimum=1)
     kernel_size: int = option(5, "length of a kernel, in steps", minimum=1)
     pool_size: int = option(2, "steps per max-pooling window", minimum=1)
     readout: str = option("max", "readout: pooling over time, or flatten", choices=READOUTS)
-    dropout: float = option(0.0, "dropout probability", note="of the readout", minimum=0, below=1)
+    dropout: float = option(
+        0.0, "dropout probability", note="before the readout", minimum=0, below=1
+    )
 
     steps: int = OptimizerConfig.changed("steps", 1500)
     learning_rate: float = OptimizerConfig.changed("learning_rate", 2e-3)

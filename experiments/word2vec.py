@@ -61,41 +61,47 @@ class Config(RunConfig):
     subsample: float = option(
         1e-3, "subsampling threshold of frequent words", note="0: none", group="data", minimum=0
     )
-    min_count: int = option(5, "minimum count of a vocabulary word", group="data", minimum=1)
-    rare: str = option("drop", "treatment of rarer words", group="data", choices=RARE)
-    block_size: int = option(32, "words of a block of running text", group="data", minimum=1)
+    min_count: int = option(5, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    rare: str = option("drop", "treatment of words below min_count", group="data", choices=RARE)
+    block_size: int = option(32, "words per block of running text", group="data", minimum=1)
     batch_size: int = RunConfig.changed("batch_size", 32, "in blocks")
-    wordsim: str = option("", "file of rated word pairs to score", group="data")
-    analogies: str = option("", "file of analogies to score", group="data")
+    wordsim: str = option(
+        "", "file of word pairs with similarity ratings, for evaluation", group="data"
+    )
+    analogies: str = option("", "file of analogies, for evaluation", group="data")
 
     objective: str = option("negative_sampling", "training objective", choices=OBJECTIVES)
     embedding: int = option(100, "embedding dimension", minimum=2)
     window: int = option(5, "maximum distance of a context word", minimum=1)
     negatives: int = option(5, "negative samples per pair", minimum=1)
-    shared_negatives: int = option(32, "negative samples drawn per block", minimum=1)
+    shared_negatives: int = option(
+        32, "negative samples drawn per block, shared by its pairs", minimum=1
+    )
 
     steps: int = RunConfig.changed("steps", 3000)
     learning_rate: float = option(
-        0.025, "peak learning rate", note="of one pair", group="optimizer", above=0
+        0.025, "peak learning rate", note="of a single pair", group="optimizer", above=0
     )
     decay_factor: float = option(
         1e-3,
-        "learning-rate decay",
-        note="final over peak rate of the cosine schedule",
+        "learning-rate decay factor",
+        note="final rate / peak rate of the cosine schedule",
         group="optimizer",
         minimum=0,
         maximum=1,
     )
     max_row_updates: int = option(
         16,
-        "maximum updates of one row that add up in a step",
-        note="more are averaged",
+        "maximum number of updates of a row that are summed in a step",
+        note="a longer sum is scaled down to this number",
         group="optimizer",
         minimum=1,
     )
 
-    vectors: str = option("", "word-vector file to write", note=".bin: binary", modes=("save",))
-    neighbours: int = option(8, "neighbours to print", modes=("neighbours",), minimum=1)
+    vectors: str = option(
+        "", "word-vector file to write", note="binary if it ends in .bin", modes=("save",)
+    )
+    neighbours: int = option(8, "number of neighbours to print", modes=("neighbours",), minimum=1)
 
 
 def softmax_nats(scores, pairs, targets):

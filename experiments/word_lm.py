@@ -56,7 +56,7 @@ class Config(LanguageConfig):
     dataset: str = LanguageConfig.changed(
         "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
     )
-    min_count: int = option(3, "minimum count of a vocabulary word", group="data", minimum=1)
+    min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
     bptt_length: int = LanguageConfig.changed("bptt_length", 35)
 
     hidden: int = LanguageConfig.changed("hidden", 200)
@@ -65,24 +65,36 @@ class Config(LanguageConfig):
         0.0, "dropout probability of embeddings", minimum=0, maximum=0.95
     )
     word_dropout: float = option(
-        0.0, "dropout probability of whole words", note="all occurrences", minimum=0, maximum=0.95
+        0.0,
+        "dropout probability of whole words",
+        note="drops all occurrences in the batch",
+        minimum=0,
+        maximum=0.95,
     )
-    activation_reg: float = option(0.0, "weight of the L2 norm of outputs (AR)", minimum=0)
+    activation_reg: float = option(0.0, "weight of the L2 penalty on outputs (AR)", minimum=0)
     temporal_activation_reg: float = option(
-        0.0, "weight of the L2 norm of changes of outputs over time (TAR)", minimum=0
+        0.0, "weight of the L2 penalty on changes of outputs over time (TAR)", minimum=0
     )
-    tie_embeddings: bool = option(True, "share the embedding with the output layer")
+    tie_embeddings: bool = option(True, "share the embedding matrix with the output layer")
     softmax: str = option("full", "output softmax", choices=SOFTMAXES)
-    num_sampled: int = option(1000, "sampled words per step", note="softmax=sampled", minimum=1)
+    num_sampled: int = option(
+        1000, "number of sampled words per step", note="only with softmax=sampled", minimum=1
+    )
     cutoffs: tuple[int, ...] = option(
-        (2000, 20000), "first word of each tail cluster", note="softmax=adaptive", minimum=1
+        (2000, 20000),
+        "frequency rank at which each cluster of rare words begins",
+        note="only with softmax=adaptive",
+        minimum=1,
     )
     init_range: float = option(
-        0.0, "initialise uniformly in +- this range", note="0: each layer's own", minimum=0
+        0.0,
+        "half-width r of the uniform initialisation in [-r, r]",
+        note="0: the default of each layer",
+        minimum=0,
     )
 
     sample_length: int = LanguageConfig.changed("sample_length", 60, "in words")
-    cache_size: int = option(500, "words in the cache", modes=("cache",), minimum=1)
+    cache_size: int = option(500, "number of words in the cache", modes=("cache",), minimum=1)
     cache_thetas: tuple[float, ...] = option(
         THETAS, "flatness parameters theta to try", modes=("cache",), minimum=0
     )

@@ -71,16 +71,16 @@ class RunConfig:
         "figures_at": (1.0,),
     }
 
-    dataset: str = option("", "dataset to use", group="data")
+    dataset: str = option("", "name of the dataset", group="data")
     data_dir: str = option(
         "",
         "folder of prepared TFDS datasets",
-        note="default: $TFDS_DATA_DIR, else that of TFDS",
+        note="default: $TFDS_DATA_DIR, or the default of TFDS",
         group="data",
         volatile=True,
     )
     batch_size: int = option(
-        128, "batch size, over all devices", note="in examples", group="data", minimum=1
+        128, "total batch size over all devices", note="in examples", group="data", minimum=1
     )
 
     preset: str = option("", "name of a set of defaults, listed below", group="run")
@@ -180,20 +180,25 @@ class OptimizerConfig(RunConfig):
     )
     learning_rate: float = option(1e-3, "peak learning rate", group="optimizer", above=0)
     momentum: float = option(
-        0.9, "momentum", note="optimizer=momentum", group="optimizer", minimum=0, below=1
+        0.9,
+        "momentum coefficient",
+        note="only with optimizer=momentum",
+        group="optimizer",
+        minimum=0,
+        below=1,
     )
     beta2: float = option(
         0.999,
-        "decay rate of the second moment",
-        note="optimizer=adam and adamw",
+        "decay rate of Adam's second-moment estimate",
+        note="only with optimizer=adam or adamw",
         group="optimizer",
         above=0,
         below=1,
     )
     weight_decay: float = option(
         0.0,
-        "weight decay of kernels, not of biases",
-        note="decoupled with optimizer=adamw, else L2",
+        "weight decay, applied to kernels but not to biases",
+        note="decoupled with optimizer=adamw, otherwise L2",
         group="optimizer",
         minimum=0,
     )
@@ -214,27 +219,31 @@ class OptimizerConfig(RunConfig):
         choices=("constant", "cosine", "step"),
     )
     decay_start: int = option(
-        0, "step at which decay begins", note="schedule=step", group="optimizer", minimum=0
+        0,
+        "step at which the first decay interval begins",
+        note="counted from the end of the warm-up; only with schedule=step",
+        group="optimizer",
+        minimum=0,
     )
     decay_every: int = option(
         1000,
         "interval between decays, in steps",
-        note="schedule=step",
+        note="only with schedule=step",
         group="optimizer",
         minimum=1,
     )
     decay_factor: float = option(
         0.01,
-        "learning-rate decay",
-        note="schedule=cosine: final over peak rate; step: factor of each decay",
+        "learning-rate decay factor",
+        note="schedule=cosine: final rate / peak rate; schedule=step: factor of each decay",
         group="optimizer",
         minimum=0,
         maximum=1,
     )
     ema_decay: float = option(
         0.0,
-        "decay of the exponential moving average of the weights, which is evaluated",
-        note="0: none",
+        "decay rate of the moving average of the weights that is used for evaluation",
+        note="0: no averaging",
         group="optimizer",
         minimum=0,
         below=1,

@@ -44,7 +44,7 @@ class Panel(NamedTuple):
 
 
 def look_inside(task: Classifier, predict: Predictor) -> None:
-    """Draw filters, image patches that excite units, and saliency maps.
+    """Draw filters, patches that activate units most, and saliency maps.
 
     The patches are from test images, for the first config.units units of config.layer or, by
     default, of every convolution. Writes config.picture and prints the names of the layers.

@@ -99,7 +99,7 @@ CHANGES = (
 
 
 def robustness(task, predict) -> None:
-    """Measure and draw the accuracy on distorted test images.
+    """Measure and draw the accuracy on perturbed test images.
 
     Writes the curves to config.picture, for example robustness.png, the numbers to robustness.json,
     and a sample image under every change, with the predictions, to robustness_images.png.

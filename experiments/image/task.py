@@ -45,11 +45,15 @@ class Config(OptimizerConfig):
         0.0, "augmentation: standard deviation of additive noise", group="data", minimum=0
     )
     distort: bool = option(
-        False, "augmentation: squeeze and shear as LeCun et al. 1998", group="data"
+        False, "augmentation: random squeezing and shearing, as in LeCun et al. 1998", group="data"
     )
     flip: bool = option(False, "augmentation: random horizontal flips", group="data")
     erase: int = option(
-        0, "augmentation: side of an erased random square, in pixels", group="data", minimum=0
+        0,
+        "augmentation: side of a randomly placed erased square, in pixels",
+        note="0: none",
+        group="data",
+        minimum=0,
     )
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
@@ -59,7 +63,7 @@ class Config(OptimizerConfig):
     layer: str = option(
         "", "layer to visualise", note="default: every convolution", modes=("inside",)
     )
-    units: int = option(12, "units of a layer to draw", modes=("inside",), minimum=1)
+    units: int = option(12, "number of units to draw per layer", modes=("inside",), minimum=1)
 
 
 def make_augmentation(config: Config) -> Augmentation:

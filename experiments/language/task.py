@@ -39,9 +39,7 @@ class SymbolConfig(OptimizerConfig):
     learning_rate: float = OptimizerConfig.changed("learning_rate", 4e-3)
     clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
 
-    prompt: str = option(
-        "", "text that a sample continues", note="default: a new line", modes=("generate",)
-    )
+    prompt: str = option("", "text to continue", note="default: a new line", modes=("generate",))
     sample_length: int = option(
         400, "length of a sample", note="in characters", modes=("generate",), minimum=1
     )
@@ -56,29 +54,29 @@ class Config(SymbolConfig):
 
     cell: str = option("gru", "recurrent cell", choices=CELLS)
     hidden: int = option(192, "hidden units per layer", minimum=1)
-    layers: int = option(1, "recurrent layers", minimum=1)
-    embedding: int = option(0, "embedding dimension", note="0: one-hot", minimum=0)
+    layers: int = option(1, "number of recurrent layers", minimum=1)
+    embedding: int = option(0, "embedding dimension", note="0: one-hot input", minimum=0)
     variational_dropout: bool = option(False, "use one dropout mask for all time steps")
     weight_drop: float = option(
         0.0, "dropout probability of recurrent weights", minimum=0, maximum=0.95
     )
     bptt_length: int = option(
-        64, "window of truncated backpropagation through time, in symbols", group="data", minimum=1
+        64, "length of truncated backpropagation through time, in symbols", group="data", minimum=1
     )
-    batch_size: int = SymbolConfig.changed("batch_size", 32, "parallel streams of text")
+    batch_size: int = SymbolConfig.changed("batch_size", 32, "in parallel streams of text")
 
     dynamic_rates: tuple[float, ...] = option(
         DYNAMIC_RATES, "learning rates to try", modes=("dynamic",), minimum=0
     )
     dynamic_decay: float = option(
         3e-3,
-        "decay towards the trained weights per update",
+        "rate of decay towards the trained weights, per update",
         modes=("dynamic",),
         minimum=0,
         maximum=1,
     )
     dynamic_window: int = option(
-        32, "window of an update, in symbols", modes=("dynamic",), minimum=1
+        32, "symbols that are scored before each update", modes=("dynamic",), minimum=1
     )
 
 

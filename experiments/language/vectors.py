@@ -103,7 +103,7 @@ def neighbours_text(task, units, ids: Sequence[int]) -> str:
 
 
 def save(task, predict: Predictor) -> None:
-    """Write the word vectors to the file of config.vectors."""
+    """Write the word vectors to a file, config.vectors."""
     from data.text.vectors import write_vectors
 
     if not task.config.vectors:

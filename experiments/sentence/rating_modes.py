@@ -15,7 +15,7 @@ GREEN, RED, BOLD = "32", "31", ";1"  # codes of ECMA-48
 
 
 def rate(task: Rate, predict: Predictor) -> None:
-    """Classify each line of standard input and mark its evidence.
+    """Classify each line of standard input, with the contribution of each word.
 
     Print the class, its probability and the words. On a terminal, words that support the class are
     green and words that oppose it red, if they contribute at least a fifth as much as the strongest

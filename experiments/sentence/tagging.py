@@ -44,15 +44,23 @@ class Config(OptimizerConfig):
         "python_tokens, conll:FOLDER, conllu:FOLDER, spans:FOLDER or a TFDS treebank",
     )
     tag_column: int = option(
-        0, "column of the tag", note="conll:FOLDER; from 1; 0: the last", group="data", minimum=0
+        0,
+        "column of the tag",
+        note="counted from 1; 0: the last; only with conll:FOLDER",
+        group="data",
+        minimum=0,
     )
     train_chunks: int = option(
-        6000, "training chunks", note="python_tokens", group="data", minimum=1
+        6000, "number of training chunks", note="only with python_tokens", group="data", minimum=1
     )
     chunk_length: int = option(
-        128, "length of a chunk, in characters", note="python_tokens", group="data", minimum=2
+        128,
+        "length of a chunk, in characters",
+        note="only with python_tokens",
+        group="data",
+        minimum=2,
     )
-    min_count: int = option(2, "minimum count of a vocabulary word", group="data", minimum=1)
+    min_count: int = option(2, "minimum count of a word in the vocabulary", group="data", minimum=1)
     normalize_words: bool = option(True, "map words to lower case and digits to 0", group="data")
     max_length: int = option(
         160,
@@ -65,29 +73,35 @@ class Config(OptimizerConfig):
 
     embedding: int = option(100, "embedding dimension", minimum=1)
     char_encoder: str = option(
-        "convolution", "encoder of the characters of a word", choices=(*CHAR_ENCODERS, "none")
+        "convolution", "encoder of the characters of each word", choices=(*CHAR_ENCODERS, "none")
     )
     max_characters: int = option(
-        16, "characters of a word to read", note="the middle of longer words is cut", minimum=2
+        16,
+        "maximum number of characters read from each word",
+        note="longer words lose their middle",
+        minimum=2,
     )
     char_features: int = option(
-        50, "features of a word's characters", note="even if recurrent", minimum=2
+        50,
+        "size of the vector computed from a word's characters",
+        note="must be even with char_encoder=recurrent",
+        minimum=2,
     )
     cell: str = option("lstm", "recurrent cell", choices=UNITS)
     hidden: int = option(100, "hidden units per layer", note="per direction", minimum=1)
-    layers: int = option(1, "recurrent layers", minimum=1)
+    layers: int = option(1, "number of recurrent layers", minimum=1)
     directions: str = option("both", "reading directions", choices=DIRECTIONS)
     output: str = option(
         "crf", "output layer: a linear-chain CRF or a softmax per word", choices=OUTPUTS
     )
     dropout: float = option(
-        0.0, "dropout probability", note="around each layer", minimum=0, maximum=0.95
+        0.0, "dropout probability", note="before and after each layer", minimum=0, maximum=0.95
     )
     variational_dropout: bool = option(False, "use one dropout mask for all time steps")
     word_dropout: float = option(
         0.0,
         "dropout probability of whole words",
-        note="their characters are kept",
+        note="the word's characters are kept",
         minimum=0,
         maximum=0.95,
     )

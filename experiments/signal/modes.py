@@ -44,7 +44,7 @@ def load_language_model(task: Transcribe) -> np.ndarray | None:
 
 
 def decode(task: Transcribe, predict: Predictor) -> None:
-    """Compare search methods on the held-out lines.
+    """Compare decoding methods on the held-out lines.
 
     Prints error rates on the best path, by beam search, and with config.lm_text by beam search with
     a language model.
@@ -68,7 +68,7 @@ def decode(task: Transcribe, predict: Predictor) -> None:
 
 
 def transcribe(task: Transcribe, predict: Predictor) -> None:
-    """Transcribe files, and draw the alignments.
+    """Transcribe input files and draw their alignments.
 
     Prints the best path and config.n_best hypotheses of a beam search for each file, and draws how
     the best hypothesis is aligned.

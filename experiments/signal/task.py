@@ -44,19 +44,19 @@ class Config(OptimizerConfig):
     }
 
     min_length: int = option(
-        4, "minimum length of a composed line, in symbols", group="data", minimum=1
+        4, "minimum length of a line composed of single symbols", group="data", minimum=1
     )
     max_length: int = option(
         8,
         "maximum length of a training sequence",
-        note="in symbols of a composed line",
+        note="of a line composed of single symbols",
         group="data",
         minimum=1,
     )
     max_frames: int = option(
         400,
         "maximum number of frames",
-        note="of a line; speech:FOLDER: of a training recording",
+        note="per line; with speech:FOLDER, per training recording",
         group="data",
         minimum=8,
     )
@@ -67,15 +67,17 @@ class Config(OptimizerConfig):
         above=0,
         maximum=0.5,
     )
-    heldout_lines: int = option(300, "composed lines in each held-out set", group="data", minimum=1)
+    heldout_lines: int = option(
+        300, "lines per held-out set", note="composed of single symbols", group="data", minimum=1
+    )
     batch_size: int = OptimizerConfig.changed("batch_size", 32, "in lines")
 
-    frame_stacking: int = option(1, "consecutive frames stacked into one", minimum=1)
+    frame_stacking: int = option(1, "number of consecutive frames stacked into one", minimum=1)
     cell: str = option("lstm", "recurrent cell", choices=UNITS)
     hidden: int = option(64, "hidden units per layer", note="per direction", minimum=1)
-    layers: int = option(2, "recurrent layers", note="bidirectional", minimum=1)
+    layers: int = option(2, "number of recurrent layers", note="bidirectional", minimum=1)
     dropout: float = option(
-        0.0, "dropout probability", note="between layers", minimum=0, maximum=0.95
+        0.0, "dropout probability", note="before and after each layer", minimum=0, maximum=0.95
     )
     beam_size: int = option(1, "beam size of the search", note="1: the best path", minimum=1)
 
@@ -85,9 +87,9 @@ class Config(OptimizerConfig):
     warmup_steps: int = OptimizerConfig.changed("warmup_steps", 100)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
-    input: str = option("", "input files", note="separated by commas", modes=("transcribe",))
+    input: str = option("", "input file", note="or several, comma-separated", modes=("transcribe",))
     n_best: int = option(
-        3, "hypotheses to print", note="per input file", modes=("transcribe",), minimum=1
+        3, "number of hypotheses to print", note="per input file", modes=("transcribe",), minimum=1
     )
     picture: str = option("alignment.png", "image file to write", modes=("transcribe",))
     lm_text: str = option(

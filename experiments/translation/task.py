@@ -41,37 +41,42 @@ class Config(OptimizerConfig):
     }
 
     test_set: str = option(
-        "", "name of the test set", note="pairs:FOLDER with several", group="data"
+        "", "name of the test set", note="needed if pairs:FOLDER has several", group="data"
     )
     tokenizer: str = option(
         "bpe",
         "tokenizer of parallel text",
-        note="dates: characters",
+        note="dates are always split into characters",
         group="data",
         choices=TOKENIZERS,
     )
     vocab_size: int = option(
-        6000, "maximum vocabulary size", note="parallel text only", group="data", minimum=8
+        6000, "maximum vocabulary size", note="only with parallel text", group="data", minimum=8
     )
     batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentence pairs")
     max_length: int = option(
         60,
         "maximum length of a training sequence",
-        note="in ids; longer pairs are left out",
+        note="in tokens; longer pairs are left out",
         group="data",
         minimum=4,
     )
-    buckets: int = option(5, "maximum number of batch shapes", group="data", minimum=1)
+    buckets: int = option(
+        5,
+        "maximum number of length buckets, each with its own batch shape",
+        group="data",
+        minimum=1,
+    )
     format_noise: float = option(
         0.1,
         "fraction of dates with altered case or spacing",
-        note="dataset=dates",
+        note="only with dates",
         group="data",
         minimum=0,
         maximum=1,
     )
     heldout_examples: int = option(
-        1000, "examples of each held-out set", note="dataset=dates", group="data", minimum=1
+        1000, "examples per held-out set", note="only with dates", group="data", minimum=1
     )
 
     cell: str = option("gru", "recurrent cell", choices=CELLS)
@@ -79,31 +84,41 @@ class Config(OptimizerConfig):
         128, "hidden units per layer", note="per direction in the encoder", minimum=1
     )
     embedding: int = option(128, "embedding dimension", minimum=1)
-    layers: int = option(1, "recurrent layers", note="of the encoder and of the decoder", minimum=1)
+    layers: int = option(
+        1, "number of recurrent layers", note="of the encoder and of the decoder", minimum=1
+    )
     bidirectional: bool = option(True, "read the source in both directions")
-    reverse_source: bool = option(False, "read the source from its end", note="bidirectional=False")
+    reverse_source: bool = option(
+        False, "read the source in reverse order", note="only with bidirectional=False"
+    )
     attention: str = option(
-        "additive", "attention score", choices=("additive", "dot", "general", "none")
+        "additive", "attention score function", choices=("additive", "dot", "general", "none")
     )
     attention_window: int = option(
-        0, "half width of local attention", note="0: global attention", minimum=0
+        0,
+        "half-width of the local attention window, in tokens",
+        note="0: global attention",
+        minimum=0,
     )
     input_feeding: bool = option(False, "feed the attentional state to the next decoder step")
     bridge: str = option(
         "dense",
-        "initial decoder state from the encoder state",
+        "how the initial decoder state is computed from the encoder state",
         choices=("dense", "copy", "zeros"),
     )
-    tie_embeddings: bool = option(False, "share the embedding with the output layer")
+    tie_embeddings: bool = option(False, "share the embedding matrix with the output layer")
     dropout: float = option(
-        0.0, "dropout probability", note="of embeddings and layers", minimum=0, maximum=0.95
+        0.0, "dropout probability", note="of embeddings and layer outputs", minimum=0, maximum=0.95
     )
     word_dropout: float = option(
-        0.0, "dropout probability of whole words", note="of the input ids", minimum=0, maximum=0.95
+        0.0, "dropout probability of whole words", note="of input tokens", minimum=0, maximum=0.95
     )
     label_smoothing: float = option(0.0, "label smoothing", minimum=0, below=1)
     scheduled_sampling: float = option(
-        0.0, "fraction of decoder steps that read a sampled token", minimum=0, maximum=1
+        0.0,
+        "probability that a decoder step in training reads a sampled token",
+        minimum=0,
+        maximum=1,
     )
     beam_size: int = option(4, "beam size of the search", note="1: greedy", minimum=1)
     length_penalty: float = option(1.0, "alpha of the length penalty ((5 + length) / 6)^alpha")
@@ -113,7 +128,7 @@ class Config(OptimizerConfig):
     warmup_steps: int = OptimizerConfig.changed("warmup_steps", 100)
 
     n_best: int = option(
-        1, "hypotheses to print", note="at most beam_size", modes=("translate",), minimum=1
+        1, "number of hypotheses to print", note="up to beam_size", modes=("translate",), minimum=1
     )
     picture: str = option("states.png", "image file to write", modes=("states",))
 
