@@ -84,7 +84,8 @@ def test_configs_are_those_of_runs_by_themselves_and_of_a_sweep_s_folders():
 
 def test_each_run_equals_the_run_by_itself(tmp_path, regression, small_config):
     varied = {"learning_rates": (0.05, 0.01), "weight_decays": (0.0, 0.1)}
-    config = small_config(seed=5, optimizer="adamw", schedule="cosine", warmup_steps=3, **varied)
+    schedule = {"schedule": "cosine", "warmup_steps": 3, "save_every": 12}
+    config = small_config(seed=5, optimizer="adamw", **schedule, **varied)
     options = {"dropout": 0.3, "count_calls": True}
     alone = make_runs(regression, config, tmp_path / "alone", **options)
     singles = [fit(*run) for run in alone]
