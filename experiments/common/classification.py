@@ -46,9 +46,10 @@ class Classify(Task):
         """Draw the confusion matrix and the most confident mistakes."""
         from experiments.common.pictures import confusion_picture, mistakes_picture
 
+        # on the host: a selection on several devices would be one program for each shape
         rows = [
             [
-                values[batch["mask"] > 0]
+                np.asarray(values)[batch["mask"] > 0]
                 for values in (self.example_images(batch), batch["label"], predict(batch)[0])
             ]
             for batch in batches
