@@ -8,10 +8,11 @@ from typing import Any
 
 from experiments.report.report import summary
 from experiments.report.runs import Group
-from train.cli import load_run, parse
+from train.cli import parse
 from train.evaluate import Predictor
 from train.rundir import machine
 from train.task import Experiment
+from train.trained import load_run
 
 
 def trained(module: Any, folder: Path) -> tuple[Any, Experiment, Predictor]:

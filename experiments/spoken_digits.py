@@ -229,12 +229,13 @@ def build(config: Config) -> Experiment:
 def shift(task: ClassifySeries, predict) -> None:
     """Print and draw the accuracy on delayed test series."""
     from experiments.signal.shift import accuracy_by_offset, report_shift
+    from train.trained import load_run
 
     runs = {"this run": (task, predict)}
     for folder in filter(None, task.config.compare_runs.split(",")):
         words = ["", f"--workdir={folder}", "--mode=shift"]
         config, workdir, _ = cli.parse(Config, ("train", "shift"), words)
-        experiment, other_predict = cli.load_run(build, config, workdir)
+        experiment, other_predict = load_run(build, config, workdir)
         runs[folder] = (cast(ClassifySeries, experiment.task), other_predict)
     accuracies = {}
     for folder, (run_task, run_predict) in runs.items():

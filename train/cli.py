@@ -7,22 +7,17 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
-import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from .checkpoint import best_first, restore_first
 from .config import ConfigError, RunConfig, hint
-from .evaluate import Evaluator, Predictor
 from .loop import STOP_SIGNALS, PreemptedError, fit
-from .placement import JitMesh
 from .process import keep_compiled_programs, keep_freed_memory
-from .rundir import check_config, check_data, finished, read_config
+from .rundir import check_config, finished, read_config
 from .task import Experiment
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
@@ -96,26 +91,10 @@ def _run(
             print(f"finished: {workdir}")
     else:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
+        from .trained import load_run
+
         experiment, predict = load_run(build, config, workdir)
         pkgutil.resolve_name(modes[mode])(experiment.task, predict)
-
-
-def load_run(build: Build, config: RunConfig, workdir: Path) -> tuple[Experiment, Predictor]:
-    """Return the experiment of a run, and its network at the best readable checkpoint.
-
-    Raises ConfigError when there is no checkpoint, or when the data have changed since training.
-    """
-    folder = workdir / "checkpoints"
-    steps = best_first(folder)
-    if not steps:
-        raise ConfigError(f"there is no checkpoint in {folder}: this mode needs a trained run")
-    experiment = build(config)
-    check_data(workdir, experiment.provenance)
-    devices = JitMesh(1, jax.devices()[:1])
-    state, window = devices.init(experiment, config.seed, experiment.train(0))
-    warn = partial(print, "warning:", file=sys.stderr)
-    state, _, _ = restore_first(folder, steps, state, window, warn)
-    return experiment, Predictor(state.variables, Evaluator(experiment.task, devices))
 
 
 def parse(

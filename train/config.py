@@ -85,30 +85,21 @@ class RunConfig:
 
     preset: str = option("", "name of a set of defaults, listed below", group="run")
     seed: int = option(
-        0,
-        "random seed of initialisation, data order, dropout and sampling",
-        group="run",
-        minimum=0,
-        below=2**32,
+        0, "seed of initialisation, data, dropout and sampling", group="run", minimum=0, below=2**32
     )
     steps: int = option(
         1000, "optimizer steps of the whole run", group="run", minimum=1, below=2**31
     )
-    log_every: int = option(
-        50, "interval between logged training metrics, in steps", group="run", minimum=1
-    )
+    log_every: int = option(50, "steps between logged training metrics", group="run", minimum=1)
     eval_every: int = option(
-        500,
-        "interval between evaluations on the first held-out set, in steps",
-        group="run",
-        minimum=1,
+        500, "steps between evaluations on the first held-out set", group="run", minimum=1
     )
     save_every: int = option(
-        500, "interval between checkpoints, in steps", group="run", volatile=True, minimum=1
+        500, "steps between checkpoints", group="run", volatile=True, minimum=1
     )
     figures_at: tuple[float, ...] = option(
         (0.0, 0.5, 1.0),
-        "fractions of the run at which figures are drawn",
+        "fractions of the run to draw figures at",
         group="run",
         minimum=0,
         maximum=1,
@@ -117,10 +108,7 @@ class RunConfig:
         "float32", "dtype of matrix products", group="run", choices=("float32", "bfloat16")
     )
     parallel: str = option(
-        "jit",
-        "data parallelism: one program over a mesh (jit), or pmap",
-        group="run",
-        choices=("jit", "pmap"),
+        "jit", "data parallelism: jit over a mesh, or pmap", group="run", choices=("jit", "pmap")
     )
     distributed: bool = option(
         False, "train with several processes", note="see docs/gpu.md", group="run", volatile=True
@@ -226,11 +214,7 @@ class OptimizerConfig(RunConfig):
         minimum=0,
     )
     decay_every: int = option(
-        1000,
-        "interval between decays, in steps",
-        note="only with schedule=step",
-        group="optimizer",
-        minimum=1,
+        1000, "steps between decays", note="only with schedule=step", group="optimizer", minimum=1
     )
     decay_factor: float = option(
         0.01,

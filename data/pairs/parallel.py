@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..catalogue import DataError, nearest
-from ..text.corpus import nearest_file, read_lines
+from ..text.line_files import nearest_file, read_lines
 
 Pair = tuple[str, str]
 

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import DataError, load_splits
-from ..text.corpus import SPLITS, read_lines
+from ..text.corpus import SPLITS
+from ..text.line_files import read_lines
 from ..text.words import find_split_file
 from .tagged import split_words
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..catalogue import DataError, load_splits, nearest
-from ..text.corpus import SPLITS, read_lines
+from ..text.corpus import SPLITS
+from ..text.line_files import read_lines
 from ..text.words import find_split_file, split_files
 from .python_tokens import pieces
 

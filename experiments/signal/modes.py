@@ -7,7 +7,7 @@ import numpy as np
 from data.buckets import EvaluationBuckets
 from data.catalogue import DataError
 from data.lines.transcripts import Transcripts
-from data.text.corpus import read_lines
+from data.text.line_files import read_lines
 from data.text.ngrams import ngrams
 from experiments.common.pictures import save
 from experiments.signal.alignment import align_lines, draw_alignments

@@ -46,7 +46,6 @@ from flax.typing import InOutScanAxis
 from jax.typing import ArrayLike
 
 from ..masking import check_carry, valid_steps
-from .bptt import has_rule, scan_fused
 from .cells import Weights
 from .checks import RATES, check_inputs, check_settings, check_static, pure_cell
 from .scan import (
@@ -202,8 +201,11 @@ class RNN(nn.Module):
             parallel = getattr(cell, "scan_parallel", None)  # of `nets.recurrent.linear_cells`
             if parallel and is_static(steps.x.shape[0]) and not self.zoneout:
                 return parallel(weights, carry, steps, options, drop)
-            if self.rule == "custom" and has_rule(cell) and drop is None and not self.zoneout:
-                return scan_fused(cell, options, weights, carry, steps)
+            if self.rule == "custom" and drop is None and not self.zoneout:
+                from .bptt import has_rule, scan_fused
+
+                if has_rule(cell):
+                    return scan_fused(cell, options, weights, carry, steps)
             return scan_cell(cell, weights, carry, steps, options, drop=drop)
 
         chunk = self.remat_chunk or self.truncate

@@ -18,10 +18,10 @@ from experiments.image.robustness import (
     rotate,
     stretch,
 )
-from train import cli
 from train.config import ConfigError
 from train.loop import fit
 from train.metrics import read_metrics
+from train.trained import load_run
 
 
 def settings(tmp_path, **changes):
@@ -55,7 +55,7 @@ def test_published_variant_trains_and_its_robustness_is_measured(monkeypatch, tm
     config = settings(tmp_path, distort=True)
     fit(lenet5.build(config), config, tmp_path / "run")
     assert all(np.isfinite(v) for line in read_metrics(tmp_path / "run") for v in line.values())
-    experiment, predict = cli.load_run(lenet5.build, config, tmp_path / "run")
+    experiment, predict = load_run(lenet5.build, config, tmp_path / "run")
     task = experiment.task
     assert experiment.evals["test"] is task.test
     task.test = EvaluationBatches(task.test.source.subset(slice(0, 6)), 8)

@@ -91,7 +91,7 @@ def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch,
 
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path / "b", other)
-    monkeypatch.setattr("train.cli.load_run", load)
+    monkeypatch.setattr("train.trained.load_run", load)
     shift(build(own).task, always_correct)
     assert loaded == ["b"]
     first, second, *lines = capsys.readouterr().out.splitlines()

@@ -196,7 +196,7 @@ def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_its_output_cl
 ):
     module = SimpleNamespace(__name__="x", Config=OptimizerConfig, build=None)
     module.MODES = {name: f"{__name__}:{name}" for name in ("interrupted", "written")}
-    monkeypatch.setattr(cli, "load_run", lambda *given: (SimpleNamespace(task=None), None))
+    monkeypatch.setattr("train.trained.load_run", lambda *given: (SimpleNamespace(task=None), None))
     assert run(module, f"--workdir={tmp_path}", "--mode=interrupted") == (130, "so far", "\n")
     reader, writer = os.pipe()
     os.close(reader)

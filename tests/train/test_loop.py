@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train import cli, recorder
+from train import recorder
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
@@ -19,6 +19,7 @@ from train.metrics import read_metrics
 from train.placement import JitMesh
 from train.recorder import NonFiniteError
 from train.task import Experiment
+from train.trained import load_run
 
 
 def final_state(workdir, experiment, config):
@@ -135,7 +136,7 @@ def test_a_mode_has_the_best_checkpoint_and_evaluation_the_averaged_weights(
     (folder / "12" / "metrics" / "metrics").write_text('{"objective": 99.0}')
     like = JitMesh(8).init(experiment, config.seed, experiment.train(0))
     state, _ = restore(folder, 6, *like)
-    _, predict = cli.load_run(lambda _: experiment, config, tmp_path)
+    _, predict = load_run(lambda _: experiment, config, tmp_path)
     params = predict.variables["params"]
     jax.tree.map(np.testing.assert_array_equal, params, state.variables["params"])
     evaluate, batches = Evaluator(experiment.task, JitMesh(8)), experiment.evals["validation"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.catalogue import DataError
 from data.pairs.parallel import Pairs, divide, load_pairs
-from data.text.corpus import read_lines
+from data.text.line_files import read_lines
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
 sentences = st.text("abc", max_size=2)
