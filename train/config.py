@@ -82,7 +82,6 @@ class RunConfig:
     batch_size: int = option(
         128, "total batch size over all devices", note="in examples", group="data", minimum=1
     )
-
     preset: str = option("", "name of a set of defaults, listed below", group="run")
     seed: int = option(
         0, "seed of initialisation, data, dropout and sampling", group="run", minimum=0, below=2**32
