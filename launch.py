@@ -193,13 +193,13 @@ def check_search(values: flags.FlagValues, config: Sequence[str]) -> None:
             raise UsageError("--space and --objective need --search=tpe or --search=random")
         return
     others = ("sweep", "zip", "sweep_file", "result")
-    if given := [name for name in others if values[name].value]:
+    if excluded := [name for name in others if values[name].value]:
         raise UsageError(
-            f"--search takes its settings from --space and does not allow --{given[0]}"
+            f"--search takes its settings from --space and does not allow --{excluded[0]}"
         )
     several = ("--config.replicas=", "--config.learning_rates=", "--config.weight_decays=")
-    if given := [word for word in config if word.startswith(several)]:
-        raise UsageError(f"--search makes one run per trial and does not allow {given[0]}")
+    if excluded := [word for word in config if word.startswith(several)]:
+        raise UsageError(f"--search makes one run per trial and does not allow {excluded[0]}")
     if values.backend != "local":
         raise UsageError(
             f"--search runs on this machine and does not allow --backend={values.backend}"

@@ -23,8 +23,8 @@ def all_options(folder: Path, options: Mapping[str, str]) -> dict[str, str | boo
     USR1 is sent 90 seconds before the time limit, to the run and not to the script's shell.
     """
     defaults = {"job-name": folder.name, "chdir": os.getcwd(), "signal": "USR1@90"}
-    given = {name.replace("_", "-"): value for name, value in options.items()}
-    return {"open-mode": "append", "requeue": True, **defaults, **given}
+    overrides = {name.replace("_", "-"): value for name, value in options.items()}
+    return {"open-mode": "append", "requeue": True, **defaults, **overrides}
 
 
 def setup_lines(options: Mapping[str, str]) -> list[str]:
