@@ -1,10 +1,11 @@
 """The text of --help: modes, then settings by group, then presets."""
 
+import ast
 import dataclasses
-import inspect
-import pkgutil
+import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from .config import GROUPS, RunConfig
@@ -45,9 +46,15 @@ def _row(flag: str, text: str) -> str:
 
 
 def _summary(name: str) -> str:
-    """First line of the docstring of a mode, without its period."""
-    text = inspect.getdoc(pkgutil.resolve_name(name)) or ""
-    return text.split("\n")[0].rstrip(".")
+    """First line of the docstring of a mode, read from its source: the module may load slowly."""
+    module, _, function = name.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"there is no module {module}")
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return (ast.get_docstring(node) or "").split("\n")[0].rstrip(".")
+    raise AttributeError(f"{module} has no function {function}")
 
 
 def _setting(config_class: type[RunConfig], field: dataclasses.Field[Any]) -> str:
