@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from flax import nnx
 
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent.grid import MDRNN
@@ -196,6 +195,10 @@ def test_vmap_gives_an_ensemble(name):
 
 @pytest.mark.parametrize("name", ["custom_rule", "bidirectional", "stacked", "deep"])
 def test_nnx_wraps_our_layers(name):
+    try:
+        from flax import nnx
+    except AttributeError as error:  # Flax 0.12 reads a private name that jax 0.11 has removed
+        pytest.skip(f"flax.nnx cannot be imported with jax {jax.__version__}: {error}")
     net = NETWORKS[name]()
     noise = {"train": True} if name == "deep" else {"deterministic": False}
 
