@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SLOWEST = (
+SLOWEST = (  # files that take 20 processor-seconds or more
     "test_experiments",
-    "test_recurrent",
     "test_readme",
-    "test_resume",
-    "test_cli",
-    "test_sweep_kills",
     "test_launch",
-    "test_hosts",
+    "test_resume",
+    "test_sweep_kills",
+    "test_replicas",
+    "test_loop",
+    "test_cli",
+    "test_bptt",
+    "test_recurrent_lm",
+    "test_cells",
+    "test_beam",
 )
 
 OPTIONS = {
