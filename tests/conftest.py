@@ -1,4 +1,4 @@
-"""Four CPU devices, one compile cache, one folder of prepared data for all tests."""
+"""Settings of all tests: four CPU devices, one compilation cache, one folder of prepared data."""
 
 import gc
 import json
@@ -11,15 +11,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SLOWEST = (
+SLOWEST = (  # files that take 20 processor-seconds or more
     "test_experiments",
-    "test_recurrent",
     "test_readme",
-    "test_resume",
-    "test_cli",
-    "test_sweep_kills",
     "test_launch",
-    "test_hosts",
+    "test_resume",
+    "test_sweep_kills",
+    "test_replicas",
+    "test_loop",
+    "test_cli",
+    "test_bptt",
+    "test_recurrent_lm",
+    "test_cells",
+    "test_beam",
 )
 
 OPTIONS = {
@@ -88,26 +92,29 @@ os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=2, help="kills of tests/test_resume.py")
-    parser.addoption("--soak", action="store_true", help="tests/test_sweep_kills.py: twelve runs")
+    parser.addoption("--kills", type=int, default=2, help="number of kills in tests/test_resume.py")
+    parser.addoption("--soak", action="store_true", help="twelve runs in tests/test_sweep_kills.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the slowest files, so that no core is idle at the end."""
-    place = {name: i for i, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    """Run the slowest files first, so that no core is idle at the end."""
+    rank = {name: i for i, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def little_to_collect():
-    """Let garbage collections pass over what was there before: each restore makes a whole one."""
+def freeze_earlier_objects():
+    """Exclude the objects of earlier modules from garbage collection, which each restore runs."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory):
-    """A small real text: one module of the standard library; beside it lines of it, rated."""
+    """Path of a small real text, a module of the standard library.
+
+    The folder `rated` beside it holds lines of the text in two classes.
+    """
     path = tmp_path_factory.mktemp("text") / "argparse.txt"
     text = Path(os.__file__).with_name("argparse.py").read_text(encoding="utf-8")
     path.write_text(text)
@@ -121,14 +128,14 @@ def text_file(tmp_path_factory):
 
 @pytest.fixture
 def one_device():
-    """Environment of a process with one device."""
+    """Environment variables of a process with one device."""
     flags = os.environ["XLA_FLAGS"].replace("device_count=4", "device_count=1")
     return {**os.environ, "XLA_FLAGS": flags}
 
 
 @pytest.fixture
 def command(one_device):
-    """Run `python -m MODULE ...` or `python FILE ...` in the project, on one device."""
+    """Return a function that runs `python -m MODULE ...` or `python FILE ...` on one device."""
 
     def run(*words, environment=None):
         return subprocess.run(

@@ -28,7 +28,7 @@ def draw_attention(
             (axis.set_xticks, source_ids, source, 90),
             (axis.set_yticks, target_ids, target, 0),
         ):
-            labels = ["end" if i == END else vocabulary.decode([i]) for i in ids]
+            labels = ["end" if i == END else vocabulary.decode([int(i)]) for i in ids]
             set_ticks(range(len(ids)), labels, rotation=rotation, fontsize=7)
     return figure
 

@@ -26,7 +26,7 @@ class SkipGram(nn.Module):
     vocabulary: int
     outputs: int
     features: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
