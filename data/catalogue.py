@@ -12,9 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import tensorflow_datasets as tfds
-from tensorflow_datasets.core import registered
-
+# TFDS loads slowly, and files do not need it: the functions below import it
 BUILTIN = ("digits", "python_source", "python_docs")
 
 
@@ -26,6 +24,8 @@ class DataError(ValueError):
 
 def data_folder(data_dir: str) -> str:
     """Folder of prepared datasets: `data_dir`, else TFDS_DATA_DIR, else the default of TFDS."""
+    import tensorflow_datasets as tfds
+
     return str(Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
 
 
@@ -36,6 +36,8 @@ def load_splits(name: str, data_dir: str = "") -> dict[str, Any]:
     element is a dict of arrays. Raises DataError when the dataset is unknown, is not prepared, or
     is prepared in a format that only TensorFlow reads.
     """
+    from tensorflow_datasets.core import registered
+
     folder = data_folder(data_dir)
     try:
         return _open_builtin(name, folder) if name in BUILTIN else _open_prepared(name, folder)
@@ -50,6 +52,8 @@ def load_splits(name: str, data_dir: str = "") -> dict[str, Any]:
 
 def _open_prepared(name: str, folder: str) -> dict[str, Any]:
     """Open a dataset of the TFDS catalogue."""
+    import tensorflow_datasets as tfds
+
     build = f"tfds build {name} --data_dir={folder} --file_format=array_record"
     once = f"once with TensorFlow (pip install '.[tf]'): {build}"
     try:
@@ -86,17 +90,12 @@ def _open_builtin(name: str, folder: str) -> dict[str, Any]:
     return builder.as_data_source()
 
 
-def _builtin_class(name: str) -> type[tfds.core.GeneratorBasedBuilder]:
+def _builtin_class(name: str) -> Any:
     """Builder class of a built-in dataset."""
     from .builtin.digits import Digits
     from .builtin.python_source import PythonDocs, PythonSource
 
-    builders: dict[str, Any] = {
-        "digits": Digits,
-        "python_source": PythonSource,
-        "python_docs": PythonDocs,
-    }
-    return builders[name]
+    return {"digits": Digits, "python_source": PythonSource, "python_docs": PythonDocs}[name]
 
 
 def prepared_datasets(folder: str) -> list[str]:
