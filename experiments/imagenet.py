@@ -80,7 +80,7 @@ class Config(ImageConfig):
     colour_noise: float = option(
         0.1,
         "augmentation: standard deviation of noise along the principal components of colour",
-        note="only for photographs",
+        note="only for photographs: datasets whose images differ in size",
         group="data",
         minimum=0,
     )

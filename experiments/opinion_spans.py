@@ -62,8 +62,8 @@ class Config(TaggingConfig):
     layers: int = TaggingConfig.changed("layers", 2)
     parameter_budget: int = option(
         0,
-        "maximum number of parameters, without embeddings; replaces hidden",
-        note="0: no maximum",
+        "maximum number of parameters, not counting embeddings",
+        note="sets hidden to the largest width that fits; 0: hidden as given",
         minimum=0,
     )
     steps: int = TaggingConfig.changed("steps", 1000)

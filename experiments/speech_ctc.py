@@ -13,10 +13,10 @@ networks concepts to hybrid NN-HMM model for speech recognition", 2012.
 
 Data: tones (the default), synthetic telephone numbers as noisy keypad tones; spoken_lines:FOLDER,
 recordings of single words as in the Free Spoken Digit Dataset, joined into lines; speech:FOLDER,
-WAV files with transcripts. The recordings of test lines, or with --config.test_split=speaker:NAME
-their speaker, do not occur in training. --mode=transcribe transcribes WAV files and draws which
-frames belong to each symbol; --mode=decode compares search methods, also with a language model.
-Measured: the rows of C10 and B8 in experiments/README.md.
+WAV files with transcripts. No recording of a test line is used in training; with
+--config.test_split=speaker:NAME, no recording of that speaker is. --mode=transcribe transcribes WAV
+files and draws which frames belong to each symbol; --mode=decode compares search methods, also with
+a language model. Measured: rows C10 and B8 of the table in experiments/README.md.
 """
 
 from collections.abc import Callable

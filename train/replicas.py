@@ -24,7 +24,7 @@ from .task import Batch, Experiment
 def train_replicas(
     build: Callable[[RunConfig], Experiment], config: RunConfig, workdir: Path
 ) -> None:
-    """Train the runs of a config with replicas, each in a subfolder of `workdir`.
+    """Train the runs that `replica_configs` lists, each in its own subfolder of `workdir`.
 
     Finished runs are not repeated.
     """

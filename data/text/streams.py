@@ -39,7 +39,7 @@ class TrainingStreams:
 
     @property
     def windows(self) -> int:
-        """Windows in a pass."""
+        """Number of windows per stream in one pass, which is its number of steps."""
         return (len(self.ids) - 1) // self.batch_size // self.length
 
     def __call__(self, step: int) -> Batch:

@@ -85,7 +85,7 @@ def answers(units, questions) -> np.ndarray:
 
 
 def neighbours(units, word: int, count: int) -> list[tuple[int, float]]:
-    """Ids and cosines of the `count` nearest other words, the nearest first."""
+    """Ids and cosines of the `count` words nearest to `word`; units: unit vectors [V, D]."""
     cosines = units @ units[word]
     cosines[word] = -np.inf
     nearest_first = np.argsort(-cosines, kind="stable")[: min(count, len(units) - 1)]

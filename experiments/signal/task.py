@@ -68,7 +68,11 @@ class Config(OptimizerConfig):
         maximum=0.5,
     )
     heldout_lines: int = option(
-        300, "lines per held-out set", note="composed of single symbols", group="data", minimum=1
+        300,
+        "lines per held-out set",
+        note="only where lines are composed of single symbols",
+        group="data",
+        minimum=1,
     )
     batch_size: int = OptimizerConfig.changed("batch_size", 32, "in lines")
 

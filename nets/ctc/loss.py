@@ -59,18 +59,18 @@ def ctc_loss(
 ) -> CTCLoss:
     """Return -log P(label) of each row.
 
-    If no path spells a label, for example because the label and the blanks between its repeats are
-    longer than the input, its loss is 0 without a gradient, and feasible is False. The gradient is
-    equation 15 of Graves et al., from forward and backward sums. Probabilities below 2 ** -8192 at
-    a step count as 2 ** -8192.
+    A label that no path can spell has loss 0, no gradient and feasible=False: for example, one that
+    is longer than the input once blanks separate its repeated symbols. The gradient is equation 15
+    of Graves et al., from forward and backward sums. Probabilities below 2 ** -8192 at a step count
+    as 2 ** -8192.
 
-    `optax.ctc_loss` returns 1e5 with a gradient for such labels, can return losses below 0, and
-    sums logarithms in float32: bench/ctc.md compares the errors of the gradients, and the times.
+    `optax.ctc_loss` returns 1e5 with a gradient for labels that no path can spell, can return
+    losses below 0, and sums logarithms in float32: bench/ctc.md compares errors and times.
 
         >>> logits, lengths = jnp.zeros((1, 4, 3)), jnp.array([4])  # 4 steps, 3 equal symbols
         >>> labels, label_lengths = jnp.array([[1, 2]]), jnp.array([2])
         >>> loss = ctc_loss(logits, lengths, labels, label_lengths)
-        >>> round(float(81 * jnp.exp(-loss.nats[0])))  # paths of 3 ** 4 that spell 1 2
+        >>> round(float(81 * jnp.exp(-loss.nats[0])))  # 15 of the 3 ** 4 paths spell 1 2
         15
     """
     _check(logits, lengths, labels, label_lengths, blank_id)

@@ -52,9 +52,9 @@ def gradient_norms(
     """Return the norm of d loss / d h_t at every step of a cell that starts from zeros.
 
     x: float [N, T, D]. loss: maps the last output [N, H] to a scalar that is a sum of one term for
-    each row. Returns [T, N] by name, where row t - 1 belongs to h_t and each row of the batch has
-    its own norm: "state" for the whole carry, then its leaves (an LSTM's "c" and "h"; "c" is 0 in
-    the last row when the loss depends on h_T only). Raises ValueError when x has other axes.
+    each example. Returns arrays [T, N] by name; element [t - 1, n] is the norm at step t for
+    example n. "state" is the whole carry; the other names are its leaves (an LSTM's "c" and "h";
+    "c" is 0 at step T when the loss depends on h_T only). Raises ValueError when x has other axes.
     """
     if x.ndim != 3:
         raise ValueError(f"x must be [rows, time, features], got shape {x.shape}")

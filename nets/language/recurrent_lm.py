@@ -182,7 +182,7 @@ class LanguageModel(nn.Module):
         return x, tuple(carries)
 
     def logits(self, x: jax.Array) -> jax.Array:
-        """Return logits float32 [..., V] of outputs from `states`; log P for adaptive softmax."""
+        """Return logits float32 [..., V] of outputs of `states`; log P with adaptive softmax."""
         logits = self.embed.attend(x) + self.bias if self.tied else self.output(x)
         return logits.astype(jnp.float32)
 
