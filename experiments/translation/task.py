@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from data.text.vocabulary import BEGIN, END, KINDS, Vocabulary
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import ConfigError, OptimizerConfig, option
@@ -20,10 +21,8 @@ from train.task import Batch, Mean, Task
 
 if TYPE_CHECKING:
     from data.buckets import EvaluationBuckets
-    from data.text.vocabulary import Vocabulary
     from nets.decoding.beam import BeamResult
 
-TOKENIZERS = ("bpe", "unigram", "words", "characters")  # those of data.text.subwords
 INPUT_BATCH, INPUT_SHAPES = 16, tuple((8 * 2**k, 4) for k in range(5))  # of standard input
 
 
@@ -48,7 +47,7 @@ class Config(OptimizerConfig):
         "tokenizer of parallel text",
         note="dates are always split into characters",
         group="data",
-        choices=TOKENIZERS,
+        choices=KINDS,
     )
     vocab_size: int = option(
         6000, "maximum vocabulary size", note="only with parallel text", group="data", minimum=8
@@ -193,7 +192,7 @@ def signatures() -> dict[str, str]:
 class Translate(Task):
     """Mean of -log P(y_t | y_<t, source) over the tokens of all targets."""
 
-    def __init__(self, model: Seq2Seq, source: "Vocabulary", target: "Vocabulary", config: Config):
+    def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
         if config.n_best > config.beam_size:
             raise ConfigError(
                 f"config.n_best must be at most config.beam_size, {config.beam_size}, "
@@ -293,7 +292,6 @@ class Translate(Task):
 
     def problem(self, variables, batch: Batch) -> dict[str, Any]:
         """Arguments of a search that define the problem: the model, its state and the score."""
-        from data.text.vocabulary import BEGIN, END
 
         carry, memory = self._start(variables, batch["source"], batch["source_lengths"])
         return {
