@@ -26,6 +26,7 @@ import numpy as np
 from data.catalogue import DataError, nearest
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
 from experiments.common.classification import Classify
+from experiments.common.settings import validation_fraction
 from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
 from train.config import OptimizerConfig, option
@@ -53,13 +54,7 @@ class Config(OptimizerConfig):
         note="only with waves:FOLDER",
         group="data",
     )
-    validation_fraction: float = option(
-        0.1,
-        "fraction of the training data held out for validation",
-        group="data",
-        above=0,
-        maximum=0.5,
-    )
+    validation_fraction: float = validation_fraction()
     mel_bands: int = option(
         40,
         "number of bands of the log-mel spectrogram",

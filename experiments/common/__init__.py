@@ -1,4 +1,5 @@
 """Code shared by several rooms: read `classification` first, the task of every classifier.
 
-`pictures` draws images and confusion matrices, `plane` projects vectors, `stdin` reads lines.
+`settings` declares shared settings, `pictures` draws images and confusion matrices, `plane`
+projects vectors, `stdin` reads lines.
 """

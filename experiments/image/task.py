@@ -8,6 +8,7 @@ from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
 from experiments.common.classification import Classify
+from experiments.common.settings import validation_fraction
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Batch, Experiment
@@ -28,13 +29,7 @@ class Config(OptimizerConfig):
         "digits",
         "digits, mnist, fashion_mnist or another TFDS dataset of labelled images",
     )
-    validation_fraction: float = option(
-        0.1,
-        "fraction of the training data held out for validation",
-        group="data",
-        above=0,
-        maximum=0.5,
-    )
+    validation_fraction: float = validation_fraction()
     shift: float = option(
         2.0, "augmentation: maximum translation, in pixels", group="data", minimum=0
     )

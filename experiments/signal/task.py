@@ -15,6 +15,7 @@ from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
 from data.lines.transcripts import Alphabet, Transcripts
+from experiments.common.settings import validation_fraction
 from nets.ctc.acoustic_model import Transcriber
 from nets.ctc.loss import ctc_greedy, ctc_loss
 from nets.recurrent.stack import UNITS, DeepRecurrent
@@ -60,13 +61,7 @@ class Config(OptimizerConfig):
         group="data",
         minimum=8,
     )
-    validation_fraction: float = option(
-        0.1,
-        "fraction of the training data held out for validation",
-        group="data",
-        above=0,
-        maximum=0.5,
-    )
+    validation_fraction: float = validation_fraction()
     heldout_lines: int = option(
         300,
         "lines per held-out set",

@@ -1,0 +1,16 @@
+"""Settings that experiments of several rooms have."""
+
+from typing import Any
+
+from train.config import option
+
+
+def validation_fraction() -> Any:
+    """Declare the field of a config for the size of the validation set."""
+    return option(
+        0.1,
+        "fraction of the training data held out for validation",
+        group="data",
+        above=0,
+        maximum=0.5,
+    )
