@@ -72,6 +72,7 @@ class Checkpoints:
         tree: dict[str, Any] = {"state": state, "window": window}
         tree["checksum"] = self._checksum(tree)
         metrics = {"objective": float(objective)}
+        tree = jax.tree.map(_one_copy, tree)
         if not self.manager.save(step, args=ocp.args.StandardSave(tree), metrics=metrics):
             raise RuntimeError(f"checkpoint {step} was not written: it exists already")
 
@@ -82,6 +83,12 @@ class Checkpoints:
     def close(self) -> None:
         """Wait until every save is on disk, then close the manager."""
         self.manager.close()
+
+
+def _one_copy(leaf: jax.Array) -> jax.Array:
+    """Copy of a replicated array on its first device; Orbax would compile a slice per shape."""
+    whole = jax.process_count() == 1 and leaf.is_fully_replicated
+    return leaf.addressable_data(0) if whole else leaf
 
 
 def objectives(folder: Path) -> dict[int, float]:
