@@ -22,12 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
-from data.text.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments.language.task import MODES, SymbolConfig, SymbolTask, make_experiment
+from data.text.words import RunningWords, as_text, load_words
+from experiments.language.task import MODES, VOCABULARY, SymbolConfig, SymbolTask, make_experiment
 from nets.language.neural_ngram import NeuralNGram
 from train import cli
 from train.config import option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 EPOCH = 1815  # steps of 512 words over the Penn Treebank
 EVALUATION_ROWS = 256  # per device; does not affect the results
@@ -95,7 +95,7 @@ class NextWord(SymbolTask):
         """Every n-gram once."""
         return EvaluationNgrams(self.grams(ids), EVALUATION_ROWS * jax.device_count())
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Context words."""
         return (batch["contexts"],)
 
@@ -111,10 +111,9 @@ class NextWord(SymbolTask):
         return self.model.apply(variables, contexts), contexts
 
 
-def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the batches and the task."""
-    corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
+def make_task(config: Config, assets: Assets) -> NextWord:
+    """Make the network for the words of the vocabulary."""
+    vocabulary = RunningWords.from_bytes(assets[VOCABULARY])
     model = NeuralNGram(
         vocabulary=len(vocabulary),
         hidden=config.hidden,
@@ -124,11 +123,21 @@ def build(config: Config) -> Experiment:
         embedding_dropout=config.embedding_dropout,
         dtype=jnp.dtype(config.precision),
     )
-    unknown = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    task = NextWord(model, vocabulary, config, "word", unknown)
-    heldout = {name: as_text(split) for name, split in corpus.held_out.items()}
-    return make_experiment(task, as_text(corpus.train), heldout, corpus.sha256)
+    return NextWord(model, vocabulary, config, "word", vocabulary.unknown_ids)
+
+
+def build(config: Config) -> Experiment:
+    """Read the corpus; make the vocabulary, the task and the batches."""
+    corpus = load_words(config.dataset, config.data_dir)
+    return make_experiment(
+        make_task,
+        config,
+        RunningWords.from_sentences(corpus.train, config.min_count),
+        train=as_text(corpus.train),
+        held_out={name: as_text(split) for name, split in corpus.held_out.items()},
+        sha256=corpus.sha256,
+    )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

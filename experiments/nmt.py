@@ -23,11 +23,12 @@ from experiments.translation.task import Translate, make_network, signatures
 from train import cli
 from train.config import option
 from train.optimizer import make_optimizer
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 if TYPE_CHECKING:
     from experiments.translation.corpora import Corpus
 
+VOCABULARY = "vocabulary"  # name of the asset
 MODES = {
     "translate": "experiments.translation.modes:translate",
     "states": "experiments.translation.modes:states",
@@ -77,18 +78,28 @@ def read_text(config: Config) -> "Corpus":
     return corpus._replace(provenance=provenance)
 
 
+def make_task(config: Config, assets: Assets) -> Translate:
+    """Make the network for the vocabulary, which both languages share."""
+    from experiments.translation.corpora import vocabulary_of
+
+    vocabulary = vocabulary_of(config, assets[VOCABULARY])
+    network = make_network(config, len(vocabulary), len(vocabulary))
+    return Translate(network, vocabulary, vocabulary, config)
+
+
 def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the batches and the task."""
+    """Read the corpus; make the vocabulary, the task and the batches."""
     corpus = read_dates(config) if config.dataset.startswith("dates") else read_text(config)
-    network = make_network(config, len(corpus.source), len(corpus.target))
+    assets = {VOCABULARY: corpus.source.to_bytes()}
     return Experiment(
-        task=Translate(network, corpus.source, corpus.target, config),
+        task=make_task(config, assets),
         optimizer=make_optimizer(config),
         train=corpus.train,
         evals=corpus.evals,
         provenance=corpus.provenance,
+        assets=assets,
     )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

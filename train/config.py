@@ -31,6 +31,7 @@ def option(
     modes: Iterable[str] = (),
     choices: Iterable[str] = (),
     volatile: bool = False,
+    free_in_modes: bool = False,
     **bounds: float,
 ) -> Any:
     """Declare a field of a config class.
@@ -39,7 +40,8 @@ def option(
     specific to this experiment. group: one of GROUPS, the section of --help. modes: the values of
     --mode= that read the field when training does not, which makes it volatile. choices: the valid
     values of a string. volatile: the field cannot change the result of training, so a run may be
-    resumed with another value. bounds: minimum, above, maximum, below; of a number, or of each
+    resumed with another value. free_in_modes: every mode other than training may use another value
+    than training. bounds: minimum, above, maximum, below; of a number, or of each
     number in a tuple.
     """
     modes = tuple(modes)
@@ -50,6 +52,7 @@ def option(
         "modes": modes,
         "choices": tuple(choices),
         "volatile": volatile or bool(modes),
+        "free_in_modes": free_in_modes or volatile or bool(modes),
         "bounds": bounds,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -80,11 +83,21 @@ class RunConfig:
         volatile=True,
     )
     batch_size: int = option(
-        128, "total batch size over all devices", note="in examples", group="data", minimum=1
+        128,
+        "total batch size over all devices",
+        note="in examples",
+        group="data",
+        free_in_modes=True,
+        minimum=1,
     )
     preset: str = option("", "name of a set of defaults, listed below", group="run")
     seed: int = option(
-        0, "seed of initialisation, data, dropout and sampling", group="run", minimum=0, below=2**32
+        0,
+        "seed of initialisation, data, dropout and sampling",
+        group="run",
+        free_in_modes=True,
+        minimum=0,
+        below=2**32,
     )
     steps: int = option(
         1000, "optimizer steps of the whole run", group="run", minimum=1, below=2**31

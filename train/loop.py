@@ -23,7 +23,7 @@ from .distributed import should_stop, writable
 from .evaluate import Evaluator
 from .placement import JitMesh
 from .recorder import NonFiniteError, Recorder, Run
-from .rundir import check_data, open_run
+from .rundir import check_data, locked_run
 from .step import Canonical, MetricWindow
 from .task import Batch, Experiment
 
@@ -69,7 +69,7 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
         folders = [stack.enter_context(writable(run.workdir)) for run in runs]
         for run, folder in zip(runs, folders, strict=True):
             check_data(run.workdir, run.experiment.provenance)
-            stack.enter_context(open_run(folder, run.config, run.experiment.provenance))
+            stack.enter_context(locked_run(folder, run.config, run.experiment))
         received = stack.enter_context(_stop_signals())
         began, end = time.perf_counter(), "finished"
         make = devices.initializer(experiment, experiment.train(0))

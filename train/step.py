@@ -10,7 +10,7 @@ from flax import struct
 
 from . import sparse_rows
 from .state import TrainState, stream
-from .task import Batch, Experiment, Mean, Task, merge
+from .task import Batch, Experiment, Mean, Task, initial_carry, merge
 
 
 class MetricWindow(struct.PyTreeNode):
@@ -25,9 +25,8 @@ class MetricWindow(struct.PyTreeNode):
     @classmethod
     def empty(cls, task: Task, variables: Any, batch: Batch) -> "MetricWindow":
         """Zeros for every metric of the task; call it under jit."""
-        carry = task.init_carry(batch)
-        out = task.model.apply(variables, *task.inputs(batch, carry), train=False)
-        means = task.means(task.split_outputs(out)[0], batch)
+        outputs, _ = task.apply(variables, batch, initial_carry(task, batch), train=False)
+        means = task.means(outputs, batch)
         zeros = {name: Mean(jnp.float32(0), jnp.float32(0)) for name in (*means, "grad_norm")}
         return cls(zeros, jnp.int32(-1))
 
@@ -45,13 +44,11 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
     the batch reads have a gradient. Under jit the batch is whole. With `axis_name` (pmap) each
     device holds a share: totals, weights and gradients are summed over devices before they are
     divided, which differs from the mean of the devices' means. The sum is outside the gradient,
-    since the derivative of psum depends on JAX's version. A model with a field `axis_name` receives
-    it and takes its batch statistics over the whole batch.
+    since the derivative of psum depends on JAX's version.
     """
     task, optimizer = experiment.task, experiment.optimizer
-    model = task.model
-    if axis_name and hasattr(model, "axis_name"):
-        model = model.clone(axis_name=axis_name)
+    if axis_name:
+        task = task.with_axis(axis_name)
 
     def total(tree: Any) -> Any:
         return jax.lax.psum(tree, axis_name) if axis_name else tree
@@ -69,24 +66,23 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
 
         ids: sparse_rows.Ids = task.rows(batch)
 
-        def objective(gathered: Any) -> tuple[jax.Array, Any]:
-            out, model_state = model.apply(
-                {**sparse_rows.model_variables(gathered, state.params, ids), **state.model_state},
-                *task.inputs(batch, state.carry),
+        def objective(variables: Any) -> tuple[jax.Array, Any]:
+            (outputs, carry), changed = task.apply(
+                {**variables, **state.model_state},
+                batch,
+                state.carry,
                 train=True,
                 rngs={"dropout": dropout},
                 mutable=[*state.model_state, "penalties"],
             )
-            penalty = sum(jax.tree.leaves(model_state.get("penalties", {})))
-            model_state = {name: model_state[name] for name in state.model_state}
-            outputs, carry = task.split_outputs(out)
+            penalty = sum(jax.tree.leaves(changed.get("penalties", {})))
+            model_state = {name: changed[name] for name in state.model_state}
             means = task.means(outputs, batch)
             loss = means["loss"]
             return loss.total + loss.weight * penalty, (means, model_state, carry)
 
-        gathered = sparse_rows.gather(state.params, ids)
-        (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(
-            gathered
+        (_, (means, model_state, carry)), gradient = sparse_rows.value_and_grad(
+            objective, state.params, ids
         )
         means = total(means)
         if axis_name:
@@ -96,6 +92,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         model_state = jax.tree.map(average, model_state)
 
         settings = settings or {}
+        gathered = sparse_rows.gather(state.params, ids)
         updates, opt_state = optimizer.update(gradient, state.opt_state, gathered, **settings)
         params = sparse_rows.scatter_add(state.params, ids, updates)
         norm = optax.tree.norm(gradient)

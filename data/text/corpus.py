@@ -96,6 +96,15 @@ class Vocabulary:
         ranked = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
         return cls("".join(sorted(character for character, _ in ranked[: size - 2])))
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Vocabulary":
+        """Vocabulary of `to_bytes`."""
+        return cls(content.decode())
+
+    def to_bytes(self) -> bytes:
+        """Return the characters in UTF-8."""
+        return self.characters.encode()
+
     def __len__(self) -> int:
         return len(self.characters) + 2
 

@@ -7,6 +7,7 @@ replaced by <unk>; an <unk> in the text itself is an ordinary word.
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -141,6 +142,16 @@ class WordVocabulary:
         words, ranked_counts = zip(*ranked, strict=True)
         return cls(words, np.array(ranked_counts, np.int64))
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "WordVocabulary":
+        """Vocabulary of `to_bytes`."""
+        words, counts = json.loads(content)
+        return cls(tuple(words), np.array(counts, np.int64))
+
+    def to_bytes(self) -> bytes:
+        """Return the words and their counts in JSON."""
+        return json.dumps([self.words, self.counts.tolist()], ensure_ascii=False).encode()
+
     def __len__(self) -> int:
         return len(self.words)
 
@@ -185,6 +196,15 @@ class RunningWords:
         lines = [[*words, END] for words in sentences]
         return cls(WordVocabulary.from_sentences(lines, minimum, UNKNOWN))
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "RunningWords":
+        """Vocabulary of `to_bytes`."""
+        return cls(WordVocabulary.from_bytes(content))
+
+    def to_bytes(self) -> bytes:
+        """Return the words and their counts in JSON."""
+        return self.vocabulary.to_bytes()
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 
@@ -203,6 +223,12 @@ class RunningWords:
                 f"{unknown!r} is unknown and the vocabulary has no {UNKNOWN}: a higher "
                 "config.min_count replaces the rare words with it"
             ) from None
+
+    @property
+    def unknown_ids(self) -> tuple[int, ...]:
+        """Id of <unk>, if the vocabulary has it."""
+        index = self.vocabulary.index
+        return (index[UNKNOWN],) if UNKNOWN in index else ()
 
     def unknown(self, text: str) -> str:
         """Words of a text that are not in the vocabulary."""

@@ -30,7 +30,7 @@ class Rate(Classify):
         super().__init__(model, classes)
         self.vocabulary = vocabulary
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return words, None in place of characters, and lengths."""
         return batch["words"], None, batch["lengths"]
 

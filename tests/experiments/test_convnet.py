@@ -69,7 +69,7 @@ def test_top5_counts_labels_with_at_most_four_higher_scores():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_scaled_to_255_and_centred(channels):
     task = imagenet.ClassifyCentred(None, ("a",), ("conv1",), small_images=True)
-    (inputs,) = task.inputs({"image": np.ones((2, 4, 4, channels), np.float32)}, ())
+    (inputs,) = task.inputs({"image": np.ones((2, 4, 4, channels), np.float32)})
     assert inputs.shape == (2, 4, 4, channels)
     colours = 255 - np.array([123.675, 116.28, 103.53])
     expected = colours if channels == 3 else colours.mean()
@@ -95,11 +95,7 @@ def test_either_network_reads_small_images(network):
         architecture=network, width_multiplier=0.05, batch_size=8, batch_norm=True
     )
     experiment = imagenet.build(config)
-    state = jax.eval_shape(
-        lambda: experiment.task.model.init(
-            jax.random.key(0), *experiment.task.inputs(experiment.train(0), ())
-        )
-    )
+    state = jax.eval_shape(experiment.task.init, jax.random.key(0), experiment.train(0))
     assert ("batch_stats" in state) == (network == "vgg11")
     layer = state["params"]
     for name in experiment.task.first_layer:

@@ -18,6 +18,7 @@ from experiments.image.robustness import (
     rotate,
     stretch,
 )
+from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.loop import fit
 from train.metrics import read_metrics
@@ -55,15 +56,13 @@ def test_published_variant_trains_and_its_robustness_is_measured(monkeypatch, tm
     config = settings(tmp_path, distort=True)
     fit(lenet5.build(config), config, tmp_path / "run")
     assert all(np.isfinite(v) for line in read_metrics(tmp_path / "run") for v in line.values())
-    experiment, predict = load_run(lenet5.build, config, tmp_path / "run")
-    task = experiment.task
-    assert experiment.evals["test"] is task.test
-    task.test = EvaluationBatches(task.test.source.subset(slice(0, 6)), 8)
-    robustness(task, predict)
+    run = load_run(lenet5.build, lenet5.make_task, config, tmp_path / "run")
+    test = EvaluationBatches(run.held_out("test").source.subset(slice(0, 6)), 8)
+    robustness(opened(run.task, run.predict, config=config, evals={"test": test}))
     numbers = json.loads((tmp_path / "robust.json").read_text())
     assert list(numbers) == ["scale", "stroke width", "squeeze", "rotation", "noise"]
-    batch = next(iter(task.test))
-    plain = (np.argmax(predict(batch)[0], axis=1) == batch["label"])[:6].mean()
+    batch = next(iter(test))
+    plain = (np.argmax(run.predict(batch)[0], axis=1) == batch["label"])[:6].mean()
     for change in few:
         accuracy = dict(zip(*numbers[change.name].values(), strict=True))
         assert list(accuracy) == list(change.levels)

@@ -20,6 +20,7 @@ from experiments.language.vectors import (
 )
 from experiments.word2vec import hierarchical_nats, noise_nats, softmax_nats
 from nets.language.huffman import huffman_tree
+from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.placement import JitMesh
 
@@ -174,7 +175,7 @@ def trained(folder, **changes):
     """Task and predictor of three word vectors, two of which are similar."""
     vocabulary = WordVocabulary(("a", "$b", "c"), np.array([3, 2, 1]))
     config = config_of(folder, **changes)
-    task = word2vec.PredictContext(vocabulary, config, WordTests(None, None), None)
+    task = word2vec.PredictContext(vocabulary, config, WordTests(None, None))
     words = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
     return task, types.SimpleNamespace(variables={"params": {"words": words}})
 
@@ -182,7 +183,7 @@ def trained(folder, **changes):
 def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
     text = types.SimpleNamespace(buffer=io.BytesIO(b"a\n\n$b\nd\ncc\n"))
     monkeypatch.setattr("sys.stdin", text)
-    nearest(*trained(folder, neighbours=9))
+    nearest(opened(*trained(folder, neighbours=9)))
     assert capsys.readouterr().out.splitlines() == [
         "a: c 0.60, $b 0.00",
         "$b: c 0.80, a 0.00",
@@ -194,13 +195,13 @@ def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
 def test_save_writes_vectors_and_needs_a_file(folder, capsys):
     path = folder / "v.bin"
     task, predict = trained(folder, vectors=str(path))
-    save(task, predict)
+    save(opened(task, predict))
     assert str(path) in capsys.readouterr().out
     words, vectors = read_vectors(path)
     assert words == ["a", "$b", "c"]
     np.testing.assert_array_equal(vectors, predict.variables["params"]["words"])
     with pytest.raises(ConfigError, match=r"needs --config\.vectors=FILE"):
-        save(*trained(folder))
+        save(opened(*trained(folder)))
 
 
 def test_figures_are_a_plane_and_neighbours(folder):

@@ -180,13 +180,13 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     assert after == before
 
 
-def interrupted(task, predict):
+def interrupted(run):
     """Print, then be interrupted."""
     print("so far", end="")
     signal.raise_signal(signal.SIGINT)
 
 
-def written(task, predict):
+def written(run):
     """Print to a closed output."""
     print("to nobody", flush=True)
 
@@ -196,7 +196,7 @@ def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_its_output_cl
 ):
     module = SimpleNamespace(__name__="x", Config=OptimizerConfig, build=None)
     module.MODES = {name: f"{__name__}:{name}" for name in ("interrupted", "written")}
-    monkeypatch.setattr("train.trained.load_run", lambda *given: (SimpleNamespace(task=None), None))
+    monkeypatch.setattr("train.trained.load_run", lambda *given: None)
     assert run(module, f"--workdir={tmp_path}", "--mode=interrupted") == (130, "so far", "\n")
     reader, writer = os.pipe()
     os.close(reader)

@@ -136,7 +136,8 @@ def test_a_mode_has_the_best_checkpoint_and_evaluation_the_averaged_weights(
     (folder / "12" / "metrics" / "metrics").write_text('{"objective": 99.0}')
     like = JitMesh(8).init(experiment, config.seed, experiment.train(0))
     state, _ = restore(folder, 6, *like)
-    _, predict = load_run(lambda _: experiment, config, tmp_path)
+    run = load_run(lambda _: experiment, lambda *_: experiment.task, config, tmp_path)
+    predict = run.predict
     params = predict.variables["params"]
     jax.tree.map(np.testing.assert_array_equal, params, state.variables["params"])
     evaluate, batches = Evaluator(experiment.task, JitMesh(8)), experiment.evals["validation"]
@@ -235,7 +236,13 @@ def test_one_batch_is_learned_by_heart(tmp_path, regression, small_config):
     experiment = regression(config, train=lambda step: {**batch_at(0)}, evals={"t": [batch_at(0)]})
     # without the carry the target is linear in x
     experiment.task.init_carry = lambda batch: np.zeros(batch["x"].shape, np.float32)
-    experiment.task.split_outputs = lambda out: (out[0], np.zeros((8, 3), np.float32))
+    apply = experiment.task.apply
+
+    def without_carry(*args, **options):
+        (outputs, _), changed = apply(*args, **options)
+        return (outputs, np.zeros((8, 3), np.float32)), changed
+
+    experiment.task.apply = without_carry
     result = fit(experiment, config, tmp_path)
     assert result["metrics"]["t/loss"] < 1e-2
 

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from data.text.streams import EvaluationWindows
 from experiments import word_lm
 from experiments.language.generation import generate
 from nets.decoding.sampling import sample
+from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Evaluator
 from train.placement import JitMesh
@@ -97,7 +97,7 @@ def test_text_written_in_pieces_equals_text_sampled_at_once(model, monkeypatch, 
 def test_unknown_words_of_a_prompt_are_named_and_replaced(model, monkeypatch, capsys):
     experiment, variables = model
     monkeypatch.setattr(experiment.task.config, "prompt", "what c is")
-    generate(experiment.task, SimpleNamespace(variables=variables))
+    generate(opened(experiment.task, variables=variables))
     out, err = capsys.readouterr()
     assert out.startswith("<unk> c <unk>")
     message = "'is what' is not in the vocabulary: each such word of the prompt is read as <unk>"
