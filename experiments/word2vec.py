@@ -237,6 +237,7 @@ def build(config: Config) -> Experiment:
             **tests.sizes,
         },
         assets={VOCABULARY: vocabulary.to_bytes()},
+        schedule=schedule,
     )
 
 

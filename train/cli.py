@@ -106,7 +106,7 @@ def _run(
 
         train_replicas(build, config, workdir)
     elif mode == "train":
-        if not finished(workdir):
+        if not finished(workdir, config.steps):
             fit(build(config), config, workdir)
             print(f"finished: {workdir}")
     else:

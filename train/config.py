@@ -102,17 +102,40 @@ class RunConfig:
     steps: int = option(
         1000, "optimizer steps of the whole run", group="run", minimum=1, below=2**31
     )
-    log_every: int = option(50, "steps between logged training metrics", group="run", minimum=1)
+    log_every: int = option(
+        50, "steps between logged training metrics", group="run", volatile=True, minimum=1
+    )
     eval_every: int = option(
         500, "steps between evaluations on the first held-out set", group="run", minimum=1
     )
     save_every: int = option(
         500, "steps between checkpoints", group="run", volatile=True, minimum=1
     )
+    accumulate_steps: int = option(
+        1,
+        "parts of each batch whose gradients are added before an update",
+        note="saves memory; batch normalisation uses the statistics of each part",
+        group="run",
+        minimum=1,
+    )
+    patience: int = option(
+        0,
+        "evaluations without a lower held-out loss after which the run ends",
+        note="on the first held-out set; 0: run to the last step",
+        group="run",
+        minimum=0,
+    )
+    profile: str = option(
+        "",
+        "steps FIRST..LAST to trace with JAX's profiler, into WORKDIR/profile",
+        group="run",
+        volatile=True,
+    )
     figures_at: tuple[float, ...] = option(
         (0.0, 0.5, 1.0),
         "fractions of the run to draw figures at",
         group="run",
+        volatile=True,
         minimum=0,
         maximum=1,
     )
@@ -156,8 +179,21 @@ class RunConfig:
         for name, values in self.replica_axes().items():
             if len(set(values)) < len(values):
                 raise ConfigError(f"config.{name}s has a repeated value: {values}")
-        if self.replicated and self.distributed:
-            raise ConfigError("config.replicas cannot be combined with config.distributed")
+        for name, value in (("distributed", self.distributed), ("patience", self.patience)):
+            if self.replicated and value:
+                raise ConfigError(f"config.replicas cannot be combined with config.{name}")
+        self.profiled_steps()
+
+    def profiled_steps(self) -> range:
+        """Return the steps to profile; raises ConfigError when they cannot be read."""
+        if not self.profile:
+            return range(0)
+        first, _, last = self.profile.partition("..")
+        if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
+            raise ConfigError(
+                f"config.profile must be FIRST..LAST, two steps from 1 on, got {self.profile!r}"
+            )
+        return range(int(first), int(last) + 1)
 
     @classmethod
     def changed(cls, name: str, default: Any, note: str | None = None) -> Any:

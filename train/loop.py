@@ -22,6 +22,7 @@ from .config import RunConfig
 from .distributed import should_stop, writable
 from .evaluate import Evaluator
 from .placement import JitMesh
+from .profiling import Profiler
 from .recorder import NonFiniteError, Recorder, Run
 from .rundir import check_data, locked_run
 from .step import Canonical, MetricWindow
@@ -67,12 +68,13 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
     experiment = runs[0].experiment
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(writable(run.workdir)) for run in runs]
+        example = experiment.train(0)
         for run, folder in zip(runs, folders, strict=True):
             check_data(run.workdir, run.experiment.provenance)
-            stack.enter_context(locked_run(folder, run.config, run.experiment))
+            stack.enter_context(locked_run(folder, run.config, run.experiment, example))
         received = stack.enter_context(_stop_signals())
         began, end = time.perf_counter(), "finished"
-        make = devices.initializer(experiment, experiment.train(0))
+        make = devices.initializer(experiment, example)
         initial = [make(run.config.seed) for run in runs]
         empty = initial[0][1]
         warn = partial(print, "warning:", flush=True)
@@ -82,6 +84,8 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
         del restored, initial  # otherwise they stay in the memory of the device
         about = ", ".join(f"{name} {value}" for name, value in experiment.provenance.items())
         print(f"data: {about}", flush=True)
+        if start_step >= 0:
+            print(f"continues at step {start_step} of {runs[0].config.steps}", flush=True)
         evaluator = Evaluator(experiment.task, devices)
         recorders = [
             Recorder(run, folder, evaluator.with_task(run.experiment.task), start_step, name)
@@ -100,9 +104,11 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
         finally:
             seconds = round((time.perf_counter() - began) / len(recorders), 2)
             with contextlib.ExitStack() as closing:  # closes all, even when one raises
+                closing.callback(loop.profiler.close)
                 for recorder in recorders:
                     closing.callback(recorder.close, end, loop.step, seconds)
-        results = [recorder.write_result() for recorder in recorders if not recorder.failure]
+        finished = [recorder for recorder in recorders if not recorder.failure]
+        results = [recorder.write_result(loop.step) for recorder in finished]
         for recorder in recorders:
             if recorder.failure:
                 raise recorder.failure
@@ -123,6 +129,9 @@ class _Loop:
         self.config: RunConfig = recorders[0].run.config  # the settings of steps are equal in all
         self.step = max(start_step, 0)  # number of steps taken
         self.figure_steps = {round(at * self.config.steps) for at in self.config.figures_at}
+        self.ended = recorders[0].out_of_patience
+        folder = recorders[0].folder / "profile"
+        self.profiler = Profiler(self.config.profiled_steps(), folder)
 
     def run(self, start: list[Canonical], empty: MetricWindow, received: list[int]) -> None:
         """Train from the state and window of each run to the last step; empties `start`.
@@ -130,7 +139,7 @@ class _Loop:
         empty: the window after each logged line. received: numbers of the stop signals so far.
         """
         config, devices, count = self.config, self.devices, len(self.recorders)
-        train_step = devices.compile(self.recorders[0].run.experiment)
+        train_step = devices.compile(self.recorders[0].run.experiment, config.accumulate_steps)
         # no reader thread: the loop is ahead of the device anyway, and on a CPU a thread is slower
         options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
         dataset = grain.MapDataset.range(self.step, config.steps).map(self._batches)
@@ -149,11 +158,13 @@ class _Loop:
                 name = signal.Signals(received[0]).name if received else "a signal to a process"
                 saved = f"stopped by {name}, saved at step {self.step}"
                 raise PreemptedError(f"{saved}; run the same command to continue")
-            if self.step == config.steps:
+            if self.step == config.steps or self.ended:
                 return
+            self.profiler.before(self.step + 1)
             state, window = train_step(state, window, devices.put_batch(next(batches)))
             self.step += 1
             self.bar.update()
+            self.profiler.after(self.step, window)
             in_flight.append(window)
             if len(in_flight) > IN_FLIGHT:
                 jax.block_until_ready(in_flight.popleft())
@@ -180,8 +191,15 @@ class _Loop:
                     recorder.check_finite(pair[1])
                     if evaluate:
                         objectives[i] = recorder.evaluate(self.step, pair[0])
+                        if recorder.out_of_patience and not last:
+                            last = self.ended = True
+                            draw = 1.0 in self.config.figures_at
+                            count = self.config.patience
+                            tqdm.write(f"the loss is not lower after {count} evaluations: the end")
+                    if last:
+                        recorder.evaluate_last(self.step, pair[0])
                     if draw:
-                        recorder.draw(self.step, pair[0])
+                        recorder.draw(self.step, pair[0], last)
         if save:
             self._save(pairs, objectives, last)
 

@@ -94,10 +94,11 @@ class JitMesh:
         """Build canonical state and window of one seed."""
         return self.initializer(experiment, batch)(seed)
 
-    def compile(self, experiment: Experiment) -> Step:
-        """Compile the step; the state is donated."""
+    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
+        """Compile the step, in parts of a batch; the state is donated."""
         options = compiler_options(self.devices)
-        return jax.jit(make_train_step(experiment), donate_argnums=0, compiler_options=options)
+        step = make_train_step(experiment, parts=parts)
+        return jax.jit(step, donate_argnums=0, compiler_options=options)
 
     def put_batch(self, batches: Sequence[Batch]) -> Any:
         """Place the batches of all runs of the step; this class has one run."""

@@ -23,9 +23,9 @@ class Pmap(JitMesh):
         if jax.process_count() > 1:
             raise ConfigError("config.parallel=pmap needs a single process; several need jit")
 
-    def compile(self, experiment: Experiment) -> Step:
-        """Compile the step with pmap; the state is donated."""
-        step = make_train_step(experiment, axis_name=AXIS)
+    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
+        """Compile the step with pmap, in parts of a share; the state is donated."""
+        step = make_train_step(experiment, AXIS, parts)
         return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
 
     def put_batch(self, batches: Sequence[Batch]) -> Any:

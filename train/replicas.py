@@ -33,7 +33,9 @@ def train_replicas(
         each.check()
         check_config(folder, each)
     count = replica_devices(len(configs))
-    unfinished = {folder: each for folder, each in configs.items() if not finished(folder)}
+    unfinished = {
+        folder: each for folder, each in configs.items() if not finished(folder, each.steps)
+    }
     runs = [Run(build(each), each, folder) for folder, each in unfinished.items()]
     check_shapes([run.experiment for run in runs])
     write_config(workdir, config)
@@ -120,9 +122,9 @@ class Replicas(JitMesh):
         }
         self._unstack = jax.jit(self._split_runs, out_shardings=self.everywhere)
 
-    def compile(self, experiment: Experiment) -> Step:
-        """Compile the step; the state is donated."""
-        compiled = self._divide_runs(jax.vmap(make_train_step(experiment)))
+    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
+        """Compile the step, in parts of a batch; the state is donated."""
+        compiled = self._divide_runs(jax.vmap(make_train_step(experiment, parts=parts)))
         settings = self._put_runs(self.settings)
         return lambda state, window, batch: compiled(state, window, batch, settings)
 

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from .config import ConfigError, RunConfig
-from .task import Batch, Experiment
+from .task import Assets, Batch, Experiment
 
 ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
 START_AGAIN = "Give another --workdir, or delete this one to start again"
@@ -46,13 +46,17 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def finished(workdir: Path) -> bool:
-    """Return whether a run is finished; if so, print a line with its metrics."""
+def finished(workdir: Path, steps: int) -> bool:
+    """Return whether a run is finished; if so, print a line with its metrics.
+
+    A run of fewer than `steps` steps is not, unless it ended for another reason.
+    """
     result = read_json(workdir / "result.json")
-    if result:
-        metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
-        print(f"{workdir} is finished at step {result['step']}: {metrics}")
-    return bool(result)
+    if not result or (result["end"] == "steps" and result["step"] < steps):
+        return False
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
+    print(f"{workdir} is finished at step {result['step']}: {metrics}")
+    return True
 
 
 def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
@@ -84,8 +88,8 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
 
     Settings that cannot change the result (data_dir, save_every, ...) may differ, and in a mode
     other than training also those of search, batches, input and output. The dataset may be at
-    another place. A field that did not exist when the run was made counts as its default; one that
-    no longer exists is an error.
+    another place, and training may go on to more steps. A field that did not exist when the run
+    was made counts as its default; one that no longer exists is an error.
     """
     if read_json(workdir / config_file(not config.replicated)) is not None:
         kind = "a single run" if config.replicated else "replicas, one run in each subfolder"
@@ -100,6 +104,8 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
     saved, current = {**defaults, **saved}, dataclasses.asdict(config)
     if saved["dataset"].partition(":")[0] == current["dataset"].partition(":")[0]:
         ignored.add("dataset")  # check_data compares the contents
+    if training and saved["steps"] < current["steps"]:
+        ignored.add("steps")
     if changes := _changes(saved, current, ignored):
         if training:
             problem = f"workdir {workdir} was made with another config: {changes}. {START_AGAIN}"
@@ -188,9 +194,12 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def locked_run(workdir: Path, config: RunConfig, experiment: Experiment) -> Iterator[None]:
+def locked_run(
+    workdir: Path, config: RunConfig, experiment: Experiment, example: Batch
+) -> Iterator[None]:
     """Create the run directory with its descriptions, and lock it against other processes.
 
+    example: a batch with the shapes and dtypes of every training batch, or of one of them.
     Raises ConfigError when it cannot be written, when another process has locked it, or when the
     run in it was made with another config or other data.
     """
@@ -207,23 +216,34 @@ def locked_run(workdir: Path, config: RunConfig, experiment: Experiment) -> Iter
         check_data(workdir, experiment.provenance)
         write_json(workdir / "data.json", dict(experiment.provenance))
         write_json(workdir / "environment.json", {"experiment": module_of(config), **environment()})
+        announce_more_steps(workdir, config)
         write_config(workdir, config)
-        write_assets(workdir, experiment)
+        write_assets(workdir, experiment.assets, example)
         yield
 
 
-def write_assets(workdir: Path, experiment: Experiment) -> None:
-    """Write the assets of an experiment once, with the shapes and dtypes of its batches."""
+def announce_more_steps(workdir: Path, config: RunConfig) -> None:
+    """Say that a run is to have more steps than it was made for; it is no longer finished."""
+    before = (read_json(workdir / config_file(False)) or {}).get("steps", config.steps)
+    if before < config.steps:
+        constant = getattr(config, "schedule", "") == "constant"
+        effect = "" if constant else f"; the learning rate follows the schedule of {config.steps}"
+        print(f"{workdir}: {config.steps} steps instead of {before}{effect}", flush=True)
+        (workdir / "result.json").unlink(missing_ok=True)
+
+
+def write_assets(workdir: Path, assets: Assets, example: Batch) -> None:
+    """Write the assets of an experiment once, and the shapes and dtypes of a batch."""
     folder = workdir / ASSETS
     if folder.is_dir():
         return
-    batch = {name: np.asarray(array) for name, array in experiment.train(0).items()}
+    batch = {name: np.asarray(array) for name, array in example.items()}
     shapes = {name: [array.dtype.name, *array.shape] for name, array in batch.items()}
     write_json(workdir / EXAMPLE, shapes)
     partial = workdir / f"{ASSETS}.part"
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     partial.mkdir()
-    for name, content in experiment.assets.items():
+    for name, content in assets.items():
         (partial / name).write_bytes(content)
     partial.rename(folder)
 

@@ -37,6 +37,14 @@ def value_and_grad(objective: Callable[[Any], Any], params: Any, ids: Ids) -> tu
     return jax.value_and_grad(of_gathered, has_aux=True)(gather(params, ids))
 
 
+def partition(gradient: Any, ids: Ids) -> tuple[Any, Any]:
+    """Divide a gradient in the form of `gather` into dense gradients and those of rows."""
+    if not ids:
+        return gradient, {}
+    dense = {name: leaf for name, leaf in gradient.items() if name not in ids}
+    return dense, {name: gradient[name] for name in ids}
+
+
 def scatter_add(params: Any, ids: Ids, updates: Any) -> Any:
     """Add updates in the form of `gather`; a row that was read twice gets both of its updates."""
     if not ids:

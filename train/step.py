@@ -9,6 +9,7 @@ import optax
 from flax import struct
 
 from . import sparse_rows
+from .accumulate import Gradient, in_parts
 from .state import TrainState, stream
 from .task import Batch, Experiment, Mean, Task, initial_carry, merge
 
@@ -35,7 +36,7 @@ Canonical = tuple[TrainState, MetricWindow]
 Step = Callable[..., Canonical]
 
 
-def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Step:
+def make_train_step(experiment: Experiment, axis_name: str | None = None, parts: int = 1) -> Step:
     """Return step(state, window, batch, settings=None) -> (state, window).
 
     settings: values of the optimizer's numeric settings by name, which override the config. The
@@ -44,7 +45,8 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
     the batch reads have a gradient. Under jit the batch is whole. With `axis_name` (pmap) each
     device holds a share: totals, weights and gradients are summed over devices before they are
     divided, which differs from the mean of the devices' means. The sum is outside the gradient,
-    since the derivative of psum depends on JAX's version.
+    since the derivative of psum depends on JAX's version. parts: number of parts of the batch, or
+    of a device's share, that are computed one after the other: train/accumulate.py.
     """
     task, optimizer = experiment.task, experiment.optimizer
     if axis_name:
@@ -64,27 +66,31 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         if axis_name:
             dropout = jax.random.fold_in(dropout, jax.lax.axis_index(axis_name))
 
-        ids: sparse_rows.Ids = task.rows(batch)
+        def compute(model_state: Any, batch: Batch, carry: Any, key: jax.Array) -> Gradient:
+            def objective(variables: Any) -> tuple[jax.Array, Any]:
+                (outputs, after), changed = task.apply(
+                    {**variables, **model_state},
+                    batch,
+                    carry,
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=[*model_state, "penalties"],
+                )
+                penalty = sum(jax.tree.leaves(changed.get("penalties", {})))
+                means = task.means(outputs, batch)
+                loss = means["loss"]
+                states = {name: changed[name] for name in model_state}
+                return loss.total + loss.weight * penalty, (means, states, after)
 
-        def objective(variables: Any) -> tuple[jax.Array, Any]:
-            (outputs, carry), changed = task.apply(
-                {**variables, **state.model_state},
-                batch,
-                state.carry,
-                train=True,
-                rngs={"dropout": dropout},
-                mutable=[*state.model_state, "penalties"],
-            )
-            penalty = sum(jax.tree.leaves(changed.get("penalties", {})))
-            model_state = {name: changed[name] for name in state.model_state}
-            means = task.means(outputs, batch)
-            loss = means["loss"]
-            return loss.total + loss.weight * penalty, (means, model_state, carry)
+            ids = task.rows(batch)
+            (_, aux), gradient = sparse_rows.value_and_grad(objective, state.params, ids)
+            return Gradient(*sparse_rows.partition(gradient, ids), ids, *aux)
 
-        (_, (means, model_state, carry)), gradient = sparse_rows.value_and_grad(
-            objective, state.params, ids
+        dense, rows, ids, means, model_state, carry = in_parts(
+            compute, parts, state.model_state, batch, state.carry, dropout
         )
         means = total(means)
+        gradient = {**dense, **rows} if rows else dense
         if axis_name:
             gradient, ids = sparse_rows.all_reduce(gradient, ids, axis_name)
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)

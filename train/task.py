@@ -155,7 +155,8 @@ class Experiment:
     iterated repeatedly; the first is evaluated during training and chooses the best checkpoint, the
     others are evaluated once, at the end. provenance: sizes and checksums that identify the data.
     assets: files by name with all that the trained network needs of the data, such as vocabularies;
-    they are written to the run directory.
+    they are written to the run directory. schedule: step -> learning rate, to log the rate of an
+    experiment whose config is not an OptimizerConfig.
     """
 
     task: Task
@@ -164,3 +165,4 @@ class Experiment:
     evals: Mapping[str, Iterable[Batch]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     assets: Assets = field(default_factory=dict)
+    schedule: optax.Schedule | None = None

@@ -182,7 +182,6 @@ def test_parallel_text_has_one_vocabulary_per_language(tmp_path):
         ({"language_pairs": "en-xx"}, DataError, "there is no language 'xx'"),
         ({"language_pairs": "en-fr+en-fr"}, DataError, "contains the pair 'en-fr' twice"),
         ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),
-        ({"direction": "fr-en"}, ConfigError, "one of en-fr, de-fr, en-de, got 'fr-en'"),
         ({"n_best": 3}, ConfigError, r"n_best must be at most config\.beam_size, 2, got 3"),
     ],
 )

@@ -34,7 +34,8 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
         code = 0
         try:
-            cli.run(module.Config, module.build, getattr(module, "MODES", None))
+            make_task = getattr(module, "make_task", None)
+            cli.run(module.Config, module.build, make_task, getattr(module, "MODES", None))
         except SystemExit as stop:
             code = stop.code
         out = capsys.readouterr()
@@ -272,8 +273,9 @@ def test_generating_from_damage_or_with_other_data(run, tmp_path, text_file):
     code, out, err = run(char_lm, *generate)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("error: no checkpoint in")
+    resume = [f"--workdir={workdir}", f"--config.dataset=text:{text}", *SHORT, "--config.steps=3"]
     text.write_text(text_file.read_text().replace("e", "é"))
-    refused(run(char_lm, *generate), "made with other data")
+    refused(run(char_lm, *resume), "made with other data")
 
 
 def test_help_lists_every_field_with_its_default(run):
@@ -290,14 +292,14 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path}"])
     with pytest.raises(ValueError, match="a defect"):
-        cli.run(OptimizerConfig, broken)
+        cli.run(OptimizerConfig, broken, None)
 
 
 def test_stopped_while_data_is_read_exits_75(command, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(
         "import os\nfrom train import cli\nfrom train.config import OptimizerConfig\n"
-        f"cli.run(OptimizerConfig, lambda config: os.kill(os.getpid(), {int(signal.SIGTERM)}))\n"
+        f"cli.run(OptimizerConfig, lambda config: os.kill(os.getpid(), {int(signal.SIGTERM)}), None)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = command(script, f"--workdir={tmp_path / 'run'}", environment=environment)
@@ -311,7 +313,7 @@ def test_other_signals_stop_while_data_is_read_as_well(monkeypatch, tmp_path, ca
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path / 'run'}"])
     with pytest.raises(SystemExit) as stop:
-        cli.run(OptimizerConfig, lambda config: signal.raise_signal(number))
+        cli.run(OptimizerConfig, lambda config: signal.raise_signal(number), None)
     assert stop.value.code == 75
     said = capfd.readouterr().err
     assert said == f"error: stopped by {number.name}; run the same command to continue\n"

@@ -37,7 +37,7 @@ def build(config):
     task = Regression(dropout=0.3)
     return Experiment(task, make_optimizer(config), train, evals, {"rows": "drawn"})
 
-cli.run(OptimizerConfig, build)
+cli.run(OptimizerConfig, build, None)
 """
 
 
