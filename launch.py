@@ -47,8 +47,9 @@ from absl import flags
 from jobs.check import check_runs
 from jobs.cluster import find_client, submit
 from jobs.local import run_all
-from jobs.manifest import OPTIONS as POD_OPTIONS
-from jobs.manifest import Pods, manifest, parse_options, to_yaml
+from jobs.manifest import manifest, to_yaml
+from jobs.pods import OPTIONS as POD_OPTIONS
+from jobs.pods import Pods, parse_options
 from jobs.record import add_runs, check_experiment
 from jobs.run import ROOT, Run, environment, exit_code, make_runs, shell_line
 from jobs.sbatch import OPTIONS, sbatch_script, write_lines
@@ -151,6 +152,8 @@ def sweep(
     unlimited = values.backend != "local" and not values["workers"].present
     workers = len(runs) if unlimited else values.workers
     if values.result:
+        if values.backend in ("kubernetes", "print"):
+            raise UsageError("--result needs --backend=local or --backend=slurm")
         check_result(values.result, runs)
     if values.backend == "slurm":
         find_submitit()  # fails early: checking the settings takes a while
