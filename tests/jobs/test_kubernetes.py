@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import launch
 from jobs import pod
 from jobs.manifest import object_name, to_yaml
+from jobs.pods import OPTIONS
 from jobs.record import read_exits, read_sweep
 from jobs.run import make_runs
 from jobs.sweep import expand
@@ -54,8 +56,10 @@ def manifest(monkeypatch, capsys):
     monkeypatch.setattr(launch, "check_runs", lambda _, runs: [5] * len(runs))
 
     def run(*words, workdir="/runs/cells", image="me/unfold:1"):
-        words = [f"--kubernetes_image={image}", "--kubernetes_volume=runs:/runs", *words]
-        words += ["--experiment=lenet5", f"--workdir={workdir}", "--backend=kubernetes"]
+        own = [f"--kubernetes_image={image}", "--backend=kubernetes"]
+        if not any(word.startswith("--experiment=") for word in words):
+            own += ["--experiment=lenet5", f"--workdir={workdir}", "--kubernetes_volume=runs:/runs"]
+        words = [*own, *words]
         assert launch.command_line(["launch.py", *words]) == 0
         text = capsys.readouterr().out
         objects = list(yaml.safe_load_all(text))
@@ -247,6 +251,20 @@ def test_hosts_follow_from_the_topology_of_a_tpu_slice(manifest, topology, kind,
     annotation = item["metadata"].get("annotations", {})
     own_slice = {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"}
     assert annotation == (own_slice if hosts > 1 else {})
+
+
+def test_commands_of_the_page_make_the_objects_that_it_describes(manifest):
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```\npython launch.py (.*?) \| kubectl create -f -\n```", page, re.S)
+    (sweep,), (run,) = (manifest(*shlex.split(block.replace("\\\n", ""))) for block in blocks)
+    assert (sweep["kind"], sweep["spec"]["completions"], sweep["spec"]["parallelism"]) == (
+        "Job",
+        15,
+        8,
+    )
+    assert (run["kind"], pod_of(run)[0]["completions"]) == ("JobSet", 4)
+    flags = set(re.findall(r"`(\w+)=", page.split("| flag")[1].split("## Watch")[0]))
+    assert flags == set(OPTIONS)
 
 
 @settings(max_examples=50)
