@@ -168,3 +168,17 @@ def plain_scalars(text):
             assert re.fullmatch(r"[A-Za-z][\w./-]*|\d+", event.value), event.value
             is_bool = event.value in ("true", "false")  # enableDNSHostnames
             assert is_bool or event.value.lower() not in BOOLEANS | {"null"}, event.value
+
+
+def pod_of(item):
+    """Job and pod of an object."""
+    if item["kind"] == "JobSet":
+        item = item["spec"]["replicatedJobs"][0]["template"]
+    return item["spec"], item["spec"]["template"]["spec"]
+
+
+def words_of(item, **variables):
+    """Words of the command as the container gets them."""
+    return [
+        expand_variables(word, variables) for word in pod_of(item)[1]["containers"][0]["command"]
+    ]

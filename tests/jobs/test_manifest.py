@@ -1,27 +1,17 @@
-"""Sweeps on Kubernetes, without a cluster: manifests, the run of a pod, and the submission."""
+"""Manifests for Kubernetes: their contents, names and options, and the commands of the page."""
 
-import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import launch
-from jobs import pod
-from jobs.manifest import object_name, to_yaml
+from jobs.manifest import object_name
 from jobs.pods import OPTIONS
-from jobs.record import read_exits, read_sweep
-from jobs.run import make_runs
-from jobs.sweep import expand
-from tests.jobs.kubernetes_schema import check_object, expand_variables, plain_scalars
+from tests.jobs.kubernetes_schema import expand_variables, pod_of, words_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TPU = [
@@ -48,42 +38,6 @@ FULL = [
     "--kubernetes_env=EMPTY=",
     "--kubernetes_label=kueue.x-k8s.io/queue-name=0o17",
 ]
-
-
-@pytest.fixture
-def manifest(monkeypatch, capsys):
-    """Return a function that launches a sweep and returns the printed objects."""
-    monkeypatch.setattr(launch, "check_runs", lambda _, runs: [5] * len(runs))
-
-    def run(*words, workdir="/runs/cells", image="me/unfold:1"):
-        own = [f"--kubernetes_image={image}", "--backend=kubernetes"]
-        if not any(word.startswith("--experiment=") for word in words):
-            own += ["--experiment=lenet5", f"--workdir={workdir}", "--kubernetes_volume=runs:/runs"]
-        words = [*own, *words]
-        assert launch.command_line(["launch.py", *words]) == 0
-        text = capsys.readouterr().out
-        objects = list(yaml.safe_load_all(text))
-        assert to_yaml(objects) == text
-        plain_scalars(text)
-        for item in objects:
-            check_object(item)
-        return objects
-
-    return run
-
-
-def pod_of(item):
-    """Job and pod of an object."""
-    if item["kind"] == "JobSet":
-        item = item["spec"]["replicatedJobs"][0]["template"]
-    return item["spec"], item["spec"]["template"]["spec"]
-
-
-def words_of(item, **variables):
-    """Words of the command as the container gets them."""
-    return [
-        expand_variables(word, variables) for word in pod_of(item)[1]["containers"][0]["command"]
-    ]
 
 
 def test_a_sweep_is_one_indexed_job(manifest):
@@ -147,72 +101,6 @@ def test_stopped_runs_are_retried_without_counting_and_hopeless_ones_never(manif
     (rule,) = failures["rules"]
     assert (rule["action"], rule["onJobFailureReasons"]) == ("FailJobSet", ["PodFailurePolicy"])
     assert pod_of(job_set)[0]["backoffLimit"] == 0  # one lost process stops the others
-
-
-HOSTILE = [
-    """it's "quoted" \\ back`tick`""",
-    "two\nlines\r\n\ttab",
-    "$(HOME) $$(HOME) $HOME ${HOME} $$ $",
-    "spaces  and # comment: {a: [b]} & *c !d %e @f",
-    "Übung 実験 \U0001f600 \x85\u2028\ufeff",
-    "--- |\n  ...",
-    "'",
-    "$é",
-]
-
-
-@pytest.mark.parametrize("hosts", [1, 2])
-def test_hostile_values_reach_the_run_unchanged(manifest, monkeypatch, tmp_path, hosts):
-    folder, made = tmp_path / "it's $(HOME)", []
-    monkeypatch.setattr(pod, "work", made.append)
-    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
-    for value in HOSTILE:
-        config, axis = [f"--config.name={value}"], f"text={[value]!r}"
-        flags = [*config, f"--sweep={axis}", f"--kubernetes_hosts={hosts}"]
-        (item,) = manifest(*flags, f"--kubernetes_volume=v:{tmp_path}", workdir=folder)
-        config += ["--config.distributed=True"] * (hosts > 1)
-        (run,) = make_runs("lenet5", folder, config, expand([axis]))
-        words = words_of(item, HOME="/root")
-        if hosts > 1:
-            assert words == ["python", *run.command[1:]]
-        else:
-            assert words[:3] == ["python", "-m", "jobs.pod"]
-            pod.main(words[3:])
-            assert made.pop() == run
-
-
-def test_the_pod_of_an_index_takes_that_run_and_the_first_records_all(
-    manifest, monkeypatch, tmp_path
-):
-    folder = tmp_path / "a" / "s"
-    words = ["--sweep=seed=0..2", f"--kubernetes_volume=v:{tmp_path}", "--config.steps=5"]
-    (item,) = manifest(*words, workdir=folder)
-    made = []
-    monkeypatch.setattr(pod, "work", made.append)
-    for index in (2, 0, 1):
-        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(index))
-        pod.main(words_of(item)[3:])
-        assert bool(read_sweep(folder)["runs"]) == (index != 2)
-    runs = make_runs("lenet5", folder, ["--config.steps=5"], expand(["seed=0..2"]))
-    assert made == [runs[2], runs[0], runs[1]]
-    assert read_sweep(folder)["experiment"] == "lenet5"
-    assert [(r["name"], r["steps"]) for r in read_sweep(folder)["runs"]] == [
-        (run.name, 5) for run in runs
-    ]
-
-
-@pytest.mark.parametrize(
-    "script", ["trap 'exit 75' TERM; kill -TERM $PPID; sleep 9 & wait", "exit 3"]
-)
-def test_pod_ends_as_its_run_does_and_leaves_the_rest_to_kubernetes(tmp_path, script):
-    words = [sys.executable, "-m", "jobs.task", str(tmp_path / "r"), "sh", "-c", script]
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("SLURM")}
-    done = subprocess.run(
-        words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    code = 75 if "75" in script else 3
-    assert (done.returncode, done.stdout, done.stderr) == (code, f"r: exit {code}\n", "")
-    assert read_exits(tmp_path)["r"]["exit"] == code
 
 
 def test_a_run_on_several_hosts_is_a_job_set(manifest):
@@ -321,86 +209,3 @@ def test_bad_command_lines_are_refused_in_one_line(capsys, words, part):
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("error: ")
     assert part in err
-
-
-class ApiError(Exception):
-    """An answer of the cluster that is not success."""
-
-    def __init__(self, status, body):
-        self.status, self.reason, self.body = status, "Some reason", body
-
-
-@pytest.fixture
-def client(monkeypatch):
-    """A client of a cluster without objects; `fails` is what the next request raises."""
-    created, fake = {}, SimpleNamespace(fails=None)
-
-    def create(group, version, namespace, plural, body):
-        if fake.fails:
-            raise fake.fails
-        path = (group, version, namespace, plural, body["metadata"]["name"])
-        if path in created:
-            raise ApiError(409, "")
-        created[path] = body
-
-    class ConfigError(Exception):
-        pass
-
-    fake.created, fake.ConfigError = created, ConfigError
-    fake.config = SimpleNamespace(load_config=lambda: None, ConfigException=ConfigError)
-    api = SimpleNamespace(create_namespaced_custom_object=create)
-    fake.client = SimpleNamespace(CustomObjectsApi=lambda: api, ApiException=ApiError)
-    monkeypatch.setitem(sys.modules, "kubernetes", fake)
-    return fake
-
-
-@pytest.fixture
-def submit(monkeypatch):
-    """Return a function that launches two seeds with --submit."""
-    monkeypatch.setattr(launch, "check_runs", lambda _, runs: [5] * len(runs))
-    words = ["--experiment=lenet5", "--workdir=/runs/s", "--sweep=seed=0..1"]
-    words += ["--backend=kubernetes", "--submit", "--kubernetes_namespace=lab"]
-    words += ["--kubernetes_image=x", "--kubernetes_volume=runs:/runs"]
-    return lambda *more: launch.command_line(["launch.py", *words, *more])
-
-
-def test_submitted_objects_are_the_printed_ones(submit, client, manifest, capsys):
-    flags = ["--sweep=seed=0..1", "--kubernetes_namespace=lab"]
-    printed = manifest(*flags, workdir="/runs/s", image="x")
-    assert submit() == 0
-    (path,), (body,) = client.created, client.created.values()
-    name = body["metadata"]["name"]
-    assert path == ("batch", "v1", "lab", "jobs", name)
-    assert [body] == printed
-    assert capsys.readouterr().out == f"job {name} submitted\n"
-    assert submit() == 0
-    again = f"to start it again, run kubectl delete job {name} -n lab first"
-    assert capsys.readouterr().out == f"job {name} exists already; {again}\n"
-    assert submit("--kubernetes_hosts=2") == 0
-    paths = list(client.created)[1:]
-    assert {path[:4] for path in paths} == {("jobset.x-k8s.io", "v1alpha2", "lab", "jobsets")}
-    assert len(paths) == capsys.readouterr().out.count(" submitted\n") == 2
-
-
-def test_errors_of_the_cluster_are_one_line(submit, client, monkeypatch, capsys):
-    import urllib3
-
-    def unconfigured():
-        raise client.ConfigError("no kubeconfig")
-
-    for error, part in (
-        (ApiError(403, json.dumps({"message": "jobs is\nforbidden"})), ": jobs is forbidden"),
-        (ApiError(502, "<html>"), ": Some reason"),
-        (ApiError(502, "[]"), ": Some reason"),
-        (urllib3.exceptions.HTTPError("refused"), "--submit cannot reach the cluster: refused"),
-    ):
-        client.fails = error
-        assert submit() == 2
-        err = capsys.readouterr().err
-        assert (err.count("\n"), err.endswith(f"{part}\n")) == (1, True), err
-    client.config.load_config = unconfigured
-    assert submit() == 2
-    assert capsys.readouterr().err == "error: --submit: no kubeconfig\n"
-    monkeypatch.setitem(sys.modules, "kubernetes", None)
-    assert submit() == 2
-    assert capsys.readouterr().err.endswith("needs the client: pip install '.[kubernetes]'\n")
