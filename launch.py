@@ -48,8 +48,8 @@ from jobs.check import check_runs
 from jobs.cluster import find_client, submit
 from jobs.local import run_all
 from jobs.manifest import manifest, to_yaml
-from jobs.pods import OPTIONS as POD_OPTIONS
-from jobs.pods import Pods, parse_options
+from jobs.pod_options import OPTIONS as POD_OPTIONS
+from jobs.pod_options import PodOptions, parse_options
 from jobs.record import add_runs, check_experiment
 from jobs.run import ROOT, Run, environment, exit_code, make_runs, shell_line
 from jobs.sbatch import OPTIONS, sbatch_script, write_lines
@@ -205,7 +205,7 @@ def backend_options(
     return chosen
 
 
-def pod_options(values: flags.FlagValues, workdir: Path) -> Pods | None:
+def pod_options(values: flags.FlagValues, workdir: Path) -> PodOptions | None:
     """Options of Kubernetes, None with another backend; UsageError when they are invalid."""
     chosen = backend_options(values, "kubernetes", POD_OPTIONS, ["kubernetes"])
     if values.backend != "kubernetes":

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from jobs.pods import TOPOLOGY, Pods
+from jobs.pod_options import TOPOLOGY, PodOptions
 from jobs.run import Run
 from jobs.status import PREEMPTED
 
@@ -20,6 +20,7 @@ Object = dict[str, Any]  # of Kubernetes, or a part of one
 
 API_VERSIONS = {"Job": "batch/v1", "JobSet": "jobset.x-k8s.io/v1alpha2"}
 FINAL_CODES = [2, 3]  # exit codes of a run that would fail again: an invalid setting, divergence
+CONTAINER = "run"
 COORDINATOR_PORT = 8476
 NODE_POOL = "cloud.google.com/gke-nodepool"
 MAX_SLUG = 36  # with the digest, the index of a pod and a random suffix, a name has at most 63
@@ -30,7 +31,7 @@ def manifest(
     folder: Path,
     runs: Sequence[Run],
     steps: Sequence[int],
-    pods: Pods,
+    pods: PodOptions,
     *,
     experiment: str,
     config: Sequence[str],
@@ -61,7 +62,7 @@ def manifest(
     return [_object("Job", name, pods, spec)]
 
 
-def _job_set(run: Run, pods: Pods) -> Object:
+def _job_set(run: Run, pods: PodOptions) -> Object:
     """JobSet of one run on several hosts, each of which starts one process of it.
 
     The Job restarts pods that were stopped and have saved; any other failure restarts them all,
@@ -107,7 +108,11 @@ def object_name(text: str, path: Path) -> str:
 
 
 def _object(
-    kind: str, name: str, pods: Pods, spec: Object, annotations: Mapping[str, str] | None = None
+    kind: str,
+    name: str,
+    pods: PodOptions,
+    spec: Object,
+    annotations: Mapping[str, str] | None = None,
 ) -> Object:
     metadata: Object = {
         "name": name,
@@ -119,13 +124,13 @@ def _object(
     return {"apiVersion": version, "kind": kind, "metadata": _given(metadata), "spec": spec}
 
 
-def _template(command: Sequence[str], pods: Pods, variables: Sequence[Object] = ()) -> Object:
+def _template(command: Sequence[str], pods: PodOptions, variables: Sequence[Object] = ()) -> Object:
     """Template of the pods that execute a command."""
     own = [{"name": name, "value": _escape(value)} for name, value in pods.env.items()]
     quantities = dict(pods.resource)
     names = [f"volume-{i}" for i, _ in enumerate(pods.volume)]
     container: Object = {
-        "name": "run",
+        "name": CONTAINER,
         "image": pods.image,
         "workingDir": pods.working_dir,
         "command": [_escape(word) for word in command],
@@ -161,12 +166,13 @@ def _toleration(key: str, value: str | None, effect: str) -> Object:
 def _failure_policy(final: str) -> Object:
     """Policy that restarts stopped pods without counting; `final` is the action on FINAL_CODES."""
     codes = [("Ignore", [PREEMPTED]), (final, FINAL_CODES)]
+    of_run = {"containerName": CONTAINER}  # not of a container that the cluster adds
     disrupted = [{"type": "DisruptionTarget", "status": "True"}]
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": disrupted},
             *(
-                {"action": action, "onExitCodes": {"operator": "In", "values": values}}
+                {"action": action, "onExitCodes": {**of_run, "operator": "In", "values": values}}
                 for action, values in codes
             ),
         ]

@@ -79,10 +79,7 @@ def run_search(search: Search, workers: int) -> int:
 
 
 def check(search: Search) -> tuple[list[Dimension], int]:
-    """Check the ends of the space and the existing runs; return it and the steps of a run.
-
-    Raises UsageError when the search is invalid.
-    """
+    """Check the ends of the space, and existing runs; return the space and the steps of a run."""
     if not (search.objective and search.space):
         raise UsageError("--search needs --objective=METRIC and --space=NAME=VALUES")
     check_experiment(search.folder, search.experiment)

@@ -43,7 +43,7 @@ POD = {
 }
 RULE = {
     "action!": {"Ignore", "FailIndex", "FailJob", "Count"},
-    "onExitCodes": {"operator!": {"In", "NotIn"}, "values!": [int]},
+    "onExitCodes": {"containerName!": str, "operator!": {"In", "NotIn"}, "values!": [int]},
     "onPodConditions": [{"type!": str, "status!": {"True", "False", "Unknown"}}],
 }
 JOB = {
@@ -128,9 +128,9 @@ def check_job(job):
     for rule in job["podFailurePolicy"]["rules"]:
         assert ("onExitCodes" in rule) != ("onPodConditions" in rule)
         assert rule["action"] != "FailIndex" or per_index
-        values = rule.get("onExitCodes", {"values": [1]})["values"]
-        assert values == sorted(set(values))
-        assert 0 not in values
+        if codes := rule.get("onExitCodes"):
+            assert codes["values"] == sorted(set(codes["values"]) - {0})
+            assert codes["containerName"] == job["template"]["spec"]["containers"][0]["name"]
     pod = job["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["terminationGracePeriodSeconds"] > 0

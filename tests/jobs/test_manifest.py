@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import launch
 from jobs.manifest import object_name
-from jobs.pods import OPTIONS
+from jobs.pod_options import OPTIONS
 from tests.jobs.kubernetes_schema import expand_variables, pod_of, words_of
 
 ROOT = Path(__file__).resolve().parents[2]

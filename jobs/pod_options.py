@@ -58,7 +58,7 @@ OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Pods:
+class PodOptions:
     """Parsed flags --kubernetes_*; the fields have the names of the flags."""
 
     image: str
@@ -77,7 +77,7 @@ class Pods:
     label: Mapping[str, str]
 
 
-def parse_options(texts: Mapping[str, str | Sequence[str]], workdir: Path) -> Pods:
+def parse_options(texts: Mapping[str, str | Sequence[str]], workdir: Path) -> PodOptions:
     """Check and parse the values of the flags --kubernetes_*, without this prefix.
 
     Raises UsageError on a value of the wrong form, when `workdir` would be lost with its pod, and
@@ -101,7 +101,7 @@ def parse_options(texts: Mapping[str, str | Sequence[str]], workdir: Path) -> Po
     parsed["hosts"] = _hosts(parsed["hosts"], parsed["node_selector"], parsed["resource"])
     for name in ("grace_seconds", "retries"):
         parsed[name] = int(parsed[name])
-    return Pods(**parsed)
+    return PodOptions(**parsed)
 
 
 def _match(name: str, text: str) -> tuple[str, ...]:
