@@ -57,7 +57,7 @@ ARROWS = {
     },
 }
 FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
-LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "jobs", "optuna"}
+LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "yaml", "jobs", "optuna"}
 LINES_LOADED = {"lenet5": 3200, "char_lm": 3900, "nmt": 4500, "word2vec": 3400, "speech_ctc": 5000}
 
 
