@@ -23,6 +23,9 @@ from .task import Assets, Experiment, Task
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 Build = Callable[[Any], Experiment]
 MakeTask = Callable[[Any, Assets], Task]
+# modes of every experiment
+TRAINED_MODES = {"export": "train.export:export"}  # of a trained run
+PLANNED_MODES = {"summary": "train.inspect:summary", "check": "train.inspect:check"}
 HELP = {"-h", "--help", "--helpfull", "--helpshort"}
 
 
@@ -89,10 +92,14 @@ def _run(
     if HELP & set(argv):
         from .usage import usage
 
-        print(usage(config_class, modes))
+        print(usage(config_class, {**modes, **TRAINED_MODES, **PLANNED_MODES}))
         return
-    config, workdir, mode = parse(config_class, ("train", *modes), argv)
+    modes = {**modes, **TRAINED_MODES}
+    config, workdir, mode = parse(config_class, ("train", *modes, *PLANNED_MODES), argv)
     config.check()
+    if mode in PLANNED_MODES:
+        pkgutil.resolve_name(_here(PLANNED_MODES[mode]))(build, config)
+        return
     check_config(workdir, config, training=mode == "train")
     logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn about harmless things
     if config.distributed and mode == "train":
@@ -113,7 +120,12 @@ def _run(
         signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
         from .trained import load_run
 
-        pkgutil.resolve_name(modes[mode])(load_run(build, make_task, config, workdir))
+        pkgutil.resolve_name(_here(modes[mode]))(load_run(build, make_task, config, workdir))
+
+
+def _here(name: str) -> str:
+    """Name of an object of this package, wherever the package is installed."""
+    return name.replace("train.", f"{__package__}.", 1) if name.startswith("train.") else name
 
 
 def parse(
@@ -142,7 +154,7 @@ def parse(
         raise ConfigError(str(error)) from error
     if rest[1:]:
         raise ConfigError(f"flags start with --, got {rest[1]!r}")
-    if not values.workdir:
+    if not values.workdir and values.mode not in PLANNED_MODES:
         raise ConfigError("--workdir=DIR is required: the run directory")
     config, workdir = holder.value, Path(values.workdir)
     overrides = config_flags.get_override_values(values["config"])

@@ -111,6 +111,18 @@ class RunConfig:
     save_every: int = option(
         500, "steps between checkpoints", group="run", volatile=True, minimum=1
     )
+    init_from: str = option(
+        "",
+        "trained network to start from",
+        note="a run directory, a safetensors file or an Orbax checkpoint",
+        group="run",
+    )
+    init_map: str = option(
+        "",
+        "rules OLD>NEW that rename paths of config.init_from, or skip them: OLD>-",
+        note="separated by commas",
+        group="run",
+    )
     accumulate_steps: int = option(
         1,
         "parts of each batch whose gradients are added before an update",
@@ -141,6 +153,13 @@ class RunConfig:
     )
     precision: str = option(
         "float32", "dtype of matrix products", group="run", choices=("float32", "bfloat16")
+    )
+    format: str = option(
+        "safetensors",
+        "file format to write",
+        group="run",
+        modes=("export",),
+        choices=("safetensors", "stablehlo"),
     )
     parallel: str = option(
         "jit", "data parallelism: jit over a mesh, or pmap", group="run", choices=("jit", "pmap")
@@ -271,6 +290,12 @@ class OptimizerConfig(RunConfig):
         group="optimizer",
         minimum=0,
         maximum=1,
+    )
+    freeze: str = option(
+        "",
+        "parameters that are not trained, by path or pattern",
+        note="separated by commas, such as encoder,*/bias",
+        group="optimizer",
     )
     ema_decay: float = option(
         0.0,

@@ -15,18 +15,21 @@ from typing import Any
 import grain
 import jax
 import jax.numpy as jnp
+import numpy as np
 from tqdm import tqdm
 
 from .checkpoint import restore_latest
 from .config import RunConfig
 from .distributed import should_stop, writable
 from .evaluate import Evaluator
-from .placement import JitMesh
+from .placement import JitMesh, put
 from .profiling import Profiler
 from .recorder import NonFiniteError, Recorder, Run
-from .rundir import check_data, locked_run
+from .rundir import check_data, locked_run, write_assets
+from .state import TrainState
 from .step import Canonical, MetricWindow
 from .task import Batch, Experiment
+from .transfer import initial_variables
 
 # batch systems warn with one of the first three before they kill; Ctrl-C is the last
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
@@ -49,6 +52,21 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     return fit_all([Run(experiment, config, workdir)], devices)[0]
 
 
+def start_from(
+    experiment: Experiment, config: RunConfig, state: TrainState, window: MetricWindow
+) -> Canonical:
+    """Return the state before the first step, with the variables of config.init_from, if any."""
+    if not config.init_from:
+        return state, window
+    before = {"params": state.params, **state.model_state}
+    say = partial(print, "init_from:", flush=True)
+    variables = initial_variables(before, config.init_from, config.init_map, say)
+    placed = jax.tree.map(
+        lambda new, old: put(np.asarray(new, old.dtype), old.sharding), variables, before
+    )
+    return TrainState.start(placed, experiment.optimizer, state.carry, state.key), window
+
+
 def make_placement(parallel: str, batch_size: int) -> JitMesh:
     """Return the placement that config.parallel names: "jit" or "pmap"."""
     if parallel == "pmap":
@@ -68,10 +86,12 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
     experiment = runs[0].experiment
     with contextlib.ExitStack() as stack:
         folders = [stack.enter_context(writable(run.workdir)) for run in runs]
-        example = experiment.train(0)
         for run, folder in zip(runs, folders, strict=True):
             check_data(run.workdir, run.experiment.provenance)
-            stack.enter_context(locked_run(folder, run.config, run.experiment, example))
+            stack.enter_context(locked_run(folder, run.config, run.experiment.provenance))
+        example = experiment.train(0)
+        for run, folder in zip(runs, folders, strict=True):
+            write_assets(folder, run.experiment.assets, example)
         received = stack.enter_context(_stop_signals())
         began, end = time.perf_counter(), "finished"
         make = devices.initializer(experiment, example)
@@ -80,7 +100,10 @@ def fit_all(runs: Sequence[Run], devices: JitMesh) -> list[dict[str, Any]]:
         warn = partial(print, "warning:", flush=True)
         restored = restore_latest([run.workdir / "checkpoints" for run in runs], initial, warn)
         start_step = int(restored[0][0].step) if restored else -1
-        start = restored or initial
+        start = restored or [
+            start_from(run.experiment, run.config, *pair)
+            for run, pair in zip(runs, initial, strict=True)
+        ]
         del restored, initial  # otherwise they stay in the memory of the device
         about = ", ".join(f"{name} {value}" for name, value in experiment.provenance.items())
         print(f"data: {about}", flush=True)

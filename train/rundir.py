@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from .config import ConfigError, RunConfig
-from .task import Assets, Batch, Experiment
+from .task import Assets, Batch
 
 ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
 START_AGAIN = "Give another --workdir, or delete this one to start again"
@@ -194,12 +194,9 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def locked_run(
-    workdir: Path, config: RunConfig, experiment: Experiment, example: Batch
-) -> Iterator[None]:
+def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Iterator[None]:
     """Create the run directory with its descriptions, and lock it against other processes.
 
-    example: a batch with the shapes and dtypes of every training batch, or of one of them.
     Raises ConfigError when it cannot be written, when another process has locked it, or when the
     run in it was made with another config or other data.
     """
@@ -213,12 +210,11 @@ def locked_run(
         except OSError as error:
             raise ConfigError(f"cannot write to workdir {workdir}: {error.strerror}") from error
         check_config(workdir, config)
-        check_data(workdir, experiment.provenance)
-        write_json(workdir / "data.json", dict(experiment.provenance))
+        check_data(workdir, provenance)
+        write_json(workdir / "data.json", dict(provenance))
         write_json(workdir / "environment.json", {"experiment": module_of(config), **environment()})
         announce_more_steps(workdir, config)
         write_config(workdir, config)
-        write_assets(workdir, experiment.assets, example)
         yield
 
 
@@ -233,7 +229,7 @@ def announce_more_steps(workdir: Path, config: RunConfig) -> None:
 
 
 def write_assets(workdir: Path, assets: Assets, example: Batch) -> None:
-    """Write the assets of an experiment once, and the shapes and dtypes of a batch."""
+    """Write the assets of an experiment once, and the shapes and dtypes of a training batch."""
     folder = workdir / ASSETS
     if folder.is_dir():
         return

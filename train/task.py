@@ -63,22 +63,29 @@ class Task:
 
     model: nn.Module
     headline = "loss"  # the metric of tables and curves
+    # symbolic shapes of inputs for --mode=export, by name, such as "b, t"; default "b, ..."
+    axes: Mapping[str, str] = {}
 
     def inputs(self, batch: Batch) -> tuple[Any, ...]:
         """Return the positional arguments of the model."""
         raise NotImplementedError
 
+    def arguments(self, batch: Batch, carry: Any) -> tuple[Any, ...]:
+        """Return the positional arguments of the model, with the state if it has one."""
+        return self.inputs(batch)
+
     def init(self, rngs: Any, batch: Batch) -> Any:
         """Return the initial variables of the model."""
-        return self.model.init(rngs, *self.inputs(batch), train=False)
+        arguments = self.arguments(batch, initial_carry(self, batch))
+        return self.model.init(rngs, *arguments, train=False)
 
     def apply(self, variables: Any, batch: Batch, carry: Any, **options: Any) -> Any:
-        """Return the model's (outputs, carry) for a batch.
+        """Return the model's (outputs, carry) for a batch and the state before it.
 
         options: train, and the options of Flax's `apply`. With `mutable`, the result is
         ((outputs, carry), changed collections).
         """
-        out = self.model.apply(variables, *self.inputs(batch), **options)
+        out = self.model.apply(variables, *self.arguments(batch, carry), **options)
         return ((out[0], ()), out[1]) if "mutable" in options else (out, ())
 
     def with_axis(self, axis_name: str) -> "Task":
@@ -131,15 +138,14 @@ class RecurrentTask(Task):
         """State before the first batch, leading axis B in every leaf."""
         raise NotImplementedError
 
-    def init(self, rngs: Any, batch: Batch) -> Any:
-        """Return the initial variables of the model."""
+    def arguments(self, batch: Batch, carry: Any) -> tuple[Any, ...]:
+        """Return the inputs, with the carry after the first."""
         first, *others = self.inputs(batch)
-        return self.model.init(rngs, first, self.init_carry(batch), *others, train=False)
+        return first, carry, *others
 
     def apply(self, variables: Any, batch: Batch, carry: Any, **options: Any) -> Any:
         """Return the model's (outputs, carry) for a batch and the state before it."""
-        first, *others = self.inputs(batch)
-        return self.model.apply(variables, first, carry, *others, **options)
+        return self.model.apply(variables, *self.arguments(batch, carry), **options)
 
 
 def initial_carry(task: Task, batch: Batch) -> Any:

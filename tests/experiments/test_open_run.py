@@ -40,7 +40,7 @@ def test_moved_data_give_the_same_scores_and_changed_ones_a_warning(text_file, t
 )
 def test_settings_that_the_network_depends_on_cannot_change(settings, message, text_file, tmp_path):
     config = small(char_lm, text_file, figures_at=())
-    with locked_run(tmp_path, config, char_lm.build(config), {}):
+    with locked_run(tmp_path, config, {}):
         pass
     with pytest.raises(ConfigError, match=message):
         open_run(tmp_path, **settings)

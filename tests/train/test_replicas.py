@@ -98,7 +98,7 @@ def test_each_run_equals_the_run_by_itself(tmp_path, regression, small_config):
             assert result["best_step"] == single["best_step"]
             kept = [sorted(os.listdir(r.workdir / "checkpoints")) for r in (run, other)]
             assert kept[0] == kept[1]
-    ends = [read_metrics(run.workdir)[-1]["test/loss"] for run in alone]
+    ends = [read_metrics(run.workdir)[-1]["test_best/loss"] for run in alone]
     assert len(set(ends)) == len(alone)
 
 

@@ -30,7 +30,7 @@ class Lookup(nn.Module):
 class Regression(Task):
     model = Lookup()
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         return (batch["ids"],)
 
     def means(self, outputs, batch):
