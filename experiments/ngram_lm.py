@@ -23,7 +23,15 @@ import numpy as np
 
 from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
 from data.text.words import RunningWords, as_text, load_words
-from experiments.language.task import MODES, VOCABULARY, SymbolConfig, SymbolTask, make_experiment
+from experiments.common.pretrained import vectors
+from experiments.language.task import (
+    MODES,
+    VOCABULARY,
+    SymbolConfig,
+    SymbolTask,
+    make_experiment,
+    pretrained_embedding,
+)
 from nets.language.neural_ngram import NeuralNGram
 from train import cli
 from train.config import option
@@ -64,6 +72,7 @@ class Config(SymbolConfig):
         "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
     )
     min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     batch_size: int = SymbolConfig.changed("batch_size", 256, "in predicted words")
 
     context_size: int = option(5, "number of context words", minimum=1)
@@ -129,13 +138,15 @@ def make_task(config: Config, assets: Assets) -> NextWord:
 def build(config: Config) -> Experiment:
     """Read the corpus; make the vocabulary, the task and the batches."""
     corpus = load_words(config.dataset, config.data_dir)
+    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
     return make_experiment(
         make_task,
         config,
-        RunningWords.from_sentences(corpus.train, config.min_count),
+        vocabulary,
         train=as_text(corpus.train),
         held_out={name: as_text(split) for name, split in corpus.held_out.items()},
         sha256=corpus.sha256,
+        pretrained=pretrained_embedding(config, vocabulary),
     )
 
 

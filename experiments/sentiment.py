@@ -26,8 +26,9 @@ import jax.numpy as jnp
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.sentences.sentiment import FOLDS, load_sentiment
 from data.sentences.sentiment_batches import LabelledIds
-from data.text.words import WordVocabulary
+from data.text.words import FIRST_WORD, WordVocabulary
 from experiments.common.assets import from_json, to_json
+from experiments.common.pretrained import pretrained_rows, vectors
 from experiments.sentence.rating import Rate
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.classifier import POOLINGS, SentenceClassifier
@@ -92,6 +93,7 @@ class Config(OptimizerConfig):
         group="data",
     )
     min_count: int = option(2, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     max_length: int = option(
         100,
         "maximum length of a training sequence",
@@ -182,6 +184,10 @@ def build(config: Config) -> Experiment:
     batches = TrainingBuckets(
         train, config.batch_size, config.seed, config.max_length, config.buckets
     )
+    pretrained = {}
+    if config.vectors:
+        rows = pretrained_rows(config.vectors, vocabulary.words, config.embedding, FIRST_WORD)
+        pretrained = {"params/encoder/embed/embedding": rows}
     assets = {VOCABULARY: vocabulary.to_bytes(), CLASSES: to_json(corpus.classes)}
     return Experiment(
         task=make_task(config, assets),
@@ -202,6 +208,7 @@ def build(config: Config) -> Experiment:
             "words": len(vocabulary),
         },
         assets=assets,
+        pretrained=pretrained,
     )
 
 

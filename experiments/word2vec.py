@@ -6,7 +6,7 @@ softmax, hierarchical softmax (Huffman tree) or negative sampling, and subsample
     python -m experiments.word2vec --workdir=runs/words
     python -m experiments.word2vec --workdir=runs/ptb --config.dataset=words:FOLDER
     echo parser | python -m experiments.word2vec --workdir=runs/words --mode=neighbours
-    python -m experiments.word2vec --workdir=runs/words --mode=save --config.vectors=words.bin
+    python -m experiments.word2vec --workdir=runs/words --mode=save --config.save_to=words.bin
 
 A step reads config.batch_size blocks of text. All pairs of a block share its negative samples,
 which count as config.negatives samples for each pair. The learning rate is that of a single pair,
@@ -29,6 +29,7 @@ import optax
 
 from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
 from data.text.words import RARE, WordVocabulary, load_words
+from experiments.common.pretrained import pretrained_rows, vectors
 from experiments.language.vectors import WordTests, neighbours_text, normalized
 from nets.language.huffman import huffman_tree
 from nets.language.skipgram import SkipGram, context_mask, path_log_probabilities
@@ -63,6 +64,7 @@ class Config(RunConfig):
         1e-3, "subsampling threshold of frequent words", note="0: none", group="data", minimum=0
     )
     min_count: int = option(5, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     rare: str = option("drop", "treatment of words below min_count", group="data", choices=RARE)
     block_size: int = option(32, "words per block of running text", group="data", minimum=1)
     batch_size: int = RunConfig.changed("batch_size", 32, "in blocks")
@@ -99,7 +101,7 @@ class Config(RunConfig):
         minimum=1,
     )
 
-    vectors: str = option(
+    save_to: str = option(
         "", "word-vector file to write", note="binary if it ends in .bin", modes=("save",)
     )
     neighbours: int = option(8, "number of neighbours to print", modes=("neighbours",), minimum=1)
@@ -218,6 +220,10 @@ def build(config: Config) -> Experiment:
     encode = partial(vocabulary.encode, rare=config.rare)
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
     held_out = partial(EvaluationBlocks, keep=keep, blocks=blocks, batch_size=config.batch_size)
+    pretrained = {}
+    if config.vectors:
+        rows = pretrained_rows(config.vectors, vocabulary.words, config.embedding)
+        pretrained = {"params/words": rows}
     # scales the gradient from a mean to a sum over pairs; a longer sum overshoots with the softmax
     pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
     schedule = optax.cosine_decay_schedule(
@@ -238,6 +244,7 @@ def build(config: Config) -> Experiment:
         },
         assets={VOCABULARY: vocabulary.to_bytes()},
         schedule=schedule,
+        pretrained=pretrained,
     )
 
 

@@ -27,8 +27,15 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.text.words import RunningWords, as_text, load_words
+from experiments.common.pretrained import vectors
 from experiments.language.presets import PRESETS
-from experiments.language.task import SCORING, VOCABULARY, NextSymbol, make_experiment
+from experiments.language.task import (
+    SCORING,
+    VOCABULARY,
+    NextSymbol,
+    make_experiment,
+    pretrained_embedding,
+)
 from experiments.language.task import Config as LanguageConfig
 from nets.language.recurrent_lm import SOFTMAXES, LanguageModel
 from train import cli
@@ -57,6 +64,7 @@ class Config(LanguageConfig):
         "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
     )
     min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     bptt_length: int = LanguageConfig.changed("bptt_length", 35)
 
     hidden: int = LanguageConfig.changed("hidden", 200)
@@ -163,13 +171,15 @@ def build(config: Config) -> Experiment:
     if list(config.cutoffs) != sorted({int(first) for first in config.cutoffs}):
         raise ConfigError(f"config.cutoffs must be increasing integers, got {config.cutoffs}")
     corpus = load_words(config.dataset, config.data_dir)
+    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
     return make_experiment(
         make_task,
         config,
-        RunningWords.from_sentences(corpus.train, config.min_count),
+        vocabulary,
         train=as_text(corpus.train),
         held_out={name: as_text(split) for name, split in corpus.held_out.items()},
         sha256=corpus.sha256,
+        pretrained=pretrained_embedding(config, vocabulary),
     )
 
 

@@ -28,7 +28,7 @@ Compute = Callable[[Any, Any, Any, jax.Array], Gradient]
 
 
 def in_parts(
-    compute: Compute, parts: int, model_state: Any, batch: Any, carry: Any, key: jax.Array
+    compute: Compute, parts: int, model_state: Any, batch: Any, carry: Any, *, key: jax.Array
 ) -> Gradient:
     """Return compute(model_state, batch, carry, key), computed for `parts` parts of the rows.
 

@@ -77,7 +77,8 @@ def inputs_of(task: Task, example: Batch) -> Batch:
             return super().__getitem__(name)
 
         def get(self, name: str, default: Any = None) -> Any:
-            return self[name] if name in self else default
+            names.add(name)
+            return super().get(name, default)
 
     names: set[str] = set()
     task.inputs(Recorded(example))

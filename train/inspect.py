@@ -1,5 +1,6 @@
 """--mode=summary and --mode=check: what a run consists of and costs, before it is started."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,8 @@ def summary(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     experiment = build(config)
     task, batch = experiment.task, experiment.train(0)
     arguments = task.arguments(batch, initial_carry(task, batch))
-    table = nn.tabulate(task.model, {"params": jax.random.key(0)}, console_kwargs={"width": 110})
+    style = {"width": 110, "force_terminal": sys.stdout.isatty()}
+    table = nn.tabulate(task.model, {"params": jax.random.key(0)}, console_kwargs=style)
     print(table(*arguments, train=False))
     placement = make_placement(config.parallel, config.batch_size)
     state, window = placement.init(experiment, config.seed, batch)

@@ -29,7 +29,7 @@ from .rundir import check_data, locked_run, write_assets
 from .state import TrainState
 from .step import Canonical, MetricWindow
 from .task import Batch, Experiment
-from .transfer import initial_variables
+from .transfer import initial_variables, with_pretrained
 
 # batch systems warn with one of the first three before they kill; Ctrl-C is the last
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
@@ -55,12 +55,14 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
 def start_from(
     experiment: Experiment, config: RunConfig, state: TrainState, window: MetricWindow
 ) -> Canonical:
-    """Return the state before the first step, with the variables of config.init_from, if any."""
-    if not config.init_from:
+    """Return the state before the first step, with the pretrained variables, if any."""
+    if not (config.init_from or experiment.pretrained):
         return state, window
-    before = {"params": state.params, **state.model_state}
-    say = partial(print, "init_from:", flush=True)
-    variables = initial_variables(before, config.init_from, config.init_map, say)
+    before = variables = {"params": state.params, **state.model_state}
+    if config.init_from:
+        say = partial(print, "init_from:", flush=True)
+        variables = initial_variables(before, config.init_from, config.init_map, say)
+    variables = with_pretrained(variables, experiment.pretrained)
     placed = jax.tree.map(
         lambda new, old: put(np.asarray(new, old.dtype), old.sharding), variables, before
     )

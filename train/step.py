@@ -87,7 +87,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None, parts:
             return Gradient(*sparse_rows.partition(gradient, ids), ids, *aux)
 
         dense, rows, ids, means, model_state, carry = in_parts(
-            compute, parts, state.model_state, batch, state.carry, dropout
+            compute, parts, state.model_state, batch, state.carry, key=dropout
         )
         means = total(means)
         gradient = {**dense, **rows} if rows else dense

@@ -162,7 +162,8 @@ class Experiment:
     others are evaluated once, at the end. provenance: sizes and checksums that identify the data.
     assets: files by name with all that the trained network needs of the data, such as vocabularies;
     they are written to the run directory. schedule: step -> learning rate, to log the rate of an
-    experiment whose config is not an OptimizerConfig.
+    experiment whose config is not an OptimizerConfig. pretrained: initial values of parameters by
+    path, such as "params/embed/embedding"; NaN keeps the usual initial value.
     """
 
     task: Task
@@ -172,3 +173,4 @@ class Experiment:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     assets: Assets = field(default_factory=dict)
     schedule: optax.Schedule | None = None
+    pretrained: Mapping[str, np.ndarray] = field(default_factory=dict)

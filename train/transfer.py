@@ -53,6 +53,16 @@ def initial_variables(
     return unflatten_dict(new, sep=SEPARATOR)
 
 
+def with_pretrained(
+    variables: Mapping[str, Any], pretrained: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return variables with the values of `pretrained`, by path, where these are not NaN."""
+    own = paths(variables)
+    for path, values in pretrained.items():
+        own[path] = np.where(np.isnan(values), own[path], values)
+    return unflatten_dict(own, sep=SEPARATOR)
+
+
 def read_source(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Arrays by path of a run directory, a safetensors file or an Orbax checkpoint."""
     if (path / "checkpoints").is_dir():

@@ -22,6 +22,7 @@ from ..catalogue import DataError
 from .corpus import SPLITS, load_text, read_path
 
 UNKNOWN, END = "<unk>", "<eos>"
+FIRST_WORD = 2  # `padded_id` of the first word, after padding and the unknown word
 RARE = ("drop", UNKNOWN)
 SPLIT_NAMES = {
     "train": {"train"},
@@ -163,11 +164,11 @@ class WordVocabulary:
     @property
     def padded_size(self) -> int:
         """Number of ids of `padded_id`: one per word, padding and the unknown word."""
-        return len(self) + 2
+        return len(self) + FIRST_WORD
 
     def padded_id(self, word: str) -> int:
         """Id of a word in sentences padded with 0; 1 for a word outside the vocabulary."""
-        return self.index.get(word, -1) + 2
+        return FIRST_WORD + self.index[word] if word in self.index else 1
 
     def encode(self, sentences: Iterable[Sentence], rare: str) -> Tokens:
         """Ids of a text; unknown words are dropped, or become <unk> if the vocabulary has it."""

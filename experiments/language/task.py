@@ -233,6 +233,7 @@ def make_experiment(
     train: str,
     held_out: Mapping[str, str],
     sha256: str,
+    pretrained: Mapping[str, np.ndarray] | None = None,
 ) -> Experiment:
     """Experiment that trains on one text and evaluates on others; its asset is the vocabulary."""
     assets = {VOCABULARY: vocabulary.to_bytes()}
@@ -250,4 +251,15 @@ def make_experiment(
             "vocabulary": len(vocabulary),
         },
         assets=assets,
+        pretrained=pretrained or {},
     )
+
+
+def pretrained_embedding(config: Any, vocabulary: Any) -> dict[str, np.ndarray]:
+    """Initial embeddings of the words of a vocabulary by config.vectors, if that names a file."""
+    if not config.vectors:
+        return {}
+    from experiments.common.pretrained import pretrained_rows
+
+    words = vocabulary.vocabulary.words
+    return {"params/embed/embedding": pretrained_rows(config.vectors, words, config.embedding)}

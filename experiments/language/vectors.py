@@ -103,12 +103,12 @@ def neighbours_text(task, units, ids: Sequence[int]) -> str:
 
 
 def save(run: TrainedRun) -> None:
-    """Write the word vectors to a file, config.vectors."""
+    """Write the word vectors to a file, config.save_to."""
     from data.text.vectors import write_vectors
 
-    if not run.config.vectors:
-        raise ConfigError("--mode=save needs --config.vectors=FILE, .bin for the binary format")
-    path, words = Path(run.config.vectors).expanduser(), run.task.vocabulary.words
+    if not run.config.save_to:
+        raise ConfigError("--mode=save needs --config.save_to=FILE, .bin for the binary format")
+    path, words = Path(run.config.save_to).expanduser(), run.task.vocabulary.words
     write_vectors(path, words, run.variables["params"]["words"])
     print(f"{len(words)} vectors: {path}")
 

@@ -12,7 +12,9 @@ import numpy as np
 from data.buckets import EvaluationBuckets, TrainingBuckets, restore_order
 from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
+from data.text.words import FIRST_WORD
 from experiments.common.held_out import HeldOut
+from experiments.common.pretrained import pretrained_rows, vectors
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
@@ -63,6 +65,7 @@ class Config(OptimizerConfig):
         minimum=2,
     )
     min_count: int = option(2, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     normalize_words: bool = option(True, "map words to lower case and digits to 0", group="data")
     max_length: int = option(
         160,
@@ -270,4 +273,9 @@ def make_experiment(
         **corpus.notes,
     }
     task, optimizer = make_task(config, assets), make_optimizer(config)
-    return Experiment(task, optimizer, train, evals, provenance, assets)
+    pretrained = {}
+    if config.vectors:
+        words = vocabularies.words.words
+        rows = pretrained_rows(config.vectors, words, config.embedding, FIRST_WORD)
+        pretrained = {"params/encoder/embed/embedding": rows}
+    return Experiment(task, optimizer, train, evals, provenance, assets, pretrained=pretrained)

@@ -164,7 +164,7 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
         if mode == "transcribe":
             settings["input"] = input_file(name, tmp_path)
         if mode == "save":
-            settings["vectors"] = str(tmp_path / "words.txt")
+            settings["save_to"] = str(tmp_path / "words.txt")
         text = STDIN.get(name, "some words\n") + PHRASES * (mode == "states")
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
         run = open_run(folder, **settings)

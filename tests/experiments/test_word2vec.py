@@ -194,13 +194,13 @@ def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
 
 def test_save_writes_vectors_and_needs_a_file(folder, capsys):
     path = folder / "v.bin"
-    task, predict = trained(folder, vectors=str(path))
+    task, predict = trained(folder, save_to=str(path))
     save(opened(task, predict))
     assert str(path) in capsys.readouterr().out
     words, vectors = read_vectors(path)
     assert words == ["a", "$b", "c"]
     np.testing.assert_array_equal(vectors, predict.variables["params"]["words"])
-    with pytest.raises(ConfigError, match=r"needs --config\.vectors=FILE"):
+    with pytest.raises(ConfigError, match=r"needs --config\.save_to=FILE"):
         save(opened(*trained(folder)))
 
 
