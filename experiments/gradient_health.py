@@ -121,6 +121,8 @@ def gradient_ratios(cell: str, params, x) -> dict[str, jax.Array]:
 class AddNumbers(Task):
     """Mean squared error of the sum of two marked numbers."""
 
+    axes: ClassVar = {"x": "b, t, ..."}
+
     def __init__(self, config: Config, x):
         self.config, self.x = config, x
         self.model = make_network(config, config.cell, config.recurrent_init)

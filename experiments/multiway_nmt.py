@@ -68,6 +68,8 @@ class MultiTranslate(Task):
     tasks: the `Translate` task of each pair, with the pair's own network.
     """
 
+    axes: ClassVar = Translate.axes
+
     def __init__(self, model: MultiSeq2Seq, tasks: dict[str, Translate], config: Config):
         self.model, self.tasks, self.config = model, tasks, config
         self.headline = next(iter(tasks.values())).headline

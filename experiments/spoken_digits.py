@@ -157,6 +157,7 @@ class ClassifySeries(Classify):
     """Mean of -log P(label given series)."""
 
     model: TimeConvNet
+    axes: ClassVar = {"x": "b, t, ..."}
 
     def __init__(self, config: Config, classes: tuple[str, ...]):
         layers = TimeConvolutions(

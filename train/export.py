@@ -56,7 +56,7 @@ def write_stablehlo(run: TrainedRun, folder: Path) -> list[Path]:
         outputs, state = task.apply(run.variables, batch, state, train=False)
         return jax.tree.leaves(outputs), jax.tree.leaves(state)
 
-    axes = {name: task.axes.get(name, "b, ...") for name in batch}
+    axes = {name: task.axes.get(name.rpartition("/")[2], "b, ...") for name in batch}
     shapes = jax_export.symbolic_args_specs((batch, carry), (axes, ["b, ..."] * len(carry)))
     program = jax_export.export(jax.jit(forward))(*shapes)
     (folder / "network.stablehlo").write_bytes(program.serialize())

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ class Task:
     model: nn.Module
     headline = "loss"  # the metric of tables and curves
     # symbolic shapes of inputs for --mode=export, by name, such as "b, t"; default "b, ..."
-    axes: Mapping[str, str] = {}
+    axes: ClassVar[Mapping[str, str]] = {}
 
     def inputs(self, batch: Batch) -> tuple[Any, ...]:
         """Return the positional arguments of the model."""

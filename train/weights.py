@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from flax.traverse_util import flatten_dict
 
 from .checkpoint import best_first, checksum, first_readable
@@ -42,13 +43,18 @@ def read_state(folder: Path, step: int) -> dict[str, Any]:
     when its checksum does not match.
     """
     path = folder.absolute() / str(step) / "default"
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with ocp.StandardCheckpointer() as reader:
-        saved = reader.metadata(path).item_metadata.tree
-        target = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), saved
-        )
-        tree = reader.restore(path, target)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # Orbax warns that a file is missing that it never wrote
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    try:
+        with ocp.StandardCheckpointer() as reader:
+            saved = reader.metadata(path).item_metadata.tree
+            target = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), saved
+            )
+            tree = reader.restore(path, target)
+    finally:
+        logging.set_verbosity(verbosity)
     # the checksum depends on the order of the leaves, which nested dictionaries do not keep
     metadata = json.loads((path / "_METADATA").read_text(encoding="utf-8"))["tree_metadata"]
     order = [[key["key"] for key in entry["key_metadata"]] for entry in metadata.values()]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -194,6 +194,7 @@ class NextSymbol(SymbolTask, RecurrentTask):
 
     model: LanguageModel
     config: Config
+    axes: ClassVar = dict.fromkeys(("tokens", "resets", "targets"), "b, t")
 
     def training(self, ids):
         """Windows of parallel streams."""

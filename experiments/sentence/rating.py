@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -23,6 +24,7 @@ class Rate(Classify):
     """Mean of -log P(class | sentence)."""
 
     model: SentenceClassifier
+    axes: ClassVar = {"words": "b, t"}
 
     def __init__(
         self, model: SentenceClassifier, classes: tuple[str, ...], vocabulary: WordVocabulary

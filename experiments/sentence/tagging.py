@@ -160,6 +160,8 @@ def parameter_count(network: Tagger) -> int:
 class Tag(Task):
     """Mean of -log P(tags of a sentence | its words), in nats per word."""
 
+    axes: ClassVar = {"words": "b, t", "spellings": "b, t, ..."}
+
     def __init__(self, model: Tagger, vocabularies: Vocabularies, headline: str):
         self.model, self.vocabularies, self.headline = model, vocabularies, headline
 

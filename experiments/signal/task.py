@@ -232,6 +232,7 @@ class Transcribe(Task):
     """
 
     headline = "symbol_error"
+    axes: ClassVar = {"x": "b, t, ..."}
 
     def __init__(
         self,

@@ -180,6 +180,8 @@ def signatures() -> dict[str, str]:
 class Translate(Task):
     """Mean of -log P(y_t | y_<t, source) over the tokens of all targets."""
 
+    axes: ClassVar = {"source": "b, s", "inputs": "b, t"}
+
     def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
         if config.n_best > config.beam_size:
             raise ConfigError(
