@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ..catalogue import DataError, nearest
-from ..text.line_files import nearest_file, read_lines
+from ..forms.files import nearest_file
+from ..text.line_files import read_lines
 
 Pair = tuple[str, str]
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..catalogue import DataError, load_splits, nearest
+from ..forms.files import split_files
 from ..text.corpus import SPLITS
 from ..text.line_files import read_lines
-from ..text.words import find_split_file, split_files
+from ..text.words import find_split_file
 from .python_tokens import pieces
 
 FORMS = "python_tokens, conll:FOLDER, conllu:FOLDER, spans:FOLDER or a prepared dataset with upos"
