@@ -51,8 +51,7 @@ def load_splits(name: str, data_dir: str = "", forms: Sequence[str] = ()) -> dic
         if isinstance(error, DataError):
             raise
         if _is_no_name(error):
-            names = [*BUILTIN, *prepared_datasets(folder)]
-            raise unknown_dataset(name, forms, names, folder) from None
+            raise unknown_dataset(name, forms, BUILTIN, folder) from None
         first_line = str(error).strip().split("\n")[0]
         raise DataError(f"cannot open dataset {name!r} in {folder}: {first_line}") from error
 
@@ -88,30 +87,17 @@ def _is_no_name(error: Exception) -> bool:
     return unknown or str(error).startswith("Parsing builder name")
 
 
-def prepared_datasets(folder: str) -> list[str]:
-    """Names of the prepared datasets in a folder."""
-    infos = Path(folder).glob("*/**/dataset_info.json")
-    return sorted({"/".join(path.relative_to(folder).parts[:-2]) for path in infos})
-
-
 def unknown_dataset(
     name: str, forms: Sequence[str], names: Iterable[str] = (), folder: str = ""
 ) -> DataError:
     """Error of one line: the unknown name, what was probably meant, and all that is available.
 
-    forms: how users' own data are named, as in text:PATH; names: datasets, of `folder` if given.
+    forms: how users' own data are named, as in text:PATH; names: datasets, besides the prepared
+    ones of `folder`, if given.
     """
-    from .forms.names import catalogue_names, meant
+    from .forms.names import unknown
 
-    names = sorted(set(names))
-    guess = meant(name, forms)
-    hint = f" (did you mean {guess}?)" if guess else nearest(name, [*names, *forms])
-    if folder:
-        hint = hint or nearest(name, catalogue_names())
-        names = [f"{', '.join(names)} (in {folder})"]
-    return DataError(
-        f"there is no dataset {name!r}{hint}; available: {', '.join([*names, *forms])}"
-    )
+    return DataError(unknown(name, forms, names, folder))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

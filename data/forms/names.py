@@ -1,13 +1,39 @@
-"""What a wrong name of a dataset probably means: a path without its form, or a misspelt form."""
+"""What a wrong name of a dataset probably means, and which names there are."""
 
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 LOOKED_AT = 500  # files of a folder
 BY_SUFFIX = ("csv", "tsv", "jsonl", "parquet", "arrow", "npz")
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+def unknown(name: str, forms: Sequence[str], names: Iterable[str], folder: str) -> str:
+    """Message of one line about a name that is no dataset: see `catalogue.unknown_dataset`."""
+    available = sorted({*names, *(prepared_datasets(folder) if folder else ())})
+    plain = [form for form in forms if ":" not in form]
+    guess = meant(name, forms) or _nearest(name, [*available, *plain])
+    if folder and not guess:
+        guess = _nearest(name, catalogue_names())
+    hint = f" (did you mean {guess}?)" if guess else ""
+    if folder:
+        available = [f"{', '.join(available)} (in {folder})"]
+    return f"there is no dataset {name!r}{hint}; available: {', '.join([*available, *forms])}"
+
+
+def prepared_datasets(folder: str) -> list[str]:
+    """Names of the prepared datasets in a folder."""
+    infos = Path(folder).glob("*/**/dataset_info.json")
+    return sorted({"/".join(path.relative_to(folder).parts[:-2]) for path in infos})
+
+
+def catalogue_names() -> list[str]:
+    """Names of the datasets of TFDS, prepared or not."""
+    import tensorflow_datasets as tfds
+
+    return tfds.list_builders(with_community_datasets=False)
 
 
 def meant(name: str, forms: Sequence[str]) -> str:
@@ -21,15 +47,13 @@ def meant(name: str, forms: Sequence[str]) -> str:
         guess = next((form for form in _forms_of(path) if form in prefixes), "")
         if guess:
             return f"{guess}:{path}"
-    near = difflib.get_close_matches(prefix, prefixes, n=1, cutoff=0.5) if rest else []
-    return f"{near[0]}:{rest}" if near and near[0] != prefix else ""
+    near = _nearest(prefix, prefixes)
+    return f"{near}:{rest}" if rest and near not in ("", prefix) else ""
 
 
-def catalogue_names() -> list[str]:
-    """Names of the datasets of TFDS, prepared or not."""
-    import tensorflow_datasets as tfds
-
-    return tfds.list_builders(with_community_datasets=False)
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return near[0] if near else ""
 
 
 def _forms_of(name: str) -> Iterator[str]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ..catalogue import DataError, data_folder, load_splits
+from ..catalogue import DataError, data_folder
 from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, cached, fingerprint
+from .own import OwnImages, load_sources
 
 
 @dataclass(frozen=True)
@@ -32,34 +33,42 @@ class Images:
 
 
 def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
-    """Load the splits of an image dataset, padded or resampled to size x size.
+    """Load the splits of an image dataset by name, padded or resampled to size x size.
 
-    Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
+    The names are those of `load_sources`. Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
     32, as in LeCun et al. 1998); others are resampled bilinearly. Raises DataError when there is no
     such dataset, when it has no labelled images of a single shape, or when a label is not a class.
     """
     splits = {}
-    for split, source in load_splits(name, data_dir).items():
-        if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
-            raise DataError(f"dataset {name} has no labelled images (in {data_folder(data_dir)})")
-        key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
-        arrays = cached(key, partial(decode, name, source))
-        images, labels = arrays["images"], arrays["labels"]
-        feature = source.dataset_info.features["label"]
-        if not hasattr(feature, "names"):
-            raise DataError(f"the labels of dataset {name} are not classes but {feature}")
-        count = len(feature.names)
-        if labels.min() < 0 or labels.max() >= count:
-            raise DataError(
-                f"dataset {name} has labels from {labels.min()} to {labels.max()} in {split}, "
-                f"for {count} classes"
-            )
-        splits[split] = Images(images, labels, tuple(feature.names))
+    for split, source in load_sources(name, data_dir).items():
+        if isinstance(source, OwnImages):
+            arrays, classes = source.arrays(size), source.classes
+        else:
+            arrays, classes = _prepared(name, data_dir, split, source)
+        splits[split] = Images(arrays["images"], arrays["labels"], classes)
     brightest = np.float32(max(source.images.max() for source in splits.values()))
     return {
         split: replace(source, images=fit_to(source.images / brightest, size))
         for split, source in splits.items()
     }
+
+
+def _prepared(name: str, data_dir: str, split: str, source: Any) -> tuple[Arrays, tuple[str, ...]]:
+    """Decoded images, labels and names of the classes of a source of TFDS."""
+    if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
+        raise DataError(f"dataset {name} has no labelled images (in {data_folder(data_dir)})")
+    key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
+    arrays = cached(key, partial(decode, name, source))
+    labels, feature = arrays["labels"], source.dataset_info.features["label"]
+    if not hasattr(feature, "names"):
+        raise DataError(f"the labels of dataset {name} are not classes but {feature}")
+    count = len(feature.names)
+    if labels.min() < 0 or labels.max() >= count:
+        raise DataError(
+            f"dataset {name} has labels from {labels.min()} to {labels.max()} in {split}, "
+            f"for {count} classes"
+        )
+    return arrays, tuple(feature.names)
 
 
 def decode(name: str, source: Any) -> Arrays:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..catalogue import DataError, data_folder, load_splits
+from ..catalogue import DataError, data_folder
 from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation
 from .labelled import Images
+from .own import OwnImages, load_sources
 
 # Krizhevsky et al. 2012 resize the shorter side to 256 pixels and crop 224
 SHARE = 224 / 256
@@ -112,7 +113,10 @@ def principal_colours(photos: Photos, count: int = 256) -> np.ndarray:
 
 def are_photos(name: str, data_dir: str) -> bool:
     """Whether the images of a dataset vary in size; raises DataError when it cannot be opened."""
-    features = next(iter(load_splits(name, data_dir).values())).dataset_info.features
+    source = next(iter(load_sources(name, data_dir).values()))
+    if isinstance(source, OwnImages):
+        return None in source.shape
+    features = source.dataset_info.features
     return "image" in features and None in features["image"].shape
 
 
@@ -121,9 +125,16 @@ def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[st
 
     The last fraction `held_out` of the training photographs is "validation". "test" is the
     dataset's validation split if it has one, because the labels of test splits are often unknown,
-    else its test split. Raises DataError when these splits or labelled colour images are missing.
+    else its test split. Own images have their own three splits, and are read in colour. Raises DataError when these splits or labelled colour images are missing.
     """
-    splits = load_splits(name, data_dir)
+    splits = load_sources(name, data_dir)
+    if isinstance(splits.get("train"), OwnImages):
+        return {
+            split: Photos(
+                replace(source, shape=(None, None, 3)), source.classes, size, range(len(source))
+            )
+            for split, source in splits.items()
+        }
     final = next((split for split in ("validation", "test") if split in splits), "")
     if "train" not in splits or not final:
         raise DataError(
