@@ -28,7 +28,13 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from data.images.photos import PhotoBatches, are_photos, load_photos, principal_colours
+from data.images.photos import (
+    PhotoBatches,
+    are_photos,
+    load_photos,
+    photo_provenance,
+    principal_colours,
+)
 from experiments.common.classification import Classify
 from experiments.image.task import MODES, assemble, make_augmentation, make_experiment
 from experiments.image.task import Config as ImageConfig
@@ -192,12 +198,7 @@ def make_photo_experiment(
         task=make_task(photos.classes),
         train=train,
         held_out={"validation": splits["validation"], "test": splits["test"]},
-        provenance={
-            "dataset": config.dataset,
-            "train": len(photos),
-            "validation": len(splits["validation"]),
-            "test": len(splits["test"]),
-        },
+        provenance={"dataset": config.dataset, **photo_provenance(splits)},
     )
 
 

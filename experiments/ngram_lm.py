@@ -61,7 +61,10 @@ class Config(SymbolConfig):
     }
 
     dataset: str = SymbolConfig.changed(
-        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+        "dataset",
+        "python_docs",
+        "words:FOLDER, text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a "
+        "TFDS dataset of texts",
     )
     min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
     batch_size: int = SymbolConfig.changed("batch_size", 256, "in predicted words")

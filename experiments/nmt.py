@@ -39,10 +39,17 @@ class Config(TranslationConfig):
     """Settings of translation in one direction."""
 
     dataset: str = TranslationConfig.changed(
-        "dataset", "dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+        "dataset",
+        "dates",
+        "dates, pairs:FOLDER, files:SOURCE,TARGET, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH or "
+        "arrow:PATH",
     )
-    source: str = option("en", "source language", note="only with pairs:FOLDER", group="data")
-    target: str = option("de", "target language", note="only with pairs:FOLDER", group="data")
+    source: str = option(
+        "en", "source language", note="only with pairs:FOLDER and tables", group="data"
+    )
+    target: str = option(
+        "de", "target language", note="only with pairs:FOLDER and tables", group="data"
+    )
 
     steps: int = TranslationConfig.changed("steps", 1500)
 

@@ -1,8 +1,8 @@
-"""Users' own labelled images by name: image files, arrays, and tables of encoded images."""
+"""Users' own labelled images: files, encoded bytes or arrays that are decoded when needed."""
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,13 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..catalogue import DataError, load_splits
+from ..catalogue import DataError
 from ..forms.splits import complete
+from .decode import Shape, decode_image
 from .decode_cache import Arrays, cached
-
-FORMS = ("folder:DIR", "idx:DIR", "npz:FILE", "parquet:PATH", "arrow:PATH")
-
-Shape = tuple[int | None, int | None, int]
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,6 @@ class OwnImages:
 
     def read(self, index: int, size: int = 0) -> np.ndarray:
         """Image number `index`, resized to size x size unless size is 0."""
-        from .files import decode_image
-
         item = self.items[index]
         if isinstance(item, np.ndarray):
             return item
@@ -59,7 +54,7 @@ class OwnImages:
             return {"images": np.stack(self.items), "labels": np.array(self.labels, np.int32)}
         smaller = all(side is not None and side <= size for side in self.shape[:2])
         decode = partial(self._decode, 0 if smaller else size)
-        return cached(f"own images {size} {self.shape} {self.labels}\n{self._states}", decode)
+        return cached(f"own images {size} {self.shape} {self.labels}\n{self.states}", decode)
 
     def _decode(self, size: int) -> Arrays:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases Python's lock
@@ -67,8 +62,8 @@ class OwnImages:
         return {"images": np.stack(images), "labels": np.array(self.labels, np.int32)}
 
     @property
-    def _states(self) -> str:
-        """Text that changes when an item changes."""
+    def states(self) -> str:
+        """Text that changes when an item does: of files, their names, sizes and times."""
         if isinstance(self.items[0], Path):
             stats = [(path, path.stat()) for path in self.items]
             return "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
@@ -84,33 +79,16 @@ class OwnImages:
         return digest.hexdigest()
 
 
-def load_sources(name: str, data_dir: str) -> dict[str, Any]:
-    """Splits of an image dataset: `OwnImages` for the forms of FORMS, else sources of TFDS.
+def checksum_of(sources: Iterable[OwnImages]) -> str:
+    """Hex digest of all splits; it is cached, because it reads every file."""
+    splits = list(sources)
 
-    Own images always have the splits "train", "validation" and "test". Raises DataError when there
-    is no such dataset, or when it is unusable.
-    """
-    form, _, rest = name.partition(":")
-    if not rest or not any(known.startswith(f"{form}:") for known in FORMS):
-        return load_splits(name, data_dir, FORMS)
-    path = Path(rest).expanduser()
-    if form == "folder":
-        from .files import read_folder
+    def digest() -> Arrays:
+        joined = hashlib.sha256("".join(source.sha256 for source in splits).encode())
+        return {"sha256": np.frombuffer(joined.digest(), np.uint8)}
 
-        return read_folder(path)
-    if form in ("idx", "npz"):
-        from .arrays import read_idx, read_npz
-
-        return read_idx(path) if form == "idx" else read_npz(path)
-    from .files import read_table
-
-    return read_table(form, rest)
-
-
-def checksum_of(sources: dict[str, OwnImages]) -> str:
-    """Hex digest of all splits."""
-    digests = [f"{split} {source.sha256}\n" for split, source in sources.items()]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    key = "\n".join(f"{source.labels} {source.states}" for source in splits)
+    return cached(f"checksum\n{key}", digest)["sha256"].tobytes().hex()
 
 
 class Example(NamedTuple):

@@ -27,7 +27,8 @@ class Config(OptimizerConfig):
     dataset: str = OptimizerConfig.changed(
         "dataset",
         "digits",
-        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images",
+        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
+        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
     )
     validation_fraction: float = validation_fraction()
     shift: float = option(
@@ -92,7 +93,8 @@ def make_experiment(
 ) -> Experiment:
     """Load images, padded or resampled to size x size pixels, and make an experiment.
 
-    make_task: names of the classes -> task. The last training images become "validation".
+    make_task: names of the classes -> task. Without a split "validation", the last
+    training images become it.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -100,14 +102,19 @@ def make_experiment(
             f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
         )
     full, test = splits["train"], splits["test"]
-    held_out = max(1, round(len(full.labels) * config.validation_fraction))
-    train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
+    if "validation" in splits:
+        train, validation = full, splits["validation"]
+        sha256 = checksum(train, validation, test)
+    else:
+        held_out = max(1, round(len(full.labels) * config.validation_fraction))
+        train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
+        sha256 = checksum(full, test)
     provenance = {
         "dataset": config.dataset,
         "train": len(train),
-        "validation": held_out,
+        "validation": len(validation),
         "test": len(test),
-        "sha256": checksum(full, test),
+        "sha256": sha256,
     }
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
     evals = {"validation": validation, "test": test}

@@ -12,7 +12,6 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-
 from data.builtin.digits import Digits
 from data.builtin.python_source import PythonSource, documentation, file_split, standard_library
 from data.catalogue import DataError, data_folder, load_splits

@@ -46,7 +46,7 @@ def splits(monkeypatch):
 
     def make(**elements):
         sources = {split: Source(listed) for split, listed in elements.items()}
-        monkeypatch.setattr("data.images.labelled.load_sources", lambda *_: sources)
+        monkeypatch.setattr("data.images.labelled.load_splits", lambda *_: sources)
         monkeypatch.setattr("data.images.labelled.cached", lambda key, make: make())
 
     return make

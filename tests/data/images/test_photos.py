@@ -152,6 +152,6 @@ def test_jpeg_files_of_a_prepared_dataset(tmp_path):
 )
 def test_other_datasets_are_refused(monkeypatch, splits, features, part):
     source = types.SimpleNamespace(dataset_info=types.SimpleNamespace(features=features))
-    monkeypatch.setattr("data.images.photos.load_sources", lambda *_: dict.fromkeys(splits, source))
+    monkeypatch.setattr("data.images.photos.load_splits", lambda *_: dict.fromkeys(splits, source))
     with pytest.raises(DataError, match=part):
         load_photos("other", "", 8, 0.1)

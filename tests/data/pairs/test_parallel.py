@@ -109,13 +109,17 @@ def test_what_is_not_there_is_refused_with_the_nearest_name(folder, tmp_path):
     message = refused(f"files:{folder / 'train.de.gz'},{folder / 'trian.en'}")
     assert message.endswith("trian.en (did you mean train.en?)")
     assert refused(f"tsv:{tmp_path / 'no' / 'where'}").endswith("where")
-    assert "cannot read" in refused(f"tsv:{tmp_path}")
+    assert "needs tsv files with train, validation and test" in refused(f"tsv:{tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["", "pairs", "pairs:", "tsv:", "files:", "csv:x"])
+@pytest.mark.parametrize("name", ["", "pairs", "pairs:", "tsv:", "files:", "xml:x"])
 def test_an_unknown_form_is_refused_with_those_there_are(name):
-    expected = f"no parallel text {name!r}; use pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
-    assert expected in refused(name)
+    message = refused(name)
+    assert message.startswith(f"there is no dataset {name!r}")
+    assert message.endswith(
+        "; available: dates, pairs:FOLDER, files:SOURCE,TARGET, csv:PATH, tsv:PATH, jsonl:PATH, "
+        "parquet:PATH, arrow:PATH"
+    )
 
 
 def test_files_needs_two_paths():

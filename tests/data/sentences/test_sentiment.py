@@ -101,8 +101,11 @@ def test_missing_or_incomplete_corpora_are_refused_in_one_line(lines, tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / "short" / name).write_text("one\n")
     for name, message in (
-        ("package", "no sentiment corpus 'package'; use packages, lines:FOLDER or"),
-        ("lines:", "no sentiment corpus 'lines:'"),
+        (
+            "package",
+            r"no dataset 'package' \(did you mean packages\?\); available: packages, lines:FOLDER",
+        ),
+        ("lines:", "there is no dataset 'lines:'; available"),
         (f"lines:{tmp_path}/none", "lines: needs a folder, but"),
         (f"lines:{tmp_path}/empty", "needs two or more files .*, found nothing"),
         (f"lines:{tmp_path}/short", "2 sentences are too few for 10 folds"),
