@@ -14,9 +14,8 @@ def unknown(name: str, forms: Sequence[str], names: Iterable[str], folder: str) 
     """Message of one line about a name that is no dataset: see `catalogue.unknown_dataset`."""
     available = sorted({*names, *(prepared_datasets(folder) if folder else ())})
     plain = [form for form in forms if ":" not in form]
-    guess = meant(name, forms) or _nearest(name, [*available, *plain])
-    if folder and not guess:
-        guess = _nearest(name, catalogue_names())
+    known = [*available, *plain, *(catalogue_names() if folder else ())]
+    guess = meant(name, forms) or _nearest(name, known)
     hint = f" (did you mean {guess}?)" if guess else ""
     if folder:
         available = [f"{', '.join(available)} (in {folder})"]

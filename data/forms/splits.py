@@ -26,9 +26,9 @@ def complete(
 ) -> dict[str, list[T]]:
     """Sets "train", "validation" and "test" of splits that may lack some of them.
 
-    With "train" alone, validation and test are a tenth of it each, by `set_of`. With two, the
-    other one is the test, and validation is about a ninth of the training set, by the same hash.
-    where: the data in messages. Raises DataError without "train", or when a set is empty.
+    With "train" alone, validation and test are a tenth of it each, by `set_of`. With two, the other
+    one is the test, and validation is a tenth of the training set, by the same hash. where: the
+    data in messages. Raises DataError without "train", or when a set is empty.
     """
     if "train" not in splits:
         raise DataError(f"{where} has only {' and '.join(splits)}; needs train")

@@ -87,10 +87,10 @@ def read_npz(path: Path) -> dict[str, OwnImages]:
     if not path.is_file():
         raise DataError(f"there is no file {path}{nearest_file(path)}")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise ValueError("it is a single array")
-        with loaded:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise ValueError("it is a single array")
             keys = list(loaded)
             arrays = {key: loaded[key] for key in KEYS if key in keys}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
