@@ -34,6 +34,9 @@ def load_tables(form: str, rest: str) -> dict[str, list[Table]]:
         endings = f".{form}", f".{form}.gz"
         own = [p for p in sorted(path.rglob(f"*.{form}*")) if p.name.lower().endswith(endings)]
         files = {split: paths for split, paths in by_split(own).items() if paths}
+        of_sets = [p for paths in files.values() for p in paths]
+        if repeated := [p for p in of_sets if of_sets.count(p) > 1]:
+            raise DataError(f"{repeated[0]} has the names of several sets in its name")
         if not files:
             names = [p.name for p in own] or sorted(p.name for p in path.iterdir())
             raise DataError(

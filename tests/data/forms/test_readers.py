@@ -90,6 +90,8 @@ def test_a_folder_has_the_splits_of_its_file_names(tmp_path):
     message = refused("jsonl", tmp_path)
     assert message.startswith(f"{tmp_path} needs jsonl files with train, validation and test")
     assert "found my_dev.csv, test.csv, train-0.csv" in message
+    save(tmp_path / "train_test.csv")
+    assert "train_test.csv has the names of several sets" in refused("csv", tmp_path)
 
 
 def test_a_saved_hugging_face_dataset_is_read_with_its_classes(tmp_path):
