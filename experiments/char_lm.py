@@ -84,7 +84,9 @@ class Config(LanguageConfig):
     }
 
     dataset: str = LanguageConfig.changed(
-        "dataset", "python_source", "a TFDS dataset of texts, or text:PATH"
+        "dataset",
+        "python_source",
+        "text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a TFDS dataset",
     )
     input_scale: float = option(
         0.0,

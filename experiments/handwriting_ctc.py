@@ -23,7 +23,7 @@ from functools import partial
 
 import numpy as np
 
-from data.catalogue import DataError, nearest
+from data.catalogue import unknown_dataset
 from data.lines.transcripts import Alphabet
 from experiments.common.assets import from_json, to_json
 from experiments.signal.task import (
@@ -114,10 +114,7 @@ def build(config: Config) -> Experiment:
     elif config.dataset == "digit_lines":
         data = read_digits(config)
     else:
-        raise DataError(
-            f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
-            f"available: {', '.join(DATASETS)}"
-        )
+        raise unknown_dataset(config.dataset, DATASETS)
     return make_experiment(config, make_task, data)
 
 

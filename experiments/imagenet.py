@@ -27,7 +27,13 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from data.images.photos import PhotoBatches, are_photos, load_photos, principal_colours
+from data.images.photos import (
+    PhotoBatches,
+    are_photos,
+    load_photos,
+    photo_provenance,
+    principal_colours,
+)
 from experiments.common.classification import Classify
 from experiments.image.task import (
     MODES,
@@ -191,12 +197,11 @@ def load_photo_data(config: Config) -> ImageData:
         colour=config.colour_noise,
         colours=principal_colours(photos),
     )
-    sizes = {name: len(source) for name, source in splits.items()}
     return ImageData(
         classes=photos.classes,
         train=train,
         held_out={name: splits[name] for name in ("validation", "test")},
-        provenance={"dataset": config.dataset.split(":")[0], **sizes},
+        provenance={"dataset": config.dataset.split(":")[0], **photo_provenance(splits)},
     )
 
 

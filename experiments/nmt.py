@@ -11,8 +11,9 @@ attention (Bahdanau, Cho and Bengio 2015; Luong, Pham and Manning 2015) and beam
 
 Data: dates (in words, from twelve languages to ISO 8601; the default), or dates:de+fr-en for other
 languages; or parallel text, plain or gzipped: pairs:FOLDER with train.LANGUAGE, val.LANGUAGE and
-test*.LANGUAGE, files:SOURCE,TARGET, or tsv:FILE. "validation" is translated during training, "test"
-at the end. Measured: the rows of D1 to D3 and D5 in experiments/README.md.
+test*.LANGUAGE, files:SOURCE,TARGET, tsv:FILE, or another table of docs/own_data.md. "validation" is
+translated during training, "test" at the end. Measured: the rows of D1 to D3 and D5 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -40,10 +41,17 @@ class Config(TranslationConfig):
     """Settings of translation in one direction."""
 
     dataset: str = TranslationConfig.changed(
-        "dataset", "dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+        "dataset",
+        "dates",
+        "dates, pairs:FOLDER, files:SOURCE,TARGET, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH or "
+        "arrow:PATH",
     )
-    source: str = option("en", "source language", note="only with pairs:FOLDER", group="data")
-    target: str = option("de", "target language", note="only with pairs:FOLDER", group="data")
+    source: str = option(
+        "en", "source language", note="only with pairs:FOLDER and tables", group="data"
+    )
+    target: str = option(
+        "de", "target language", note="only with pairs:FOLDER and tables", group="data"
+    )
 
     steps: int = TranslationConfig.changed("steps", 1500)
 

@@ -76,7 +76,10 @@ class Config(OptimizerConfig):
     }
 
     dataset: str = OptimizerConfig.changed(
-        "dataset", "packages", "packages, lines:FOLDER or trees:FOLDER"
+        "dataset",
+        "packages",
+        "packages, lines:FOLDER, trees:FOLDER, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH or "
+        "arrow:PATH",
     )
     fold: int = option(
         -1,

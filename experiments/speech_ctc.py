@@ -27,7 +27,7 @@ import numpy as np
 from flax import linen as nn
 
 from data.buckets import TrainingBuckets
-from data.catalogue import DataError, nearest
+from data.catalogue import unknown_dataset
 from data.lines.transcripts import Alphabet, Transcripts
 from experiments.signal.task import (
     ALPHABET,
@@ -205,10 +205,7 @@ def read_data(config: Config) -> TranscriptionData:
         return read_speech(config, folder)
     if config.dataset == "tones":
         return read_tones(config)
-    raise DataError(
-        f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
-        f"available: {', '.join(DATASETS)}"
-    )
+    raise unknown_dataset(config.dataset, DATASETS)
 
 
 def make_front_end(config: Config) -> tuple[nn.Module, ...]:

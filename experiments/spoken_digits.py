@@ -23,7 +23,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from data.catalogue import DataError, nearest
+from data.catalogue import DataError, unknown_dataset
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
 from experiments.common.assets import from_json, to_json
 from experiments.common.classification import Classify
@@ -128,10 +128,7 @@ def load_series(config: Config) -> tuple[TimeSeries, np.ndarray]:
         from data.series.strokes import strokes
 
         return strokes()
-    raise DataError(
-        f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
-        f"available: {', '.join(DATASETS)}"
-    )
+    raise unknown_dataset(config.dataset, DATASETS)
 
 
 def series_images(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -58,7 +58,10 @@ class Config(RunConfig):
     }
 
     dataset: str = RunConfig.changed(
-        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+        "dataset",
+        "python_docs",
+        "words:FOLDER, text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a "
+        "TFDS dataset of texts",
     )
     subsample: float = option(
         1e-3, "subsampling threshold of frequent words", note="0: none", group="data", minimum=0

@@ -61,7 +61,10 @@ class Config(LanguageConfig):
     }
 
     dataset: str = LanguageConfig.changed(
-        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+        "dataset",
+        "python_docs",
+        "words:FOLDER, text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a "
+        "TFDS dataset of texts",
     )
     min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
     vectors: str = vectors()

@@ -19,16 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import DataError
+from ..forms.files import SPLIT_NAMES, split_files
+from .corpus import FORMS as TEXT_FORMS
 from .corpus import SPLITS, load_text, read_path
 
 UNKNOWN, END = "<unk>", "<eos>"
 FIRST_WORD = 2  # `padded_id` of the first word, after padding and the unknown word
 RARE = ("drop", UNKNOWN)
-SPLIT_NAMES = {
-    "train": {"train"},
-    "validation": {"valid", "validation", "val", "dev"},
-    "test": {"test"},
-}
+FORMS = ("words:FOLDER", *TEXT_FORMS)
 
 Sentence = list[str]
 
@@ -58,15 +56,15 @@ class WordCorpus:
 def load_words(name: str, data_dir: str = "") -> WordCorpus:
     """Corpus by name: `words:FOLDER` with prepared train, valid and test files, or prose.
 
-    Prose is any name that `load_text` accepts; its words are converted to lower case. Raises
-    DataError when there is no such corpus or a split has no words.
+    Prose is any name that `load_text` accepts; its words are converted to lower case, and a row of
+    a table ends a sentence. Raises DataError when there is no such corpus or a split has no words.
     """
     if name.startswith("words:"):
         folder = Path(name.removeprefix("words:")).expanduser()
         texts = [read_path(find_split_file(folder, "words", split)) for split in SPLITS]
         splits = [[line.split() for line in text.split("\n")] for text in texts]
     else:
-        corpus = load_text(name, data_dir)
+        corpus = load_text(name, data_dir, forms=FORMS, end="\n\n")
         splits = [split_sentences(t) for t in (corpus.train, corpus.validation, corpus.test)]
     splits = [[words for words in sentences if words] for sentences in splits]
     for split, sentences in zip(SPLITS, splits, strict=True):
@@ -83,18 +81,6 @@ def split_sentences(text: str) -> list[Sentence]:
     """
     pieces = re.split(r"(?<=[.!?])\s+|\n\s*\n", text.lower())
     return [re.findall(r"\w+(?:['’]\w+)*", piece) for piece in pieces]
-
-
-def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
-    """Files of a folder by the split in their names; DataError when there is no such folder."""
-    if not folder.is_dir():
-        raise DataError(f"{form}: needs a folder, but {str(folder)!r} is not one")
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    parts = {path: set(re.split(r"[^a-z]", path.name.lower())) for path in files}
-    return {
-        split: [path for path in files if names & parts[path]]
-        for split, names in SPLIT_NAMES.items()
-    }
 
 
 def find_split_file(folder: Path, form: str, split: str) -> Path:

@@ -28,7 +28,8 @@ class Config(OptimizerConfig):
     dataset: str = OptimizerConfig.changed(
         "dataset",
         "digits",
-        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images",
+        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
+        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
     )
     validation_fraction: float = validation_fraction()
     shift: float = option(
@@ -87,7 +88,7 @@ class ImageData(NamedTuple):
 def load_data(config: Config, size: int = 32) -> ImageData:
     """Load images, padded or resampled to size x size pixels.
 
-    The last training images become "validation".
+    Without a split "validation", the last training images become it.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -95,14 +96,19 @@ def load_data(config: Config, size: int = 32) -> ImageData:
             f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
         )
     full, test = splits["train"], splits["test"]
-    held_out = max(1, round(len(full.labels) * config.validation_fraction))
-    train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
+    if "validation" in splits:
+        train, validation = full, splits["validation"]
+        sha256 = checksum(train, validation, test)
+    else:
+        held_out = max(1, round(len(full.labels) * config.validation_fraction))
+        train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
+        sha256 = checksum(full, test)
     provenance = {
         "dataset": config.dataset.split(":")[0],
         "train": len(train),
-        "validation": held_out,
+        "validation": len(validation),
         "test": len(test),
-        "sha256": checksum(full, test),
+        "sha256": sha256,
     }
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
     return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)

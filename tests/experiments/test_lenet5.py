@@ -119,6 +119,26 @@ def test_images_that_the_published_network_cannot_read_are_rejected(
     lenet5.build(settings(tmp_path, variant="softmax"))
 
 
+def test_a_validation_split_is_used_and_is_in_the_checksum(monkeypatch, tmp_path):
+    def images(count, value):
+        pixels = np.full((count, 32, 32, 1), value, np.float32)
+        return Images(pixels, np.arange(count, dtype=np.int32) % 10, tuple("0123456789"))
+
+    def build(**splits):
+        monkeypatch.setattr("experiments.image.task.load_images", lambda *_: splits)
+        return lenet5.build(settings(tmp_path))
+
+    train, test = images(20, 0.5), images(5, 1)
+    experiment = build(train=train, validation=images(4, 0), test=test)
+    sizes = [experiment.provenance[split] for split in ("train", "validation", "test")]
+    assert sizes == [20, 4, 5]
+    assert len(experiment.evals["validation"].source) == 4
+    other = build(train=train, validation=images(4, 0.1), test=test)
+    assert other.provenance["sha256"] != experiment.provenance["sha256"]
+    held_out = build(train=train, test=test)
+    assert [held_out.provenance[split] for split in ("train", "validation")] == [18, 2]
+
+
 def bar(rows, columns):
     """An image of 16 x 16 pixels with a bright rectangle in the middle."""
     image = np.zeros((1, 16, 16, 1), np.float32)
