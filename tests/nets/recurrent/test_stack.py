@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nets.recurrent.bidirectional import Bidirectional
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
-from nets.recurrent.layers import RNN, Bidirectional, Stacked
+from nets.recurrent.layers import RNN, Stacked
 from tests.nets.recurrent.networks import (
     B,
     D,
@@ -117,7 +118,7 @@ def test_residual_adds_the_input_of_every_layer_but_the_first():
     assert (outputs[~REAL] == 0).all()
 
 
-def test_dropout_between_the_layers_is_new_at_every_step_and_off_when_deterministic():
+def test_dropout_between_the_layers_is_new_at_every_step_and_off_outside_of_training():
     """Two layers that output their input."""
 
     def identity_layer():
@@ -130,13 +131,13 @@ def test_dropout_between_the_layers_is_new_at_every_step_and_off_when_determinis
     _, still = net.apply(variables, x)
     assert (still == 1).all()
     rngs = {"dropout": jax.random.key(0)}
-    (first, _), outputs = net.apply(variables, x, deterministic=False, rngs=rngs)
+    (first, _), outputs = net.apply(variables, x, train=True, rngs=rngs)
     assert (first == 1).all()  # no dropout before the first layer
     outputs = np.asarray(outputs)
     assert set(np.unique(outputs)) == {0.0, np.float32(1 / 0.75)}
     assert abs((outputs == 0).mean() - 0.25) < 0.03
     assert (outputs != outputs[:, :1]).any(axis=(1, 2)).all()
-    again = net.apply(variables, x, deterministic=False, rngs=rngs)[1]
+    again = net.apply(variables, x, train=True, rngs=rngs)[1]
     assert (again == outputs).all()
 
 
