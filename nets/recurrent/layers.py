@@ -63,10 +63,10 @@ Results = tuple[Any, jax.Array]
 
 
 class Layer(nn.Module):
-    """Base class: checks the arguments, which a subclass reads in `run`.
+    """Base class: declares the arguments of a call and checks them; a subclass defines `run`.
 
     A layer calls the layers inside it with its Marks in place of lengths, so that the arguments are
-    checked once.
+    checked only once.
     """
 
     def __call__(  # noqa: PLR0917, as static_argnums counts positions
@@ -86,7 +86,10 @@ class Layer(nn.Module):
         return self.run(x, marks, initial_carry, train=train)
 
     def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
-        """Return (carry, outputs [..., T, H]), with zeros in the padding of x and the outputs."""
+        """Return (carry, outputs [..., T, H]); x is zero at padding, and outputs have to be.
+
+        carry: the initial one, not yet checked, or None.
+        """
         raise NotImplementedError
 
 
@@ -101,8 +104,8 @@ class RNN(Layer):
             if valid[t]:  carry, outputs[t] = cell(carry, x[t])
             else:         outputs[t] = 0
 
-    where start is zero, or with trainable_carry a parameter of its own for each leaf of the carry:
-    initial_carry [H], or initial_carry_c and initial_carry_h for an LSTM; it is zero at first.
+    where start is zero or, with trainable_carry, one parameter for each leaf of the carry, which is
+    zero at first: initial_carry [H], or initial_carry_c and initial_carry_h for an LSTM.
 
     cell: a cell of `nets.recurrent.cells` or `nets.recurrent.linear_cells`, or a Flax cell with one
     feature axis. reverse: read from the last step to the first. unroll: number of steps in each
@@ -113,10 +116,10 @@ class RNN(Layer):
     `nets.recurrent.bptt` for the standard cells, which `jax.jvp` cannot differentiate; "autodiff"
     never does. backend: "scan", or "cudnn" for an LSTMCell on an NVIDIA GPU.
 
-    Regularisers, in training: dropout of the inputs and recurrent_dropout of h in
-    the recurrent product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop
-    of the recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry
-    keeps its value (Krueger et al. 2017), replaced by its expectation outside of training.
+    Regularisers, in training: dropout of the inputs and recurrent_dropout of h in the recurrent
+    product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop of the
+    recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry keeps
+    its value (Krueger et al. 2017), replaced by its expectation outside of training.
 
     variable_axes, variable_broadcast, variable_carry, split_rngs: treatment of a Flax cell's
     variables and random streams over time, as in `flax.linen.RNN`. They are for cells with state
