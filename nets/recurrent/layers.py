@@ -276,7 +276,7 @@ class Stacked(Layer):
     elsewhere too. residual: every layer except the first adds its input to its output.
     """
 
-    layers: Sequence[nn.Module]
+    layers: Sequence[Layer]
     dropout: float | nn.Dropout = 0.0
     residual: bool = False
 
