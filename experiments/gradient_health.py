@@ -83,7 +83,7 @@ class AddingNetwork(nn.Module):
     @nn.compact
     def __call__(self, x, *, train: bool = False):
         """Predicted sums float32 [B] of sequences [B, T, 2]."""
-        _, outputs = self.recurrent(x, deterministic=not train)
+        _, outputs = self.recurrent(x, train=train)
         dense = nn.Dense(1, dtype=self.recurrent.cell.dtype, name="answer")
         return dense(outputs[:, -1])[:, 0].astype(jnp.float32)
 
