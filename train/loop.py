@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from .accumulate import check_parts
 from .checkpoint import restore_latest
 from .config import RunConfig
 from .distributed import should_stop, writable
@@ -49,6 +50,7 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
     """
     devices = make_placement(config.parallel, config.batch_size)
+    check_parts(config, len(devices.devices))
     return fit_all([Run(experiment, config, workdir)], devices)[0]
 
 
@@ -218,7 +220,7 @@ class _Loop:
                         objectives[i] = recorder.evaluate(self.step, pair[0])
                         if recorder.out_of_patience and not last:
                             last = self.ended = True
-                            draw = 1.0 in self.config.figures_at
+                            draw |= 1.0 in self.config.figures_at
                             count = self.config.patience
                             tqdm.write(f"the loss is not lower after {count} evaluations: the end")
                     if last:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .accumulate import check_parts
 from .config import ConfigError, RunConfig
 from .loop import fit_all
 from .placement import JitMesh, put
@@ -28,6 +29,7 @@ def train_replicas(
 
     Finished runs are not repeated.
     """
+    check_parts(config)
     configs = {workdir / name: each for name, each in replica_configs(config).items()}
     for folder, each in configs.items():
         each.check()
