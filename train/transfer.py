@@ -12,6 +12,7 @@ import optax
 import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 
+from .checkpoint import quiet
 from .config import ConfigError
 from .safetensors import read_arrays
 from .weights import SEPARATOR, paths, read_variables
@@ -72,7 +73,7 @@ def read_source(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
         if path.is_file():
             return dict(read_arrays(path))
         if (path / "_METADATA").is_file():
-            with ocp.StandardCheckpointer() as reader:
+            with quiet(), ocp.StandardCheckpointer() as reader:
                 tree = reader.restore(path.absolute())
             return paths(tree if "params" in tree else {"params": tree})
     except Exception as error:  # each library raises types of its own
