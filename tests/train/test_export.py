@@ -101,8 +101,8 @@ def test_another_program_reads_the_network(run, capsys, form, script):
     assert described["config"]["steps"] == 2
     assert described["assets"] == {"words.json": ["a"]}
     if form == "stablehlo":
-        assert described["inputs"] == {"x": ["float32", "(b, 3)"]}
-        assert described["carry"] == [["float32", "(b, 3)"]]
+        form = {"dtype": "float32", "shape": ["b", 3]}
+        assert (described["inputs"], described["carry"]) == ({"x": form}, [form])
     else:
         shapes = {"params/dense/bias": [2], "params/dense/kernel": [6, 2], "stats/calls": []}
         assert described["arrays"] == shapes
