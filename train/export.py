@@ -20,6 +20,7 @@ from .weights import paths
 
 PLATFORMS = ("cpu", "cuda", "tpu")  # on which an exported program runs
 
+
 def export(run: TrainedRun) -> None:
     """Write the trained network to WORKDIR/export, in the format config.format.
 

@@ -12,9 +12,7 @@ from train.loop import fit
 from train.rundir import finished
 
 
-def test_more_steps_end_with_the_arrays_of_a_longer_run(
-    tmp_path, regression, small_config, capsys
-):
+def test_more_steps_end_with_the_arrays_of_a_longer_run(tmp_path, regression, small_config, capsys):
     settings = {"schedule": "constant", "ema_decay": 0.5, "figures_at": ()}
     longer = small_config(**settings)  # 12 steps
 
@@ -43,7 +41,10 @@ def test_more_steps_end_with_the_arrays_of_a_longer_run(
     result = json.loads((folder / "result.json").read_text())
     assert (result["step"], result["end"], result["attempts"]) == (12, "steps", 2)
     assert (folder / "figures" / "kernel-0000012.txt").exists()
-    ends = [final_state(tmp_path / name, experiment(longer), longer) for name in ("straight", "extended")]
+    ends = [
+        final_state(tmp_path / name, experiment(longer), longer)
+        for name in ("straight", "extended")
+    ]
     jax.tree.map(np.testing.assert_array_equal, *ends)
     with pytest.raises(ConfigError, match="steps was 12, now 6"):
         fit(experiment(short), short, folder)

@@ -62,9 +62,7 @@ def test_damage_falls_back_and_is_an_error_in_one_line_when_nothing_is_left(run_
     arrays = [folder / "checkpoints" / str(step) / "default" for step in (6, 12)]
     damaged = [max(path.rglob("d/*"), key=lambda file: file.stat().st_size) for path in arrays]
     before = [path.read_bytes() for path in damaged]
-    load = partial(
-        load_run, lambda _: experiment, lambda *_: experiment.task, config, folder
-    )
+    load = partial(load_run, lambda _: experiment, lambda *_: experiment.task, config, folder)
 
     def flip(path):
         content = bytearray(path.read_bytes())
@@ -100,9 +98,7 @@ def test_a_checkpoint_of_another_network_names_path_and_shapes(run_of):
         ({}, r"stats/calls differs: .* has shape \(\), the network has no such array$"),
     ):
         with pytest.raises(ConfigError, match=message):
-            load_run(
-                lambda _: experiment, lambda *_, o=options: Regression(**o), config, folder
-            )
+            load_run(lambda _: experiment, lambda *_, o=options: Regression(**o), config, folder)
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
