@@ -184,10 +184,9 @@ def other_sizes(task, batch):
     other = {}
     for name, array in batch.items():
         axes = task.axes.get(name.rpartition("/")[2], "b").replace(" ", "").split(",")
-        array = np.asarray(array)[:3]
-        for axis, symbol in enumerate(axes[1:], start=1):
-            array = np.concatenate([array] * 2, axis) if symbol != "..." else array
-        other[name] = array
+        repeats = [1 if symbol in ("b", "...") else 2 for symbol in axes]
+        rows = np.asarray(array)[:3]
+        other[name] = np.tile(rows, repeats + [1] * (rows.ndim - len(repeats)))
     return other
 
 

@@ -110,7 +110,7 @@ def test_another_program_reads_the_network(run, capsys, form, script):
 
 def test_an_export_that_cannot_be_written_is_refused(run, tmp_path):
     (tmp_path / "export").write_text("a file")
-    with pytest.raises(ConfigError, match="cannot write to .*export: File exists"):
+    with pytest.raises(ConfigError, match=r"cannot write to .*export: File exists"):
         export(dataclasses.replace(run, workdir=tmp_path))
 
 
@@ -120,7 +120,7 @@ def test_assets_are_readable_in_json():
 
 
 def test_arrays_of_every_dtype_are_read_as_written(tmp_path):
-    types = "f8 f4 f2 i8 i4 i2 i1 u8 u4 u2 u1 ?".split()
+    types = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
     arrays = {name: np.arange(6).reshape(2, 3).astype(name) for name in types}
     arrays |= {"scalar": np.float32(3), "empty": np.zeros((0, 2), np.int32)}
     write_arrays(tmp_path / "file", arrays)

@@ -57,7 +57,7 @@ def test_nothing_is_left_behind(run, module, mode, tmp_path, monkeypatch):
             rf"each step: {number} ms",
             rf"evaluation on validation, with compilation, loss {number}: {number} s",
             rf"checkpoint of {number} MB: {number} s",
-            rf"the run: 1200 steps, 3 evaluations: about \d+ s, without figures and final evalu",
+            r"the run: 1200 steps, 3 evaluations: about \d+ s, without figures and final evalu",
         ):
             assert re.search(line, out), line
 
