@@ -14,7 +14,6 @@ from flax.traverse_util import unflatten_dict
 
 from .checkpoint import quiet
 from .config import ConfigError
-from .safetensors import read_arrays
 from .weights import SEPARATOR, paths, read_variables
 
 PARAMS = "params" + SEPARATOR
@@ -71,6 +70,8 @@ def read_source(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
         return paths(read_variables(path, say))
     try:
         if path.is_file():
+            from .safetensors import read_arrays
+
             return dict(read_arrays(path))
         if (path / "_METADATA").is_file():
             with quiet(), ocp.StandardCheckpointer() as reader:
