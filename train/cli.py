@@ -15,9 +15,10 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from .config import ConfigError, RunConfig, hint
-from .loop import STOP_SIGNALS, PreemptedError, fit
+from .loop import fit
 from .process import keep_compiled_programs, keep_freed_memory
 from .rundir import check_config, experiment_of, finished, restore_config
+from .signals import STOP_SIGNALS, PreemptedError
 from .task import Assets, Experiment, Task
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)

@@ -137,6 +137,14 @@ class RunConfig:
         group="run",
         minimum=0,
     )
+    track: str = option(
+        "",
+        "service that also receives the metrics",
+        note="by its own library, an extra; empty: none",
+        group="run",
+        volatile=True,
+        choices=("", "mlflow", "wandb"),
+    )
     profile: str = option(
         "",
         "steps FIRST..LAST to trace with JAX's profiler, into WORKDIR/profile",

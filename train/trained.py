@@ -12,7 +12,7 @@ import jax
 
 from .config import ConfigError, RunConfig, hint
 from .evaluate import Evaluator, Predictor
-from .placement import JitMesh
+from .placement import Placement
 from .rundir import (
     check_config,
     data_changes,
@@ -93,7 +93,7 @@ def load_run(build: Build, make_task: MakeTask, config: RunConfig, workdir: Path
     task = make_task(config, read_assets(workdir))
     expected = jax.eval_shape(task.init, {"params": jax.random.key(0)}, read_example(workdir))
     check_shapes(variables, expected, f"the checkpoint in {workdir}")
-    evaluator = Evaluator(task, JitMesh(1, jax.devices()[:1]))
+    evaluator = Evaluator(task, Placement(1, jax.devices()[:1]))
     return TrainedRun(config, workdir, task, Predictor(variables, evaluator), build)
 
 

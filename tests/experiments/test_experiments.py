@@ -101,9 +101,9 @@ def test_pmap_and_bfloat16_give_nearly_the_same(module, two_steps, initial, text
     devices = make_placement(config.parallel, config.batch_size)
     # copied, since the step is given the state's memory
     state, window = jax.tree.map(jnp.copy, initial)
-    placed = devices.spread([state]), devices.copy([window]), devices.put_batch([batch])
+    placed = devices.spread(state), devices.copy(window), devices.put_batch(batch)
     _, window = devices.compile(experiment)(*placed)
-    means = devices.one(window)[0].means
+    means = devices.one(window).means
     plain = next(line for line in read_metrics(two_steps[0]) if "train/loss" in line)
     tolerances = {"loss": 3e-2, "grad_norm": 5e-2} if "precision" in changes else {}
     different = False  # some losses may be equal, if the initial outputs are zero
