@@ -4,9 +4,9 @@
 
 trains every experiment of both checkouts for a few steps with its default settings and seed 0,
 once with the code of OLD and once with that of NEW, both with the Python that runs this script. It
-prints one line per experiment and exits with 1 when a value that OLD logs differs in NEW; values that
-measure time are ignored, and NEW may log others. A finished run in --workdir is not repeated, so after a change only --workdir/new
-needs to be deleted.
+prints one line per experiment and exits with 1 when a value that OLD logs differs in NEW; values
+that measure time are ignored, and NEW may log others. A finished run in --workdir is not repeated,
+so after a change only --workdir/new needs to be deleted.
 """
 
 import argparse
