@@ -52,5 +52,5 @@ def test_a_tracker_that_is_not_installed_is_one_line(monkeypatch):
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(ConfigError, match="config.track=wandb needs the package wandb, an extra"):
+    with pytest.raises(ConfigError, match=r"config\.track=wandb needs the package wandb, an extra"):
         tracking.library("wandb")
