@@ -22,7 +22,7 @@ from .rundir import (
     read_json,
     restore_config,
 )
-from .task import Assets, Experiment, Task
+from .task import Assets, Batch, Experiment, Task
 from .weights import check_shapes, read_variables
 
 Build = Callable[[Any], Experiment]
@@ -42,6 +42,11 @@ class TrainedRun:
     task: Any
     predict: Predictor
     build: Build
+
+    @property
+    def example(self) -> Batch:
+        """Batch of zeros in the shapes of training."""
+        return read_example(self.workdir)
 
     @property
     def variables(self) -> Any:

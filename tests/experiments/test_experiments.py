@@ -161,7 +161,7 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
     names = {field.name for field in dataclasses.fields(module.Config)}
     for mode, function in getattr(module, "MODES", {}).items():
         settings = {key: value for key, value in own.items() if key in names}
-        if mode == "transcribe":
+        if mode in ("transcribe", "classify"):
             settings["input"] = input_file(name, tmp_path)
         if mode == "save":
             settings["save_to"] = str(tmp_path / "words.txt")
