@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from .config import ConfigError, RunConfig, hint
+from .config import ConfigError, RunConfig
 from .evaluate import Evaluator, Predictor
 from .placement import Placement
 from .rundir import (
@@ -23,6 +23,7 @@ from .rundir import (
     restore_config,
 )
 from .task import Assets, Batch, Experiment, Task
+from .validity import hint
 from .weights import check_shapes, read_variables
 
 Build = Callable[[Any], Experiment]

@@ -1,15 +1,39 @@
 """A trained run without its data: every mode works, or names the held-out set that it needs."""
 
+import re
 import shutil
 
 import pytest
 
-from experiments import char_lm, open_run
+from experiments import __main__, char_lm, open_run
 from experiments.language.calibration import calibrate
-from tests.experiments.test_experiments import small
+from tests.experiments.test_experiments import NAMES, small
 from train.config import ConfigError
 from train.loop import fit
 from train.rundir import locked_run
+
+
+def test_the_package_lists_the_experiments(capsys):
+    __main__.main(["experiments"])
+    out = capsys.readouterr().out
+    for name in NAMES:
+        assert re.search(rf"^{name} +\S", out, re.M), name
+
+
+def test_a_folder_names_its_experiment(text_file, tmp_path, capsys, monkeypatch):
+    config = small(char_lm, text_file, figures_at=(), eval_every=2)
+    fit(char_lm.build(config), config, tmp_path / "run")
+    capsys.readouterr()
+    monkeypatch.setattr("sys.argv", [])
+    words = ["--mode=generate", "--config.prompt=def ", "--config.sample_length=9"]
+    __main__.main(["experiments", str(tmp_path / "run"), *words])
+    out = capsys.readouterr().out
+    assert out.startswith("def ")
+    assert len(out) == 4 + 9 + 1
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(["experiments", str(tmp_path / "none"), *words])
+    assert caught.value.code == 2
+    assert "is not the directory of a run" in capsys.readouterr().err
 
 
 def test_moved_data_give_the_same_scores_and_changed_ones_a_warning(text_file, tmp_path, capsys):
