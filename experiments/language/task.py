@@ -159,17 +159,16 @@ class SymbolTask(Task):
         An empty prompt is a newline.
         """
         from nets.decoding.sampling import sample_steps
+        from nets.decoding.step_model import StepModel
 
         config, vocabulary = self.config, self.vocabulary
         prompt = vocabulary.encode(config.prompt)
         prompt = prompt if len(prompt) else vocabulary.encode("\n")
         yield vocabulary.decode(prompt.tolist())
         previous = int(prompt[-1])
+        carry = self.read(variables, prompt[None, :-1])
         for sampled in sample_steps(
-            self.next_logits,
-            variables,
-            self.read(variables, prompt[None, :-1]),
-            jnp.asarray(prompt[-1:]),
+            StepModel(self.next_logits, variables, carry, bos_id=jnp.asarray(prompt[-1:])),
             stream(jax.random.key(config.seed), "sample", 0),
             length=config.sample_length,
             temperature=config.temperature,
