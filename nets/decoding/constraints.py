@@ -83,7 +83,7 @@ class Constraints(NamedTuple):
 
 
 def make_constraints(
-    rows: int, vocabulary: int, max_length: int, eos_id: Any, limits: Limits
+    rows: int, vocabulary: int, max_length: int, eos_id: int, limits: Limits
 ) -> Constraints:
     """Convert the limits to the constraints of `rows` rows.
 
@@ -187,7 +187,7 @@ def mask_logits(
     past: tuple[Any, Any],
     *,
     step: int | Array,
-    eos_id: int | Array,
+    eos_id: int,
     no_repeat_ngram: int,
 ) -> Array:
     """Set logits [B, K, V] to -inf at the tokens that may not follow at position `step`.

@@ -80,7 +80,7 @@ class PhraseAutomaton:
         chosen = jnp.broadcast_to(self.tokens[:, None] >= 0, (*state.shape, self.tokens.shape[-1]))
         return promote(values, self.tokens, chosen)
 
-    def mask(self, logits: Array, state: Array, step: int | Array, eos_id: int | Array) -> Array:
+    def mask(self, logits: Array, state: Array, step: int | Array, eos_id: int) -> Array:
         """Set logits [B, K, V] to -inf where a phrase would be banned, or no longer fit."""
         row = jnp.arange(len(state))[:, None]
         fewest = self.fewest[row, step, state]
@@ -119,13 +119,13 @@ class RowLimits(NamedTuple):
     earliest_end: float
 
 
-def parse_phrases(name: str, phrases: Any, rows: int, vocabulary: int, eos_id: Any) -> list[Any]:
+def parse_phrases(name: str, phrases: Any, rows: int, vocabulary: int, eos_id: int) -> list[Any]:
     """Phrases of each row as tuples of tokens, from sequences [R, P] or [B, R, P].
 
     They may be ragged, and -1 is padding. Raises ValueError for values that are traced, tokens that
     are not in the vocabulary, or the end.
     """
-    if not is_concrete(phrases, eos_id):
+    if not is_concrete(phrases):
         raise ValueError(f"{name} must have values when the search is compiled, got a tracer")
 
     def plain(values: Any) -> Any:

@@ -57,7 +57,7 @@ class RequiredTokens(NamedTuple):
         """Set values [B, K, V] to infinity at all tokens that lead to another bank."""
         return promote(values, self.tokens, ~met)
 
-    def mask(self, logits: Array, met: Array, step: int | Array, eos_id: int | Array) -> Array:
+    def mask(self, logits: Array, met: Array, step: int | Array, eos_id: int) -> Array:
         """Set logits [B, K, V] to -inf where a required token would no longer fit.
 
         No hypothesis ends before it contains all of them. Where no more free positions are left
@@ -83,7 +83,7 @@ def promote(values: Array, tokens: Array, chosen: Array) -> Array:
 
 
 def check_required(
-    tokens: Any, vocabulary: int, eos_id: int | Array, *, lengths: Any, banned: Array | None
+    tokens: Any, vocabulary: int, eos_id: int, *, lengths: Any, banned: Array | None
 ) -> None:
     """Raise ValueError if `lengths` [B] tokens cannot include all required ones, [R] or [B, R]."""
     rows = len(lengths)
@@ -92,7 +92,7 @@ def check_required(
     if not is_concrete(tokens):
         return
     check_tokens("required", tokens[tokens != -1], vocabulary)
-    if is_concrete(eos_id) and (tokens == eos_id).any():
+    if (tokens == eos_id).any():
         raise ValueError(f"required token {eos_id} is the end, which no other token follows")
     tokens = np.broadcast_to(tokens, (rows, tokens.shape[-1]))
     counts = (tokens != -1).sum(axis=1)
@@ -107,7 +107,7 @@ def check_required(
 
 
 def make_required(
-    tokens: Array, prefix: Array | None, lengths: Any, max_length: int, eos_id: int | Array
+    tokens: Array, prefix: Array | None, lengths: Any, max_length: int, eos_id: int
 ) -> RequiredTokens:
     """Count the positions that are free for tokens int32 [B, R] in rows of `lengths` [B] tokens."""
     rows, slots = tokens.shape

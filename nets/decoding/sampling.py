@@ -39,11 +39,11 @@ def greedy(model: StepModel, *, max_length: int) -> GreedyResult:
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
-    return _greedy(model, model.first_tokens(), model.end, max_length)
+    return _greedy(model, model.first_tokens(), max_length)
 
 
-@partial(jax.jit, static_argnums=3)
-def _greedy(model: StepModel, first: Array, eos_id: int | Array, max_length: int) -> GreedyResult:
+@partial(jax.jit, static_argnums=2)
+def _greedy(model: StepModel, first: Array, max_length: int) -> GreedyResult:
     rows = len(first)
 
     def unfinished(state: tuple[Any, ...]) -> Array:
@@ -60,7 +60,7 @@ def _greedy(model: StepModel, first: Array, eos_id: int | Array, max_length: int
             out.log_probs.at[:, step].set(jnp.where(ended, 0, chosen)),
             out.lengths + ~ended,
         )
-        return step + 1, tokens, ended | (tokens == eos_id), carry, out
+        return step + 1, tokens, ended | (tokens == model.end), carry, out
 
     out = GreedyResult(
         jnp.zeros((rows, max_length), jnp.int32),

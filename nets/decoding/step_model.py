@@ -17,19 +17,19 @@ StepFn = Callable[..., tuple[Any, ...]]
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("parameters", "carry", "bos_id", "eos_id", "memory"),
-    meta_fields=("step_fn",),
+    data_fields=("parameters", "carry", "bos_id", "memory"),
+    meta_fields=("step_fn", "eos_id"),
 )
 @dataclass(frozen=True, eq=False)
 class StepModel:
-    """A model that gives the logits of the next token; a pytree whose step function is static.
+    """A model that gives the logits of the next token; a pytree.
 
     step_fn(parameters, tokens int32 [N], carry) -> (logits float [N, V], carry), or these two and
-    attention float [N, S]. A compiled program depends on it: pass the same function each time,
-    since a new one is compiled again. carry: any pytree whose leaves have the leading axis B, the
-    number of rows. bos_id: the first input, int, or int32 [B]. eos_id: the token that ends a
-    sequence; None if no token does. memory: a pytree of leaves [B, ...] that every step reads and
-    none changes, such as the outputs of an encoder; if it is given, step_fn receives it as a fourth
+    attention float [N, S]. It is static: pass the same function each time, since a new one is
+    compiled again. carry: any pytree whose leaves have the leading axis B, the number of rows.
+    bos_id: the first input, int, or int32 [B]. eos_id: the token that ends a sequence, a static
+    int; None if no token does. memory: a pytree of leaves [B, ...] that every step reads and none
+    changes, such as the outputs of an encoder; if it is given, step_fn receives it as a fourth
     argument. A search may call step_fn with N = B K; the hypotheses of row b then have the indices
     b K to b K + K - 1, and share the memory of their row.
     """
@@ -38,7 +38,7 @@ class StepModel:
     parameters: Any
     carry: Any
     bos_id: ArrayLike
-    eos_id: int | Array | None = None
+    eos_id: int | None = None
     memory: Any = None
 
     def step(self, tokens: Array, carry: Any) -> tuple[Array, Any, Array | None]:
@@ -68,7 +68,7 @@ class StepModel:
         return _first_step.eval_shape(self, tokens)
 
     @property
-    def end(self) -> int | Array:
+    def end(self) -> int:
         """eos_id; raises ValueError if no token ends a sequence."""
         if self.eos_id is None:
             raise ValueError("eos_id is None; a search needs a token that ends a sequence")
@@ -110,10 +110,9 @@ def ensemble(models: Sequence[StepModel]) -> StepModel:
         raise ValueError("an ensemble needs at least one model")
     first = models[0]
     for model in models:
-        for name in ("bos_id", "eos_id"):
-            mine, other = getattr(model, name), getattr(first, name)
-            if is_concrete(mine, other) and not np.array_equal(mine, other):
-                raise ValueError(f"the models differ in {name}: {other} and {mine}")
+        begins = model.bos_id, first.bos_id
+        if model.eos_id != first.eos_id or (is_concrete(begins) and not np.array_equal(*begins)):
+            raise ValueError("the models of an ensemble must have the same bos_id and eos_id")
     memories = tuple(model.memory for model in models)
     return StepModel(
         EnsembleStep(tuple(model.step_fn for model in models)),
