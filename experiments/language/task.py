@@ -167,12 +167,10 @@ class SymbolTask(Task):
         yield vocabulary.decode(prompt.tolist())
         previous = int(prompt[-1])
         carry = self.read(variables, prompt[None, :-1])
-        for sampled in sample_steps(
-            StepModel(self.next_logits, variables, carry, bos_id=jnp.asarray(prompt[-1:])),
-            stream(jax.random.key(config.seed), "sample", 0),
-            length=config.sample_length,
-            temperature=config.temperature,
-        ):
+        model = StepModel(self.next_logits, variables, carry, prompt[-1:])
+        key = stream(jax.random.key(config.seed), "sample", 0)
+        length, temperature = config.sample_length, config.temperature
+        for sampled in sample_steps(model, key, length=length, temperature=temperature):
             pair = [previous, int(sampled[0])]
             yield vocabulary.decode(pair).removeprefix(vocabulary.decode(pair[:1]))
             previous = pair[1]

@@ -332,13 +332,6 @@ def test_invalid_options_are_refused(options, message):
         run(beam_search, plain, model, carry, **SMALL | options)
 
 
-def test_a_mask_of_another_source_is_refused():
-    model, carry = automaton(0), starts(0, 2)
-    options = SMALL | {"coverage_penalty": 1.0}
-    with pytest.raises(ValueError, match=r"source_valid has shape \(2, 3\); .* \(2, 4\)"):
-        run(beam_search, attending, model, carry, source_valid=np.ones((2, 3), bool), **options)
-
-
 def test_it_works_inside_jit():
     model, carry = jax.tree.map(jnp.asarray, automaton(13, 5)), starts(13, ROWS)
     options = {"beam_size": 3, "max_length": 7}

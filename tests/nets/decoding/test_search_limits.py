@@ -247,3 +247,10 @@ def test_a_row_stops_by_the_bound_of_its_own_limit():
 def test_limits_that_no_hypothesis_satisfies_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         run(beam_search, plain, automaton(0), starts(0, 2), **SMALL | options)
+
+
+def test_a_mask_of_another_source_is_refused():
+    model, carry = automaton(0), starts(0, 2)
+    options = SMALL | {"coverage_penalty": 1.0}
+    with pytest.raises(ValueError, match=r"source_valid has shape \(2, 3\); .* \(2, 4\)"):
+        run(beam_search, attending, model, carry, source_valid=np.ones((2, 3), bool), **options)
