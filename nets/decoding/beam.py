@@ -76,8 +76,9 @@ def beam_search(
     model: its step function is called with N = B K, and its carry is repeated K times and reordered
     with the hypotheses. score: what is maximised. limits: what hypotheses must and must not
     contain. If they require tokens or phrases, the K beams are divided evenly among the hypotheses
-    that need zero, one, two, ... more tokens to contain all of them; beams left over go to the best
-    of the other hypotheses. n_best: number of hypotheses returned, at most and by default
+    that are zero, one, two, ... stages from containing all of them; beams left over go to the best
+    of the other hypotheses. A missing token is one stage; a longer phrase is two, its beginning and
+    its end. n_best: number of hypotheses returned, at most and by default
     beam_size. groups: the beams form this many groups, searched one after the other, each with its
     own pool. When continuations are compared, a token loses `diversity` from its log p for each
     time that an earlier group chose it at this step; scores are unaffected. Two groups may return

@@ -254,11 +254,12 @@ def allocate_beams(ranks: Array, needed: Array, lexical: Lexical, beams: int) ->
     """Return the indices [B, k] of the k of N continuations that get a beam, best first.
 
     ranks: [B, N], descending, except for -inf, which marks continuations that get none. needed:
-    int [B, N], the number of tokens that each needs to contain all required ones. If n are needed
-    at the start, there are n + 1 banks, one for each number. Each bank gets an equal share of the k
-    beams, and the banks that need the fewest tokens get one of the remaining beams each. Beams that
-    a bank cannot fill go to the best of the other continuations. Source: Post and Vilar, see
-    nets.decoding.beam.
+    int [B, N], the number of stages until each contains all required tokens and phrases. If n are
+    needed at the start, there are n + 1 banks, one for each number. Each bank gets an equal share
+    of the k beams, and the banks that need the fewest stages get one of the remaining beams each.
+    Beams that a bank cannot fill go to the best of the other continuations. Source: Post and Vilar,
+    see nets.decoding.beam, whose banks count the tokens of phrases: so many for long phrases that
+    none would be reserved for a hypothesis that has just begun one.
     """
     numbers, banks = jnp.arange(lexical.banks), lexical.row_banks
     valid = ranks > -jnp.inf

@@ -32,7 +32,7 @@ Phrase = tuple[int, ...]
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("tokens", "following", "blocked", "missing", "fewest", "distances"),
+    data_fields=("tokens", "following", "blocked", "missing", "fewest", "stages"),
     meta_fields=("banks",),
 )
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,10 @@ class PhraseAutomaton:
     [B, S, 1 + C], the state after any other token, and after each of these. blocked: bool
     [B, S, 1 + C], true where a banned phrase would be complete. missing: int [B, S], the number of
     required phrases that a hypothesis lacks. fewest: int [B, L + 1, S], the fewest that it lacks at
-    its end, if it has this state after 0 to L tokens. distances: int [B, S], the fewest tokens
-    until it lacks none, at most that of state 0. banks: 1 + the largest distance, a static value.
-    The state of a hypothesis is int32 [].
+    its end, if it has this state after 0 to L tokens. stages: int [B, S], the stages that are left
+    until it lacks none: one for each missing token, two for each longer phrase, and one less while
+    it is within such a phrase. banks: 1 + the most stages, a static value. The state of a
+    hypothesis is int32 [].
     """
 
     tokens: Array
@@ -53,13 +54,13 @@ class PhraseAutomaton:
     blocked: Array
     missing: Array
     fewest: Array
-    distances: Array
+    stages: Array
     banks: int
 
     @property
     def row_banks(self) -> Array:
         """Number of banks of each row, [B, 1]."""
-        return 1 + self.distances[:, :1]
+        return 1 + self.stages[:, :1]
 
     def initial(self, beams: int) -> Array:
         """State [B, K] without any token."""
@@ -72,8 +73,8 @@ class PhraseAutomaton:
         return self.following[np.arange(len(state))[:, None], state, column]
 
     def needed(self, state: Array) -> Array:
-        """Bank of each hypothesis [B, K]: the number of tokens that it still needs."""
-        return jnp.take_along_axis(self.distances, state, axis=1)
+        """Bank of each hypothesis [B, K]: the number of stages that are left."""
+        return jnp.take_along_axis(self.stages, state, axis=1)
 
     def promote(self, values: Array, state: Array) -> Array:
         """Set values [B, K, V] to infinity at all tokens that lead to another bank."""
@@ -103,6 +104,7 @@ class Automaton(NamedTuple):
     following: np.ndarray
     blocked: np.ndarray
     missing: np.ndarray
+    stages: np.ndarray
 
 
 class RowLimits(NamedTuple):
@@ -163,7 +165,9 @@ def make_automaton(required: Sequence[Phrase], banned: Sequence[Phrase]) -> Auto
     codes = np.arange(combinations)
     strides = dict(zip(counts, np.cumprod([1, *(n + 1 for n in counts.values())]), strict=False))
     digits = {p: codes // strides[p] % (n + 1) for p, n in counts.items()}
-    missing = sum((n - digits[p] for p, n in counts.items()), 0 * codes)
+    lacks = {p: n - digits[p] for p, n in counts.items()}
+    missing = sum(lacks.values(), 0 * codes)
+    stages: list[np.ndarray] = []
     phrases = {*required, *banned}
     tokens = sorted({token for phrase in phrases for token in phrase})
     begun = sorted({phrase[:n] for phrase in phrases for n in range(len(phrase))} | {()}, key=len)
@@ -171,6 +175,13 @@ def make_automaton(required: Sequence[Phrase], banned: Sequence[Phrase]) -> Auto
     shape = (len(nodes), combinations, 1 + len(tokens))
     following, blocked = np.broadcast_to(codes[:, None], shape).copy(), np.zeros(shape, bool)
     for beginning, node in nodes.items():
+        within = [
+            lack > 0
+            for p, lack in lacks.items()
+            if any(beginning[-n:] == p[:n] for n in range(1, len(p)))
+        ]
+        both = sum((lack * (1 + (len(p) > 1)) for p, lack in lacks.items()), 0 * codes)
+        stages.append(both - np.any([codes < 0, *within], axis=0))
         for column, token in enumerate(tokens, 1):
             text = (*beginning, token)
             ends = [text[start:] for start in range(len(text) + 1)]
@@ -182,19 +193,24 @@ def make_automaton(required: Sequence[Phrase], banned: Sequence[Phrase]) -> Auto
             blocked[node, :, column] = any(phrase in ends for phrase in banned)
     states = len(nodes) * combinations
     flat = (states, 1 + len(tokens))
-    missing = np.tile(missing, len(nodes))
-    return Automaton(tokens, following.reshape(flat), blocked.reshape(flat), missing)
+    return Automaton(
+        tokens,
+        following.reshape(flat),
+        blocked.reshape(flat),
+        np.tile(missing, len(nodes)),
+        np.concatenate(stages),
+    )
 
 
-def distances_to_all(automaton: Automaton, usable: np.ndarray) -> np.ndarray:
-    """Fewest tokens from each state [S] until no required phrase is missing, at most NEVER."""
+def fewest_tokens(automaton: Automaton, usable: np.ndarray) -> int:
+    """Fewest tokens that contain all required phrases, at most NEVER; usable: see RowLimits."""
     closed = automaton.blocked | ~usable
     distances = np.where(automaton.missing == 0, 0, NEVER)
     while True:
         nearest = np.where(closed, NEVER, distances[automaton.following]).min(axis=1)
         shorter = np.minimum(distances, 1 + nearest)
         if (shorter == distances).all():
-            return distances
+            return int(distances[0])
         distances = shorter
 
 
@@ -253,13 +269,11 @@ def make_phrases(
         forced = prefix[row, :length]
         key = (phrases, length, earliest_end, usable.tobytes(), forced.tobytes())
         if key not in tables:
-            distances = distances_to_all(automaton, usable)
-            check_room(row, distances[0], length)
+            check_room(row, fewest_tokens(automaton, usable), length)
             limits = RowLimits(length, forced, usable, earliest_end)
-            fewest = fewest_missing(automaton, limits, eos_id)
-            tables[key] = (*automaton, fewest, np.minimum(distances, distances[0]))
+            tables[key] = (*automaton, fewest_missing(automaton, limits, eos_id))
         by_row.append(tables[key])
-    tokens, following, blocked, missing, fewest_by_row, distances_by_row = zip(*by_row, strict=True)
+    tokens, following, blocked, missing, stages, fewest = zip(*by_row, strict=True)
     # rows of fewer states and tokens never reach the padding
     columns, states = max(map(len, tokens)), max(map(len, missing))
     return PhraseAutomaton(
@@ -267,9 +281,9 @@ def make_phrases(
         following=stack(following, (states, 1 + columns)),
         blocked=stack(blocked, (states, 1 + columns)),
         missing=stack(missing, (states,)),
-        fewest=stack(fewest_by_row, (prefix.shape[1] + 1, states)),
-        distances=stack(distances_by_row, (states,)),
-        banks=1 + max(int(row[0]) for row in distances_by_row),
+        fewest=stack(fewest, (prefix.shape[1] + 1, states)),
+        stages=stack(stages, (states,)),
+        banks=1 + max(int(row[0]) for row in stages),
     )
 
 

@@ -139,6 +139,17 @@ def needed(tokens, required, banned_phrases, vocabulary):
     raise AssertionError("no hypothesis of this test needs as many tokens")
 
 
+def stages(tokens, required):
+    """Stages that are left: 1 for each missing token, 2 for each phrase, one less within it."""
+    count = begun = 0
+    for phrase, n in Counter(as_phrases(required)).items():
+        lack = max(n - occurrences(tokens, phrase), 0)
+        count += lack * (1 + (len(phrase) > 1))
+        within = any(tokens[-i:] == phrase[:i] for i in range(1, len(phrase)))
+        begun |= lack > 0 and within
+    return count - begun
+
+
 def allowed(
     tokens,
     most,
@@ -190,13 +201,10 @@ def best_of_all(model, state, bos, max_length, limits, **scoring):
     return sorted(((score(model, state, bos, t, **scoring), t) for t in every), reverse=True)
 
 
-def allocate_beams(extended, width, phrases):
-    """The hypotheses that get one of `width` beams, shared evenly by number of needed tokens.
-
-    phrases: the last three arguments of `needed`.
-    """
-    most = needed((), *phrases)
-    banks = {tokens: min(needed(tokens, *phrases), most) for _, tokens in extended}
+def allocate_beams(extended, width, required):
+    """The hypotheses that get one of `width` beams, shared evenly by number of stages."""
+    most = stages((), required)
+    banks = {tokens: stages(tokens, required) for _, tokens in extended}
     chosen = set()
     for number in range(most + 1):
         alike = [tokens for _, tokens in extended if banks[tokens] == number]
@@ -213,7 +221,7 @@ def slow_beam_search(
     width, vocabulary = beam_size // groups, model["logits"].shape[2]
     beams, pools = [[(0.0, ())] for _ in range(groups)], [[] for _ in range(groups)]
     rule = scoring.get("normalize", "gnmt"), scoring.get("length_penalty", 0)
-    phrases = as_phrases(limits.get("required", ())), limits.get("banned_phrases", ()), vocabulary
+    required = limits.get("required", ())
     for length in range(1, max_length + 1):
         counts = np.zeros(vocabulary)
         for group in range(groups):
@@ -224,9 +232,9 @@ def slow_beam_search(
                 if allowed((*tokens, v), max_length, vocabulary=vocabulary, **limits)
             ]
             extended.sort(key=lambda h: h[0] - diversity * counts[h[1][-1]], reverse=True)
-            ended = [t for _, t in allocate_beams(extended, width, phrases) if t[-1] == EOS]
+            ended = [t for _, t in allocate_beams(extended, width, required) if t[-1] == EOS]
             going = [h for h in extended if h[1][-1] != EOS]
-            beams[group] = allocate_beams(going, width, phrases)
+            beams[group] = allocate_beams(going, width, required)
             for _, tokens in beams[group]:
                 counts[tokens[-1]] += 1
             if length == max_length:

@@ -136,7 +136,7 @@ def test_the_exact_search_finds_the_best_with_the_required_phrases(searched):
 
 
 def test_groups_allocate_their_beams_as_the_search_on_lists():
-    required, banned = ((0, 1), (3,), (3,)), ((1, 1), (4, 0))
+    required, banned = ((0, 1, 4), (3,), (3,)), ((1, 1), (4, 0))
     options = {"groups": 2, "diversity": 0.5, "beam_size": 6, "length_penalty": 0.5}
     for seed in range(4):
         model, carry = automaton(seed, 5), starts(seed, 3)
