@@ -36,7 +36,7 @@ bench: .venv/ready
 	$(BIN)/python -m bench.cold_start
 
 results: .venv/ready
-	$(BIN)/python -m experiments
+	$(BIN)/python -m experiments.report.systems
 
 soak: .venv/ready
 	$(BIN)/python -m pytest tests/test_resume.py tests/test_sweep_kills.py -s --kills=$(KILLS) --soak

@@ -19,7 +19,8 @@ those of its line, then of --zip, then of --sweep.
 --backend=slurm submits the runs as one array job and does not wait. --slurm_partition=NAME,
 --slurm_time=2:00:00 and so on are options of sbatch; --workers=N limits the number of concurrent
 runs (without it, there is no limit). --backend=print starts nothing: it prints the commands, and a
-script for sbatch.
+script for sbatch. --backend=kubernetes prints a manifest for kubectl, or creates it with --submit;
+--kubernetes_image=IMAGE and so on describe the pods. --dry_run only checks every setting.
 
     python launch.py --experiment=char_lm --workdir=runs/search --search=tpe --trials=40 \\
         --objective=validation/loss --space=learning_rate=1e-4..1e-1:log --space=cell=rnn,gru
@@ -36,19 +37,24 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from jobs.check import check_runs
+from jobs.cluster import find_client, submit
 from jobs.local import run_all
+from jobs.manifest import manifest, to_yaml
+from jobs.pod_options import OPTIONS as POD_OPTIONS
+from jobs.pod_options import PodOptions, parse_options
 from jobs.record import add_runs, check_experiment
 from jobs.run import ROOT, Run, environment, exit_code, make_runs, shell_line
 from jobs.sbatch import OPTIONS, sbatch_script, write_lines
 from jobs.slurm import find_submitit, submit_all
-from jobs.status import PREEMPTED, status_table, sweep_status
+from jobs.status import PREEMPTED, run_status, status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
 REPORT_FLAGS = ("baseline", "format", "metric")  # passed to experiments.report
@@ -75,10 +81,14 @@ def define_flags() -> flags.FlagValues:
     texts("sweep", "NAME=VALUES: an axis of the sweep; the product of all axes is run")
     texts("zip", "NAME=VALUES: an axis that is paired value by value with the other --zip")
     text("sweep_file", "file with the settings of one run per line")
-    backends = ["local", "slurm", "print"]
-    choice("backend", "local", backends, "start processes, submit to Slurm, or print commands")
+    backends = ["local", "slurm", "kubernetes", "print"]
+    choice("backend", "local", backends, "where to start the runs, or print their commands")
     for name in OPTIONS:
         text(f"slurm_{name}", f"option --{name.replace('_', '-')} of sbatch")
+    for name, option in POD_OPTIONS.items():
+        (texts if option.repeated else text)(f"kubernetes_{name}", f"{option.form}: {option.help}")
+    flags.DEFINE_bool("submit", False, "create the objects of Kubernetes", flag_values=values)
+    flags.DEFINE_bool("dry_run", False, "only check every setting", flag_values=values)
     count("workers", 1, "maximum number of concurrent runs")
     flags.DEFINE_bool("status", False, "only print the state of every run", flag_values=values)
     flags.DEFINE_bool("report", False, "only report the finished runs", flag_values=values)
@@ -120,7 +130,8 @@ def main(argv: list[str]) -> int:
     check_name(values.experiment)
     check_search(values, config)
     if values.search:
-        return end(run_trials(values, workdir, config), workdir, report)
+        code = run_trials(values, workdir, config)
+        return code if values.dry_run else end(code, workdir, report)
     if values.result:
         path = ROOT / "experiments" / "results" / f"{values.result}.json"
         report += ["--save", str(path), "--command", own_command(argv)]
@@ -130,27 +141,49 @@ def main(argv: list[str]) -> int:
 def sweep(
     values: flags.FlagValues, workdir: Path, config: Sequence[str], report: Sequence[str]
 ) -> int:
-    """Print, submit, or run and report; return the exit code."""
+    """Check all runs, then print, submit, or run and report; return the exit code."""
     file = Path(values.sweep_file) if values.sweep_file else None
     sets = expand(values.sweep, values.zip, file)
+    slurm = backend_options(values, "slurm", OPTIONS, ["slurm", "print"])
+    pods = pod_options(values, workdir)
+    if pods and pods.hosts > 1:
+        config = [*config, "--config.distributed=True"]
     runs = make_runs(values.experiment, workdir, config, sets)
-    options = slurm_options(values)
     unlimited = values.backend != "local" and not values["workers"].present
     workers = len(runs) if unlimited else values.workers
-    if values.backend == "print":
-        print("\n".join(shell_line(run) for run in runs))
-        print(write_lines(workdir, sbatch_script(workdir, runs, options, workers)))
-        return 0
     if values.result:
+        if values.backend in ("kubernetes", "print"):
+            raise UsageError("--result needs --backend=local or --backend=slurm")
         check_result(values.result, runs)
-    slurm = values.backend == "slurm"
-    if slurm:
+    if values.backend == "slurm":
         find_submitit()  # fails early: checking the settings takes a while
-    start = partial(submit_all, workdir, options) if slurm else run_all
-    code = run_sweep(values.experiment, workdir, runs, partial(start, workers=workers))
-    if slurm and not all(run.finished for run in runs):
+    client = find_client(values.kubernetes_namespace) if values.submit else None
+    check_experiment(workdir, values.experiment)
+    steps = check_runs(values.experiment, runs)
+    if values.dry_run:
+        states = [run_status(run.workdir, n, None) for run, n in zip(runs, steps, strict=True)]
+        print(status_table(states))
+    elif values.backend == "print":
+        print("\n".join(shell_line(run) for run in runs))
+        print(write_lines(workdir, sbatch_script(workdir, runs, slurm, workers)))
+    elif pods:
+        shared = {"experiment": values.experiment, "config": config, "workers": workers}
+        objects = manifest(workdir, runs, steps, pods, **shared)
+        if client:
+            submit(client, pods.namespace, objects)
+        else:
+            print(to_yaml(objects), end="")
+    else:
+        start = run_all if values.backend == "local" else partial(submit_all, workdir, slurm)
+        try:
+            add_runs(workdir, values.experiment, runs, steps)
+            code = start(runs, steps, workers)
+        except OSError as error:
+            raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+        if values.backend == "local" or all(run.finished for run in runs):
+            return end(code, workdir, report)
         return code  # nothing to report yet
-    return end(code, workdir, report)
+    return 0
 
 
 def end(code: int, workdir: Path, report: Sequence[str]) -> int:
@@ -161,29 +194,28 @@ def end(code: int, workdir: Path, report: Sequence[str]) -> int:
     return code
 
 
-def slurm_options(values: flags.FlagValues) -> dict[str, str]:
-    """Options of sbatch on the command line; UsageError when the backend ignores them."""
-    options = {name: values[f"slurm_{name}"].value for name in OPTIONS}
-    chosen = {name: value for name, value in options.items() if value}
-    if chosen and values.backend == "local":
-        raise UsageError(f"--slurm_{min(chosen)} needs --backend=slurm or --backend=print")
+def backend_options(
+    values: flags.FlagValues, prefix: str, names: Iterable[str], backends: Sequence[str]
+) -> dict[str, Any]:
+    """Flags PREFIX_NAME on the command line; UsageError when the backend ignores them."""
+    chosen = {name: value for name in names if (value := values[f"{prefix}_{name}"].value)}
+    if chosen and values.backend not in backends:
+        needed = " or ".join(f"--backend={backend}" for backend in backends)
+        raise UsageError(f"--{prefix}_{min(chosen)} needs {needed}")
     return chosen
 
 
-def run_sweep(
-    experiment: str,
-    workdir: Path,
-    runs: Sequence[Run],
-    start: Callable[[Sequence[Run], Sequence[int]], int],
-) -> int:
-    """Check all runs, then record and start them; return the exit code."""
-    check_experiment(workdir, experiment)
-    steps = check_runs(experiment, runs)
-    try:
-        add_runs(workdir, experiment, runs, steps)
-        return start(runs, steps)
-    except OSError as error:
-        raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+def pod_options(values: flags.FlagValues, workdir: Path) -> PodOptions | None:
+    """Options of Kubernetes, None with another backend; UsageError when they are invalid."""
+    chosen = backend_options(values, "kubernetes", POD_OPTIONS, ["kubernetes"])
+    if values.backend != "kubernetes":
+        if values.submit:
+            raise UsageError("--submit needs --backend=kubernetes")
+        return None
+    pods = parse_options(chosen, workdir)
+    if pods.hosts > 1 and values["workers"].present:
+        raise UsageError("--workers does not limit runs on several hosts: each is a JobSet")
+    return pods
 
 
 def check_search(values: flags.FlagValues, config: Sequence[str]) -> None:
@@ -215,6 +247,9 @@ def run_trials(values: flags.FlagValues, workdir: Path, config: Sequence[str]) -
     names = ("experiment", "space", "trials", "objective", "direction")
     settings = {name: values[name].value for name in names}
     spec = search.Search(folder=workdir, config=config, sampler=values.search, **settings)
+    if values.dry_run:
+        print(f"{values.trials} trials of {search.check(spec)[1]} steps")
+        return 0
     try:
         return search.run_search(spec, values.workers)
     except OSError as error:

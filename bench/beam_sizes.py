@@ -19,10 +19,10 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 from tqdm import tqdm
 
-from bench.results import trained, write_result
+from bench.results import write_result
 from bench.tables import markdown
 from data.text.vocabulary import END
-from experiments import nmt
+from experiments import open_run
 from experiments.report.runs import Run, group_runs, mean_seconds
 from nets.decoding.exact import exact_search
 from train.rundir import read_json
@@ -50,9 +50,10 @@ def most_probable(task, variables, sentences: list[str], nodes: int) -> np.ndarr
 
 def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]:
     """Search the test sentences of a run with each beam size."""
-    _, experiment, predict = trained(nmt, folder)
-    task, held_out, variables = experiment.task, experiment.evals["test"], predict.variables
-    first = held_out.sources[:exact]
+    run = open_run(folder)
+    task, held_out, variables = run.task, run.held_out("test"), run.variables
+    sources, references = zip(*held_out.examples, strict=True)
+    first = sources[:exact]
     best = most_probable(task, variables, first, nodes)
     proven = np.isfinite(best)
     results, seconds, missed = {}, {}, {}
@@ -60,7 +61,7 @@ def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]
         for batch in {batch["source"].shape: batch for batch in held_out}.values():
             jax.block_until_ready(task.search(variables, batch, n_best=1, beam_size=size))
         began = time.perf_counter()
-        results[size] = search_all(task, variables, held_out, len(held_out.sources), beam_size=size)
+        results[size] = search_all(task, variables, held_out, len(sources), beam_size=size)
         seconds[size] = time.perf_counter() - began
         options = {"beam_size": size, "length_penalty": 0.0}
         log_p, _ = search_all(task, variables, task.buckets(first), len(first), **options)
@@ -69,11 +70,10 @@ def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]
     settings = read_json(folder / "config.json")
     runs = []
     for size, (scores, texts) in results.items():
-        references = [list(held_out.references)]
-        bleu = BLEU().corpus_score(texts, references)
+        bleu = BLEU().corpus_score(texts, [references])
         values = {
             "bleu": bleu.score,
-            "chrf": CHRF().corpus_score(texts, references).score,
+            "chrf": CHRF().corpus_score(texts, [references]).score,
             "length": bleu.sys_len / bleu.ref_len,
             "search_error": float((scores < known - CLOSE).mean()),
             "proven": float(proven.mean()),

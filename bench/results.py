@@ -4,22 +4,10 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.report.report import summary
 from experiments.report.runs import Group
-from train.cli import parse
-from train.evaluate import Predictor
 from train.rundir import machine
-from train.task import Experiment
-from train.trained import load_run
-
-
-def trained(module: Any, folder: Path) -> tuple[Any, Experiment, Predictor]:
-    """Return (config, experiment, network at its best checkpoint) of a run of an experiment."""
-    words = [module.__name__, f"--workdir={folder}", "--mode=measure"]
-    config, *_ = parse(module.Config, ("train", "measure"), words)
-    return config, *load_run(module.build, config, folder)
 
 
 def write_result(name: str, groups: Sequence[Group], metric: str, save: Path) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bench.results import trained, write_result
-from experiments import lenet5
+from bench.results import write_result
+from experiments import open_run
 from experiments.common.pictures import save
 from experiments.image.robustness import CHANGES, draw_curves, measure, print_curves
 from experiments.report.runs import Group, Run, group_by
@@ -25,11 +25,12 @@ from train.rundir import read_json
 
 def measure_run(folder: Path) -> Run:
     """Measure one run: one metric per perturbation and level."""
-    _, experiment, predict = trained(lenet5, folder)
+    run = open_run(folder)
+    test = run.held_out("test")
     began = time.perf_counter()
     metrics: dict[str, float] = {}
     for change in CHANGES:
-        levels, accuracy = measure(predict, experiment.evals["test"], change)
+        levels, accuracy = measure(run.predict, test, change)
         names = (f"test/{change.name} {level:g}" for level in levels)
         metrics |= dict(zip(names, accuracy, strict=True))
     result = {"metrics": metrics, "seconds": time.perf_counter() - began}

@@ -8,24 +8,25 @@ result. Seconds are those of the measurement.
 """
 
 import argparse
-import importlib
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from bench.results import trained, write_result
+from bench.results import write_result
+from experiments import open_run
 from experiments.language import calibration, dynamic
 from experiments.report.runs import Run, check_seeds, group_runs
 
 
-def measure_run(name: str, folder: Path) -> Run:
-    """Measure one run of an experiment."""
-    config, experiment, predict = trained(importlib.import_module(f"experiments.{name}"), folder)
+def measure_run(folder: Path) -> Run:
+    """Measure one run."""
+    run = open_run(folder)
+    texts = calibration.held_out_ids(run)
     began = time.perf_counter()
-    calibrated, temperature = calibration.measure(experiment.task, predict)
-    adapted, rate = dynamic.measure(experiment.task, predict)
+    calibrated, temperature = calibration.measure(run.task, run.predict, texts)
+    adapted, rate = dynamic.measure(run.task, run.predict, texts)
     metrics = {
         f"{text}/{kind} {metric}": value
         for text, kinds in calibrated.items()
@@ -34,7 +35,7 @@ def measure_run(name: str, folder: Path) -> Run:
     }
     metrics |= {"temperature": temperature, "rate": rate}
     result = {"metrics": metrics, "seconds": time.perf_counter() - began}
-    return Run(folder, asdict(config), result, [])
+    return Run(folder, asdict(run.config), result, [])
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run directories")
     parser.add_argument("--save", type=Path, help="result file to write")
     args = parser.parse_args()
-    runs = [measure_run(args.experiment, folder) for folder in args.runs]
+    runs = [measure_run(folder) for folder in args.runs]
     groups = group_runs(runs)
     check_seeds(groups)
     for group in groups:

@@ -4,22 +4,27 @@ The built-in datasets are prepared on first use. A dataset of the TFDS catalogue
 prepared in the array_record format, which needs TensorFlow once.
 """
 
-import contextlib
 import difflib
-import fcntl
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 # TFDS loads slowly, and files do not need it: the functions below import it
 BUILTIN = ("digits", "python_source", "python_docs")
+# forms of tables: a file, or a folder with files named train, validation and test
+TABLES = ("csv:PATH", "tsv:PATH", "jsonl:PATH", "parquet:PATH", "arrow:PATH")
 
 
 class DataError(ValueError):
     """Unusable data. With `exit_code` the command line reports it as a user error, in one line."""
 
     exit_code = 2
+
+
+def is_table(name: str) -> bool:
+    """Whether a dataset is a table: one of the forms of TABLES, with a path."""
+    form, _, rest = name.partition(":")
+    return bool(rest) and f"{form}:PATH" in TABLES
 
 
 def data_folder(data_dir: str) -> str:
@@ -29,23 +34,24 @@ def data_folder(data_dir: str) -> str:
     return str(Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
 
 
-def load_splits(name: str, data_dir: str = "") -> dict[str, Any]:
+def load_splits(name: str, data_dir: str = "", forms: Sequence[str] = ()) -> dict[str, Any]:
     """All splits of a dataset by name: random-access sources with len(source) and source[i].
 
     name: a built-in dataset (BUILTIN), or a prepared TFDS dataset, as NAME or NAME/CONFIG. An
-    element is a dict of arrays. Raises DataError when the dataset is unknown, is not prepared, or
-    is prepared in a format that only TensorFlow reads.
+    element is a dict of arrays. forms: other names that the caller accepts, such as text:PATH, for
+    the message. Raises DataError when the dataset is unknown, is not prepared, or is prepared in a
+    format that only TensorFlow reads.
     """
-    from tensorflow_datasets.core import registered
+    from .builtin.prepare import open_builtin
 
     folder = data_folder(data_dir)
     try:
-        return _open_builtin(name, folder) if name in BUILTIN else _open_prepared(name, folder)
-    except registered.DatasetNotFoundError:
-        raise DataError(unknown_dataset(name, folder)) from None
+        return open_builtin(name, folder) if name in BUILTIN else _open_prepared(name, folder)
     except (ValueError, AssertionError, ImportError, OSError) as error:
         if isinstance(error, DataError):
             raise
+        if _is_no_name(error):
+            raise unknown_dataset(name, forms, BUILTIN, folder) from None
         first_line = str(error).strip().split("\n")[0]
         raise DataError(f"cannot open dataset {name!r} in {folder}: {first_line}") from error
 
@@ -73,42 +79,25 @@ def _open_prepared(name: str, folder: str) -> dict[str, Any]:
     return builder.as_data_source()
 
 
-def _open_builtin(name: str, folder: str) -> dict[str, Any]:
-    """Open a built-in dataset; prepare it on first use."""
-    builder = _builtin_class(name)(data_dir=folder, file_format="array_record")
-    if not builder.is_prepared():
-        os.makedirs(folder, exist_ok=True)
-        # two runs of a sweep may prepare it at the same time
-        with open(Path(folder) / f".{name}.lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            builder = _builtin_class(name)(data_dir=folder, file_format="array_record")
-            if not builder.is_prepared():
-                print(f"preparing {name} in {folder}, once", flush=True)
-                with open(os.devnull, "w") as quiet, contextlib.redirect_stderr(quiet):
-                    with contextlib.redirect_stdout(quiet):
-                        builder.download_and_prepare()
-    return builder.as_data_source()
+def _is_no_name(error: Exception) -> bool:
+    """Whether TFDS knows no dataset of a name, or the name cannot be one, such as a path."""
+    from tensorflow_datasets.core import registered
+
+    unknown = isinstance(error, registered.DatasetNotFoundError)
+    return unknown or str(error).startswith("Parsing builder name")
 
 
-def _builtin_class(name: str) -> Any:
-    """Builder class of a built-in dataset."""
-    from .builtin.digits import Digits
-    from .builtin.python_source import PythonDocs, PythonSource
+def unknown_dataset(
+    name: str, forms: Sequence[str], names: Iterable[str] = (), folder: str = ""
+) -> DataError:
+    """Error of one line: the unknown name, what was probably meant, and all that is available.
 
-    return {"digits": Digits, "python_source": PythonSource, "python_docs": PythonDocs}[name]
+    forms: how users' own data are named, as in text:PATH; names: datasets, besides the prepared
+    ones of `folder`, if given.
+    """
+    from .forms.names import unknown
 
-
-def prepared_datasets(folder: str) -> list[str]:
-    """Names of the prepared datasets in a folder."""
-    infos = Path(folder).glob("*/**/dataset_info.json")
-    return sorted({"/".join(path.relative_to(folder).parts[:-2]) for path in infos})
-
-
-def unknown_dataset(name: str, folder: str) -> str:
-    """Error message of one line: the unknown name, the nearest one, and all available ones."""
-    names = sorted({*BUILTIN, *prepared_datasets(folder)})
-    available = f"available: {', '.join(names)} (in {folder})"
-    return f"there is no dataset {name!r}{nearest(name, names)}; {available}"
+    return DataError(unknown(name, forms, names, folder))
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,114 +1,32 @@
-"""The table of all systems in experiments/README.md, made from the results of finished studies.
+"""List the experiments, or use a trained run: its folder names its experiment.
 
-    python -m experiments
-
-replaces the text between the two markers of experiments/README.md.
+python -m experiments
+python -m experiments RUN --mode=generate --config.prompt='def '
 """
 
-import json
-import tomllib
+import importlib
+import sys
 from pathlib import Path
-from typing import Any
 
-from experiments.report.runs import mean_interval, paired_difference
-
-BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
-HEADER = ("", "system", "published", "ours: mean, 95 % interval, n", "time a run", "machine")
-MISSING = "not measured"
+from train import cli
 
 
-def make_table(folder: Path) -> str:
-    """Markdown table of `folder`/systems.toml, filled from `folder`/results/*.json.
-
-    A system without results may list the tests that verify it, or a picture. `baseline` names one
-    row of a result; the other rows then also show their difference from it in the first metric, on
-    the same seeds.
-
-    Raises ValueError when no system names a result, or when a result has no row of the baseline.
-    """
-    systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
-    paths = {path.stem: path for path in sorted((folder / "results").glob("*.json"))}
-    used = {name for system in systems for name in system.get("results", [])}
-    if unused := sorted(set(paths) - used):
-        raise ValueError(f"no system in systems.toml names the result {', '.join(unused)}")
-    rows = [HEADER, tuple("---" for _ in HEADER)]
-    commands = []
-    for system in systems:
-        first = (system["id"], system["name"], system["published"] or "-")
-        available = [name for name in system.get("results", []) if name in paths]
-        if not available:
-            tests = ", ".join(f"`{name}`" for name in system.get("tests", []))
-            evidence = f"[picture]({system['picture']})" if "picture" in system else MISSING
-            rows.append((*first, f"tests: {tests}" if tests else evidence, "", ""))
-        for name in available:
-            result = json.loads(paths[name].read_text(encoding="utf-8"))
-            for cells in result_cells(result, system["show"], system.get("baseline", "")):
-                rows.append((*first, *cells))
-                first = ("", "", "")  # the following rows belong to the same system
-            commands.append(f"    {result['command']}")
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
+def names() -> list[str]:
+    """Names of the experiments, which are the public modules of this package."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
-def result_cells(
-    result: dict[str, Any], show: list[str], baseline: str
-) -> list[tuple[str, str, str]]:
-    """Last three cells of the table row of each group of a result.
-
-    Raises ValueError when no group is the baseline.
-    """
-    labels = [
-        ", ".join(f"{name} {value}" for name, value in row["settings"].items())
-        for row in result["rows"]
-    ]
-    if baseline and baseline not in labels:
-        raise ValueError(f"no row is the baseline {baseline!r}; the rows are {'; '.join(labels)}")
-
-    cells = []
-    for row, label in zip(result["rows"], labels, strict=True):
-        metrics = []
-        for metric in show:
-            mean, half = mean_interval(row["metrics"][metric])
-            metrics.append(f"{metric} {mean:.4f}{plus_minus(half)}")
-        if baseline and label != baseline:
-            change = difference(row, result["rows"][labels.index(baseline)], show[0])
-            metrics.append(f"{show[0]} minus that of {baseline} {change}")
-        ours = f"{label}: " * bool(label) + "; ".join(metrics) + f"; n = {len(row['seeds'])}"
-        cells.append((ours, mean_time(row["seconds"]), result["machine"]))
-    return cells
-
-
-def difference(row: dict[str, Any], other: dict[str, Any], metric: str) -> str:
-    """Mean difference of a metric from that of another row on the same seeds, its interval, n."""
-    values, baseline = (
-        dict(zip(r["seeds"], r["metrics"][metric], strict=True)) for r in (row, other)
-    )
-    mean, half, pairs = paired_difference(values, baseline)
-    return f"{mean:+.4f}{plus_minus(half)} ({pairs} pairs)" if mean is not None else "unknown"
-
-
-def plus_minus(half: float | None) -> str:
-    """Suffix with half the width of an interval, or "" without one."""
-    return "" if half is None else f" ± {half:.4f}"
-
-
-def mean_time(seconds: list[float | None]) -> str:
-    """Mean time of a run; "-" if a run was killed, which makes its time unknown."""
-    known = [value for value in seconds if value is not None]
-    if len(known) < len(seconds):
-        return "-"
-    mean = sum(known) / len(known)
-    return f"{mean:.0f} s" if mean < 100 else f"{mean / 60:.1f} min"
-
-
-def fill(text: str, table: str) -> str:
-    """Return the text with the table between its two markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+def main(argv: list[str]) -> None:
+    """Print the experiments, or run the one of a run directory with the rest of the arguments."""
+    if not argv[1:] or argv[1] in cli.HELP:
+        print(__doc__)
+        for name in names():
+            module = importlib.import_module(f"experiments.{name}")
+            print(f"{name:<17}{(module.__doc__ or '').splitlines()[0]}")
+        return
+    sys.argv = [argv[0], f"--workdir={argv[1]}", *argv[2:]]
+    cli.run_folder(Path(argv[1]))
 
 
 if __name__ == "__main__":
-    here = Path(__file__).parent
-    readme = here / "README.md"
-    readme.write_text(fill(readme.read_text(encoding="utf-8"), make_table(here)), encoding="utf-8")
+    main(sys.argv)

@@ -28,12 +28,12 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from data.text.corpus import PADDING, UNKNOWN, Vocabulary, load_text
-from experiments.language.task import SCORING, NextSymbol, make_experiment
+from experiments.language.task import SCORING, VOCABULARY, NextSymbol, make_experiment
 from experiments.language.task import Config as LanguageConfig
 from nets.language.recurrent_lm import LanguageModel
 from train import cli
 from train.config import option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 MODES = {**SCORING, "units": "experiments.language.units:units"}
 
@@ -84,7 +84,9 @@ class Config(LanguageConfig):
     }
 
     dataset: str = LanguageConfig.changed(
-        "dataset", "python_source", "a TFDS dataset of texts, or text:PATH"
+        "dataset",
+        "python_source",
+        "text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a TFDS dataset",
     )
     input_scale: float = option(
         0.0,
@@ -117,10 +119,9 @@ class NextCharacter(NextSymbol):
     headline = "bits_per_character"
 
 
-def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the batches and the task."""
-    corpus = load_text(config.dataset, config.data_dir)
-    vocabulary = Vocabulary.from_text(corpus.train, config.vocab_size)
+def make_task(config: Config, assets: Assets) -> NextCharacter:
+    """Make the network for the characters of the vocabulary."""
+    vocabulary = Vocabulary.from_bytes(assets[VOCABULARY])
     model = LanguageModel(
         vocabulary=len(vocabulary),
         cell=config.cell,
@@ -133,12 +134,23 @@ def build(config: Config) -> Experiment:
         weight_drop=config.weight_drop,
         dtype=jnp.dtype(config.precision),
     )
+    return NextCharacter(model, vocabulary, config, "character", (PADDING, UNKNOWN))
+
+
+def build(config: Config) -> Experiment:
+    """Read the corpus; make the vocabulary, the task and the batches."""
+    corpus = load_text(config.dataset, config.data_dir)
     limit = config.heldout_characters or None
     validation, test = corpus.validation[:limit], corpus.test[:limit]
-    texts = {"validation": validation, "heldout": validation + test}
-    task = NextCharacter(model, vocabulary, config, "character", (PADDING, UNKNOWN), texts=texts)
-    return make_experiment(task, corpus.train, texts, corpus.sha256)
+    return make_experiment(
+        make_task,
+        config,
+        Vocabulary.from_text(corpus.train, config.vocab_size),
+        train=corpus.train,
+        held_out={"validation": validation, "heldout": validation + test},
+        sha256=corpus.sha256,
+    )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

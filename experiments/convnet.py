@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import optax
 
 from experiments.common.classification import Classify
-from experiments.image.task import MODES, make_experiment
+from experiments.image.task import MODES, classes_of, load_data, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.resnet import ConvNet
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,27 +100,29 @@ class ClassifyWithSmoothing(Classify):
         return {"filters": filters} | super().figures(predict, batches)
 
 
+def make_task(config: Config, assets: Assets) -> Classify:
+    """Make the network for the classes of the images."""
+    classes = classes_of(assets)
+    model = ConvNet(
+        classes=len(classes),
+        width=config.channels,
+        stages=config.stages,
+        blocks=config.blocks,
+        dropout=config.dropout,
+        dtype=jnp.dtype(config.precision),
+    )
+    return ClassifyWithSmoothing(model, classes, config.label_smoothing)
+
+
 def build(config: Config) -> Experiment:
-    """Load the images, and make the network for their classes."""
+    """Load the images; make the task and the batches."""
     if config.image_size < 2**config.stages:
         raise ConfigError(
             f"config.image_size {config.image_size} is less than {2**config.stages}, the minimum "
             f"for config.stages {config.stages}"
         )
-
-    def make_task(classes: tuple[str, ...]) -> Classify:
-        model = ConvNet(
-            classes=len(classes),
-            width=config.channels,
-            stages=config.stages,
-            blocks=config.blocks,
-            dropout=config.dropout,
-            dtype=jnp.dtype(config.precision),
-        )
-        return ClassifyWithSmoothing(model, classes, config.label_smoothing)
-
-    return make_experiment(config, make_task, config.image_size)
+    return make_experiment(config, make_task, load_data(config, config.image_size))
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -32,7 +32,7 @@ from train import cli
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.state import stream
-from train.task import Experiment, Mean, Task
+from train.task import Assets, Experiment, Mean, Task
 
 INITIALIZERS = ("orthogonal", "lecun")
 HELD_OUT_SEQUENCES = 1000
@@ -83,7 +83,7 @@ class AddingNetwork(nn.Module):
     @nn.compact
     def __call__(self, x, *, train: bool = False):
         """Predicted sums float32 [B] of sequences [B, T, 2]."""
-        _, outputs = self.recurrent(x, deterministic=not train)
+        _, outputs = self.recurrent(x, train=train)
         dense = nn.Dense(1, dtype=self.recurrent.cell.dtype, name="answer")
         return dense(outputs[:, -1])[:, 0].astype(jnp.float32)
 
@@ -121,11 +121,13 @@ def gradient_ratios(cell: str, params, x) -> dict[str, jax.Array]:
 class AddNumbers(Task):
     """Mean squared error of the sum of two marked numbers."""
 
+    axes: ClassVar = {"x": "b, t, ..."}
+
     def __init__(self, config: Config, x):
         self.config, self.x = config, x
         self.model = make_network(config, config.cell, config.recurrent_init)
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return the sequences."""
         return (batch["x"],)
 
@@ -185,25 +187,31 @@ class AddNumbers(Task):
         return {"gradient": figure}
 
 
+def held_out(config: Config, number: int) -> EvaluationSequences:
+    """Held-out set by its number."""
+    return EvaluationSequences(
+        count=HELD_OUT_SEQUENCES,
+        batch_size=config.batch_size,
+        length=config.sequence_length,
+        number=number,
+    )
+
+
+def make_task(config: Config, assets: Assets) -> AddNumbers:
+    """Make the network; the sequences are generated, so there are no assets."""
+    return AddNumbers(config, next(iter(held_out(config, 0)))["x"])
+
+
 def build(config: Config) -> Experiment:
     """Make the sequences and the network."""
-    evals = {
-        name: EvaluationSequences(
-            count=HELD_OUT_SEQUENCES,
-            batch_size=config.batch_size,
-            length=config.sequence_length,
-            number=number,
-        )
-        for number, name in enumerate(("validation", "test"))
-    }
     return Experiment(
-        task=AddNumbers(config, next(iter(evals["validation"]))["x"]),
+        task=make_task(config, {}),
         optimizer=make_optimizer(config),
         train=TrainingSequences(config.batch_size, config.sequence_length, config.seed),
-        evals=evals,
+        evals={"validation": held_out(config, 0), "test": held_out(config, 1)},
         provenance={"dataset": config.dataset},
     )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build)
+    cli.run(Config, build, make_task)

@@ -23,18 +23,24 @@ from functools import partial
 
 import numpy as np
 
-from data.catalogue import DataError, nearest
+from data.catalogue import unknown_dataset
+from data.lines.transcripts import Alphabet
+from experiments.common.assets import from_json, to_json
+from experiments.common.split import split_indices
 from experiments.signal.task import (
+    ALPHABET,
     MODES,
+    Transcribe,
     TranscriptionData,
     composed_data,
     make_experiment,
-    split_indices,
+    make_network,
 )
 from experiments.signal.task import Config as TranscriptionConfig
 from train import cli
-from train.task import Experiment
+from train.task import Assets, Experiment
 
+SCALE = "scale.json"  # name of the asset of pens
 DATASETS = ("digit_lines", "pens", "pens:FOLDER")
 
 
@@ -49,11 +55,11 @@ class Config(TranscriptionConfig):
 
 def read_digits(config: Config) -> TranscriptionData:
     """Data of lines of real digits, as columns of a picture."""
-    from data.lines.digits import DIGITS, digit_images, longest_line, read_line
+    from data.lines.digits import DIGITS, digit_images, longest_line
 
     digits = digit_images(config.data_dir)
     rest = digits["train"]
-    train, validation = split_indices(len(rest.labels), config)
+    train, validation = split_indices(len(rest.labels), config.validation_fraction, config.seed)
     return composed_data(
         config,
         DIGITS,
@@ -61,8 +67,7 @@ def read_digits(config: Config) -> TranscriptionData:
         validation=rest.subset(validation),
         test=digits["test"],
         longest=longest_line(config.max_length),
-        read_file=read_line,
-        frame_kind="columns",
+        assets={},
         provenance={"digits": len(train)},
     )
 
@@ -70,11 +75,11 @@ def read_digits(config: Config) -> TranscriptionData:
 def read_pens(config: Config, folder: str) -> TranscriptionData:
     """Data of lines of digits, as movements of a pen."""
     from data.lines.digits import DIGITS
-    from data.lines.pens import pen_digits, read_pen
+    from data.lines.pens import pen_digits
 
     digits, test = pen_digits(folder)
     rest = np.flatnonzero(~test)
-    train, validation = split_indices(len(rest), config)
+    train, validation = split_indices(len(rest), config.validation_fraction, config.seed)
     return composed_data(
         config,
         DIGITS,
@@ -82,26 +87,36 @@ def read_pens(config: Config, folder: str) -> TranscriptionData:
         validation=digits.subset(rest[validation]),
         test=digits.subset(test),
         longest=config.max_length * max(len(points) for points in digits.points),
-        read_file=partial(read_pen, scale=digits.scale),
-        frame_kind="pen",
+        assets={SCALE: to_json(float(digits.scale))},
         provenance={"digits": len(train)},
     )
 
 
+def make_task(config: Config, assets: Assets) -> Transcribe:
+    """Make the network for the alphabet, and the reader of input files."""
+    alphabet = Alphabet.from_bytes(assets[ALPHABET])
+    network = make_network(config, len(alphabet.symbols))
+    if config.dataset.startswith("pens"):
+        from data.lines.pens import read_pen
+
+        read_file = partial(read_pen, scale=from_json(assets[SCALE]))
+        return Transcribe(config, alphabet, network, read_file, "pen")
+    from data.lines.digits import read_line
+
+    return Transcribe(config, alphabet, network, read_line, "columns")
+
+
 def build(config: Config) -> Experiment:
-    """Read the digits, and make the network."""
+    """Read the digits; make the task and the batches."""
     kind, _, folder = config.dataset.partition(":")
     if kind == "pens":
         data = read_pens(config, folder)
     elif config.dataset == "digit_lines":
         data = read_digits(config)
     else:
-        raise DataError(
-            f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
-            f"available: {', '.join(DATASETS)}"
-        )
-    return make_experiment(config, data)
+        raise unknown_dataset(config.dataset, DATASETS)
+    return make_experiment(config, make_task, data)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -21,23 +21,36 @@ experiments/lenet5.py. Measured: parameter counts, in rows B5 and B6 of experime
 network was trained on photographs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
-from data.images.photos import PhotoBatches, are_photos, load_photos, principal_colours
+from data.images.photos import (
+    PhotoBatches,
+    are_photos,
+    load_photos,
+    photo_provenance,
+    principal_colours,
+)
 from experiments.common.classification import Classify
-from experiments.image.task import MODES, assemble, make_augmentation, make_experiment
+from experiments.image.task import (
+    MODES,
+    ImageData,
+    classes_of,
+    load_data,
+    make_augmentation,
+    make_experiment,
+)
 from experiments.image.task import Config as ImageConfig
 from nets.image.alexnet import SIZES, AlexNet
 from nets.image.vgg import SMALLEST, VGG
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment, Mean
+from train.task import Assets, Experiment, Mean
 
+LARGEST_PICTURED = 64  # side of images that are drawn as mistakes, in pixels
 MEAN = (0.485, 0.456, 0.406)  # of red, green and blue in ImageNet: Simonyan and Zisserman
 PUBLISHED: dict[str, Any] = {
     "dataset": "imagenet2012",
@@ -116,7 +129,7 @@ class ClassifyCentred(Classify):
         super().__init__(model, classes)
         self.first_layer, self.small_images = first_layer, small_images
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return the images, scaled and centred as the published networks read them."""
         images = batch["image"]
         mean = jnp.float32(MEAN) if images.shape[-1] == len(MEAN) else np.mean(MEAN)
@@ -139,42 +152,39 @@ class ClassifyCentred(Classify):
         return figures | (super().figures(predict, batches) if self.small_images else {})
 
 
-def build(config: Config) -> Experiment:
-    """Make the network, for photographs if the images of the dataset differ in size."""
-    check_size(config)
-
-    def make_task(classes: tuple[str, ...], small_images: bool = True) -> Classify:
-        if config.architecture == "alexnet":
-            alexnet = AlexNet(
-                classes=len(classes),
-                grouped=config.grouped_convolutions,
-                width=config.width_multiplier,
-                dropout=config.dropout,
-                dtype=jnp.dtype(config.precision),
-            )
-            return ClassifyCentred(alexnet, classes, ("conv1",), small_images)
-        vgg = VGG(
-            layers=int(config.architecture.removeprefix("vgg")),
+def make_task(config: Config, assets: Assets) -> Classify:
+    """Make the network for the classes of the images."""
+    classes, small_images = classes_of(assets), config.image_size <= LARGEST_PICTURED
+    if config.architecture == "alexnet":
+        alexnet = AlexNet(
             classes=len(classes),
-            batch_norm=config.batch_norm,
+            grouped=config.grouped_convolutions,
             width=config.width_multiplier,
             dropout=config.dropout,
             dtype=jnp.dtype(config.precision),
         )
-        return ClassifyCentred(vgg, classes, ("block1", "conv1"), small_images)
+        return ClassifyCentred(alexnet, classes, ("conv1",), small_images)
+    vgg = VGG(
+        layers=int(config.architecture.removeprefix("vgg")),
+        classes=len(classes),
+        batch_norm=config.batch_norm,
+        width=config.width_multiplier,
+        dropout=config.dropout,
+        dtype=jnp.dtype(config.precision),
+    )
+    return ClassifyCentred(vgg, classes, ("block1", "conv1"), small_images)
 
-    if are_photos(config.dataset, config.data_dir):
-        return make_photo_experiment(config, lambda classes: make_task(classes, False))
-    return make_experiment(config, make_task, config.image_size)
+
+def build(config: Config) -> Experiment:
+    """Load the images, as photographs if they differ in size; make the task and the batches."""
+    check_size(config)
+    photos = are_photos(config.dataset, config.data_dir)
+    data = load_photo_data(config) if photos else load_data(config, config.image_size)
+    return make_experiment(config, make_task, data)
 
 
-def make_photo_experiment(
-    config: Config, make_task: Callable[[tuple[str, ...]], Classify]
-) -> Experiment:
-    """Make an experiment with photographs, which are decoded and cropped when needed.
-
-    make_task(classes) makes the task for the names of the classes.
-    """
+def load_photo_data(config: Config) -> ImageData:
+    """Load photographs, which are decoded and cropped when needed."""
     splits = load_photos(
         config.dataset, config.data_dir, config.image_size, config.validation_fraction
     )
@@ -187,17 +197,11 @@ def make_photo_experiment(
         colour=config.colour_noise,
         colours=principal_colours(photos),
     )
-    return assemble(
-        config,
-        task=make_task(photos.classes),
+    return ImageData(
+        classes=photos.classes,
         train=train,
-        held_out={"validation": splits["validation"], "test": splits["test"]},
-        provenance={
-            "dataset": config.dataset,
-            "train": len(photos),
-            "validation": len(splits["validation"]),
-            "test": len(splits["test"]),
-        },
+        held_out={name: splits[name] for name in ("validation", "test")},
+        provenance={"dataset": config.dataset.split(":")[0], **photo_provenance(splits)},
     )
 
 
@@ -216,4 +220,4 @@ def check_size(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -29,14 +29,15 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from experiments.common.classification import Classify
-from experiments.image.task import MODES, make_experiment
+from experiments.image.task import MODES, classes_of, load_data, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.lenet import LeNet5, PublishedLeNet5
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 PUBLISHED: dict[str, Any] = {
     "dataset": "mnist",
@@ -99,7 +100,9 @@ class ClassifyByPenalties(ClassifyImages):
     the penalty of a "rubbish" class. The outputs of the model are the negative penalties.
     """
 
-    config: Config
+    def __init__(self, model: nn.Module, classes: tuple[str, ...], config: Config):
+        super().__init__(model, classes)
+        self.config = config
 
     def losses(self, outputs, labels):
         """Loss [B] of negative penalties [B, 10]."""
@@ -110,29 +113,30 @@ class ClassifyByPenalties(ClassifyImages):
         return penalty + jax.nn.logsumexp(jnp.concatenate([rubbish, outputs], axis=1), axis=1)
 
 
+def make_task(config: Config, assets: Assets) -> Classify:
+    """Make the network for the classes of the images."""
+    classes, dtype = classes_of(assets), jnp.dtype(config.precision)
+    if config.variant == "softmax":
+        return ClassifyImages(LeNet5(len(classes), dtype=dtype), classes)
+    if len(classes) != 10:
+        raise ConfigError(
+            f"config.variant=published needs 10 classes, but dataset {config.dataset} "
+            f"has {len(classes)}"
+        )
+    return ClassifyByPenalties(PublishedLeNet5(dtype=dtype), classes, config)
+
+
 def build(config: Config) -> Experiment:
-    """Load the images, and make the network for their classes."""
-    dtype = jnp.dtype(config.precision)
-
-    def make_task(classes: tuple[str, ...]) -> Classify:
-        if config.variant == "softmax":
-            return ClassifyImages(LeNet5(len(classes), dtype=dtype), classes)
-        if len(classes) != 10:
-            raise ConfigError(
-                f"config.variant=published needs 10 classes, but dataset {config.dataset} "
-                f"has {len(classes)}"
-            )
-        return ClassifyByPenalties(PublishedLeNet5(dtype=dtype), classes)
-
-    experiment = make_experiment(config, make_task)
-    shape = experiment.train(0)["image"].shape[1:]
+    """Load the images; make the task and the batches."""
+    data = load_data(config)
+    shape = data.train(0)["image"].shape[1:]
     if config.variant == "published" and shape != (32, 32, 1):
         raise ConfigError(
             f"config.variant=published needs grey images of shape (32, 32, 1), but those of "
             f"dataset {config.dataset} have shape {shape}"
         )
-    return experiment
+    return make_experiment(config, make_task, data)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -18,12 +18,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from experiments.common.classification import Classify
-from experiments.image.task import MODES, make_experiment
+from experiments.image.task import MODES, classes_of, load_data, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.recurrent.grid import MDRNN
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 SIDES = (1, 2, 4, 8, 16)  # of a patch, in pixels: divisors of the side of the images
 
@@ -75,32 +75,26 @@ class GridClassifier(nn.Module):
         return logits.astype(jnp.float32)
 
 
+def make_task(config: Config, assets: Assets) -> Classify:
+    """Make the network for the classes of the images."""
+    classes, dtype = classes_of(assets), jnp.dtype(config.precision)
+    cell: Any = config.cell  # one of the literals of MDRNN
+    recurrent = MDRNN(
+        features=config.hidden, cell=cell, directions=config.scan_directions, dtype=dtype
+    )
+    model = GridClassifier(recurrent, config.patch_size, len(classes), dtype=dtype)
+    return Classify(model, classes)
+
+
 def build(config: Config) -> Experiment:
-    """Load the images, and make the network for their classes."""
+    """Load the images; make the task and the batches."""
     if config.patch_size not in SIDES or config.scan_directions == 3:
         raise ConfigError(
             f"config.patch_size must be one of {SIDES} and config.scan_directions 1, 2 or 4, "
             f"got {config.patch_size} and {config.scan_directions}"
         )
-    cell: Any = config.cell  # one of the literals of MDRNN
-    dtype = jnp.dtype(config.precision)
-
-    def make_task(classes: tuple[str, ...]) -> Classify:
-        model = GridClassifier(
-            recurrent=MDRNN(
-                features=config.hidden,
-                cell=cell,
-                directions=config.scan_directions,
-                dtype=dtype,
-            ),
-            patch_size=config.patch_size,
-            classes=len(classes),
-            dtype=dtype,
-        )
-        return Classify(model, classes)
-
-    return make_experiment(config, make_task)
+    return make_experiment(config, make_task, load_data(config))
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -25,18 +25,18 @@ from data.pairs import multiway
 from data.pairs.dates import Dates
 from data.pairs.parallel import load_pairs
 from data.text.subwords import make_vocabulary
-from experiments.translation.corpora import Corpus, dates_corpus, text_corpus
+from experiments.translation.corpora import Corpus, dates_corpus, text_corpus, vocabulary_of
 from experiments.translation.task import Config as TranslationConfig
 from experiments.translation.task import Translate, make_network, signatures
 from nets.translation.multiway import MultiSeq2Seq
 from train import cli
 from train.config import ConfigError, option
 from train.optimizer import make_optimizer
-from train.task import Experiment, Task
+from train.task import Assets, Experiment, Task
 
 MODES = {
-    "translate": "experiments.translation.modes:translate_pair",
-    "states": "experiments.translation.modes:states_pair",
+    "translate": "experiments.translation.modes:translate",
+    "states": "experiments.translation.modes:states",
 }
 
 
@@ -68,14 +68,16 @@ class MultiTranslate(Task):
     tasks: the `Translate` task of each pair, with the pair's own network.
     """
 
+    axes: ClassVar = Translate.axes
+
     def __init__(self, model: MultiSeq2Seq, tasks: dict[str, Translate], config: Config):
         self.model, self.tasks, self.config = model, tasks, config
         self.headline = next(iter(tasks.values())).headline
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Pair, source, its lengths, and the targets shifted by one token."""
         pair, batch = multiway.remove_prefix(batch)
-        return pair, *self.tasks[pair].inputs(batch, carry)
+        return pair, *self.tasks[pair].inputs(batch)
 
     def means(self, outputs, batch):
         """Return the means of `Translate`, under the same names for every pair."""
@@ -87,9 +89,14 @@ class MultiTranslate(Task):
         variables = self.model.variables_of(predict.variables, pair)
         return self.tasks[pair], replace(predict, variables=variables)
 
-    def selected(self, predict):
-        """Return `for_pair` of config.direction, by default the first pair."""
-        return self.for_pair(predict, self.config.direction or next(iter(self.tasks)))
+    def selected(self, variables, pair: str) -> tuple[Translate, Any]:
+        """Return the task of a pair, by default the first, and the variables of its network."""
+        if pair not in ("", *self.tasks):
+            raise ConfigError(
+                f"config.direction must be one of {', '.join(self.tasks)}, got {pair!r}"
+            )
+        pair = pair or next(iter(self.tasks))
+        return self.tasks[pair], self.model.variables_of(variables, pair)
 
     def scores(self, predict, batches):
         """Scores of `Translate` for every pair, and their means over the pairs."""
@@ -135,42 +142,48 @@ def read_text(pairs, seeds, config: Config) -> dict[str, Corpus]:
     }
 
 
-def build(config: Config) -> Experiment:
-    """Read the corpora; make the network, the alternating batches and the task."""
-    dates, pairs = config.dataset == "dates", multiway.language_pairs(config.language_pairs)
-    if not dates and not config.dataset.startswith("pairs:"):
-        raise ConfigError(f"config.dataset must be dates or pairs:FOLDER, got {config.dataset!r}")
-    if config.direction not in ("", *pairs):
-        raise ConfigError(
-            f"config.direction must be one of {', '.join(pairs)}, got {config.direction!r}"
-        )
-    seeds = multiway.pair_seeds(config.seed, pairs)
-    corpora = (read_dates if dates else read_text)(pairs, seeds, config)
+def make_task(config: Config, assets: Assets) -> MultiTranslate:
+    """Make the networks of all pairs; there is one vocabulary per language."""
+    pairs = multiway.language_pairs(config.language_pairs)
     # names of the encoder and the decoder of each pair
     modules = pairs if config.shared else {pair: (pair, pair) for pair in pairs}
     encoders, decoders, tasks = {}, {}, {}
-    provenance: dict[str, Any] = {"dataset": config.dataset.split(":")[0], **signatures()}
-    for pair, corpus in corpora.items():
-        network = make_network(config, len(corpus.source), len(corpus.target))
+    for pair, languages in pairs.items():
+        source, target = (vocabulary_of(config, assets[language]) for language in languages)
+        network = make_network(config, len(source), len(target))
         encoder, decoder = modules[pair]
         encoders[encoder], decoders[decoder] = network.encoder, network.decoder
-        tasks[pair] = Translate(network, corpus.source, corpus.target, config)
+        tasks[pair] = Translate(network, source, target, config)
+    return MultiTranslate(MultiSeq2Seq(encoders, decoders, modules), tasks, config)
+
+
+def build(config: Config) -> Experiment:
+    """Read the corpora; make the vocabularies, the task and the alternating batches."""
+    dates, pairs = config.dataset == "dates", multiway.language_pairs(config.language_pairs)
+    if not dates and not config.dataset.startswith("pairs:"):
+        raise ConfigError(f"config.dataset must be dates or pairs:FOLDER, got {config.dataset!r}")
+    seeds = multiway.pair_seeds(config.seed, pairs)
+    corpora = (read_dates if dates else read_text)(pairs, seeds, config)
+    assets: dict[str, bytes] = {}
+    provenance: dict[str, Any] = {"dataset": config.dataset.split(":")[0], **signatures()}
+    for pair, corpus in corpora.items():
         source, target = pairs[pair]
+        assets |= {source: corpus.source.to_bytes(), target: corpus.target.to_bytes()}
         provenance |= {
             f"symbols {source}": len(corpus.source),
             f"symbols {target}": len(corpus.target),
             **{f"{name} {pair}": value for name, value in corpus.provenance.items()},
         }
-    task = MultiTranslate(MultiSeq2Seq(encoders, decoders, modules), tasks, config)
+    task = make_task(config, assets)
     train = multiway.Rotation({pair: corpora[pair].train for pair in pairs})
     evals = {
         split: multiway.AllPairs({pair: corpora[pair].evals[split] for pair in pairs})
         for split in ("validation", "test")
     }
-    shapes = jax.eval_shape(lambda: task.model.init(jax.random.key(0), *task.inputs(train(0), ())))
+    shapes = jax.eval_shape(task.init, jax.random.key(0), train(0))
     provenance["parameters"] = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    return Experiment(task, make_optimizer(config), train, evals, provenance)
+    return Experiment(task, make_optimizer(config), train, evals, provenance, assets)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

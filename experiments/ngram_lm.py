@@ -22,12 +22,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
-from data.text.words import UNKNOWN, RunningWords, as_text, load_words
-from experiments.language.task import MODES, SymbolConfig, SymbolTask, make_experiment
+from data.text.words import RunningWords, as_text, load_words
+from experiments.common.pretrained import vectors
+from experiments.language.task import (
+    MODES,
+    VOCABULARY,
+    SymbolConfig,
+    SymbolTask,
+    make_experiment,
+    pretrained_embedding,
+)
 from nets.language.neural_ngram import NeuralNGram
 from train import cli
 from train.config import option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 EPOCH = 1815  # steps of 512 words over the Penn Treebank
 EVALUATION_ROWS = 256  # per device; does not affect the results
@@ -61,9 +69,13 @@ class Config(SymbolConfig):
     }
 
     dataset: str = SymbolConfig.changed(
-        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+        "dataset",
+        "python_docs",
+        "words:FOLDER, text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a "
+        "TFDS dataset of texts",
     )
     min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     batch_size: int = SymbolConfig.changed("batch_size", 256, "in predicted words")
 
     context_size: int = option(5, "number of context words", minimum=1)
@@ -95,7 +107,7 @@ class NextWord(SymbolTask):
         """Every n-gram once."""
         return EvaluationNgrams(self.grams(ids), EVALUATION_ROWS * jax.device_count())
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Context words."""
         return (batch["contexts"],)
 
@@ -111,10 +123,9 @@ class NextWord(SymbolTask):
         return self.model.apply(variables, contexts), contexts
 
 
-def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the batches and the task."""
-    corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
+def make_task(config: Config, assets: Assets) -> NextWord:
+    """Make the network for the words of the vocabulary."""
+    vocabulary = RunningWords.from_bytes(assets[VOCABULARY])
     model = NeuralNGram(
         vocabulary=len(vocabulary),
         hidden=config.hidden,
@@ -124,11 +135,23 @@ def build(config: Config) -> Experiment:
         embedding_dropout=config.embedding_dropout,
         dtype=jnp.dtype(config.precision),
     )
-    unknown = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    task = NextWord(model, vocabulary, config, "word", unknown)
-    heldout = {name: as_text(split) for name, split in corpus.held_out.items()}
-    return make_experiment(task, as_text(corpus.train), heldout, corpus.sha256)
+    return NextWord(model, vocabulary, config, "word", vocabulary.unknown_ids)
+
+
+def build(config: Config) -> Experiment:
+    """Read the corpus; make the vocabulary, the task and the batches."""
+    corpus = load_words(config.dataset, config.data_dir)
+    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
+    return make_experiment(
+        make_task,
+        config,
+        vocabulary,
+        train=as_text(corpus.train),
+        held_out={name: as_text(split) for name, split in corpus.held_out.items()},
+        sha256=corpus.sha256,
+        pretrained=pretrained_embedding(config, vocabulary),
+    )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

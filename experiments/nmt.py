@@ -11,8 +11,9 @@ attention (Bahdanau, Cho and Bengio 2015; Luong, Pham and Manning 2015) and beam
 
 Data: dates (in words, from twelve languages to ISO 8601; the default), or dates:de+fr-en for other
 languages; or parallel text, plain or gzipped: pairs:FOLDER with train.LANGUAGE, val.LANGUAGE and
-test*.LANGUAGE, files:SOURCE,TARGET, or tsv:FILE. "validation" is translated during training, "test"
-at the end. Measured: the rows of D1 to D3 and D5 in experiments/README.md.
+test*.LANGUAGE, files:SOURCE,TARGET, tsv:FILE, or another table of docs/own_data.md. "validation" is
+translated during training, "test" at the end. Measured: the rows of D1 to D3 and D5 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -23,11 +24,12 @@ from experiments.translation.task import Translate, make_network, signatures
 from train import cli
 from train.config import option
 from train.optimizer import make_optimizer
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 if TYPE_CHECKING:
     from experiments.translation.corpora import Corpus
 
+VOCABULARY = "vocabulary"  # name of the asset
 MODES = {
     "translate": "experiments.translation.modes:translate",
     "states": "experiments.translation.modes:states",
@@ -39,10 +41,17 @@ class Config(TranslationConfig):
     """Settings of translation in one direction."""
 
     dataset: str = TranslationConfig.changed(
-        "dataset", "dates", "dates, pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+        "dataset",
+        "dates",
+        "dates, pairs:FOLDER, files:SOURCE,TARGET, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH or "
+        "arrow:PATH",
     )
-    source: str = option("en", "source language", note="only with pairs:FOLDER", group="data")
-    target: str = option("de", "target language", note="only with pairs:FOLDER", group="data")
+    source: str = option(
+        "en", "source language", note="only with pairs:FOLDER and tables", group="data"
+    )
+    target: str = option(
+        "de", "target language", note="only with pairs:FOLDER and tables", group="data"
+    )
 
     steps: int = TranslationConfig.changed("steps", 1500)
 
@@ -77,18 +86,28 @@ def read_text(config: Config) -> "Corpus":
     return corpus._replace(provenance=provenance)
 
 
+def make_task(config: Config, assets: Assets) -> Translate:
+    """Make the network for the vocabulary, which both languages share."""
+    from experiments.translation.corpora import vocabulary_of
+
+    vocabulary = vocabulary_of(config, assets[VOCABULARY])
+    network = make_network(config, len(vocabulary), len(vocabulary))
+    return Translate(network, vocabulary, vocabulary, config)
+
+
 def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the batches and the task."""
+    """Read the corpus; make the vocabulary, the task and the batches."""
     corpus = read_dates(config) if config.dataset.startswith("dates") else read_text(config)
-    network = make_network(config, len(corpus.source), len(corpus.target))
+    assets = {VOCABULARY: corpus.source.to_bytes()}
     return Experiment(
-        task=Translate(network, corpus.source, corpus.target, config),
+        task=make_task(config, assets),
         optimizer=make_optimizer(config),
         train=corpus.train,
         evals=corpus.evals,
         provenance=corpus.provenance,
+        assets=assets,
     )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -25,9 +25,12 @@ from itertools import count
 from typing import Any, ClassVar
 
 from data.catalogue import DataError
+from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import is_bio
 from experiments.sentence.tagging import (
     MODES,
+    VOCABULARIES,
+    Tag,
     make_experiment,
     make_network,
     parameter_count,
@@ -36,7 +39,7 @@ from experiments.sentence.tagging import (
 from experiments.sentence.tagging import Config as TaggingConfig
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
@@ -86,14 +89,9 @@ def hidden_of_budget(parameters: Callable[[int], int], budget: int) -> int:
     )
 
 
-def build(config: Config) -> Experiment:
-    """Read the sentences; make the network, the batches and the task."""
-    corpus, vocabularies = read_corpus(config)
-    if not is_bio(vocabularies.tags):
-        raise DataError(
-            f"spans need tags O, B-TYPE and I-TYPE, but {config.dataset} has the tag "
-            f"{vocabularies.tags[0]}"
-        )
+def make_task(config: Config, assets: Assets) -> Tag:
+    """Make the network for the vocabularies, with hidden units by the budget."""
+    vocabularies = Vocabularies.from_bytes(assets[VOCABULARIES])
     hidden = config.hidden
     if config.parameter_budget:
 
@@ -101,9 +99,19 @@ def build(config: Config) -> Experiment:
             return parameter_count(make_network(config, vocabularies, width))
 
         hidden = hidden_of_budget(parameters, config.parameter_budget)
-    network = make_network(config, vocabularies, hidden)
-    return make_experiment(network, corpus, vocabularies, config, "proportional_f1")
+    return Tag(make_network(config, vocabularies, hidden), vocabularies, "proportional_f1")
+
+
+def build(config: Config) -> Experiment:
+    """Read the sentences; make the vocabularies, the task and the batches."""
+    corpus, vocabularies = read_corpus(config)
+    if not is_bio(vocabularies.tags):
+        raise DataError(
+            f"spans need tags O, B-TYPE and I-TYPE, but {config.dataset} has the tag "
+            f"{vocabularies.tags[0]}"
+        )
+    return make_experiment(make_task, corpus, vocabularies, config)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -20,11 +20,19 @@ experiments/README.md.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import is_bio
-from experiments.sentence.tagging import MODES, make_experiment, make_network, read_corpus
+from experiments.sentence.tagging import (
+    MODES,
+    VOCABULARIES,
+    Tag,
+    make_experiment,
+    make_network,
+    read_corpus,
+)
 from experiments.sentence.tagging import Config as TaggingConfig
 from train import cli
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 PRESETS: dict[str, dict[str, Any]] = {
     "ewt": {
@@ -58,13 +66,19 @@ class Config(TaggingConfig):
     steps: int = TaggingConfig.changed("steps", 1500)
 
 
-def build(config: Config) -> Experiment:
-    """Read the sentences; make the network, the batches and the task."""
-    corpus, vocabularies = read_corpus(config)
+def make_task(config: Config, assets: Assets) -> Tag:
+    """Make the network for the vocabularies."""
+    vocabularies = Vocabularies.from_bytes(assets[VOCABULARIES])
     network = make_network(config, vocabularies, config.hidden)
     headline = "span_f1" if is_bio(vocabularies.tags) else "accuracy"
-    return make_experiment(network, corpus, vocabularies, config, headline)
+    return Tag(network, vocabularies, headline)
+
+
+def build(config: Config) -> Experiment:
+    """Read the sentences; make the vocabularies, the task and the batches."""
+    corpus, vocabularies = read_corpus(config)
+    return make_experiment(make_task, corpus, vocabularies, config)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -26,7 +26,9 @@ import jax.numpy as jnp
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.sentences.sentiment import FOLDS, load_sentiment
 from data.sentences.sentiment_batches import LabelledIds
-from data.text.words import WordVocabulary
+from data.text.words import FIRST_WORD, WordVocabulary
+from experiments.common.assets import from_json, to_json
+from experiments.common.pretrained import pretrained_rows, vectors
 from experiments.sentence.rating import Rate
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.classifier import POOLINGS, SentenceClassifier
@@ -34,9 +36,10 @@ from nets.sentence.encoder import SentenceEncoder
 from train import cli
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 MODES = {"rate": "experiments.sentence.rating_modes:rate"}
+VOCABULARY, CLASSES = "vocabulary.json", "classes.json"  # names of the assets
 REVIEWS: dict[str, Any] = {"learning_rate": 2e-3, "max_length": 60}
 PRESETS: dict[str, dict[str, Any]] = {
     "mr": {
@@ -73,7 +76,10 @@ class Config(OptimizerConfig):
     }
 
     dataset: str = OptimizerConfig.changed(
-        "dataset", "packages", "packages, lines:FOLDER or trees:FOLDER"
+        "dataset",
+        "packages",
+        "packages, lines:FOLDER, trees:FOLDER, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH or "
+        "arrow:PATH",
     )
     fold: int = option(
         -1,
@@ -90,6 +96,7 @@ class Config(OptimizerConfig):
         group="data",
     )
     min_count: int = option(2, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     max_length: int = option(
         100,
         "maximum length of a training sequence",
@@ -154,8 +161,16 @@ def make_network(config: Config, words: int, classes: int) -> SentenceClassifier
     return SentenceClassifier(encoder, classes, config.pooling)
 
 
+def make_task(config: Config, assets: Assets) -> Rate:
+    """Make the network for the words and the classes."""
+    vocabulary = WordVocabulary.from_bytes(assets[VOCABULARY])
+    classes = tuple(from_json(assets[CLASSES]))
+    network = make_network(config, vocabulary.padded_size, len(classes))
+    return Rate(network, classes, vocabulary)
+
+
 def build(config: Config) -> Experiment:
-    """Read the sentences; make the network, the batches and the task."""
+    """Read the sentences; make the vocabulary, the task and the batches."""
     corpus = load_sentiment(
         config.dataset,
         config.data_dir,
@@ -172,9 +187,13 @@ def build(config: Config) -> Experiment:
     batches = TrainingBuckets(
         train, config.batch_size, config.seed, config.max_length, config.buckets
     )
-    network = make_network(config, vocabulary.padded_size, len(corpus.classes))
+    pretrained = {}
+    if config.vectors:
+        rows = pretrained_rows(config.vectors, vocabulary.words, config.embedding, FIRST_WORD)
+        pretrained = {"params/encoder/embed/embedding": rows}
+    assets = {VOCABULARY: vocabulary.to_bytes(), CLASSES: to_json(corpus.classes)}
     return Experiment(
-        task=Rate(network, corpus.classes, vocabulary),
+        task=make_task(config, assets),
         optimizer=make_optimizer(config),
         train=batches,
         evals={
@@ -191,8 +210,10 @@ def build(config: Config) -> Experiment:
             "test": len(corpus.test),
             "words": len(vocabulary),
         },
+        assets=assets,
+        pretrained=pretrained,
     )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -19,7 +19,6 @@ files and draws which frames belong to each symbol; --mode=decode compares searc
 a language model. Measured: rows C10 and B8 of the table in experiments/README.md.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,24 +27,28 @@ import numpy as np
 from flax import linen as nn
 
 from data.buckets import TrainingBuckets
-from data.catalogue import DataError, nearest
+from data.catalogue import unknown_dataset
 from data.lines.transcripts import Alphabet, Transcripts
+from experiments.common.split import split_indices
 from experiments.signal.task import (
+    ALPHABET,
     MODES,
+    Transcribe,
     TranscriptionData,
     composed_data,
     make_experiment,
-    split_indices,
+    make_network,
 )
 from experiments.signal.task import Config as TranscriptionConfig
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment
+from train.task import Assets, Experiment
 
 if TYPE_CHECKING:
-    from data.lines.sounds import Features, Sounds
+    from data.lines.sounds import Sounds
 
 DATASETS = ("tones", "spoken_lines:FOLDER", "speech:FOLDER")
+FEATURES = "features.json"  # name of an asset
 QUIET = (30.0, 70.0)  # least and greatest attenuation of background noise, in dB
 
 
@@ -120,7 +123,7 @@ def read_words(config: Config, folder: str) -> TranscriptionData:
     waves = load_waves(folder)
     test = waves.held_out(config.test_split)
     rest = np.flatnonzero(~test)
-    train, validation = split_indices(len(rest), config)
+    train, validation = split_indices(len(rest), config.validation_fraction, config.seed)
     features = Features(waves.rate, config.mel_bands, config.deltas)
     augmented = replace(
         word_pieces(waves, rest[train], features),
@@ -149,8 +152,7 @@ def sound_data(
         validation=replace(validation, features=features),
         test=replace(test, features=features),
         longest=config.max_frames,
-        read_file=sound_reader(features),
-        frame_kind="spectrogram",
+        assets={FEATURES: features.to_bytes()},
         provenance={"rate": features.rate},
     )
 
@@ -162,7 +164,7 @@ def read_speech(config: Config, folder: str) -> TranscriptionData:
 
     speech = load_speech(folder)
     rest = np.flatnonzero(~speech.test)
-    train, validation = split_indices(len(rest), config)
+    train, validation = split_indices(len(rest), config.validation_fraction, config.seed)
     alphabet = Alphabet.from_texts(speech.texts)
     features = Features(speech.rate, config.mel_bands, config.deltas)
     features = features.fitted(speech.sounds[i] for i in rest[train])
@@ -184,8 +186,7 @@ def read_speech(config: Config, folder: str) -> TranscriptionData:
             "test": lines.subset(np.flatnonzero(speech.test)),
         },
         shapes=batches.shapes,
-        read_file=sound_reader(features),
-        frame_kind="spectrogram",
+        assets={FEATURES: features.to_bytes()},
         provenance={
             "rate": speech.rate,
             "symbols": len(alphabet.symbols),
@@ -193,13 +194,6 @@ def read_speech(config: Config, folder: str) -> TranscriptionData:
             "too_long": batches.too_long,
         },
     )
-
-
-def sound_reader(features: "Features") -> Callable[[str], np.ndarray]:
-    """Function that reads a WAV file and returns its frames."""
-    from data.sound.speech import read_sound
-
-    return lambda path: features(read_sound(path, features.rate))
 
 
 def read_data(config: Config) -> TranscriptionData:
@@ -211,10 +205,7 @@ def read_data(config: Config) -> TranscriptionData:
         return read_speech(config, folder)
     if config.dataset == "tones":
         return read_tones(config)
-    raise DataError(
-        f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
-        f"available: {', '.join(DATASETS)}"
-    )
+    raise unknown_dataset(config.dataset, DATASETS)
 
 
 def make_front_end(config: Config) -> tuple[nn.Module, ...]:
@@ -238,13 +229,27 @@ def make_front_end(config: Config) -> tuple[nn.Module, ...]:
     return (bands,)
 
 
+def make_task(config: Config, assets: Assets) -> Transcribe:
+    """Make the network for the alphabet, and the reader of WAV files."""
+    from data.lines.sounds import Features
+    from data.sound.speech import read_sound
+
+    alphabet = Alphabet.from_bytes(assets[ALPHABET])
+    features = Features.from_bytes(assets[FEATURES])
+    network = make_network(config, len(alphabet.symbols), make_front_end(config))
+
+    def read_file(path: str) -> np.ndarray:
+        return features(read_sound(path, features.rate))
+
+    return Transcribe(config, alphabet, network, read_file, "spectrogram")
+
+
 def build(config: Config) -> Experiment:
-    """Read the sounds, and make the network."""
+    """Read the sounds; make the task and the batches."""
     if config.test_split != "standard" and not config.dataset.startswith("spoken_lines:"):
         raise ConfigError(f"config.test_split={config.test_split} needs spoken_lines:FOLDER")
-    front_end = make_front_end(config)
-    return make_experiment(config, read_data(config), front_end)
+    return make_experiment(config, make_task, read_data(config))
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -18,24 +18,27 @@ rows of B7 in experiments/README.md; see also docs/convolution.md.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
-from data.catalogue import DataError, nearest
+from data.catalogue import DataError, unknown_dataset
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
+from experiments.common.assets import from_json, to_json
 from experiments.common.classification import Classify
 from experiments.common.settings import validation_fraction
+from experiments.common.split import split_indices
 from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Experiment
+from train.task import Assets, Experiment
+from train.trained import TrainedRun
 
+CLASSES = "classes.json"  # name of the asset
 MODES = {"shift": f"{__name__}:shift"}
 DATASETS = ("strokes", "pendigits:FOLDER", "waves:FOLDER")
-VALIDATION = 2  # element of the seed, so that no two random streams coincide
 SIDE = 28  # of the image of a pen path, in pixels
 
 
@@ -125,10 +128,7 @@ def load_series(config: Config) -> tuple[TimeSeries, np.ndarray]:
         from data.series.strokes import strokes
 
         return strokes()
-    raise DataError(
-        f"there is no dataset {config.dataset!r}{nearest(config.dataset, DATASETS)}; "
-        f"available: {', '.join(DATASETS)}"
-    )
+    raise unknown_dataset(config.dataset, DATASETS)
 
 
 def series_images(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -153,10 +153,10 @@ def series_images(x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 class ClassifySeries(Classify):
     """Mean of -log P(label given series)."""
 
-    config: Config
     model: TimeConvNet
+    axes: ClassVar = {"x": "b, t, ..."}
 
-    def __init__(self, config: Config, test: TimeSeries):
+    def __init__(self, config: Config, classes: tuple[str, ...]):
         layers = TimeConvolutions(
             features=(config.filters,) * config.conv_layers,
             size=config.kernel_size,
@@ -165,14 +165,13 @@ class ClassifySeries(Classify):
         )
         network = TimeConvNet(
             layers=layers,
-            classes=len(test.classes),
+            classes=len(classes),
             readout=config.readout,
             dropout=config.dropout,
         )
-        super().__init__(network, test.classes)
-        self.config, self.test_series = config, test
+        super().__init__(network, classes)
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return the series and their lengths."""
         return batch["x"], batch["lengths"]
 
@@ -189,15 +188,22 @@ class ClassifySeries(Classify):
         return {"evidence": evidence} | super().figures(predict, batches)
 
 
+def make_task(config: Config, assets: Assets) -> ClassifySeries:
+    """Make the network for the classes."""
+    return ClassifySeries(config, tuple(from_json(assets[CLASSES])))
+
+
 def build(config: Config) -> Experiment:
     """Load the series, split them, and make the network."""
     series, in_test = load_series(config)
     test, rest = series.subset(in_test), series.subset(~in_test)
-    order = np.random.default_rng((config.seed, VALIDATION)).permutation(len(rest.labels))
-    count = max(1, round(len(order) * config.validation_fraction))
-    validation, train = rest.subset(order[:count]), rest.subset(order[count:])
+    train, validation = (
+        rest.subset(indices)
+        for indices in split_indices(len(rest.labels), config.validation_fraction, config.seed)
+    )
+    assets = {CLASSES: to_json(series.classes)}
     return Experiment(
-        task=ClassifySeries(config, test),
+        task=make_task(config, assets),
         optimizer=make_optimizer(config),
         train=TrainingSeries(
             source=train,
@@ -212,33 +218,33 @@ def build(config: Config) -> Experiment:
             "test": EvaluationSeries(test, config.batch_size),
         },
         provenance={
-            "dataset": config.dataset,
+            "dataset": config.dataset.split(":")[0],
             "train": len(train.labels),
-            "validation": count,
+            "validation": len(validation.labels),
             "test": len(test.labels),
             "sha256": series.sha256,
         },
+        assets=assets,
     )
 
 
-def shift(task: ClassifySeries, predict) -> None:
+def shift(run: TrainedRun) -> None:
     """Print and draw the accuracy on delayed test series."""
     from experiments.signal.shift import accuracy_by_offset, report_shift
     from train.trained import load_run
 
-    runs = {"this run": (task, predict)}
-    for folder in filter(None, task.config.compare_runs.split(",")):
+    runs = {"this run": run}
+    for folder in filter(None, run.config.compare_runs.split(",")):
         words = ["", f"--workdir={folder}", "--mode=shift"]
         config, workdir, _ = cli.parse(Config, ("train", "shift"), words)
-        experiment, other_predict = load_run(build, config, workdir)
-        runs[folder] = (cast(ClassifySeries, experiment.task), other_predict)
+        runs[folder] = load_run(build, make_task, config, workdir)
     accuracies = {}
-    for folder, (run_task, run_predict) in runs.items():
-        config = run_task.config
+    for folder, each in runs.items():
+        config, test = each.config, each.held_out("test").source
         name = f"{folder}: {config.readout}, trained with delays of up to {config.max_delay}"
-        accuracies[name] = accuracy_by_offset(run_predict, run_task.test_series)
-    report_shift(accuracies, task.config.picture)
+        accuracies[name] = accuracy_by_offset(each.predict, test)
+    report_shift(accuracies, run.config.picture)
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

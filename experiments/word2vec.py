@@ -6,7 +6,7 @@ softmax, hierarchical softmax (Huffman tree) or negative sampling, and subsample
     python -m experiments.word2vec --workdir=runs/words
     python -m experiments.word2vec --workdir=runs/ptb --config.dataset=words:FOLDER
     echo parser | python -m experiments.word2vec --workdir=runs/words --mode=neighbours
-    python -m experiments.word2vec --workdir=runs/words --mode=save --config.vectors=words.bin
+    python -m experiments.word2vec --workdir=runs/words --mode=save --config.save_to=words.bin
 
 A step reads config.batch_size blocks of text. All pairs of a block share its negative samples,
 which count as config.negatives samples for each pair. The learning rate is that of a single pair,
@@ -29,17 +29,19 @@ import optax
 
 from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
 from data.text.words import RARE, WordVocabulary, load_words
+from experiments.common.pretrained import pretrained_rows, vectors
 from experiments.language.vectors import WordTests, neighbours_text, normalized
 from nets.language.huffman import huffman_tree
 from nets.language.skipgram import SkipGram, context_mask, path_log_probabilities
 from train import cli
 from train.config import RunConfig, option
-from train.task import Experiment, Mean, Task
+from train.task import Assets, Experiment, Mean, Task
 
 MODES = {
     "save": "experiments.language.vectors:save",
     "neighbours": "experiments.language.vectors:nearest",
 }
+VOCABULARY = "vocabulary"  # name of the asset
 OBJECTIVES = ("negative_sampling", "hierarchical", "softmax")
 SOFTMAX_PAIRS = 500  # maximum pairs of a step whose gradients add up; more are averaged
 
@@ -56,12 +58,16 @@ class Config(RunConfig):
     }
 
     dataset: str = RunConfig.changed(
-        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+        "dataset",
+        "python_docs",
+        "words:FOLDER, text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a "
+        "TFDS dataset of texts",
     )
     subsample: float = option(
         1e-3, "subsampling threshold of frequent words", note="0: none", group="data", minimum=0
     )
     min_count: int = option(5, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     rare: str = option("drop", "treatment of words below min_count", group="data", choices=RARE)
     block_size: int = option(32, "words per block of running text", group="data", minimum=1)
     batch_size: int = RunConfig.changed("batch_size", 32, "in blocks")
@@ -98,7 +104,7 @@ class Config(RunConfig):
         minimum=1,
     )
 
-    vectors: str = option(
+    save_to: str = option(
         "", "word-vector file to write", note="binary if it ends in .bin", modes=("save",)
     )
     neighbours: int = option(8, "number of neighbours to print", modes=("neighbours",), minimum=1)
@@ -141,16 +147,18 @@ def noise_nats(scores, pairs, targets, noise, negatives: int):
 class PredictContext(Task):
     """Mean over pairs of -log P(word | context word), or of the objective that approximates it.
 
-    branches: float32 [V, L], the branches 1 or -1 on the path to each word, for the tree.
+    tests: tests of the word vectors, beside the loss.
     """
 
-    def __init__(self, vocabulary: WordVocabulary, config: Config, tests: WordTests, branches):
-        self.vocabulary, self.config, self.tests = vocabulary, config, tests
-        self.branches = branches
+    def __init__(self, vocabulary: WordVocabulary, config: Config, tests: WordTests | None = None):
+        self.vocabulary, self.config = vocabulary, config
+        self.tests = tests or WordTests(None, None)
+        hierarchical = config.objective == "hierarchical"
+        self.tree = huffman_tree(vocabulary.counts.tolist()) if hierarchical else None
         self.headline = "wordsim" if config.wordsim else "loss"
         self.model = SkipGram(
             vocabulary=len(vocabulary),
-            outputs=len(vocabulary) - (config.objective == "hierarchical"),  # words or inner nodes
+            outputs=len(vocabulary) - hierarchical,  # words or inner nodes
             features=config.embedding,
             dtype=jnp.dtype(config.precision),
         )
@@ -160,7 +168,7 @@ class PredictContext(Task):
         names = ("words",) if self.config.objective == "softmax" else ("words", "outputs")
         return {name: batch[name] for name in names}
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Words, outputs to score, and the factors that scale the gradients of both."""
         if self.config.objective == "softmax":
             return batch["words"], None, batch["word_share"]
@@ -172,8 +180,8 @@ class PredictContext(Task):
         targets = batch["words"][:, self.config.window : -self.config.window]
         if self.config.objective == "softmax":
             nats = softmax_nats(outputs, pairs, targets)
-        elif self.config.objective == "hierarchical":
-            nats = hierarchical_nats(outputs, pairs, jnp.asarray(self.branches)[targets])
+        elif self.tree:
+            nats = hierarchical_nats(outputs, pairs, jnp.asarray(self.tree.branches)[targets])
         else:
             nats = noise_nats(outputs, pairs, targets, batch["noise"], self.config.negatives)
         return {"loss": Mean(nats, pairs.sum())}
@@ -192,33 +200,40 @@ class PredictContext(Task):
         return {"plane": plane(self.vocabulary, vectors), "neighbours": lines}
 
 
+def make_task(config: Config, assets: Assets) -> PredictContext:
+    """Make the network for the words of the vocabulary."""
+    return PredictContext(WordVocabulary.from_bytes(assets[VOCABULARY]), config)
+
+
 def build(config: Config) -> Experiment:
     """Read the corpus and the tests; make the network, the batches and the task."""
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = WordVocabulary.from_sentences(corpus.train, config.min_count, config.rare)
-    tree = huffman_tree(vocabulary.counts.tolist())
+    tests = WordTests.from_files(config.wordsim, config.analogies, vocabulary)
+    task = PredictContext(vocabulary, config, tests)
     blocks = Blocks(
         size=config.block_size,
         window=config.window,
         noise=config.shared_negatives if config.objective == "negative_sampling" else 0,
         cdf=noise_cdf(vocabulary.counts),
         limit=config.max_row_updates,
-        paths=np.where(tree.branches, tree.nodes, -1)
-        if config.objective == "hierarchical"
-        else None,
+        paths=np.where(task.tree.branches, task.tree.nodes, -1) if task.tree else None,
     )
     keep = keep_probability(vocabulary.counts, config.subsample)
     encode = partial(vocabulary.encode, rare=config.rare)
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
     held_out = partial(EvaluationBlocks, keep=keep, blocks=blocks, batch_size=config.batch_size)
-    tests = WordTests.from_files(config.wordsim, config.analogies, vocabulary)
+    pretrained = {}
+    if config.vectors:
+        rows = pretrained_rows(config.vectors, vocabulary.words, config.embedding)
+        pretrained = {"params/words": rows}
     # scales the gradient from a mean to a sum over pairs; a longer sum overshoots with the softmax
     pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
     schedule = optax.cosine_decay_schedule(
         config.learning_rate, config.steps, alpha=config.decay_factor
     )
     return Experiment(
-        task=PredictContext(vocabulary, config, tests, tree.branches),
+        task=task,
         optimizer=optax.chain(optax.sgd(schedule), optax.scale(pairs)),
         train=train,
         evals={name: held_out(encode(text), name=name) for name, text in corpus.held_out.items()},
@@ -230,8 +245,11 @@ def build(config: Config) -> Experiment:
             "steps a pass": train.steps,
             **tests.sizes,
         },
+        assets={VOCABULARY: vocabulary.to_bytes()},
+        schedule=schedule,
+        pretrained=pretrained,
     )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

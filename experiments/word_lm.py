@@ -26,14 +26,21 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from data.text.words import UNKNOWN, RunningWords, as_text, load_words
+from data.text.words import RunningWords, as_text, load_words
+from experiments.common.pretrained import vectors
 from experiments.language.presets import PRESETS
-from experiments.language.task import SCORING, NextSymbol, make_experiment
+from experiments.language.task import (
+    SCORING,
+    VOCABULARY,
+    NextSymbol,
+    make_experiment,
+    pretrained_embedding,
+)
 from experiments.language.task import Config as LanguageConfig
 from nets.language.recurrent_lm import SOFTMAXES, LanguageModel
 from train import cli
 from train.config import ConfigError, option
-from train.task import Experiment, Mean
+from train.task import Assets, Experiment, Mean
 
 MODES = {**SCORING, "cache": "experiments.language.cache:cache"}
 THETAS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -54,9 +61,13 @@ class Config(LanguageConfig):
     }
 
     dataset: str = LanguageConfig.changed(
-        "dataset", "python_docs", "words:FOLDER, text:PATH or a TFDS dataset of texts"
+        "dataset",
+        "python_docs",
+        "words:FOLDER, text:PATH, csv:PATH, tsv:PATH, jsonl:PATH, parquet:PATH, arrow:PATH or a "
+        "TFDS dataset of texts",
     )
     min_count: int = option(3, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     bptt_length: int = LanguageConfig.changed("bptt_length", 35)
 
     hidden: int = LanguageConfig.changed("hidden", 200)
@@ -108,9 +119,9 @@ class NextWord(NextSymbol):
 
     headline = "perplexity"
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Add the targets, which the sampled and the adaptive softmax need in training."""
-        return *super().inputs(batch, carry), batch["targets"]
+        return *super().inputs(batch), batch["targets"]
 
     def means(self, outputs, batch):
         """Loss in nats, and accuracy if the softmax is full, so that all logits are computed."""
@@ -144,8 +155,15 @@ def network(config: Config, vocabulary: int) -> LanguageModel:
     )
 
 
+def make_task(config: Config, assets: Assets) -> NextWord:
+    """Make the network for the words of the vocabulary."""
+    vocabulary = RunningWords.from_bytes(assets[VOCABULARY])
+    model = network(config, len(vocabulary))
+    return NextWord(model, vocabulary, config, "word", vocabulary.unknown_ids)
+
+
 def build(config: Config) -> Experiment:
-    """Read the corpus; make the network, the batches and the task."""
+    """Read the corpus; make the vocabulary, the task and the batches."""
     if config.tie_embeddings and config.layers == 1 and config.embedding != config.hidden:
         raise ConfigError(
             "config.tie_embeddings with one layer needs config.embedding = config.hidden, got "
@@ -157,12 +175,16 @@ def build(config: Config) -> Experiment:
         raise ConfigError(f"config.cutoffs must be increasing integers, got {config.cutoffs}")
     corpus = load_words(config.dataset, config.data_dir)
     vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
-    model = network(config, len(vocabulary))
-    unknown = [i for word, i in vocabulary.vocabulary.index.items() if word == UNKNOWN]
-    texts = {name: as_text(split) for name, split in corpus.held_out.items()}
-    task = NextWord(model, vocabulary, config, "word", unknown, texts=texts)
-    return make_experiment(task, as_text(corpus.train), texts, corpus.sha256)
+    return make_experiment(
+        make_task,
+        config,
+        vocabulary,
+        train=as_text(corpus.train),
+        held_out={name: as_text(split) for name, split in corpus.held_out.items()},
+        sha256=corpus.sha256,
+        pretrained=pretrained_embedding(config, vocabulary),
+    )
 
 
 if __name__ == "__main__":
-    cli.run(Config, build, MODES)
+    cli.run(Config, build, make_task, MODES)

@@ -69,11 +69,7 @@ def run_search(search: Search, workers: int) -> int:
     UsageError before anything starts when the search is invalid, and later when the runs do not
     measure the objective.
     """
-    if not (search.objective and search.space):
-        raise UsageError("--search needs --objective=METRIC and --space=NAME=VALUES")
-    check_experiment(search.folder, search.experiment)
-    space = parse_space(search.space)
-    steps = check_space(search, space)
+    space, steps = check(search)
     search.folder.mkdir(parents=True, exist_ok=True)
     with open_study(search.folder, search.sampler, search.definition, space) as study:
         code = _Loop(search, study, steps, workers).run()
@@ -82,14 +78,18 @@ def run_search(search: Search, workers: int) -> int:
     return code
 
 
-def check_space(search: Search, space: Sequence[Dimension]) -> int:
-    """Check the ends of the space and the existing runs; return the number of steps of a run."""
+def check(search: Search) -> tuple[list[Dimension], int]:
+    """Check the ends of the space, and existing runs; return the space and the steps of a run."""
+    if not (search.objective and search.space):
+        raise UsageError("--search needs --objective=METRIC and --space=NAME=VALUES")
+    check_experiment(search.folder, search.experiment)
+    space = parse_space(search.space)
     names = [dimension.name for dimension in space]
     known = [tuple(run["overrides"]) for run in read_sweep(search.folder)["runs"]]
     existing = [sets for sets in known if [text.partition("=")[0] for text in sets] == names]
     sets = list(dict.fromkeys([*samples(space), *existing]))
     runs = make_runs(search.experiment, search.folder, search.config, sets)
-    return check_runs(search.experiment, runs)[0]
+    return space, check_runs(search.experiment, runs)[0]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""One run as a task of a Slurm job: it saves when Slurm warns, then the job is requeued.
+"""One run as a task of a job: it saves when it is warned, and a job of Slurm is then requeued.
 
 srun python -m jobs.task WORKDIR COMMAND...
 """
@@ -22,7 +22,7 @@ KILL_SECONDS = 600  # far longer than Slurm takes to end a job that it requeues
 def work(run: Run) -> None:
     """Run a run, passing signals on to it; exit with its exit code.
 
-    The job of a run that was stopped is requeued.
+    The job of a run that was stopped is requeued; Kubernetes does so by itself.
     """
     received: list[int] = []
     for number in SIGNALS:
@@ -45,7 +45,7 @@ def work(run: Run) -> None:
         code = PREEMPTED
     log_exit(run.workdir.parent, run.name, code)
     print(f"{run.name}: exit {code}", flush=True)
-    if code == PREEMPTED:
+    if code == PREEMPTED and "SLURM_JOB_ID" in os.environ:
         requeue(job_id())
     sys.exit(code)
 

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 import launch
+from experiments import word_lm
+from experiments.report.check import check
 from jobs.record import add_runs
 from jobs.run import make_runs
 from jobs.sweep import expand
+from train.config import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
@@ -55,6 +58,10 @@ def test_own_command_names_no_folder_of_this_machine():
         (["--experiment=lenet5", "--workdir=x", "--zip=a=1,2", "--zip=b=1"], "a has 2, b has 1"),
         (["--experiment=lenet5", "--workdir=x", "--sweep_file=none"], "--sweep_file=none: "),
         (["--experiment=lenet5", "--workdir=x", "--result=a/b"], "--result=a/b must consist of"),
+        (
+            ["--experiment=lenet5", "--workdir=x", "--result=a", "--backend=print"],
+            "--result needs --backend=local or --backend=slurm",
+        ),
         (["--status", "--workdir=/proc/none"], "there is no run in /proc/none"),
         (["--status"], "--workdir=DIR is required"),
         (["--experiment=lenet5", "--workdir=/proc/none/x"], "cannot write to workdir"),
@@ -70,13 +77,15 @@ def test_bad_command_lines_are_refused_in_one_line(capsys, monkeypatch, words, p
 
 
 def test_print_backend_starts_nothing(command, tmp_path):
+    flagfile = f"--flagfile={tmp_path / 'a.flags'}"
+    (tmp_path / "a.flags").write_text("--config.steps=5\n")
     words = ["--experiment=lenet5", f"--workdir={tmp_path / 's'}", "--sweep=seed=0..1"]
-    done = command("launch.py", *words, "--flagfile=a.flags", "--backend=print")
+    done = command("launch.py", *words, flagfile, "--backend=print")
     assert done.returncode == 0
     commands, script = done.stdout.split("# on Slurm, instead of the commands above: ")
     assert [line.split()[-2:] for line in commands.splitlines()] == [
-        ["--flagfile=a.flags", "--config.seed=0"],
-        ["--flagfile=a.flags", "--config.seed=1"],
+        [flagfile, "--config.seed=0"],
+        [flagfile, "--config.seed=1"],
     ]
     assert "#SBATCH --array=0-1%2\n" in script
     assert not (tmp_path / "s").exists()
@@ -142,6 +151,70 @@ def test_invalid_setting_is_reported_before_anything_starts(command, tmp_path):
     assert "(did you mean rnn?)\n" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "s").exists()
+
+
+@pytest.fixture
+def checked_here(monkeypatch):
+    """Check the settings of word_lm in this process, which is faster."""
+
+    def check_runs(experiment, runs):
+        assert experiment == "word_lm"
+        lines = [json.dumps({"name": run.name, "argv": run.command[2:]}) for run in runs]
+        try:
+            return check(word_lm.Config, lines)
+        except ConfigError as error:
+            raise launch.UsageError(str(error)) from error
+
+    monkeypatch.setattr(launch, "check_runs", check_runs)
+
+
+KUBERNETES = ["--backend=kubernetes", "--kubernetes_image=x"]
+INVALID = {
+    "--config.hiden=5": "run: there is no --config.hiden (did you mean hidden?)",
+    "--config.optimizer=adm": "got 'adm' (did you mean adam?)",
+    "--config.steps=0": "run: config.steps must be at least 1, got 0",
+    "--config.preset=zaremba_smal": "got 'zaremba_smal' (did you mean zaremba_small?)",
+    "--config.replicas=2": "config.replicas cannot be combined with config.distributed",
+}
+
+
+@pytest.mark.usefixtures("checked_here")
+@pytest.mark.parametrize("word", INVALID)
+@pytest.mark.parametrize("mode", [["--backend=print"], ["--dry_run"], KUBERNETES])
+def test_what_starts_nothing_checks_every_setting(tmp_path, monkeypatch, capsys, mode, word):
+    monkeypatch.chdir(tmp_path)
+    volume = [f"--kubernetes_volume=v:{tmp_path}"] * (mode == KUBERNETES)
+    words = ["launch.py", "--experiment=word_lm", "--workdir=s", *volume, *mode]
+    words += ["--config.distributed=True", word]
+    assert launch.command_line(words) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: ")
+    assert INVALID[word] in err
+    assert launch.command_line([*words[:-1], "--config.preset=zaremba_small"]) == 0
+    assert capsys.readouterr().err == ""
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("mode", [["--backend=print"], ["--dry_run"]])
+def test_what_starts_nothing_refuses_the_folder_of_another_sweep(tmp_path, capsys, mode):
+    add_runs(tmp_path, "lenet5", make_runs("lenet5", tmp_path, [], expand([])), [7])
+    words = ["launch.py", f"--workdir={tmp_path}", "--experiment=char_lm", *mode]
+    assert launch.command_line(words) == 2
+    assert "contains runs of lenet5: give another" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("checked_here")
+def test_dry_run_prints_the_state_of_each_run(tmp_path, capsys):
+    (tmp_path / "seed=1").mkdir()
+    (tmp_path / "seed=1" / "result.json").write_text("{}")
+    words = ["--experiment=word_lm", f"--workdir={tmp_path}", "--sweep=seed=0..1"]
+    assert launch.command_line(["launch.py", *words, "--config.steps=9", "--dry_run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "seed=0  waiting    0 of 9",
+        "seed=1  done       9 of 9",
+        "2 runs: 1 done, 1 waiting; step 9 of 18",
+    ]
 
 
 def test_folder_of_another_experiment_is_refused_without_a_check(tmp_path, capsys):

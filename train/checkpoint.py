@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,10 @@ def restore(folder: Path, step: int, state: TrainState, window: MetricWindow) ->
     return tree["state"], tree["window"]
 
 
-def restore_first(
-    folder: Path, steps: list[int], state: TrainState, window: MetricWindow, warn: Warn
-) -> tuple[TrainState, MetricWindow, list[int]]:
-    """Restore the first readable checkpoint of `steps`: (state, window, unreadable steps).
+def first_readable(
+    folder: Path, steps: list[int], read: Callable[[Path, int], Any], warn: Warn
+) -> tuple[Any, list[int]]:
+    """Return read(folder, step) of the first readable step of `steps`, and the unreadable ones.
 
     Raises ConfigError, and changes no file, when none is readable.
     """
@@ -142,7 +143,7 @@ def restore_first(
     for i, step in enumerate(steps):
         with _quiet():
             try:
-                return *restore(folder, step, state, window), steps[:i]
+                return read(folder, step), steps[:i]
             except Exception as error:  # Orbax and TensorStore raise many types, some bare
                 reason = str(error).strip().split("\n")[0][:100]
         warn(f"checkpoint {step} is damaged ({reason}); trying another one")
@@ -176,7 +177,8 @@ def restore_latest(
     restored: list[Canonical] = []
     while len(restored) < len(folders):
         folder, (state, window) = folders[len(restored)], initial[len(restored)]
-        state, window, bad = restore_first(folder, steps, state, window, warn)
+        read = partial(restore, state=state, window=window)
+        (state, window), bad = first_readable(folder, steps, read, warn)
         damaged += [folder / str(step) for step in bad]
         steps = steps[len(bad) :]
         restored = [] if bad and restored else [*restored, (state, window)]

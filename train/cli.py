@@ -15,24 +15,34 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from .config import ConfigError, RunConfig, hint
-from .loop import STOP_SIGNALS, PreemptedError, fit
+from .loop import fit
 from .process import keep_compiled_programs, keep_freed_memory
-from .rundir import check_config, finished, read_config
-from .task import Experiment
+from .rundir import check_config, experiment_of, finished, restore_config
+from .signals import STOP_SIGNALS, PreemptedError
+from .task import Assets, Experiment, Task
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 Build = Callable[[Any], Experiment]
+MakeTask = Callable[[Any, Assets], Task]
+# modes of every experiment
+TRAINED_MODES = {"export": "train.export:export"}  # of a trained run
+PLANNED_MODES = {"summary": "train.inspect:summary", "check": "train.inspect:check"}
 HELP = {"-h", "--help", "--helpfull", "--helpshort"}
 
 
 def run(
-    config_class: type[RunConfig], build: Build, modes: Mapping[str, str] | None = None
+    config_class: type[RunConfig],
+    build: Build,
+    make_task: MakeTask,
+    modes: Mapping[str, str] | None = None,
 ) -> None:
     """Run an experiment from sys.argv and exit.
 
-    modes: values of --mode= for a trained network, each with the name "package.module:function" of
-    a function(task, predict), which is imported only when that mode runs. In a mode the config is
-    that of the run in workdir; only volatile fields may be overridden.
+    build(config) -> Experiment reads the data. make_task(config, assets) -> Task makes the task of
+    a trained network from the assets of its run. modes: values of --mode= for a trained network,
+    each with the name "package.module:function" of a function(run: TrainedRun), which is imported
+    only when that mode runs. In a mode the config is that of the run in workdir; only settings that
+    the trained network does not depend on may be overridden.
 
     Exits with 0 when finished, 130 when a mode is interrupted, 141 when its output is closed. An
     exception with `exit_code` is a user error: one line, that exit code. Any other exception is a
@@ -41,7 +51,7 @@ def run(
     for number in STOP_SIGNALS:
         signal.signal(number, _stop_before_training)
     try:
-        _run(config_class, build, modes or {}, sys.argv)
+        _run(config_class, build, make_task, modes or {}, sys.argv)
     except KeyboardInterrupt:
         print(file=sys.stderr)  # ends the current line
         sys.exit(128 + signal.SIGINT)
@@ -56,6 +66,16 @@ def run(
         sys.exit(code)
 
 
+def run_folder(workdir: Path) -> None:
+    """Call `run` for the experiment that a run directory names; the arguments are in sys.argv."""
+    try:
+        module = experiment_of(workdir)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    run(module.Config, module.build, module.make_task, getattr(module, "MODES", {}))
+
+
 def _stop_before_training(number: int, _frame: FrameType | None) -> None:
     """Exit immediately: there is nothing to save before `fit`, which has its own handlers."""
     text = f"error: stopped by {signal.Signals(number).name}; run the same command to continue\n"
@@ -64,16 +84,24 @@ def _stop_before_training(number: int, _frame: FrameType | None) -> None:
 
 
 def _run(
-    config_class: type[RunConfig], build: Build, modes: Mapping[str, str], argv: list[str]
+    config_class: type[RunConfig],
+    build: Build,
+    make_task: MakeTask,
+    modes: Mapping[str, str],
+    argv: list[str],
 ) -> None:
     if HELP & set(argv):
         from .usage import usage
 
-        print(usage(config_class, modes))
+        print(usage(config_class, {**modes, **TRAINED_MODES, **PLANNED_MODES}))
         return
-    config, workdir, mode = parse(config_class, ("train", *modes), argv)
+    modes = {**modes, **TRAINED_MODES}
+    config, workdir, mode = parse(config_class, ("train", *modes, *PLANNED_MODES), argv)
     config.check()
-    check_config(workdir, config)
+    if mode in PLANNED_MODES:
+        pkgutil.resolve_name(_here(PLANNED_MODES[mode]))(build, config)
+        return
+    check_config(workdir, config, training=mode == "train")
     logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn about harmless things
     if config.distributed and mode == "train":
         from .distributed import connect
@@ -86,15 +114,19 @@ def _run(
 
         train_replicas(build, config, workdir)
     elif mode == "train":
-        if not finished(workdir):
+        if not finished(workdir, config.steps):
             fit(build(config), config, workdir)
             print(f"finished: {workdir}")
     else:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
         from .trained import load_run
 
-        experiment, predict = load_run(build, config, workdir)
-        pkgutil.resolve_name(modes[mode])(experiment.task, predict)
+        pkgutil.resolve_name(_here(modes[mode]))(load_run(build, make_task, config, workdir))
+
+
+def _here(name: str) -> str:
+    """Name of an object of this package, wherever the package is installed."""
+    return name.replace("train.", f"{__package__}.", 1) if name.startswith("train.") else name
 
 
 def parse(
@@ -123,15 +155,13 @@ def parse(
         raise ConfigError(str(error)) from error
     if rest[1:]:
         raise ConfigError(f"flags start with --, got {rest[1]!r}")
-    if not values.workdir:
+    if not values.workdir and values.mode not in PLANNED_MODES:
         raise ConfigError("--workdir=DIR is required: the run directory")
     config, workdir = holder.value, Path(values.workdir)
     overrides = config_flags.get_override_values(values["config"])
     preset = config.PRESETS.get(config.preset, {})
     for name in set(preset) - set(overrides):
         setattr(config, name, preset[name])
-    if values.mode != "train" and (saved := read_config(workdir / "config.json", names)):
-        for name in set(saved) - set(overrides):
-            value = saved[name]  # JSON returns tuples as lists
-            setattr(config, name, tuple(value) if isinstance(value, list) else value)
+    if values.mode != "train":
+        restore_config(config, workdir, overrides)
     return config, workdir, values.mode

@@ -31,6 +31,7 @@ def option(
     modes: Iterable[str] = (),
     choices: Iterable[str] = (),
     volatile: bool = False,
+    free_in_modes: bool = False,
     **bounds: float,
 ) -> Any:
     """Declare a field of a config class.
@@ -39,7 +40,8 @@ def option(
     specific to this experiment. group: one of GROUPS, the section of --help. modes: the values of
     --mode= that read the field when training does not, which makes it volatile. choices: the valid
     values of a string. volatile: the field cannot change the result of training, so a run may be
-    resumed with another value. bounds: minimum, above, maximum, below; of a number, or of each
+    resumed with another value. free_in_modes: every mode other than training may use another value
+    than training. bounds: minimum, above, maximum, below; of a number, or of each
     number in a tuple.
     """
     modes = tuple(modes)
@@ -50,6 +52,7 @@ def option(
         "modes": modes,
         "choices": tuple(choices),
         "volatile": volatile or bool(modes),
+        "free_in_modes": free_in_modes or volatile or bool(modes),
         "bounds": bounds,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -80,31 +83,91 @@ class RunConfig:
         volatile=True,
     )
     batch_size: int = option(
-        128, "total batch size over all devices", note="in examples", group="data", minimum=1
+        128,
+        "total batch size over all devices",
+        note="in examples",
+        group="data",
+        free_in_modes=True,
+        minimum=1,
     )
     preset: str = option("", "name of a set of defaults, listed below", group="run")
     seed: int = option(
-        0, "seed of initialisation, data, dropout and sampling", group="run", minimum=0, below=2**32
+        0,
+        "seed of initialisation, data, dropout and sampling",
+        group="run",
+        free_in_modes=True,
+        minimum=0,
+        below=2**32,
     )
     steps: int = option(
         1000, "optimizer steps of the whole run", group="run", minimum=1, below=2**31
     )
-    log_every: int = option(50, "steps between logged training metrics", group="run", minimum=1)
+    log_every: int = option(
+        50, "steps between logged training metrics", group="run", volatile=True, minimum=1
+    )
     eval_every: int = option(
         500, "steps between evaluations on the first held-out set", group="run", minimum=1
     )
     save_every: int = option(
         500, "steps between checkpoints", group="run", volatile=True, minimum=1
     )
+    init_from: str = option(
+        "",
+        "trained network to start from",
+        note="a run directory, a safetensors file or an Orbax checkpoint",
+        group="run",
+    )
+    init_map: str = option(
+        "",
+        "rules OLD>NEW that rename paths of config.init_from, or skip them: OLD>-",
+        note="separated by commas",
+        group="run",
+    )
+    accumulate_steps: int = option(
+        1,
+        "parts of each batch whose gradients are added before an update",
+        note="saves memory; batch normalisation uses the statistics of each part",
+        group="run",
+        minimum=1,
+    )
+    patience: int = option(
+        0,
+        "evaluations without a lower held-out loss after which the run ends",
+        note="on the first held-out set; 0: run to the last step",
+        group="run",
+        minimum=0,
+    )
+    track: str = option(
+        "",
+        "service that also receives the metrics",
+        note="by its own library, an extra; empty: none",
+        group="run",
+        volatile=True,
+        choices=("", "mlflow", "wandb"),
+    )
+    profile: str = option(
+        "",
+        "steps FIRST..LAST to trace with JAX's profiler, into WORKDIR/profile",
+        group="run",
+        volatile=True,
+    )
     figures_at: tuple[float, ...] = option(
         (0.0, 0.5, 1.0),
         "fractions of the run to draw figures at",
         group="run",
+        volatile=True,
         minimum=0,
         maximum=1,
     )
     precision: str = option(
         "float32", "dtype of matrix products", group="run", choices=("float32", "bfloat16")
+    )
+    format: str = option(
+        "safetensors",
+        "file format to write",
+        group="run",
+        modes=("export",),
+        choices=("safetensors", "stablehlo"),
     )
     parallel: str = option(
         "jit", "data parallelism: jit over a mesh, or pmap", group="run", choices=("jit", "pmap")
@@ -143,8 +206,21 @@ class RunConfig:
         for name, values in self.replica_axes().items():
             if len(set(values)) < len(values):
                 raise ConfigError(f"config.{name}s has a repeated value: {values}")
-        if self.replicated and self.distributed:
-            raise ConfigError("config.replicas cannot be combined with config.distributed")
+        for name, value in (("distributed", self.distributed), ("patience", self.patience)):
+            if self.replicated and value:
+                raise ConfigError(f"config.replicas cannot be combined with config.{name}")
+        self.profiled_steps()
+
+    def profiled_steps(self) -> range:
+        """Return the steps to profile; raises ConfigError when they cannot be read."""
+        if not self.profile:
+            return range(0)
+        first, _, last = self.profile.partition("..")
+        if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
+            raise ConfigError(
+                f"config.profile must be FIRST..LAST, two steps from 1 on, got {self.profile!r}"
+            )
+        return range(int(first), int(last) + 1)
 
     @classmethod
     def changed(cls, name: str, default: Any, note: str | None = None) -> Any:
@@ -222,6 +298,12 @@ class OptimizerConfig(RunConfig):
         group="optimizer",
         minimum=0,
         maximum=1,
+    )
+    freeze: str = option(
+        "",
+        "parameters that are not trained, by path or pattern",
+        note="separated by commas, such as encoder,*/bias",
+        group="optimizer",
     )
     ema_decay: float = option(
         0.0,

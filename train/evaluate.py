@@ -1,15 +1,17 @@
 """Evaluation: totals over every real example of a held-out set, fetched once."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from .placement import JitMesh, put
-from .task import Batch, Mean, Task, merge
+from .placement import Placement, put
+from .task import Batch, Mean, Task, initial_carry, merge
+
+Means = Callable[[Any, Batch], dict[str, Mean]]
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,28 @@ class Predictor:
     def __call__(self, batch: Batch, carry: Any = None) -> tuple[Any, Any]:
         """Outputs and carry for one batch of numpy arrays, without dropout."""
         put_rows, task = self.evaluator.put_rows, self.evaluator.task
-        carry = put_rows(task.init_carry(batch)) if carry is None else carry
+        carry = put_rows(initial_carry(task, batch)) if carry is None else carry
         return self.evaluator.apply(self.variables, put_rows(batch), carry)
 
 
 class Evaluator:
-    """Evaluation of any set with any variables; compiled once per run."""
+    """Evaluation of any set with any variables; compiled once per run.
 
-    def __init__(self, task: Task, devices: JitMesh):
+    means(outputs, batch) replaces the metrics of the task.
+    """
+
+    def __init__(self, task: Task, devices: Placement, means: Means | None = None):
+        means = means or task.means
+
         def apply(variables: Any, batch: Batch, carry: Any) -> tuple[Any, Any]:
-            out = task.model.apply(variables, *task.inputs(batch, carry), train=False)
-            return task.split_outputs(out)
+            return task.apply(variables, batch, carry, train=False)
 
         def accumulate(
             variables: Any, batch: Batch, carry: Any, totals: dict[str, Mean]
         ) -> tuple[dict[str, Mean], Any]:
             outputs, carry = apply(variables, batch, carry)
-            means = task.means(outputs, batch)
-            return merge(totals, means) if totals else means, carry
+            values = means(outputs, batch)
+            return merge(totals, values) if totals else values, carry
 
         self.task, self.put_rows, self.everywhere = task, devices.put_rows, devices.everywhere
         # outputs are on every device, so that every process can read them
@@ -63,7 +69,7 @@ class Evaluator:
         totals = carry = None
         for batch in batches:
             if totals is None:
-                carry = self.put_rows(self.task.init_carry(batch))
+                carry = self.put_rows(initial_carry(self.task, batch))
                 shapes, _ = jax.eval_shape(self.accumulate, variables, batch, carry, {})
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
                 totals = put(zeros, self.everywhere)
@@ -74,6 +80,6 @@ class Evaluator:
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)
-        means = {name: float(mean.total / mean.weight) for name, mean in fetched.items()}
+        values = {name: float(mean.total / mean.weight) for name, mean in fetched.items()}
         scores = self.task.scores(Predictor(variables, self), batches)
-        return {**means, **self.task.summaries(means), **scores}
+        return {**values, **self.task.summaries(values), **scores}

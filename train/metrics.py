@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorboardX
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from .tracking import Tracker
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
@@ -34,19 +37,20 @@ class Metrics:
     same bytes as an uninterrupted one. name: prefix of the printed lines of several runs.
     """
 
-    def __init__(self, workdir: Path, step: int, name: str = ""):
+    def __init__(self, workdir: Path, step: int, name: str = "", tracker: "Tracker | None" = None):
         earlier = [line for line in read_metrics(workdir) if line["step"] <= step]
         self.path, temporary = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
         temporary.write_text("".join(json.dumps(line) + "\n" for line in earlier), encoding="utf-8")
         temporary.replace(self.path)
         self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
-        self.name = name
-        self.last_speed = (time.perf_counter(), max(step, 0))
+        self.name, self.tracker = name, tracker
+        self.began = time.perf_counter()
+        self.last_speed = (self.began, max(step, 0))
 
-    def write(self, step: int, prefix: str, values: Mapping[str, float]) -> None:
+    def write(self, step: int, prefix: str, values: Mapping[str, float], note: str = "") -> None:
         """Record values under `prefix/`; the line is on disk when this returns.
 
-        So no checkpoint is ever ahead of metrics.jsonl.
+        So no checkpoint is ever ahead of metrics.jsonl. note: text that is only printed.
         """
         named = {f"{prefix}/{name}": value for name, value in values.items()}
         with open(self.path, "a", encoding="utf-8") as file:
@@ -55,17 +59,23 @@ class Metrics:
             os.fsync(file.fileno())
         for name, value in named.items():
             self.board.add_scalar(name, value, step)
+        if self.tracker:
+            self.tracker.log(step, named)
         text = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
-        tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}")
+        tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}{note and '  ' + note}")
         sys.stdout.flush()
 
-    def speed(self, step: int) -> None:
-        """Record steps per second since the last call; only to TensorBoard."""
+    def speed(self, step: int, batch_size: int) -> str:
+        """Record steps per second since the last call, to TensorBoard alone.
+
+        Returns a text with the seconds since the start of the attempt and the rows per second.
+        """
         now = time.perf_counter()
         before, first = self.last_speed
         rate = (step - first) / (now - before)
         self.last_speed = (now, step)
         self.board.add_scalar("train/steps_per_second", rate, step)
+        return f"({now - self.began:.0f} s, {rate * batch_size:,.0f} rows/s)"
 
     def close(self) -> None:
         """Close TensorBoard's file."""

@@ -1,17 +1,28 @@
 """The output of one run: its metrics, figures, checkpoints and result."""
 
 import math
+import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .checkpoint import Checkpoints, best_first
-from .config import RunConfig
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from .checkpoint import Checkpoints, best_first, objectives
+from .config import OptimizerConfig, RunConfig
 from .evaluate import Evaluator, Predictor
-from .metrics import Metrics, final_metrics, save_figures
+from .metrics import Metrics, final_metrics, read_metrics, save_figures
+from .optimizer import make_schedule
+from .placement import Placement, put
 from .rundir import log_attempt, seconds_trained, write_json
 from .state import TrainState
 from .step import MetricWindow
 from .task import Experiment
+
+if TYPE_CHECKING:
+    from .tracking import Tracker
 
 
 class NonFiniteError(ArithmeticError):
@@ -28,55 +39,160 @@ class Run(NamedTuple):
     workdir: Path
 
 
+def tracker_of(config: RunConfig, folder: Path) -> "Tracker | None":
+    """Tracker that config.track names, in the first process alone."""
+    if not config.track or jax.process_index():
+        return None
+    from .tracking import make_tracker
+
+    return make_tracker(config, folder)
+
+
+class Due(NamedTuple):
+    """What is due after a step; last: it is the last step."""
+
+    evaluate: bool
+    draw: bool
+    save: bool
+    last: bool
+
+
+def due_at(config: RunConfig, step: int, stopping: bool) -> Due:
+    """Return what is due after `step` steps."""
+    last = step == config.steps
+    evaluate = last or step % config.eval_every == 0
+    draw = step in {round(at * config.steps) for at in config.figures_at}
+    save = evaluate or stopping or step % config.save_every == 0
+    return Due(evaluate, draw, save, last)
+
+
 class Recorder:
     """Evaluates and writes one run of the loop, from `start_step` on (-1: the start).
 
     folder: where this process writes everything except checkpoints; run.workdir, unless there are
-    several processes. failure: the reason why the run cannot continue.
+    several processes. evaluator: that of another run with the same programs, if there is one.
     """
 
-    def __init__(
-        self, run: Run, folder: Path, evaluator: Evaluator, start_step: int, name: str = ""
+    def __init__(  # noqa: PLR0917
+        self,
+        run: Run,
+        folder: Path,
+        placement: Placement,
+        start_step: int,
+        name: str = "",
+        evaluator: Evaluator | None = None,
     ):
-        self.run, self.folder, self.evaluator = run, folder, evaluator
-        self.metrics = Metrics(folder, start_step, name)
+        self.run, self.folder, self.placement = run, folder, placement
+        self.evaluator = evaluator or Evaluator(run.experiment.task, placement)
+        self.tracker = tracker_of(run.config, folder)
+        self.metrics = Metrics(folder, start_step, name, self.tracker)
         log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")
-        self.failure: NonFiniteError | None = None
+        first = next(iter(run.experiment.evals))
+        lines = read_metrics(folder)
+        self.losses = [line[f"{first}/loss"] for line in lines if f"{first}/loss" in line]
+        self.ended = self.out_of_patience
+        config, self.schedule = run.config, run.experiment.schedule
+        if isinstance(config, OptimizerConfig):
+            self.schedule = make_schedule(config)
+
+    def batch(self, step: int) -> Any:
+        """Return the placed batch of a step."""
+        return self.placement.put_batch(self.run.experiment.train(step))
+
+    def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
+        """Evaluate, draw and save, whichever is due after `step` steps."""
+        due = due_at(self.run.config, step, stopping)
+        if due.draw or due.save:
+            state, window = self.placement.gather(state), self.placement.one(window)
+            objective = self.measure(step, due, state, window)
+            if due.save:
+                self.checkpoints.wait()
+                self.checkpoints.save(step, state, window, objective)
+
+    def measure(self, step: int, due: Due, state: TrainState, window: MetricWindow) -> float:
+        """Evaluate and draw; return the objective, infinite when it is not evaluated."""
+        self.check_finite(window)
+        objective, last, draw = math.inf, due.last, due.draw
+        if due.evaluate:
+            objective = self.evaluate(step, state)
+            if self.out_of_patience and not last:
+                self.ended = last = True
+                draw = draw or 1.0 in self.run.config.figures_at
+                count = self.run.config.patience
+                tqdm.write(f"the loss is not lower after {count} evaluations: training ends")
+        if last:
+            self.evaluate_last(step, state)
+        if draw:
+            self.draw(step, state, last)
+        return objective
+
+    @property
+    def out_of_patience(self) -> bool:
+        """True when config.patience evaluations have not lowered the first held-out loss."""
+        patience = self.run.config.patience
+        since_best = len(self.losses) - 1 - int(np.argmin(self.losses or [0]))
+        return bool(patience) and since_best >= patience
 
     def close(self, end: str, step: int, seconds: float) -> None:
         """Wait until everything is on disk; log how the attempt ended."""
         self.checkpoints.close()
         self.metrics.close()
-        end = type(self.failure).__name__ if self.failure else end
+        if self.tracker:
+            self.tracker.close(end)
         log_attempt(self.folder, end, step, seconds=seconds)
 
-    def log(self, step: int, window: MetricWindow) -> None:
+    def log(self, step: int, window: Any) -> None:
+        """Write the means of a window, with the learning rate of its last step."""
+        self.log_means(step, jax.device_get(self.placement.one(window)))
+
+    def log_means(self, step: int, window: MetricWindow) -> None:
         """Write the means of a window that is on the host."""
         self.check_finite(window)
         means = {name: float(mean.value) for name, mean in window.means.items()}
-        self.metrics.write(step, "train", means | self.run.experiment.task.summaries(means))
-        self.metrics.speed(step)
+        config, values = self.run.config, means | self.run.experiment.task.summaries(means)
+        if self.schedule:
+            values["learning_rate"] = float(jax.jit(self.schedule)(step - 1))
+        self.metrics.write(step, "train", values, self.metrics.speed(step, config.batch_size))
 
     def evaluate(self, step: int, state: TrainState) -> float:
-        """Evaluate the first set, at the last step every set; return the loss on the first."""
-        sets = list(self.run.experiment.evals.items())
-        losses = []
-        for name, batches in sets if step == self.run.config.steps else sets[:1]:
-            values = self.evaluator(state.variables, batches)
-            if not math.isfinite(values["loss"]):
-                raise NonFiniteError(
-                    f"{name}/loss is {values['loss']} at step {step}; the best checkpoint is kept"
-                )
-            self.metrics.write(step, name, values)
-            losses.append(values["loss"])
-        return losses[0]
+        """Evaluate the first held-out set; return its loss."""
+        name, batches = next(iter(self.run.experiment.evals.items()))
+        loss = self._evaluate(step, name, state.variables, batches)
+        self.losses.append(loss)
+        return loss
 
-    def draw(self, step: int, state: TrainState) -> None:
-        """Write the task's figures."""
+    def evaluate_last(self, step: int, state: TrainState) -> None:
+        """Evaluate the other held-out sets, with this state and with the best checkpoint.
+
+        The metrics of the latter are those of NAME_best. This state has been evaluated on the first
+        set; it is the best one if no checkpoint has a lower loss there.
+        """
+        saved = objectives(self.run.workdir / "checkpoints").values()
+        best = None
+        if self.losses[-1] > min(saved, default=math.inf):
+            from .weights import read_variables
+
+            best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
+            best = put(best, self.evaluator.everywhere)
+        for name, batches in list(self.run.experiment.evals.items())[1:]:
+            self._evaluate(step, name, state.variables, batches)
+            self._evaluate(step, f"{name}_best", best or state.variables, batches)
+
+    def _evaluate(self, step: int, name: str, variables: Any, batches: Any) -> float:
+        """Evaluate a set, write its metrics, and return its loss."""
+        values = self.evaluator(variables, batches)
+        if not math.isfinite(values["loss"]):
+            raise NonFiniteError(
+                f"{name}/loss is {values['loss']} at step {step}; the best checkpoint is kept"
+            )
+        self.metrics.write(step, name, values)
+        return values["loss"]
+
+    def draw(self, step: int, state: TrainState, last: bool) -> None:
+        """Write the task's figures, of the last held-out set at the end, else of the first."""
         predict = Predictor(state.variables, self.evaluator)
         sets = list(self.run.experiment.evals.values())
-        last = step == self.run.config.steps  # the last set is used only at the end
         figures = self.run.experiment.task.figures(predict, sets[-1] if last else sets[0])
         save_figures(self.folder, step, figures)
 
@@ -88,17 +204,18 @@ class Recorder:
                 f"loss or gradient is not finite at step {bad}; the best checkpoint is kept"
             )
 
-    def write_result(self) -> dict[str, Any]:
-        """Write result.json, which marks a run as finished, from the files on disk."""
+    def write_result(self, step: int) -> dict[str, Any]:
+        """Write result.json, which marks a run as finished at `step`, from the files on disk."""
         experiment, config, workdir = self.run
         seconds, attempts = seconds_trained(self.folder)
         names = list(experiment.evals)
         result = {
-            "step": config.steps,
+            "step": step,
+            "end": "patience" if step < config.steps else "steps",
             "headline": f"{names[-1]}/{experiment.task.headline}",
             "curve": f"{names[0]}/{experiment.task.headline}",
             "objective": f"{names[0]}/loss",
-            "metrics": final_metrics(self.folder, config.steps),
+            "metrics": final_metrics(self.folder, step),
             "best_step": best_first(workdir / "checkpoints")[0],
             "seconds": seconds,
             "attempts": attempts,

@@ -3,21 +3,29 @@
 import contextlib
 import dataclasses
 import fcntl
+import importlib
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
+import numpy as np
 
 from .config import ConfigError, RunConfig
+from .task import Assets, Batch
 
+ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
+START_AGAIN = "Give another --workdir, or delete this one to start again"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -38,13 +46,17 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
-def finished(workdir: Path) -> bool:
-    """Return whether a run is finished; if so, print a line with its metrics."""
+def finished(workdir: Path, steps: int) -> bool:
+    """Return whether a run is finished; if so, print a line with its metrics.
+
+    A run of fewer than `steps` steps is not, unless it ended for another reason.
+    """
     result = read_json(workdir / "result.json")
-    if result:
-        metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
-        print(f"{workdir} is finished at step {result['step']}: {metrics}")
-    return bool(result)
+    if not result or (result["end"] == "steps" and result["step"] < steps):
+        return False
+    metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
+    print(f"{workdir} is finished at step {result['step']}: {metrics}")
+    return True
 
 
 def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
@@ -62,10 +74,21 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
     return saved
 
 
-def check_config(workdir: Path, config: RunConfig) -> None:
+def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] = ()) -> None:
+    """Give a config the settings of the run in a folder, except those of `overrides`."""
+    names = [field.name for field in dataclasses.fields(config)]
+    saved = read_config(workdir / config_file(False), names) or {}
+    for name in set(saved) - set(overrides):
+        value = saved[name]  # JSON returns tuples as lists
+        setattr(config, name, tuple(value) if isinstance(value, list) else value)
+
+
+def check_config(workdir: Path, config: RunConfig, training: bool = True) -> None:
     """Raise ConfigError when the run in a folder was made with another config; write nothing.
 
-    Volatile fields (data_dir, save_every, ...) may differ. A field that did not exist when the run
+    Settings that cannot change the result (data_dir, save_every, ...) may differ, and in a mode
+    other than training also those of search, batches, input and output. The dataset may be at
+    another place, and training may go on to more steps. A field that did not exist when the run
     was made counts as its default; one that no longer exists is an error.
     """
     if read_json(workdir / config_file(not config.replicated)) is not None:
@@ -74,10 +97,21 @@ def check_config(workdir: Path, config: RunConfig) -> None:
     fields = dataclasses.fields(config)
     defaults = {field.name: field.default for field in fields}
     saved = read_config(workdir / config_file(config.replicated), defaults)
-    if saved is not None:
-        volatile = {field.name for field in fields if field.metadata["volatile"]}
-        current = dataclasses.asdict(config)
-        _compare(workdir, "another config", {**defaults, **saved}, current, volatile)
+    if saved is None:
+        return
+    free = "volatile" if training else "free_in_modes"
+    ignored = {field.name for field in fields if field.metadata[free]}
+    saved, current = {**defaults, **saved}, dataclasses.asdict(config)
+    if saved["dataset"].partition(":")[0] == current["dataset"].partition(":")[0]:
+        ignored.add("dataset")  # check_data compares the contents
+    if training and saved["steps"] < current["steps"]:
+        ignored.add("steps")
+    if changes := _changes(saved, current, ignored):
+        if training:
+            problem = f"workdir {workdir} was made with another config: {changes}. {START_AGAIN}"
+        else:
+            problem = f"the network in {workdir} cannot be used with other settings: {changes}"
+        raise ConfigError(problem)
 
 
 def config_file(replicated: bool) -> str:
@@ -87,25 +121,44 @@ def config_file(replicated: bool) -> str:
 
 def check_data(workdir: Path, provenance: Mapping[str, Any]) -> None:
     """Raise ConfigError when the run in a folder was made with other data; write nothing."""
+    if changes := data_changes(workdir, provenance):
+        raise ConfigError(f"workdir {workdir} was made with other data: {changes}. {START_AGAIN}")
+
+
+def data_changes(workdir: Path, provenance: Mapping[str, Any]) -> str:
+    """Differences of the data from those of the run in a folder; empty when there are none."""
     saved = read_json(workdir / "data.json")
-    if saved is not None:
-        _compare(workdir, "other data", saved, dict(provenance))
+    return "" if saved is None else _changes(saved, dict(provenance))
 
 
-def _compare(
-    workdir: Path, other: str, saved: dict, current: dict, ignored: Collection[str] = ()
-) -> None:
+def _changes(saved: dict, current: dict, ignored: Collection[str] = ()) -> str:
     saved, current = json.loads(json.dumps([saved, current]))  # tuples become lists
-    changed = [
+    return "; ".join(
         f"{name} was {saved.get(name, 'absent')!r}, now {current.get(name, 'absent')!r}"
         for name in sorted({*saved, *current} - set(ignored))
         if saved.get(name, "absent") != current.get(name, "absent")
-    ]
-    if changed:
-        raise ConfigError(
-            f"workdir {workdir} was made with {other}: {'; '.join(changed)}. "
-            "Give another --workdir, or delete this one to start again"
-        )
+    )
+
+
+def module_of(config: RunConfig) -> str:
+    """Module of an experiment, by its class of settings; it may be the one that Python runs."""
+    name = type(config).__module__
+    spec = sys.modules[name].__spec__ if name == "__main__" else None
+    return spec.name if spec else name
+
+
+def experiment_of(workdir: Path) -> ModuleType:
+    """Module of the experiment that the run in a folder names.
+
+    Raises ConfigError when the folder has no run, or when its experiment cannot be imported.
+    """
+    name = (read_json(workdir / "environment.json") or {}).get("experiment")
+    if not name:
+        raise ConfigError(f"{workdir} is not the directory of a run: it names no experiment")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"cannot import {name}, the experiment of {workdir}: {error}") from None
 
 
 def environment() -> dict[str, Any]:
@@ -141,7 +194,7 @@ def machine() -> str:
 
 
 @contextlib.contextmanager
-def open_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Iterator[None]:
+def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Iterator[None]:
     """Create the run directory with its descriptions, and lock it against other processes.
 
     Raises ConfigError when it cannot be written, when another process has locked it, or when the
@@ -159,9 +212,47 @@ def open_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) ->
         check_config(workdir, config)
         check_data(workdir, provenance)
         write_json(workdir / "data.json", dict(provenance))
-        write_json(workdir / "environment.json", environment())
+        write_json(workdir / "environment.json", {"experiment": module_of(config), **environment()})
+        announce_more_steps(workdir, config)
         write_config(workdir, config)
         yield
+
+
+def announce_more_steps(workdir: Path, config: RunConfig) -> None:
+    """Say that a run is to have more steps than it was made for; it is no longer finished."""
+    before = (read_json(workdir / config_file(False)) or {}).get("steps", config.steps)
+    if before < config.steps:
+        constant = getattr(config, "schedule", "") == "constant"
+        effect = "" if constant else f"; the learning rate follows the schedule of {config.steps}"
+        print(f"{workdir}: {config.steps} steps instead of {before}{effect}", flush=True)
+        (workdir / "result.json").unlink(missing_ok=True)
+
+
+def write_assets(workdir: Path, assets: Assets, example: Batch) -> None:
+    """Write the assets of an experiment once, and the shapes and dtypes of a training batch."""
+    folder = workdir / ASSETS
+    if folder.is_dir():
+        return
+    batch = {name: np.asarray(array) for name, array in example.items()}
+    shapes = {name: [array.dtype.name, *array.shape] for name, array in batch.items()}
+    write_json(workdir / EXAMPLE, shapes)
+    partial = workdir / f"{ASSETS}.part"
+    shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+    partial.mkdir()
+    for name, content in assets.items():
+        (partial / name).write_bytes(content)
+    partial.rename(folder)
+
+
+def read_assets(workdir: Path) -> dict[str, bytes]:
+    """Assets of the run in a folder, by name."""
+    return {path.name: path.read_bytes() for path in (workdir / ASSETS).iterdir()}
+
+
+def read_example(workdir: Path) -> Batch:
+    """Batch of zeros with the shapes and dtypes of the first training batch of a run."""
+    shapes = read_json(workdir / EXAMPLE)
+    return {name: np.zeros(shape, dtype) for name, (dtype, *shape) in shapes.items()}
 
 
 def write_config(workdir: Path, config: RunConfig) -> None:

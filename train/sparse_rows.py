@@ -6,7 +6,7 @@ and adds their updates to the donated table in place. The optimizer must not kee
 parameters' shape, since it sees rows instead of tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,12 +20,29 @@ def gather(params: Any, ids: Ids) -> Any:
     return {**params, **{name: params[name][rows] for name, rows in ids.items()}} if ids else params
 
 
-def model_variables(gathered: Any, params: Any, ids: Ids) -> dict[str, Any]:
-    """Return a model's variables: whole tables in "params", the gathered rows in "rows"."""
+def value_and_grad(objective: Callable[[Any], Any], params: Any, ids: Ids) -> tuple[Any, Any]:
+    """Return ((value, aux), gradient) of objective(variables).
+
+    The gradient has the form of `gather`. variables: the whole tables in "params", the gathered
+    rows in "rows".
+    """
+
+    def of_gathered(gathered: Any) -> Any:
+        if not ids:
+            return objective({"params": gathered})
+        tables = {name: params[name] for name in ids}
+        rows = {name: gathered[name] for name in ids}
+        return objective({"params": {**gathered, **tables}, "rows": rows})
+
+    return jax.value_and_grad(of_gathered, has_aux=True)(gather(params, ids))
+
+
+def partition(gradient: Any, ids: Ids) -> tuple[Any, Any]:
+    """Divide a gradient in the form of `gather` into dense gradients and those of rows."""
     if not ids:
-        return {"params": gathered}
-    tables = {name: params[name] for name in ids}
-    return {"params": {**gathered, **tables}, "rows": {name: gathered[name] for name in ids}}
+        return gradient, {}
+    dense = {name: leaf for name, leaf in gradient.items() if name not in ids}
+    return dense, {name: gradient[name] for name in ids}
 
 
 def scatter_add(params: Any, ids: Ids, updates: Any) -> Any:

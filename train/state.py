@@ -1,6 +1,7 @@
 """The state of a run: only arrays, so that it is donated, sharded and saved as one tree."""
 
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import optax
 from flax import struct
 from jax.typing import ArrayLike
 
-from .task import Batch, Experiment
+from .task import Batch, Experiment, initial_carry
 
 
 class TrainState(struct.PyTreeNode):
@@ -27,6 +28,19 @@ class TrainState(struct.PyTreeNode):
     carry: Any
     key: jax.Array
 
+    @classmethod
+    def start(
+        cls,
+        variables: Mapping[str, Any],
+        optimizer: optax.GradientTransformation,
+        carry: Any,
+        key: jax.Array,
+    ) -> "TrainState":
+        """State before the first step, from a model's variables."""
+        params = variables["params"]
+        model_state = {name: tree for name, tree in variables.items() if name != "params"}
+        return cls(jnp.int32(0), params, optimizer.init(params), model_state, carry, key)
+
     @property
     def variables(self) -> dict[str, Any]:
         """Variables for evaluation, with the averaged parameters if the optimizer keeps them."""
@@ -43,10 +57,5 @@ def init_state(experiment: Experiment, seed: ArrayLike, batch: Batch) -> TrainSt
     """Build the state before the first step; call it under jit, which keeps buffers distinct."""
     key = jax.random.key(seed)
     task = experiment.task
-    carry = task.init_carry(batch)
-    rngs = {"params": stream(key, "params", 0)}
-    variables = task.model.init(rngs, *task.inputs(batch, carry), train=False)
-    model_state = {name: tree for name, tree in variables.items() if name != "params"}
-    params = variables["params"]
-    opt_state = experiment.optimizer.init(params)
-    return TrainState(jnp.int32(0), params, opt_state, model_state, carry, key)
+    variables = task.init({"params": stream(key, "params", 0)}, batch)
+    return TrainState.start(variables, experiment.optimizer, initial_carry(task, batch), key)

@@ -9,8 +9,9 @@ import optax
 from flax import struct
 
 from . import sparse_rows
+from .accumulate import Gradient, in_parts
 from .state import TrainState, stream
-from .task import Batch, Experiment, Mean, Task, merge
+from .task import Batch, Experiment, Mean, Task, initial_carry, merge
 
 
 class MetricWindow(struct.PyTreeNode):
@@ -25,9 +26,8 @@ class MetricWindow(struct.PyTreeNode):
     @classmethod
     def empty(cls, task: Task, variables: Any, batch: Batch) -> "MetricWindow":
         """Zeros for every metric of the task; call it under jit."""
-        carry = task.init_carry(batch)
-        out = task.model.apply(variables, *task.inputs(batch, carry), train=False)
-        means = task.means(task.split_outputs(out)[0], batch)
+        outputs, _ = task.apply(variables, batch, initial_carry(task, batch), train=False)
+        means = task.means(outputs, batch)
         zeros = {name: Mean(jnp.float32(0), jnp.float32(0)) for name in (*means, "grad_norm")}
         return cls(zeros, jnp.int32(-1))
 
@@ -36,7 +36,7 @@ Canonical = tuple[TrainState, MetricWindow]
 Step = Callable[..., Canonical]
 
 
-def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Step:
+def make_train_step(experiment: Experiment, axis_name: str | None = None, parts: int = 1) -> Step:
     """Return step(state, window, batch, settings=None) -> (state, window).
 
     settings: values of the optimizer's numeric settings by name, which override the config. The
@@ -45,13 +45,12 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
     the batch reads have a gradient. Under jit the batch is whole. With `axis_name` (pmap) each
     device holds a share: totals, weights and gradients are summed over devices before they are
     divided, which differs from the mean of the devices' means. The sum is outside the gradient,
-    since the derivative of psum depends on JAX's version. A model with a field `axis_name` receives
-    it and takes its batch statistics over the whole batch.
+    since the derivative of psum depends on JAX's version. parts: number of parts of the batch, or
+    of a device's share, that are computed one after the other: train/accumulate.py.
     """
     task, optimizer = experiment.task, experiment.optimizer
-    model = task.model
-    if axis_name and hasattr(model, "axis_name"):
-        model = model.clone(axis_name=axis_name)
+    if axis_name:
+        task = task.with_axis(axis_name)
 
     def total(tree: Any) -> Any:
         return jax.lax.psum(tree, axis_name) if axis_name else tree
@@ -67,28 +66,31 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         if axis_name:
             dropout = jax.random.fold_in(dropout, jax.lax.axis_index(axis_name))
 
-        ids: sparse_rows.Ids = task.rows(batch)
+        def compute(model_state: Any, batch: Batch, carry: Any, key: jax.Array) -> Gradient:
+            def objective(variables: Any) -> tuple[jax.Array, Any]:
+                (outputs, after), changed = task.apply(
+                    {**variables, **model_state},
+                    batch,
+                    carry,
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=[*model_state, "penalties"],
+                )
+                penalty = sum(jax.tree.leaves(changed.get("penalties", {})))
+                means = task.means(outputs, batch)
+                loss = means["loss"]
+                states = {name: changed[name] for name in model_state}
+                return loss.total + loss.weight * penalty, (means, states, after)
 
-        def objective(gathered: Any) -> tuple[jax.Array, Any]:
-            out, model_state = model.apply(
-                {**sparse_rows.model_variables(gathered, state.params, ids), **state.model_state},
-                *task.inputs(batch, state.carry),
-                train=True,
-                rngs={"dropout": dropout},
-                mutable=[*state.model_state, "penalties"],
-            )
-            penalty = sum(jax.tree.leaves(model_state.get("penalties", {})))
-            model_state = {name: model_state[name] for name in state.model_state}
-            outputs, carry = task.split_outputs(out)
-            means = task.means(outputs, batch)
-            loss = means["loss"]
-            return loss.total + loss.weight * penalty, (means, model_state, carry)
+            ids = task.rows(batch)
+            (_, aux), gradient = sparse_rows.value_and_grad(objective, state.params, ids)
+            return Gradient(*sparse_rows.partition(gradient, ids), ids, *aux)
 
-        gathered = sparse_rows.gather(state.params, ids)
-        (_, (means, model_state, carry)), gradient = jax.value_and_grad(objective, has_aux=True)(
-            gathered
+        dense, rows, ids, means, model_state, carry = in_parts(
+            compute, parts, state.model_state, batch, state.carry, key=dropout
         )
         means = total(means)
+        gradient = {**dense, **rows} if rows else dense
         if axis_name:
             gradient, ids = sparse_rows.all_reduce(gradient, ids, axis_name)
         weight = jnp.where(means["loss"].weight == 0, 1.0, means["loss"].weight)
@@ -96,6 +98,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None) -> Ste
         model_state = jax.tree.map(average, model_state)
 
         settings = settings or {}
+        gathered = sparse_rows.gather(state.params, ids)
         updates, opt_state = optimizer.update(gradient, state.opt_state, gathered, **settings)
         params = sparse_rows.scatter_add(state.params, ids, updates)
         norm = optax.tree.norm(gradient)

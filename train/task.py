@@ -1,8 +1,9 @@
 """The interface between an experiment and the loop: Mean, Task and Experiment."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from flax import struct
 from jax.typing import ArrayLike
 
 Batch = dict[str, np.ndarray]
+Assets = Mapping[str, bytes]
 
 
 class Mean(struct.PyTreeNode):
@@ -61,18 +63,40 @@ class Task:
 
     model: nn.Module
     headline = "loss"  # the metric of tables and curves
+    # symbolic shapes of inputs for --mode=export, by name, such as "b, t"; default "b, ..."
+    axes: ClassVar[Mapping[str, str]] = {}
 
-    def inputs(self, batch: Batch, carry: Any) -> tuple[Any, ...]:
+    def inputs(self, batch: Batch) -> tuple[Any, ...]:
         """Return the positional arguments of the model."""
         raise NotImplementedError
 
-    def init_carry(self, batch: Batch) -> Any:
-        """State that crosses batches, leading axis B in every leaf; () when there is none."""
-        return ()
+    def arguments(self, batch: Batch, carry: Any) -> tuple[Any, ...]:
+        """Return the positional arguments of the model, with the state if it has one."""
+        return self.inputs(batch)
 
-    def split_outputs(self, out: Any) -> tuple[Any, Any]:
-        """Split the model's return value into (outputs, carry)."""
-        return out, ()
+    def init(self, rngs: Any, batch: Batch) -> Any:
+        """Return the initial variables of the model."""
+        arguments = self.arguments(batch, initial_carry(self, batch))
+        return self.model.init(rngs, *arguments, train=False)
+
+    def apply(self, variables: Any, batch: Batch, carry: Any, **options: Any) -> Any:
+        """Return the model's (outputs, carry) for a batch and the state before it.
+
+        options: train, and the options of Flax's `apply`. With `mutable`, the result is
+        ((outputs, carry), changed collections).
+        """
+        out = self.model.apply(variables, *self.arguments(batch, carry), **options)
+        return ((out[0], ()), out[1]) if "mutable" in options else (out, ())
+
+    def with_axis(self, axis_name: str) -> "Task":
+        """Return the task for a share of each batch on every device of a pmap axis.
+
+        A model with a field `axis_name` takes its batch statistics over the whole batch.
+        """
+        other = copy.copy(self)
+        if hasattr(self.model, "axis_name"):
+            other.model = self.model.clone(axis_name=axis_name)
+        return other
 
     def rows(self, batch: Batch) -> dict[str, Any]:
         """Ids int32 [B, ...] of the rows that a batch reads, by the name of a table in params.
@@ -103,6 +127,32 @@ class Task:
         return {}
 
 
+class RecurrentTask(Task):
+    """Task of a model whose state crosses batches.
+
+    The model is called as `model.apply(variables, first, carry, *others, train=...)`, where (first,
+    *others) are the inputs, and returns (outputs, carry).
+    """
+
+    def init_carry(self, batch: Batch) -> Any:
+        """State before the first batch, leading axis B in every leaf."""
+        raise NotImplementedError
+
+    def arguments(self, batch: Batch, carry: Any) -> tuple[Any, ...]:
+        """Return the inputs, with the carry after the first."""
+        first, *others = self.inputs(batch)
+        return first, carry, *others
+
+    def apply(self, variables: Any, batch: Batch, carry: Any, **options: Any) -> Any:
+        """Return the model's (outputs, carry) for a batch and the state before it."""
+        return self.model.apply(variables, *self.arguments(batch, carry), **options)
+
+
+def initial_carry(task: Task, batch: Batch) -> Any:
+    """State before the first batch; () for a task whose model has none."""
+    return task.init_carry(batch) if isinstance(task, RecurrentTask) else ()
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The input of `train.loop.fit`.
@@ -110,6 +160,10 @@ class Experiment:
     train: step -> batch, a pure function. evals: held-out sets by name, each of which can be
     iterated repeatedly; the first is evaluated during training and chooses the best checkpoint, the
     others are evaluated once, at the end. provenance: sizes and checksums that identify the data.
+    assets: files by name with all that the trained network needs of the data, such as vocabularies;
+    they are written to the run directory. schedule: step -> learning rate, to log the rate of an
+    experiment whose config is not an OptimizerConfig. pretrained: initial values of parameters by
+    path, such as "params/embed/embedding"; NaN keeps the usual initial value.
     """
 
     task: Task
@@ -117,3 +171,6 @@ class Experiment:
     train: Callable[[int], Batch]
     evals: Mapping[str, Iterable[Batch]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    assets: Assets = field(default_factory=dict)
+    schedule: optax.Schedule | None = None
+    pretrained: Mapping[str, np.ndarray] = field(default_factory=dict)

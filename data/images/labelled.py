@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,31 @@ from ..catalogue import DataError, data_folder, load_splits
 from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, cached, fingerprint
+
+if TYPE_CHECKING:
+    from .own import OwnImages
+
+# forms of users' own images
+FORMS = ("folder:DIR", "idx:DIR", "npz:FILE", "parquet:PATH", "arrow:PATH")
+
+
+def is_own(name: str) -> bool:
+    """Whether a dataset is one of FORMS, with a path."""
+    form, _, rest = name.partition(":")
+    return bool(rest) and form in {known.partition(":")[0] for known in FORMS}
+
+
+def load_own(name: str) -> dict[str, "OwnImages"]:
+    """Splits "train", "validation" and "test" of users' own images, by a name in FORMS.
+
+    Raises DataError when they are missing or unusable.
+    """
+    from .arrays import read_idx, read_npz
+    from .files import read_folder, read_table
+
+    form, _, rest = name.partition(":")
+    readers = {"folder": read_folder, "idx": read_idx, "npz": read_npz}
+    return readers[form](Path(rest).expanduser()) if form in readers else read_table(form, rest)
 
 
 @dataclass(frozen=True)
@@ -34,32 +59,45 @@ class Images:
 def load_images(name: str, data_dir: str, size: int) -> dict[str, Images]:
     """Load the splits of an image dataset, padded or resampled to size x size.
 
-    Smaller images are centred in zeros when at most 4 pixels are missing on a side (MNIST's 28 in
-    32, as in LeCun et al. 1998); others are resampled bilinearly. Raises DataError when there is no
-    such dataset, when it has no labelled images of a single shape, or when a label is not a class.
+    name: of a prepared dataset, or of FORMS, see `load_own`. Smaller images are centred in
+    zeros when at most 4 pixels are missing on a side (MNIST's 28 in 32, as in LeCun et al. 1998);
+    others are resampled bilinearly. Raises DataError when there is no such dataset, when it has no
+    labelled images of a single shape, or when a label is not a class.
     """
-    splits = {}
-    for split, source in load_splits(name, data_dir).items():
-        if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
-            raise DataError(f"dataset {name} has no labelled images (in {data_folder(data_dir)})")
-        key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
-        arrays = cached(key, partial(decode, name, source))
-        images, labels = arrays["images"], arrays["labels"]
-        feature = source.dataset_info.features["label"]
-        if not hasattr(feature, "names"):
-            raise DataError(f"the labels of dataset {name} are not classes but {feature}")
-        count = len(feature.names)
-        if labels.min() < 0 or labels.max() >= count:
-            raise DataError(
-                f"dataset {name} has labels from {labels.min()} to {labels.max()} in {split}, "
-                f"for {count} classes"
-            )
-        splits[split] = Images(images, labels, tuple(feature.names))
+    if is_own(name):
+        splits = {
+            split: Images(**source.arrays(size), classes=source.classes)
+            for split, source in load_own(name).items()
+        }
+    else:
+        splits = {
+            split: _prepared(name, data_dir, split, source)
+            for split, source in load_splits(name, data_dir, FORMS).items()
+        }
     brightest = np.float32(max(source.images.max() for source in splits.values()))
     return {
         split: replace(source, images=fit_to(source.images / brightest, size))
         for split, source in splits.items()
     }
+
+
+def _prepared(name: str, data_dir: str, split: str, source: Any) -> Images:
+    """Stored images of a source of TFDS, not scaled."""
+    if not {"image", "label"} <= set(source.dataset_info.features) or not len(source):
+        raise DataError(f"dataset {name} has no labelled images (in {data_folder(data_dir)})")
+    key = f"{split}\n{fingerprint(Path(source.dataset_info.data_dir))}"
+    arrays = cached(key, partial(decode, name, source))
+    images, labels = arrays["images"], arrays["labels"]
+    feature = source.dataset_info.features["label"]
+    if not hasattr(feature, "names"):
+        raise DataError(f"the labels of dataset {name} are not classes but {feature}")
+    count = len(feature.names)
+    if labels.min() < 0 or labels.max() >= count:
+        raise DataError(
+            f"dataset {name} has labels from {labels.min()} to {labels.max()} in {split}, "
+            f"for {count} classes"
+        )
+    return Images(images, labels, tuple(feature.names))
 
 
 def decode(name: str, source: Any) -> Arrays:

@@ -4,7 +4,7 @@ TFDS decodes them with Pillow, which also resizes the crops. No photograph stays
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from ..catalogue import DataError, data_folder, load_splits
 from ..epochs import Batch, check_batch_size, epoch_examples
 from .augment import Augmentation
-from .labelled import Images
+from .labelled import FORMS, Images, is_own, load_own
 
 # Krizhevsky et al. 2012 resize the shorter side to 256 pixels and crop 224
 SHARE = 224 / 256
@@ -112,7 +112,9 @@ def principal_colours(photos: Photos, count: int = 256) -> np.ndarray:
 
 def are_photos(name: str, data_dir: str) -> bool:
     """Whether the images of a dataset vary in size; raises DataError when it cannot be opened."""
-    features = next(iter(load_splits(name, data_dir).values())).dataset_info.features
+    if is_own(name):
+        return None in load_own(name)["train"].shape
+    features = next(iter(load_splits(name, data_dir, FORMS).values())).dataset_info.features
     return "image" in features and None in features["image"].shape
 
 
@@ -121,9 +123,19 @@ def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[st
 
     The last fraction `held_out` of the training photographs is "validation". "test" is the
     dataset's validation split if it has one, because the labels of test splits are often unknown,
-    else its test split. Raises DataError when these splits or labelled colour images are missing.
+    else its test split. Users' own images have their own three splits, and are read in colour.
+    Raises DataError when these splits or labelled colour images are missing.
     """
-    splits = load_splits(name, data_dir)
+    if is_own(name):
+        sources = {
+            split: replace(source, shape=(None, None, 3))
+            for split, source in load_own(name).items()
+        }
+        return {
+            split: Photos(source, source.classes, size, range(len(source)))
+            for split, source in sources.items()
+        }
+    splits = load_splits(name, data_dir, FORMS)
     final = next((split for split in ("validation", "test") if split in splits), "")
     if "train" not in splits or not final:
         raise DataError(
@@ -144,3 +156,14 @@ def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[st
         "validation": replace(train, indices=range(count, len(source))),
         "test": replace(train, source=test, indices=range(len(test))),
     }
+
+
+def photo_provenance(splits: Mapping[str, Photos]) -> dict[str, Any]:
+    """Number of photographs of each split, and a checksum if they are users' own."""
+    counts: dict[str, Any] = {split: len(photos) for split, photos in splits.items()}
+    sources = [photos.source for photos in splits.values()]
+    if hasattr(sources[0], "sha256"):
+        from .own import checksum_of
+
+        counts["sha256"] = checksum_of(sources)
+    return counts

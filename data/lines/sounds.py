@@ -1,5 +1,6 @@
 """Lines of sounds, recordings or tones separated by pauses, as log-mel spectrograms."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,21 @@ class Features:
     bands: int
     deltas: bool = False
     standardizer: Standardizer | None = None
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Features":
+        """Features of `to_bytes`."""
+        fields = json.loads(content)
+        if statistics := fields.pop("standardizer"):
+            standardizer = Standardizer(*(np.array(values) for values in statistics))
+            return cls(**fields, standardizer=standardizer)
+        return cls(**fields)
+
+    def to_bytes(self) -> bytes:
+        """Return the settings, and the mean and deviation of each feature, in JSON."""
+        statistics = [values.tolist() for values in self.standardizer or ()]
+        fields = {"rate": self.rate, "bands": self.bands, "deltas": self.deltas}
+        return json.dumps({**fields, "standardizer": statistics}).encode()
 
     def __call__(self, sound: np.ndarray) -> np.ndarray:
         """Frames float32 [T, D] of a sound float [N] in -1 .. 1."""

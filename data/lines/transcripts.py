@@ -6,6 +6,7 @@ is reserved for the blank of connectionist temporal classification.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,16 @@ class Alphabet:
     def from_texts(cls, texts: Iterable[str]) -> "Alphabet":
         """Alphabet of the characters of some texts, sorted."""
         return cls(tuple(sorted(set().union(*texts))))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Alphabet":
+        """Alphabet of `to_bytes`."""
+        symbols, separator = json.loads(content)
+        return cls(tuple(symbols), separator)
+
+    def to_bytes(self) -> bytes:
+        """Return symbols and separator in JSON."""
+        return json.dumps([self.symbols, self.separator], ensure_ascii=False).encode()
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -1,18 +1,20 @@
 """Parallel text: sentences and their translations, from two files, a folder or a table."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ..catalogue import DataError, nearest
-from ..text.line_files import nearest_file, read_lines
+from ..catalogue import TABLES, DataError, is_table, nearest, unknown_dataset
+from ..forms.files import nearest_file
+from ..text.line_files import read_lines
 
 Pair = tuple[str, str]
 
 VALIDATION_NAMES = ("val", "valid", "validation", "dev")
-FORMS = "pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
+FORMS = ("dates", "pairs:FOLDER", "files:SOURCE,TARGET", *TABLES)
+COLUMNS = ("source", "target")
 
 
 @dataclass(frozen=True)
@@ -41,22 +43,22 @@ def load_pairs(name: str, source: str = "", target: str = "", test: str = "") ->
 
     `pairs:FOLDER` has files train.LANGUAGE, val.LANGUAGE and test*.LANGUAGE (with or without .gz);
     those of the languages `source` and `target` are read, and `test` selects one of several test
-    sets. `files:SOURCE,TARGET` and `tsv:FILE` (source, tab, target) have no splits: they are split
-    90/5/5 by a hash of the source sentence, so no source sentence is in two splits. Raises
-    DataError when a file is missing, is not UTF-8, or has a line without a counterpart.
+    sets. A table (`TABLES`) has columns named by the two languages, or source and target; a file
+    in `tsv:FILE` without such a header has two fields per line, source and target. What has no
+    splits is split 90/5/5 by a hash of the source sentence, so no source sentence is in two splits.
+    Raises DataError when a file is missing, is not UTF-8, or has a line without a counterpart.
     """
     form, _, rest = name.partition(":")
     if form == "pairs" and rest:
         train, validation, test_pairs = _read_folder(Path(rest).expanduser(), source, target, test)
     elif form == "files" and rest:
-        paths = [Path(path).expanduser() for path in rest.split(",")]
-        if len(paths) != 2:
-            raise DataError(f"files: needs two paths separated by a comma, got {rest!r}")
-        train, validation, test_pairs = divide(read_two(*paths))
-    elif form == "tsv" and rest:
+        train, validation, test_pairs = divide(read_two(*_two_paths(rest)))
+    elif form == "tsv" and rest and not _has_header(rest, source, target):
         train, validation, test_pairs = divide(read_table(Path(rest).expanduser()))
+    elif is_table(name):
+        train, validation, test_pairs = _read_columns(form, rest, source, target)
     else:
-        raise DataError(f"there is no parallel text {name!r}; use {FORMS}")
+        raise unknown_dataset(name, FORMS)
     complete = [(x, y) for x, y in train if x and y]
     if not complete:
         raise DataError(f"there are no complete training pairs in {rest}")
@@ -64,6 +66,54 @@ def load_pairs(name: str, source: str = "", target: str = "", test: str = "") ->
         empty = "test" if validation else "validation"
         raise DataError(f"there are no {empty} pairs in {rest}")
     return Pairs(complete, validation, test_pairs, len(train) - len(complete))
+
+
+def _two_paths(rest: str) -> tuple[Path, Path]:
+    """The two paths of `files:`, separated by a comma; a path may contain others."""
+    parts = rest.split(",")
+    halves = [(",".join(parts[:i]), ",".join(parts[i:])) for i in range(1, len(parts))]
+    paths = [(Path(a).expanduser(), Path(b).expanduser()) for a, b in halves if a and b]
+    if len(paths) > 1:
+        there = [pair for pair in paths if all(path.is_file() for path in pair)]
+        if len(there) != 1:
+            raise DataError(
+                f"files: needs two paths separated by a comma, but {rest!r} has {len(parts) - 1} "
+                f"commas and {len(there)} ways to be two files; rename them, or use pairs:FOLDER"
+            )
+        paths = there
+    if not paths:
+        raise DataError(f"files: needs two paths separated by a comma, got {rest!r}")
+    return paths[0]
+
+
+def _has_header(rest: str, source: str, target: str) -> bool:
+    """Whether a TSV file begins with the names of the columns, or there is a folder of tables."""
+    path = Path(rest).expanduser()
+    first = path.is_file() and read_lines(path)[:1]
+    header = first[0].split("\t") if first else []
+    return path.is_dir() or any({a, b} <= set(header) for a, b in ((source, target), COLUMNS))
+
+
+def _read_columns(form: str, rest: str, source: str, target: str) -> Sequence[list[Pair]]:
+    """Training, validation and test pairs of two columns of a table."""
+    from ..forms.readers import load_tables
+    from ..forms.splits import complete
+
+    splits: dict[str, list[Pair]] = {}
+    for split, tables in load_tables(form, rest).items():
+        splits[split] = []
+        for table in tables:
+            named = (source, target) if {source, target} <= set(table.names) else COLUMNS
+            if not set(named) <= set(table.names):
+                raise DataError(
+                    f"the columns of {table.path} are {', '.join(table.names)}; needs {source} "
+                    f"and {target} (config.source and config.target), or source and target"
+                )
+            sides = ((text.strip() for text in table.texts(name)) for name in named)
+            splits[split] += zip(*sides, strict=True)
+    if list(splits) == ["train"]:
+        return divide(splits["train"])
+    return list(complete(splits, lambda pair: pair[0], rest).values())
 
 
 def read_two(source: Path, target: Path) -> list[Pair]:

@@ -1,4 +1,4 @@
-"""Labelled sentences: from one file per class, from labelled trees, or from Python's documentation.
+"""Labelled sentences: from files per class, tables, labelled trees, or Python's documentation.
 
 A sentence is a list of words in lower case.
 """
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..catalogue import DataError, load_splits
+from ..catalogue import TABLES, DataError, is_table, load_splits, unknown_dataset
 from ..text.corpus import SPLITS
 from ..text.line_files import read_lines
 from ..text.words import find_split_file
 from .tagged import split_words
 
-FORMS = "packages, lines:FOLDER or trees:FOLDER"
+FORMS = ("packages", "lines:FOLDER", "trees:FOLDER", *TABLES)
 FOLDS = 10
 SENTIMENTS = ("very negative", "negative", "neutral", "positive", "very positive")
 ESCAPES = {"-lrb-": "(", "-rrb-": ")"}  # of the Penn Treebank, in lower case
@@ -66,8 +66,9 @@ def load_sentiment(
     tenth of the others, chosen by `seed`, is validation. `trees:FOLDER` has train, dev and test
     files with a bracketed tree per line and labels 0 to 4 (the Stanford Sentiment Treebank);
     phrases: train on all subtrees instead of whole trees. `packages`: paragraphs of the
-    documentation of Python's standard library, labelled by package; no file is in two splits.
-    Raises DataError when there is no such corpus or a line is malformed.
+    documentation of Python's standard library, labelled by package; no file is in two splits. A
+    table (`TABLES`) has the columns text and label; sets that are missing are made by a hash of the
+    text, see `complete`. Raises DataError when there is no such corpus or a line is malformed.
     """
     form, _, rest = name.partition(":")
     folder = Path(rest).expanduser()
@@ -83,7 +84,32 @@ def load_sentiment(
         return SentimentCorpus(train, whole[1], whole[2], SENTIMENTS)
     if name == "packages":
         return _read_packages(data_dir)
-    raise DataError(f"there is no sentiment corpus {name!r}; use {FORMS}")
+    if is_table(name):
+        return _read_table(form, rest)
+    raise unknown_dataset(name, FORMS)
+
+
+def _read_table(form: str, rest: str) -> SentimentCorpus:
+    """Sentences of a table, in words and punctuation, and the classes of its column label."""
+    from ..forms.labels import read_labels
+    from ..forms.readers import load_tables
+    from ..forms.splits import complete
+
+    tables = load_tables(form, rest)
+    for table in (table for of_split in tables.values() for table in of_split):
+        table.require("text", "label")
+    classes, labels = read_labels(tables, "label")
+    examples: dict[str, list[LabelledSentence]] = {}
+    for split, of_split in tables.items():
+        texts = [(table, i, x) for table in of_split for i, x in enumerate(table.texts("text"))]
+        examples[split] = []
+        for (table, row, text), label in zip(texts, labels[split], strict=True):
+            words = split_words(text.lower())
+            if not words:
+                raise DataError(f"{table.place(row)} has no words")
+            examples[split].append(LabelledSentence(words, label))
+    sets = complete(examples, lambda example: " ".join(example.words), rest)
+    return SentimentCorpus(sets["train"], sets["validation"], sets["test"], classes)
 
 
 def _split_folds(

@@ -5,6 +5,7 @@ with 0 for padding and 1 for unknown; "tags" int32 [B, T], 0 in the padding; "le
 in rows that only fill the batch; "mask" float32 [B, T], 1 = counts.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Vocabularies:
 
     fold: words are looked up in lower case with every digit as 0; spellings are not folded.
     letters: length of a spelling; a longer word keeps the characters at its two ends; 0: no
-    spellings.
+    spellings. by_character: words are single characters.
     """
 
     words: WordVocabulary
@@ -68,6 +69,7 @@ class Vocabularies:
     tags: tuple[str, ...]
     fold: bool
     letters: int
+    by_character: bool
 
     @classmethod
     def from_corpus(
@@ -81,7 +83,27 @@ class Vocabularies:
         sentences = ([folded[word] for word in words] for words, _ in corpus.train)
         words = WordVocabulary.from_sentences(sentences, minimum, "drop")
         alphabet = Characters.from_text("".join(folded), 10_000)
-        return cls(words, alphabet, corpus.tags, fold, letters)
+        return cls(words, alphabet, corpus.tags, fold, letters, corpus.by_character)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Vocabularies":
+        """Vocabularies of `to_bytes`."""
+        fields = json.loads(content)
+        words = WordVocabulary.from_bytes(json.dumps(fields.pop("words")).encode())
+        alphabet, tags = Characters(fields.pop("alphabet")), tuple(fields.pop("tags"))
+        return cls(words, alphabet, tags, **fields)
+
+    def to_bytes(self) -> bytes:
+        """Return the vocabularies in JSON."""
+        fields = {
+            "words": json.loads(self.words.to_bytes()),
+            "alphabet": self.alphabet.characters,
+            "tags": self.tags,
+            "fold": self.fold,
+            "letters": self.letters,
+            "by_character": self.by_character,
+        }
+        return json.dumps(fields, ensure_ascii=False).encode()
 
     @property
     def word_ids(self) -> int:

@@ -13,13 +13,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from ..catalogue import DataError, load_splits, nearest
+from ..catalogue import DataError, load_splits, nearest, unknown_dataset
+from ..forms.files import split_files
 from ..text.corpus import SPLITS
 from ..text.line_files import read_lines
-from ..text.words import find_split_file, split_files
+from ..text.words import find_split_file
 from .python_tokens import pieces
 
-FORMS = "python_tokens, conll:FOLDER, conllu:FOLDER, spans:FOLDER or a prepared dataset with upos"
+FORMS = ("python_tokens", "conll:FOLDER", "conllu:FOLDER", "spans:FOLDER")
 WORD = re.compile(
     r"""
     \w+?(?=n['’]t\b) | n['’]t\b | ['’](?:s|m|d|re|ve|ll)\b  # do n't, cat 's
@@ -112,8 +113,7 @@ def load_tagged(
     elif not rest and form not in READERS:
         splits = _read_prepared(name, data_dir)
     else:
-        hint = "" if form in READERS else nearest(form, READERS)
-        raise DataError(f"there is no tagged text {name!r}{hint}; use {FORMS}")
+        raise unknown_dataset(name, FORMS)
     for split, sentences in zip(SPLITS, splits, strict=True):
         if not sentences:
             raise DataError(f"the {split} split of {name} has no sentences")
@@ -136,7 +136,7 @@ def _read_folder(
 
 
 def _read_prepared(name: str, data_dir: str) -> list[list[Sentence]]:
-    sources = load_splits(name, data_dir)
+    sources = load_splits(name, data_dir, FORMS)
     splits = []
     for names in (["train"], ["validation", "dev"], ["test"]):
         source = next((sources[split] for split in names if split in sources), None)

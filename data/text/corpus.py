@@ -2,18 +2,18 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..catalogue import DataError, load_splits
+from ..catalogue import TABLES, DataError, is_table
 
 PADDING, UNKNOWN = 0, 1
 SPLITS = ("train", "validation", "test")
+FORMS = ("text:PATH", *TABLES)
 
 
 @dataclass(frozen=True)
@@ -30,26 +30,28 @@ class Corpus:
         return hashlib.sha256((self.train + self.validation + self.test).encode()).hexdigest()
 
 
-def load_text(name: str, data_dir: str = "") -> Corpus:
-    """Corpus by name: a dataset with a text feature, or `text:PATH` for a file or a folder.
+def load_text(
+    name: str, data_dir: str = "", forms: Sequence[str] = FORMS, end: str = "\n"
+) -> Corpus:
+    """Corpus by name: a dataset with a text feature, `text:PATH`, or the column text of a table.
 
-    A file, or the files of a folder in the order of their names, is split 90/5/5 by characters.
-    Raises DataError when there is no such dataset or file, when a file is not UTF-8, or when it has
-    no text.
+    A file, or the files of a folder in the order of their names, is split 90/5/5 by characters. For
+    a table (`TABLES`) see `table_texts`; `end` is appended to each row that does not end with it.
+    forms: all that the caller accepts, for messages. Raises DataError when there is no such dataset
+    or file, when a file is not UTF-8, or when it has no text.
     """
-    if name.startswith("text:"):
-        if name == "text:":
+    form, _, rest = name.partition(":")
+    if form == "text":
+        if not rest:
             raise DataError("text: needs the path of a file or a folder")
-        text = read_path(Path(name.removeprefix("text:")).expanduser())
+        text = read_path(Path(rest).expanduser())
         bounds = len(text) * 18 // 20, len(text) * 19 // 20
         splits = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
     else:
-        sources = load_splits(name, data_dir)
-        if not set(SPLITS) <= set(sources):
-            raise DataError(
-                f"dataset {name} has splits {sorted(sources)}; a text needs {', '.join(SPLITS)}"
-            )
-        splits = [_join_texts(name, sources[split]) for split in SPLITS]
+        from .sources import prepared_texts, table_texts
+
+        table = is_table(name)
+        splits = table_texts(name, end) if table else prepared_texts(name, data_dir, forms)
     return Corpus(*splits)
 
 
@@ -73,16 +75,6 @@ def read_path(path: Path) -> str:
     return "".join(texts)
 
 
-def _join_texts(name: str, source: Any) -> str:
-    elements = source.__getitems__(list(range(len(source))))
-    if not elements or "text" not in elements[0]:
-        raise DataError(f"dataset {name} has no text")
-    try:
-        return b"".join(element["text"] for element in elements).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"the text of dataset {name} is not UTF-8: {error.reason}") from None
-
-
 @dataclass(frozen=True)
 class Vocabulary:
     """Characters with ids 2, 3, ... in sorted order; 0 is padding, 1 any other character."""
@@ -95,6 +87,15 @@ class Vocabulary:
         counts = Counter(text).most_common()
         ranked = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
         return cls("".join(sorted(character for character, _ in ranked[: size - 2])))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Vocabulary":
+        """Vocabulary of `to_bytes`."""
+        return cls(content.decode())
+
+    def to_bytes(self) -> bytes:
+        """Return the characters in UTF-8."""
+        return self.characters.encode()
 
     def __len__(self) -> int:
         return len(self.characters) + 2

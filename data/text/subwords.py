@@ -44,6 +44,13 @@ def make_vocabulary(kind: str, texts: Iterable[str], size: int) -> Vocabulary:
     raise ValueError(f"vocabulary {kind!r} is not one of {', '.join(KINDS)} (did you mean {near}?)")
 
 
+def read_vocabulary(kind: str, content: bytes) -> Vocabulary:
+    """Vocabulary of a kind from the bytes of its `to_bytes`."""
+    if kind in ("bpe", "unigram"):
+        return Subwords(content)
+    return (Words if kind == "words" else Characters).from_bytes(content)
+
+
 def normalize(text: str) -> str:
     """Text in NFKC with single spaces between words and none at the ends; U+2581 becomes "_"."""
     composed = unicodedata.normalize("NFKC", text).replace(SENTENCEPIECE_SPACE, "_")
@@ -88,6 +95,10 @@ class Subwords:
         except RuntimeError as error:
             raise DataError(_training_error(str(error), size)) from None
         return cls(model.getvalue())
+
+    def to_bytes(self) -> bytes:
+        """Return sentencepiece's model."""
+        return self.model
 
     @cached_property
     def _processor(self) -> sentencepiece.SentencePieceProcessor:

@@ -1,7 +1,8 @@
-"""Word vectors in the two file formats of the word2vec program.
+"""Word vectors in the two file formats of the word2vec program, and in the text format of GloVe.
 
-Both begin with a line "V D". Text: one line per word, the word and D decimal numbers separated by
-spaces. Binary: the word, a space, D little-endian float32, a newline. Words are in UTF-8.
+The former begin with a line "V D", the latter has no such line. Text: one line per word, the word
+and D decimal numbers separated by spaces. Binary: the word, a space, D little-endian float32, a
+newline. Words are in UTF-8.
 """
 
 from collections.abc import Sequence
@@ -37,13 +38,17 @@ def read_vectors(path: Path) -> tuple[list[str], np.ndarray]:
     Raises DataError when the file cannot be read or is malformed.
     """
     try:
-        header, body = path.read_bytes().split(b"\n", 1)
-        count, size = map(int, header.split())
+        content = path.read_bytes()
+        header, _, body = content.partition(b"\n")
+        sizes = header.split()
+        if path.suffix != ".bin" and len(sizes) > 2:  # GloVe
+            return _parse_text(content, content.rstrip(b"\n").count(b"\n") + 1, len(sizes) - 1)
+        count, size = map(int, sizes)
         return (_parse_binary if path.suffix == ".bin" else _parse_text)(body, count, size)
     except OSError as error:
         raise DataError(f"cannot read vectors {path}: {error.strerror}") from None
     except ValueError as error:
-        raise DataError(f"{path} is not a word2vec file: {error}") from None
+        raise DataError(f"{path} is not a file of word vectors: {error}") from None
 
 
 def _parse_binary(body: bytes, count: int, size: int) -> tuple[list[str], np.ndarray]:

@@ -5,6 +5,7 @@ neither begin nor end; `decode` stops at the end and drops padding and begin. `s
 vocabularies of normalized text.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ class Vocabulary(Protocol):
 
     def __len__(self) -> int:
         """Number of ids, including the four special ones."""
+
+    def to_bytes(self) -> bytes:
+        """Return the vocabulary as an asset of a run."""
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Ids of each sentence."""
@@ -59,6 +63,15 @@ class SymbolVocabulary:
         counts = Counter(symbol for text in texts for symbol in cls.split(text))
         ranked = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
         return cls(tuple(ranked[: size - FIRST]))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Vocabulary of `to_bytes`."""
+        return cls(tuple(json.loads(content)))
+
+    def to_bytes(self) -> bytes:
+        """Return the symbols in JSON."""
+        return json.dumps(self.symbols, ensure_ascii=False).encode()
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ replaced by <unk>; an <unk> in the text itself is an ordinary word.
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,15 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import DataError
+from ..forms.files import SPLIT_NAMES, split_files
+from .corpus import FORMS as TEXT_FORMS
 from .corpus import SPLITS, load_text, read_path
 
 UNKNOWN, END = "<unk>", "<eos>"
+FIRST_WORD = 2  # `padded_id` of the first word, after padding and the unknown word
 RARE = ("drop", UNKNOWN)
-SPLIT_NAMES = {
-    "train": {"train"},
-    "validation": {"valid", "validation", "val", "dev"},
-    "test": {"test"},
-}
+FORMS = ("words:FOLDER", *TEXT_FORMS)
 
 Sentence = list[str]
 
@@ -56,15 +56,15 @@ class WordCorpus:
 def load_words(name: str, data_dir: str = "") -> WordCorpus:
     """Corpus by name: `words:FOLDER` with prepared train, valid and test files, or prose.
 
-    Prose is any name that `load_text` accepts; its words are converted to lower case. Raises
-    DataError when there is no such corpus or a split has no words.
+    Prose is any name that `load_text` accepts; its words are converted to lower case, and a row of
+    a table ends a sentence. Raises DataError when there is no such corpus or a split has no words.
     """
     if name.startswith("words:"):
         folder = Path(name.removeprefix("words:")).expanduser()
         texts = [read_path(find_split_file(folder, "words", split)) for split in SPLITS]
         splits = [[line.split() for line in text.split("\n")] for text in texts]
     else:
-        corpus = load_text(name, data_dir)
+        corpus = load_text(name, data_dir, forms=FORMS, end="\n\n")
         splits = [split_sentences(t) for t in (corpus.train, corpus.validation, corpus.test)]
     splits = [[words for words in sentences if words] for sentences in splits]
     for split, sentences in zip(SPLITS, splits, strict=True):
@@ -81,18 +81,6 @@ def split_sentences(text: str) -> list[Sentence]:
     """
     pieces = re.split(r"(?<=[.!?])\s+|\n\s*\n", text.lower())
     return [re.findall(r"\w+(?:['’]\w+)*", piece) for piece in pieces]
-
-
-def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
-    """Files of a folder by the split in their names; DataError when there is no such folder."""
-    if not folder.is_dir():
-        raise DataError(f"{form}: needs a folder, but {str(folder)!r} is not one")
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    parts = {path: set(re.split(r"[^a-z]", path.name.lower())) for path in files}
-    return {
-        split: [path for path in files if names & parts[path]]
-        for split, names in SPLIT_NAMES.items()
-    }
 
 
 def find_split_file(folder: Path, form: str, split: str) -> Path:
@@ -141,6 +129,16 @@ class WordVocabulary:
         words, ranked_counts = zip(*ranked, strict=True)
         return cls(words, np.array(ranked_counts, np.int64))
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "WordVocabulary":
+        """Vocabulary of `to_bytes`."""
+        words, counts = json.loads(content)
+        return cls(tuple(words), np.array(counts, np.int64))
+
+    def to_bytes(self) -> bytes:
+        """Return the words and their counts in JSON."""
+        return json.dumps([self.words, self.counts.tolist()], ensure_ascii=False).encode()
+
     def __len__(self) -> int:
         return len(self.words)
 
@@ -152,11 +150,11 @@ class WordVocabulary:
     @property
     def padded_size(self) -> int:
         """Number of ids of `padded_id`: one per word, padding and the unknown word."""
-        return len(self) + 2
+        return len(self) + FIRST_WORD
 
     def padded_id(self, word: str) -> int:
         """Id of a word in sentences padded with 0; 1 for a word outside the vocabulary."""
-        return self.index.get(word, -1) + 2
+        return FIRST_WORD + self.index[word] if word in self.index else 1
 
     def encode(self, sentences: Iterable[Sentence], rare: str) -> Tokens:
         """Ids of a text; unknown words are dropped, or become <unk> if the vocabulary has it."""
@@ -185,6 +183,15 @@ class RunningWords:
         lines = [[*words, END] for words in sentences]
         return cls(WordVocabulary.from_sentences(lines, minimum, UNKNOWN))
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "RunningWords":
+        """Vocabulary of `to_bytes`."""
+        return cls(WordVocabulary.from_bytes(content))
+
+    def to_bytes(self) -> bytes:
+        """Return the words and their counts in JSON."""
+        return self.vocabulary.to_bytes()
+
     def __len__(self) -> int:
         return len(self.vocabulary)
 
@@ -203,6 +210,12 @@ class RunningWords:
                 f"{unknown!r} is unknown and the vocabulary has no {UNKNOWN}: a higher "
                 "config.min_count replaces the rare words with it"
             ) from None
+
+    @property
+    def unknown_ids(self) -> tuple[int, ...]:
+        """Id of <unk>, if the vocabulary has it."""
+        index = self.vocabulary.index
+        return (index[UNKNOWN],) if UNKNOWN in index else ()
 
     def unknown(self, text: str) -> str:
         """Words of a text that are not in the vocabulary."""

@@ -1,13 +1,12 @@
 """Task of a classifier: loss, accuracy, confusion matrix, and the most confident mistakes."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
 
-from data.images.labelled import EvaluationBatches
 from train.task import Mean, Task
 
 if TYPE_CHECKING:
@@ -18,13 +17,11 @@ class Classify(Task):
     """Mean of -log P(label given input), in nats."""
 
     headline = "accuracy"
-    config: Any  # like `test`, set by experiments with images for their modes
-    test: EvaluationBatches
 
     def __init__(self, model: nn.Module, classes: tuple[str, ...]):
         self.model, self.classes = model, classes
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return the images."""
         return (batch["image"],)
 

@@ -10,6 +10,7 @@ def validation_fraction() -> Any:
     return option(
         0.1,
         "fraction of the training data held out for validation",
+        note="if they have no validation set",
         group="data",
         above=0,
         maximum=0.5,

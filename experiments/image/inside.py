@@ -5,7 +5,7 @@ Vedaldi and Zisserman, "Deep inside convolutional networks", 2014.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from flax import linen as nn
@@ -14,24 +14,17 @@ from matplotlib.figure import Figure
 
 from data.images.labelled import EvaluationBatches
 from experiments.common.pictures import save
+from experiments.image.own import pictures
 from nets.interpret import convnets
 from train.config import ConfigError
-from train.evaluate import Predictor
+from train.task import Batch
+from train.trained import TrainedRun
 
 SIDE = 3  # rows and columns of the patches of a unit
 EXAMPLES = 12  # images with a saliency map
 MIN_SIDE = 40  # pixels; smaller pictures are enlarged
 OUTSIDE = 0.75  # grey level outside an image
 WIDTH, MARGIN, TITLE, LABEL = 13.0, 0.2, 0.35, 0.2  # inches
-
-
-class Classifier(Protocol):
-    """The attributes of an image classifier's task that --mode=inside uses."""
-
-    model: nn.Module
-    classes: tuple[str, ...]
-    test: EvaluationBatches
-    config: Any
 
 
 class Panel(NamedTuple):
@@ -43,14 +36,16 @@ class Panel(NamedTuple):
     columns: int
 
 
-def look_inside(task: Classifier, predict: Predictor) -> None:
+def look_inside(run: TrainedRun) -> None:
     """Draw filters, patches that activate units most, and saliency maps.
 
-    The patches are from test images, for the first config.units units of config.layer or, by
-    default, of every convolution. Writes config.picture and prints the names of the layers.
+    The patches are from test images, or from the files of config.input, for the first config.units
+    units of config.layer or, by default, of every convolution. Writes config.picture and prints the
+    names of the layers.
     """
-    config, model, variables = task.config, task.model, predict.variables
-    images = task.test.source.subset(slice(1)).images
+    config, model, variables = run.config, run.task.model, run.variables
+    test = pictures(run)
+    images = test.source.subset(slice(1)).images
     convolutions = convnets.convolution_names(model, variables, images)
     if config.layer:
         try:
@@ -59,8 +54,8 @@ def look_inside(task: Classifier, predict: Predictor) -> None:
             raise ConfigError(f"config.layer: {error}") from None
     panels = [filter_panel(model, variables, images, name) for name in convolutions[:1]]
     for name in [config.layer] if config.layer else convolutions:
-        panels.append(unit_panel(task, variables, name))
-    panels.append(saliency_panel(task, predict))
+        panels.append(unit_panel(model, variables, test, name, config.units))
+    panels.append(saliency_panel(run, next(iter(test))))
     path = config.picture or "inside.png"
     save(draw(panels), path)
     print("layers:", ", ".join(convnets.layer_shapes(model, variables, images)))
@@ -76,17 +71,22 @@ def filter_panel(model: nn.Module, variables, images: np.ndarray, name: str) -> 
     return Panel(f"{name}: filters ({legend})", tiles, labels, 18)
 
 
-def unit_panel(task: Classifier, variables, layer: str) -> Panel:
-    """Patches that excite each unit most, next to the contributions of their pixels."""
-    model, source = task.model, task.test.source
-    batches = ((batch["image"], batch["mask"]) for batch in task.test)
+def unit_panel(
+    model: nn.Module, variables, test: EvaluationBatches, layer: str, units: int
+) -> Panel:
+    """Patches that excite each of the first units most, next to the contributions of their pixels.
+
+    test: the images that the patches are from.
+    """
+    source = test.source
+    batches = ((batch["image"], batch["mask"]) for batch in test)
     top = convnets.top_patches(model, variables, batches, layer, SIDE**2)
     example = source.subset(slice(1)).images
     fields = convnets.receptive_fields(model, variables, example, layer)
     rectifies = convnets.has_rectifier(model, variables, example)
     sides = [max(1, int(np.diff(edges, axis=1).max())) for edges in fields]
     tiles = []
-    for unit in range(min(task.config.units, top.values.shape[1])):
+    for unit in range(min(units, top.values.shape[1])):
         indices, rows, columns = top.images[:, unit], top.rows[:, unit], top.columns[:, unit]
         images = np.concatenate([source.subset(slice(i, i + 1)).images for i in indices])
         contributions = np.asarray(
@@ -115,13 +115,12 @@ def unit_panel(task: Classifier, variables, layer: str) -> Panel:
     return Panel(title, tiles, labels, 6)
 
 
-def saliency_panel(task: Classifier, predict: Predictor) -> Panel:
-    """Test images, each above the saliency map of its predicted class."""
-    batch = next(iter(task.test))
-    predictions = np.asarray(predict(batch)[0]).argmax(axis=1)
+def saliency_panel(run: TrainedRun, batch: Batch) -> Panel:
+    """Images of a batch, each above the saliency map of its predicted class."""
+    predictions = np.asarray(run.predict(batch)[0]).argmax(axis=1)
     count = min(EXAMPLES, int(batch["mask"].sum()))
-    images, predictions, names = batch["image"][:count], predictions[:count], task.classes
-    maps = np.asarray(convnets.saliency(task.model, predict.variables, images, predictions))
+    images, predictions, names = batch["image"][:count], predictions[:count], run.task.classes
+    maps = np.asarray(convnets.saliency(run.task.model, run.variables, images, predictions))
     colours = [colormaps["magma"](values / max(values.max(), 1e-30))[..., :3] for values in maps]
     tiles = [
         grid([enlarge(grey(image)), enlarge(saliency)], 1)

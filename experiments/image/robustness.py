@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from data.images.augment import separable, weights
 from experiments.common.pictures import save, sheet
+from train.trained import TrainedRun
 
 Curves = Mapping[str, tuple[list[float], list[float]]]  # (levels, accuracies) of each change
 
@@ -98,21 +99,22 @@ CHANGES = (
 )
 
 
-def robustness(task, predict) -> None:
+def robustness(run: TrainedRun) -> None:
     """Measure and draw the accuracy on perturbed test images.
 
     Writes the curves to config.picture, for example robustness.png, the numbers to robustness.json,
     and a sample image under every change, with the predictions, to robustness_images.png.
     """
-    path = Path(task.config.picture or "robustness.png")
-    results = {change.name: measure(predict, task.test, change) for change in CHANGES}
+    path, predict = Path(run.config.picture or "robustness.png"), run.predict
+    test = run.held_out("test")
+    results = {change.name: measure(predict, test, change) for change in CHANGES}
     numbers = {
         name: {"levels": levels, "accuracy": accuracy}
         for name, (levels, accuracy) in results.items()
     }
     save(draw_curves({"": results}), str(path))
     samples = path.with_stem(f"{path.stem}_images")
-    save(draw_samples(predict, next(iter(task.test)), task.classes), str(samples))
+    save(draw_samples(predict, next(iter(test)), run.task.classes), str(samples))
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     print_curves(results)
     print(f"pictures: {path}, {samples}")

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
-from experiments.common.classification import Classify
+from experiments.common.assets import from_json, to_json
 from experiments.common.settings import validation_fraction
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Batch, Experiment
+from train.task import Assets, Batch, Experiment, Task
 
 MODES = {
     "robustness": "experiments.image.robustness:robustness",
     "inside": "experiments.image.inside:look_inside",
+    "classify": "experiments.image.own:classify",
 }
+MakeTask = Callable[[Any, Assets], Task]
 SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/augment.py
 
 
@@ -27,7 +29,8 @@ class Config(OptimizerConfig):
     dataset: str = OptimizerConfig.changed(
         "dataset",
         "digits",
-        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images",
+        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
+        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
     )
     validation_fraction: float = validation_fraction()
     shift: float = option(
@@ -55,6 +58,12 @@ class Config(OptimizerConfig):
     picture: str = option(
         "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
     )
+    input: str = option(
+        "",
+        "input file",
+        note="images, comma-separated; with --mode=inside by default the test images",
+        modes=("inside", "classify"),
+    )
     layer: str = option(
         "", "layer to visualise", note="default: every convolution", modes=("inside",)
     )
@@ -74,25 +83,19 @@ def make_augmentation(config: Config) -> Augmentation:
     )
 
 
-def assemble(
-    config: Config,
-    task: Classify,
-    train: Callable[[int], Batch],
-    held_out: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-) -> Experiment:
-    """Make an experiment, and give its task the config and the test set, held_out["test"]."""
-    evals = {name: EvaluationBatches(data, config.batch_size) for name, data in held_out.items()}
-    task.config, task.test = config, evals["test"]
-    return Experiment(task, make_optimizer(config), train, evals, provenance)
+class ImageData(NamedTuple):
+    """Classes, training batches, held-out sets and provenance of labelled images."""
+
+    classes: tuple[str, ...]
+    train: Callable[[int], Batch]
+    held_out: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
 
-def make_experiment(
-    config: Config, make_task: Callable[[tuple[str, ...]], Classify], size: int = 32
-) -> Experiment:
-    """Load images, padded or resampled to size x size pixels, and make an experiment.
+def load_data(config: Config, size: int = 32) -> ImageData:
+    """Load images, padded or resampled to size x size pixels.
 
-    make_task: names of the classes -> task. The last training images become "validation".
+    Without a split "validation", the last training images become it.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -100,15 +103,40 @@ def make_experiment(
             f"dataset {config.dataset} has splits {sorted(splits)}, needs train and test"
         )
     full, test = splits["train"], splits["test"]
-    held_out = max(1, round(len(full.labels) * config.validation_fraction))
-    train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
+    if "validation" in splits:
+        train, validation = full, splits["validation"]
+        sha256 = checksum(train, validation, test)
+    else:
+        held_out = max(1, round(len(full.labels) * config.validation_fraction))
+        train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
+        sha256 = checksum(full, test)
     provenance = {
-        "dataset": config.dataset,
+        "dataset": config.dataset.split(":")[0],
         "train": len(train),
-        "validation": held_out,
+        "validation": len(validation),
         "test": len(test),
-        "sha256": checksum(full, test),
+        "sha256": sha256,
     }
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
-    evals = {"validation": validation, "test": test}
-    return assemble(config, make_task(full.classes), batches, evals, provenance)
+    return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)
+
+
+def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Experiment:
+    """Make an experiment of images, whose only asset is the names of their classes."""
+    assets = {"classes.json": to_json(data.classes)}
+    return Experiment(
+        task=make_task(config, assets),
+        optimizer=make_optimizer(config),
+        train=data.train,
+        evals={
+            name: EvaluationBatches(images, config.batch_size)
+            for name, images in data.held_out.items()
+        },
+        provenance=data.provenance,
+        assets=assets,
+    )
+
+
+def classes_of(assets: Assets) -> tuple[str, ...]:
+    """Names of the classes of a trained network."""
+    return tuple(from_json(assets["classes.json"]))

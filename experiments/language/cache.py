@@ -10,6 +10,7 @@ from experiments.language.task import EVALUATION_WINDOW
 from nets.language.neural_cache import NeuralCache, interpolate_cache
 from nets.language.recurrent_lm import LanguageModel
 from train.config import ConfigError
+from train.trained import TrainedRun
 
 
 def cached_nats(model: LanguageModel, variables, ids, size: int, grid):
@@ -48,19 +49,18 @@ def best(nats, thetas, shares) -> tuple[float, float]:
     return thetas[column], shares[row]
 
 
-def cache(task, predict) -> None:
+def cache(run: TrainedRun) -> None:
     """Print held-out perplexities with and without a neural cache.
 
     Theta and share are those with the lowest perplexity on the validation text.
     """
-    config = task.config
+    config, model = run.config, run.task.model
     if not (config.cache_thetas and config.cache_shares):
         raise ConfigError("config.cache_thetas and config.cache_shares need at least one value")
     grid = (config.cache_thetas, config.cache_shares)
     print(f"{'':<12}{'without':>9}{'with':>9}")
-    for name, text in task.texts.items():
-        ids = task.vocabulary.encode(text)
-        without, nats = cached_nats(task.model, predict.variables, ids, config.cache_size, grid)
+    for name, windows in run.all_held_out().items():
+        without, nats = cached_nats(model, run.variables, windows.ids, config.cache_size, grid)
         if name == "validation":
             theta, share = best(nats, *grid)
             grid = ((theta,), (share,))

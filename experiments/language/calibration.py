@@ -5,16 +5,18 @@ order of the symbols nor the text sampled at temperature 0. Source: Guo, Pleiss,
 2017, "On Calibration of Modern Neural Networks" (temperature scaling).
 """
 
-import copy
+from collections.abc import Mapping
 
 import jax
+import numpy as np
 import optax
 
 from data.text.streams import EvaluationWindows
 from experiments.language.task import EVALUATION_WINDOW, NextSymbol
 from train.evaluate import Evaluator, Predictor
-from train.placement import JitMesh
+from train.placement import Placement
 from train.task import Mean
+from train.trained import TrainedRun
 
 TEMPERATURES = {f"{number / 20:g}": number / 20 for number in range(16, 33)}  # 0.8 to 1.6
 
@@ -26,38 +28,39 @@ def metrics_of(task: NextSymbol, nats: float) -> dict[str, float]:
     return {"loss": nats, **task.summaries({"loss": nats})}
 
 
-def with_temperatures(task: NextSymbol) -> NextSymbol:
-    """Return a copy of the task that also measures the loss at each of TEMPERATURES."""
-
-    def means(outputs, batch):
-        return {
-            name: Mean.from_values(
-                optax.softmax_cross_entropy_with_integer_labels(outputs / t, batch["targets"]),
-                batch["mask"],
-            )
-            for name, t in {"loss": 1.0, **TEMPERATURES}.items()
-        }
-
-    tempered = copy.copy(task)
-    tempered.means = means  # type: ignore[method-assign]
-    return tempered
+def tempered_means(outputs, batch) -> dict[str, Mean]:
+    """Loss of a batch, and its loss at each of TEMPERATURES."""
+    return {
+        name: Mean.from_values(
+            optax.softmax_cross_entropy_with_integer_labels(outputs / t, batch["targets"]),
+            batch["mask"],
+        )
+        for name, t in {"loss": 1.0, **TEMPERATURES}.items()
+    }
 
 
-def measure(task: NextSymbol, predict: Predictor) -> tuple[Scores, float]:
-    """Metrics of each held-out text, "static" and "calibrated", and the temperature.
+def measure(
+    task: NextSymbol, predict: Predictor, texts: Mapping[str, np.ndarray]
+) -> tuple[Scores, float]:
+    """Metrics of each text, "static" and "calibrated", and the temperature.
 
-    The temperature is the one of TEMPERATURES with the lowest loss on the first text.
+    texts: ids int32 [N] by name. The temperature is the one of TEMPERATURES with the lowest loss on
+    the first text.
     """
-    evaluate = Evaluator(with_temperatures(task), JitMesh(1, jax.devices()[:1]))
+    evaluate = Evaluator(task, Placement(1, jax.devices()[:1]), tempered_means)
     scores: Scores = {}
     best = ""
-    for name, text in task.texts.items():
-        ids = task.vocabulary.encode(text)
+    for name, ids in texts.items():
         nats = evaluate(predict.variables, EvaluationWindows(ids, 1, EVALUATION_WINDOW))
         best = best or min(TEMPERATURES, key=lambda t: nats[t])
         losses = {"static": nats["loss"], "calibrated": nats[best]}
         scores[name] = {kind: metrics_of(task, loss) for kind, loss in losses.items()}
     return scores, TEMPERATURES[best]
+
+
+def held_out_ids(run: TrainedRun) -> dict[str, np.ndarray]:
+    """Ids int32 [N] of each held-out text of a run."""
+    return {name: windows.ids for name, windows in run.all_held_out().items()}
 
 
 def print_scores(scores: Scores) -> None:
@@ -68,8 +71,8 @@ def print_scores(scores: Scores) -> None:
             print(f"{name:<12}{kind:<12}{values}")
 
 
-def calibrate(task: NextSymbol, predict: Predictor) -> None:
+def calibrate(run: TrainedRun) -> None:
     """Print held-out losses before and after temperature scaling."""
-    scores, temperature = measure(task, predict)
+    scores, temperature = measure(run.task, run.predict, held_out_ids(run))
     print_scores(scores)
     print(f"calibrated: temperature {temperature:g}, chosen on the first text")

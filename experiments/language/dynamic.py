@@ -10,6 +10,7 @@ alike.
 
 import copy
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -20,14 +21,15 @@ import optax
 from tqdm import tqdm
 
 from data.text.streams import EvaluationWindows
-from experiments.language.calibration import Scores, metrics_of, print_scores
+from experiments.language.calibration import Scores, held_out_ids, metrics_of, print_scores
 from experiments.language.task import EVALUATION_WINDOW, NextSymbol
 from train.config import ConfigError
 from train.evaluate import Predictor
-from train.placement import JitMesh, put
+from train.placement import Placement, put
 from train.state import TrainState
 from train.step import MetricWindow
 from train.task import Experiment
+from train.trained import TrainedRun
 
 REGULARISERS = (
     "dropout",
@@ -70,7 +72,7 @@ class DynamicEvaluator:
         self.task = copy.copy(task)
         self.task.model = task.model.clone(**unregularised, softmax=softmax)
         self.window, self.optimizer = window, dynamic_optimizer(decay)
-        self.devices = JitMesh(1, jax.devices()[:1])
+        self.devices = Placement(1, jax.devices()[:1])
         self.step = self.devices.compile(Experiment(self.task, self.optimizer, lambda _: {}, {}))
         self.empty = jax.jit(partial(MetricWindow.empty, self.task))
 
@@ -83,24 +85,25 @@ class DynamicEvaluator:
         """
         windows = EvaluationWindows(ids, 1, min(self.window, len(ids) - 1))
         first = next(iter(windows))
-        model_state = jax.tree.map(jnp.copy, variables)  # the step donates its arguments
-        params = model_state.pop("params")
-        carry, key = self.task.init_carry(first), jax.random.key(0)
-        opt_state = self.optimizer.init(params)
-        state = TrainState(jnp.int32(0), params, opt_state, model_state, carry, key)
+        copied = jax.tree.map(jnp.copy, variables)  # the step donates its arguments
+        carry = self.task.init_carry(first)
+        state = TrainState.start(copied, self.optimizer, carry, jax.random.key(0))
         metrics = self.empty(variables, first)
         state, metrics = put((state, metrics), self.devices.everywhere)
         for batch in tqdm(windows, description, leave=False, unit="window", disable=None):
-            placed = self.devices.put_batch([batch])
+            placed = self.devices.put_batch(batch)
             state, metrics = self.step(state, metrics, placed, {"learning_rate": rate})
         nats = float(metrics.means["loss"].value)
         return metrics_of(self.task, math.inf if math.isnan(nats) else nats)
 
 
-def measure(task: NextSymbol, predict: Predictor) -> tuple[Scores, float]:
-    """Metrics of each held-out text, "static" and "dynamic", and the learning rate.
+def measure(
+    task: NextSymbol, predict: Predictor, texts: Mapping[str, np.ndarray]
+) -> tuple[Scores, float]:
+    """Metrics of each text, "static" and "dynamic", and the learning rate.
 
-    The rate is the one of config.dynamic_rates with the lowest loss on the first text.
+    texts: ids int32 [N] by name. The rate is the one of config.dynamic_rates with the lowest loss
+    on the first text.
     """
     config = task.config
     scores: Scores = {}
@@ -108,8 +111,7 @@ def measure(task: NextSymbol, predict: Predictor) -> tuple[Scores, float]:
     if not rates:
         raise ConfigError("config.dynamic_rates needs at least one value")
     evaluate = DynamicEvaluator(task, config.dynamic_window, config.dynamic_decay)
-    for name, text in task.texts.items():
-        ids = task.vocabulary.encode(text)
+    for name, ids in texts.items():
         windows = EvaluationWindows(ids, 1, EVALUATION_WINDOW)
         static = predict.evaluator(predict.variables, windows)
         by_rate = {
@@ -121,10 +123,10 @@ def measure(task: NextSymbol, predict: Predictor) -> tuple[Scores, float]:
     return scores, rates[0]
 
 
-def dynamic(task: NextSymbol, predict: Predictor) -> None:
+def dynamic(run: TrainedRun) -> None:
     """Print held-out losses with and without dynamic evaluation."""
-    config = task.config
-    scores, rate = measure(task, predict)
+    config, task = run.config, run.task
+    scores, rate = measure(task, run.predict, held_out_ids(run))
     print_scores(scores)
     print(
         f"dynamic: rate {rate:g}, chosen on the first text; decay {config.dynamic_decay:g} towards "

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from nets.recurrent.cells import CELLS
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.state import stream
-from train.task import Batch, Experiment, Mean, Task
+from train.task import Assets, Batch, Experiment, Mean, RecurrentTask, Task
 
 MODES = {"generate": "experiments.language.generation:generate"}
 SCORING = {  # the modes of recurrent networks
@@ -25,6 +25,7 @@ SCORING = {  # the modes of recurrent networks
     "calibrate": "experiments.language.calibration:calibrate",
     "dynamic": "experiments.language.dynamic:dynamic",
 }
+VOCABULARY = "vocabulary"  # name of the asset
 EVALUATION_WINDOW = 256  # does not affect the results
 DYNAMIC_RATES = (2e-4, 4e-4, 8e-4)
 
@@ -82,6 +83,9 @@ class Config(SymbolConfig):
 
 class Symbols(Protocol):
     """A vocabulary of characters or words."""
+
+    def to_bytes(self) -> bytes:
+        """Return the vocabulary as an asset of a run."""
 
     def unknown(self, text: str) -> str:
         """Symbols of a text that are not in the vocabulary."""
@@ -182,27 +186,12 @@ class SymbolTask(Task):
         return logits.at[:, jnp.array(self.suppressed, jnp.int32)].set(-jnp.inf), carry
 
 
-class NextSymbol(SymbolTask):
-    """Mean of -log P(next symbol | all symbols before it), for a recurrent network.
-
-    texts: held-out texts by name, for the modes that score them in other ways.
-    """
+class NextSymbol(SymbolTask, RecurrentTask):
+    """Mean of -log P(next symbol | all symbols before it), for a recurrent network."""
 
     model: LanguageModel
     config: Config
-
-    def __init__(
-        self,
-        model: LanguageModel,
-        vocabulary: Symbols,
-        config: Config,
-        unit: str,
-        suppressed: Sequence[int],
-        *,
-        texts: Mapping[str, str],
-    ):
-        super().__init__(model, vocabulary, config, unit, suppressed)
-        self.texts = texts
+    axes: ClassVar = dict.fromkeys(("tokens", "resets", "targets"), "b, t")
 
     def training(self, ids):
         """Windows of parallel streams."""
@@ -213,17 +202,13 @@ class NextSymbol(SymbolTask):
         """Windows of a single stream."""
         return EvaluationWindows(ids, jax.device_count(), EVALUATION_WINDOW)
 
-    def inputs(self, batch, carry):
-        """Tokens, the state before them, and where it is reset."""
-        return batch["tokens"], carry, batch["resets"]
+    def inputs(self, batch):
+        """Tokens, and where the state is reset before them."""
+        return batch["tokens"], batch["resets"]
 
     def init_carry(self, batch):
         """Zeros for every stream."""
         return self.model.initialize_carry(batch["tokens"].shape[0])
-
-    def split_outputs(self, out):
-        """Return logits and the carry, as the model does."""
-        return out
 
     def read(self, variables, tokens):
         """Return the recurrent state after the tokens."""
@@ -239,20 +224,40 @@ class NextSymbol(SymbolTask):
 
 
 def make_experiment(
-    task: SymbolTask, train: str, heldout: Mapping[str, str], sha256: str
+    make_task: Callable[[Any, Assets], SymbolTask],
+    config: SymbolConfig,
+    vocabulary: Symbols,
+    *,
+    train: str,
+    held_out: Mapping[str, str],
+    sha256: str,
+    pretrained: Mapping[str, np.ndarray] | None = None,
 ) -> Experiment:
-    """Experiment that trains a task on one text and evaluates it on others."""
-    config, vocabulary = task.config, task.vocabulary
+    """Experiment that trains on one text and evaluates on others; its asset is the vocabulary."""
+    assets = {VOCABULARY: vocabulary.to_bytes()}
+    task = make_task(config, assets)
     ids = vocabulary.encode(train)
     return Experiment(
         task=task,
         optimizer=make_optimizer(config),
         train=task.training(ids),
-        evals={name: task.held_out(vocabulary.encode(text)) for name, text in heldout.items()},
+        evals={name: task.held_out(vocabulary.encode(text)) for name, text in held_out.items()},
         provenance={
             "dataset": config.dataset.split(":")[0],
             "sha256": sha256,
             f"{task.unit}s": len(ids),
             "vocabulary": len(vocabulary),
         },
+        assets=assets,
+        pretrained=pretrained or {},
     )
+
+
+def pretrained_embedding(config: Any, vocabulary: Any) -> dict[str, np.ndarray]:
+    """Initial embeddings of the words of a vocabulary by config.vectors, if that names a file."""
+    if not config.vectors:
+        return {}
+    from experiments.common.pretrained import pretrained_rows
+
+    words = vocabulary.vocabulary.words
+    return {"params/embed/embedding": pretrained_rows(config.vectors, words, config.embedding)}

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,11 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError
-from data.text.corpus import load_text, read_path
+from data.text.corpus import read_path
 from experiments.common.pictures import save
-from experiments.language.task import Symbols
 from nets.language.recurrent_lm import LanguageModel
-from train.evaluate import Predictor
+from train.trained import TrainedRun
 
 MAX_CHARACTERS = 100_000  # characters to read
 WIDTH, ROWS = 84, 4  # columns and rows of a passage
@@ -35,14 +34,6 @@ SPANS = re.compile(
     ) | (?P<comment>\#[^\n]*)""",
     re.DOTALL | re.VERBOSE,
 )
-
-
-class Characters(Protocol):
-    """The attributes of a character language model's task that this mode uses."""
-
-    model: LanguageModel
-    vocabulary: Symbols
-    config: Any
 
 
 class Match(NamedTuple):
@@ -143,17 +134,17 @@ def find_units(states, features: Mapping[str, np.ndarray]) -> list[Match]:
     return matches
 
 
-def units(task: Characters, predict: Predictor) -> None:
+def units(run: TrainedRun) -> None:
     """Draw hidden units that follow strings, brackets or columns.
 
     The text is that of config.input, by default the validation text.
     """
-    config = task.config
+    config, vocabulary = run.config, run.task.vocabulary
     if config.input:
         text = read_path(Path(config.input).expanduser())[:MAX_CHARACTERS]
     else:
-        text = load_text(config.dataset, config.data_dir).validation[:MAX_CHARACTERS]
-    layers = states_of(task.model, predict.variables, task.vocabulary.encode(text))
+        text = vocabulary.decode(run.held_out("validation").ids[:MAX_CHARACTERS])
+    layers = states_of(run.task.model, run.variables, vocabulary.encode(text))
     names = [
         f"unit {unit}" + f" of layer {number}" * (len(layers) > 1)
         for number, layer in enumerate(layers, 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from data.text.words import WordVocabulary
 from train.config import ConfigError, hint
-from train.evaluate import Predictor
+from train.trained import TrainedRun
 
 if TYPE_CHECKING:
     from data.text.word_tests import Similarities
@@ -102,25 +102,25 @@ def neighbours_text(task, units, ids: Sequence[int]) -> str:
     return "".join(lines)
 
 
-def save(task, predict: Predictor) -> None:
-    """Write the word vectors to a file, config.vectors."""
+def save(run: TrainedRun) -> None:
+    """Write the word vectors to a file, config.save_to."""
     from data.text.vectors import write_vectors
 
-    if not task.config.vectors:
-        raise ConfigError("--mode=save needs --config.vectors=FILE, .bin for the binary format")
-    path = Path(task.config.vectors).expanduser()
-    write_vectors(path, task.vocabulary.words, predict.variables["params"]["words"])
-    print(f"{len(task.vocabulary)} vectors: {path}")
+    if not run.config.save_to:
+        raise ConfigError("--mode=save needs --config.save_to=FILE, .bin for the binary format")
+    path, words = Path(run.config.save_to).expanduser(), run.task.vocabulary.words
+    write_vectors(path, words, run.variables["params"]["words"])
+    print(f"{len(words)} vectors: {path}")
 
 
-def nearest(task, predict: Predictor) -> None:
+def nearest(run: TrainedRun) -> None:
     """Print the nearest neighbours of words from standard input.
 
     The input has one word per line.
     """
     from experiments.common.stdin import lines_of_input
 
-    units = normalized(predict.variables["params"]["words"])
+    task, units = run.task, normalized(run.variables["params"]["words"])
     for word in map(str.strip, lines_of_input()):
         known = task.vocabulary.index.get(word)
         if known is not None:

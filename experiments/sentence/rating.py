@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -23,6 +24,7 @@ class Rate(Classify):
     """Mean of -log P(class | sentence)."""
 
     model: SentenceClassifier
+    axes: ClassVar = {"words": "b, t"}
 
     def __init__(
         self, model: SentenceClassifier, classes: tuple[str, ...], vocabulary: WordVocabulary
@@ -30,7 +32,7 @@ class Rate(Classify):
         super().__init__(model, classes)
         self.vocabulary = vocabulary
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return words, None in place of characters, and lengths."""
         return batch["words"], None, batch["lengths"]
 

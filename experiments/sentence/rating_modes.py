@@ -9,18 +9,19 @@ from data.catalogue import DataError
 from experiments.common.stdin import texts_of_input
 from experiments.sentence.evidence import relative
 from experiments.sentence.rating import Rate
-from train.evaluate import Predictor
+from train.trained import TrainedRun
 
 GREEN, RED, BOLD = "32", "31", ";1"  # codes of ECMA-48
 
 
-def rate(task: Rate, predict: Predictor) -> None:
+def rate(run: TrainedRun) -> None:
     """Classify each line of standard input, with the contribution of each word.
 
     Print the class, its probability and the words. On a terminal, words that support the class are
     green and words that oppose it red, if they contribute at least a fifth as much as the strongest
     word; otherwise each word is followed by its contribution. Raises DataError for an empty line.
     """
+    task: Rate = run.task
     in_colour = sys.stdout.isatty()
     number = 0
     for lines in texts_of_input():
@@ -31,7 +32,7 @@ def rate(task: Rate, predict: Predictor) -> None:
             if not sentences[-1]:
                 raise DataError(f"line {number} of the input is an empty sentence")
         mark = coloured if in_colour else numbered
-        ratings = task.ratings(predict.variables, sentences)
+        ratings = task.ratings(run.variables, sentences)
         for words, rating in zip(sentences, ratings, strict=True):
             head = f"{task.classes[rating.label]}\t{rating.probability:.3f}\t"
             print(head + mark(words, rating.contributions), flush=True)

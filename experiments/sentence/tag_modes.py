@@ -7,23 +7,25 @@ from data.sentences.tagged import is_bio
 from experiments.common.stdin import texts_of_input
 from experiments.sentence.spans import spans_of
 from experiments.sentence.tagging import Tag
-from train.evaluate import Predictor
+from train.trained import TrainedRun
 
 COLOURS = (34, 31, 32, 35, 36, 33, 94, 91, 92, 95, 96, 93)  # foreground codes of ECMA-48
 UNDERLINED, FAINT = 4, 2
 
 
-def tag(task: Tag, predict: Predictor) -> None:
+def tag(run: TrainedRun) -> None:
     """Tag the text of standard input.
 
     Tags are printed in colour on a terminal, otherwise in columns.
     """
-    in_colour = sys.stdout.isatty()
+    task: Tag = run.task
+    vocabularies, in_colour = task.vocabularies, sys.stdout.isatty()
     for lines in texts_of_input():
-        for words, tags in task.tag_text(predict, "\n".join(lines)):
+        for words, tags in task.tag_text(run.predict, "\n".join(lines)):
             if in_colour:
-                print(coloured(words, tags, task.vocabularies.tags, task.by_character), flush=True)
-            elif task.by_character:
+                by_character = vocabularies.by_character
+                print(coloured(words, tags, vocabularies.tags, by_character), flush=True)
+            elif vocabularies.by_character:
                 print("".join(span_lines(words, tags)), end="", flush=True)
             else:
                 rows = (f"{word}\t{name}\n" for word, name in zip(words, tags, strict=True))

@@ -1,6 +1,6 @@
 """Tagging: settings, the network, and the task with its scores and pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -12,6 +12,9 @@ import numpy as np
 from data.buckets import EvaluationBuckets, TrainingBuckets, restore_order
 from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
+from data.text.words import FIRST_WORD
+from experiments.common.held_out import HeldOut
+from experiments.common.pretrained import pretrained_rows, vectors
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
@@ -19,9 +22,10 @@ from nets.sentence.linear_crf import log_prob, viterbi
 from nets.sentence.tagger import OUTPUTS, Tagger
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Batch, Experiment, Mean, Task
+from train.task import Assets, Experiment, Mean, Task
 
 MODES = {"tag": "experiments.sentence.tag_modes:tag"}
+VOCABULARIES = "vocabularies.json"  # name of the asset
 INPUT_SHAPES = tuple((8 * 2**k,) for k in range(5))  # of standard input
 
 
@@ -61,6 +65,7 @@ class Config(OptimizerConfig):
         minimum=2,
     )
     min_count: int = option(2, "minimum count of a word in the vocabulary", group="data", minimum=1)
+    vectors: str = vectors()
     normalize_words: bool = option(True, "map words to lower case and digits to 0", group="data")
     max_length: int = option(
         160,
@@ -152,28 +157,15 @@ def parameter_count(network: Tagger) -> int:
     return sum(leaf.size for path, leaf in leaves if "embed" not in jax.tree_util.keystr(path))
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Held-out batches, with their original sentences."""
-
-    batches: EvaluationBuckets
-    sentences: Sequence[Sentence]
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches in order."""
-        return iter(self.batches)
-
-
 class Tag(Task):
     """Mean of -log P(tags of a sentence | its words), in nats per word."""
 
-    def __init__(
-        self, model: Tagger, vocabularies: Vocabularies, by_character: bool, headline: str
-    ):
-        self.model, self.vocabularies = model, vocabularies
-        self.by_character, self.headline = by_character, headline
+    axes: ClassVar = {"words": "b, t", "spellings": "b, t, ..."}
 
-    def inputs(self, batch, carry):
+    def __init__(self, model: Tagger, vocabularies: Vocabularies, headline: str):
+        self.model, self.vocabularies, self.headline = model, vocabularies, headline
+
+    def inputs(self, batch):
         """Words, their characters if the network reads them, and the lengths of the sentences."""
         return batch["words"], batch.get("spellings"), batch["lengths"]
 
@@ -194,8 +186,8 @@ class Tag(Task):
             return {}
         from experiments.sentence.spans import span_scores
 
-        predicted = self.best_tags(predict, batches, len(batches.sentences))
-        true = (sentence.tags for sentence in batches.sentences)
+        predicted = self.best_tags(predict, batches, len(batches.examples))
+        true = (sentence.tags for sentence in batches.examples)
         scores = span_scores(zip(true, predicted, strict=True))
         return {key: scores[key] for key in scores if key.startswith("span") or key[-2:] == "f1"}
 
@@ -216,7 +208,7 @@ class Tag(Task):
 
     def tag_text(self, predict, text: str) -> list[tuple[Sequence[str], list[str]]]:
         """(words, tags) of each line of a text, or of the whole text with tags of characters."""
-        if self.by_character:
+        if self.vocabularies.by_character:
             texts: list[Any] = [text] if text else []
         else:
             texts = [words for line in text.split("\n") if (words := split_words(line))]
@@ -231,13 +223,13 @@ class Tag(Task):
         from experiments.common.pictures import confusion_picture
         from experiments.sentence.tag_sheet import tag_sheet
 
-        predicted = self.best_tags(predict, batches, len(batches.sentences))
+        predicted = self.best_tags(predict, batches, len(batches.examples))
         tag_ids = {tag: i for i, tag in enumerate(self.vocabularies.tags)}
-        true_ids = np.array([tag_ids[tag] for _, tags in batches.sentences for tag in tags])
+        true_ids = np.array([tag_ids[tag] for _, tags in batches.examples for tag in tags])
         predicted_ids = np.array([tag_ids[tag] for tags in predicted for tag in tags])
         return {
             "confusion": confusion_picture(true_ids, predicted_ids, self.vocabularies.tags),
-            "sentences": tag_sheet(batches.sentences, predicted, self.by_character),
+            "sentences": tag_sheet(batches.examples, predicted, self.vocabularies.by_character),
         }
 
 
@@ -256,14 +248,13 @@ def read_corpus(config: Config) -> tuple[TaggedCorpus, Vocabularies]:
 
 
 def make_experiment(
-    network: Tagger,
+    make_task: Callable[[Any, Assets], Tag],
     corpus: TaggedCorpus,
     vocabularies: Vocabularies,
     config: Config,
-    headline: str,
 ) -> Experiment:
-    """Experiment of a network on a corpus; headline: the metric of tables."""
-    task = Tag(network, vocabularies, corpus.by_character, headline)
+    """Experiment of a task on a corpus; its asset is the vocabularies."""
+    assets = {VOCABULARIES: vocabularies.to_bytes()}
     examples = vocabularies.encode(corpus.train)
     train = TrainingBuckets(examples, config.batch_size, config.seed, config.max_length)
     held_out = {"validation": corpus.validation, "test": corpus.test}
@@ -283,4 +274,10 @@ def make_experiment(
         "sha256": corpus.sha256,
         **corpus.notes,
     }
-    return Experiment(task, make_optimizer(config), train, evals, provenance)
+    task, optimizer = make_task(config, assets), make_optimizer(config)
+    pretrained = {}
+    if config.vectors:
+        words = vocabularies.words.words
+        rows = pretrained_rows(config.vectors, words, config.embedding, FIRST_WORD)
+        pretrained = {"params/encoder/embed/embedding": rows}
+    return Experiment(task, optimizer, train, evals, provenance, assets, pretrained=pretrained)

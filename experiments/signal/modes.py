@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from data.buckets import EvaluationBuckets
 from data.catalogue import DataError
 from data.lines.transcripts import Transcripts
 from data.text.line_files import read_lines
@@ -14,7 +13,7 @@ from experiments.signal.alignment import align_lines, draw_alignments
 from experiments.signal.task import Transcribe
 from nets.language.kneser_ney import fit_kneser_ney, ngram_table
 from train.config import ConfigError
-from train.evaluate import Predictor
+from train.trained import TrainedRun
 
 BEAM_SIZE = 16  # of a search, at least
 WIDTH_MULTIPLE = 8  # input files are padded to multiples of this, so that few programs are compiled
@@ -43,12 +42,13 @@ def load_language_model(task: Transcribe) -> np.ndarray | None:
         raise ConfigError(f"config.lm_order: {error}") from None
 
 
-def decode(task: Transcribe, predict: Predictor) -> None:
+def decode(run: TrainedRun) -> None:
     """Compare decoding methods on the held-out lines.
 
     Prints error rates on the best path, by beam search, and with config.lm_text by beam search with
     a language model.
     """
+    task: Transcribe = run.task
     language_model, beam_size = load_language_model(task), max(task.config.beam_size, BEAM_SIZE)
     methods: dict[str, tuple[int, np.ndarray | None]] = {
         "best path": (1, None),
@@ -56,9 +56,8 @@ def decode(task: Transcribe, predict: Predictor) -> None:
     }
     if language_model is not None:
         methods["with LM"] = (beam_size, language_model)
-    for name, lines in task.data.held_out.items():
-        batches = EvaluationBuckets(lines, task.config.batch_size, task.data.shapes)
-        outputs = [predict(batch) for batch in batches]  # computed once for all methods
+    for name, batches in run.all_held_out().items():
+        outputs = [run.predict(batch) for batch in batches]  # computed once for all methods
         for method, (size, model) in methods.items():
             stored = iter(outputs)
             pairs = task.recognise(lambda _, stored=stored: next(stored), batches, size, model)
@@ -67,21 +66,22 @@ def decode(task: Transcribe, predict: Predictor) -> None:
             print(f"{name:<12}{method:<15}{columns}", flush=True)
 
 
-def transcribe(task: Transcribe, predict: Predictor) -> None:
+def transcribe(run: TrainedRun) -> None:
     """Transcribe input files and draw their alignments.
 
     Prints the best path and config.n_best hypotheses of a beam search for each file, and draws how
     the best hypothesis is aligned.
     """
+    task: Transcribe = run.task
     config, alphabet, language_model = task.config, task.alphabet, load_language_model(task)
     paths = [path for path in config.input.split(",") if path]
     if not paths:
         raise DataError("--mode=transcribe needs --config.input=FILE")
     lines = []
     for path in paths:
-        frames = task.data.read_file(path)
+        frames = task.read_file(path)
         width = -(-len(frames) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
-        outputs, _ = predict(Transcripts([frames], [[]]).batch(np.array([0]), (width, 0), 1))
+        outputs, _ = run.predict(Transcripts([frames], [[]]).batch(np.array([0]), (width, 0), 1))
         beam_size = max(config.beam_size, config.n_best, BEAM_SIZE)
         (hypotheses,) = task.search(outputs, beam_size, language_model)
         print(f"{path}\nbest path   {alphabet.decode(task.best_path(outputs)[0])}")
@@ -91,5 +91,5 @@ def transcribe(task: Transcribe, predict: Predictor) -> None:
         _, best = hypotheses[0]
         batch = Transcripts([frames], [best]).batch(np.array([0]), (width, max(1, len(best))), 1)
         lines += align_lines(alphabet, batch, outputs)
-    save(draw_alignments(lines, task.data.frame_kind), config.picture)
+    save(draw_alignments(lines, task.frame_kind), config.picture)
     print(f"picture: {config.picture}")

@@ -10,7 +10,6 @@ import numpy as np
 from flax import linen as nn
 
 from data.buckets import EvaluationBuckets, Shape, restore_order
-from data.catalogue import DataError
 from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
@@ -21,13 +20,13 @@ from nets.ctc.loss import ctc_greedy, ctc_loss
 from nets.recurrent.stack import UNITS, DeepRecurrent
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Experiment, Mean, Task
+from train.task import Assets, Experiment, Mean, Task
 
 MODES = {
     "transcribe": "experiments.signal.modes:transcribe",
     "decode": "experiments.signal.modes:decode",
 }
-VALIDATION = 2  # element of the seed, so that no two random streams coincide
+ALPHABET = "alphabet.json"  # name of an asset
 DRAWN = 3  # lines whose alignment is drawn
 LISTED = 20  # lines with mistakes that are listed
 
@@ -78,7 +77,9 @@ class Config(OptimizerConfig):
     dropout: float = option(
         0.0, "dropout probability", note="before and after each layer", minimum=0, maximum=0.95
     )
-    beam_size: int = option(1, "beam size of the search", note="1: the best path", minimum=1)
+    beam_size: int = option(
+        1, "beam size of the search", note="1: the best path", free_in_modes=True, minimum=1
+    )
 
     steps: int = OptimizerConfig.changed("steps", 2000)
     learning_rate: float = OptimizerConfig.changed("learning_rate", 4e-3)
@@ -105,26 +106,11 @@ class Config(OptimizerConfig):
     )
 
 
-def split_indices(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Indices for training and for validation, a random split of `count` examples.
-
-    The examples are recordings, or pieces of lines. Raises DataError if there are fewer than two.
-    """
-    if count < 2:
-        raise DataError(
-            f"training and validation need at least two pieces or recordings, got {count}"
-        )
-    order = np.random.default_rng((config.seed, VALIDATION)).permutation(count)
-    size = max(1, round(count * config.validation_fraction))
-    return order[size:], order[:size]
-
-
 class TranscriptionData(NamedTuple):
     """Data of an experiment that transcribes.
 
     train: step -> batch. held_out: the sets "validation" and "test". shapes: padded sizes of their
-    batches, frames and symbols. read_file: path -> frames [T, D] of an input file of a mode.
-    frame_kind: the way to draw frames, one of `experiments.signal.alignment.KINDS`. provenance:
+    batches, frames and symbols. assets: those of the run, besides the alphabet. provenance:
     properties that identify the data, besides the held-out sets.
     """
 
@@ -132,8 +118,7 @@ class TranscriptionData(NamedTuple):
     train: Callable[[int], Batch]
     held_out: Mapping[str, Transcripts]
     shapes: tuple[Shape, ...]
-    read_file: Callable[[str], np.ndarray]
-    frame_kind: str
+    assets: Assets
     provenance: Mapping[str, Any]
 
 
@@ -145,8 +130,7 @@ def composed_data(
     validation: Pieces,
     test: Pieces,
     longest: int,
-    read_file: Callable[[str], np.ndarray],
-    frame_kind: str,
+    assets: Assets,
     provenance: Mapping[str, Any],
 ) -> TranscriptionData:
     """Data of lines that are composed of pieces; each training step draws new lines.
@@ -176,8 +160,7 @@ def composed_data(
             "test": held_out_lines(test, config.heldout_lines, counts, frames, 0),
         },
         shapes=((frames, config.max_length),),
-        read_file=read_file,
-        frame_kind=frame_kind,
+        assets=assets,
         provenance=provenance,
     )
 
@@ -204,12 +187,12 @@ def make_network(
 
 
 def make_experiment(
-    config: Config, data: TranscriptionData, front_end: tuple[nn.Module, ...] = ()
+    config: Config, make_task: Callable[[Any, Assets], "Transcribe"], data: TranscriptionData
 ) -> Experiment:
-    """Make an experiment of data and the network of `make_network`."""
-    model = make_network(config, len(data.alphabet.symbols), front_end)
+    """Make an experiment of data and its task; the alphabet is one of its assets."""
+    assets = {ALPHABET: data.alphabet.to_bytes(), **data.assets}
     return Experiment(
-        task=Transcribe(config, data, model),
+        task=make_task(config, assets),
         optimizer=make_optimizer(config),
         train=data.train,
         evals={
@@ -217,11 +200,12 @@ def make_experiment(
             for name, lines in data.held_out.items()
         },
         provenance={
-            "dataset": config.dataset,
+            "dataset": config.dataset.split(":")[0],
             **data.provenance,
             **{name: len(lines.labels) for name, lines in data.held_out.items()},
             "sha256": data.held_out["test"].sha256,
         },
+        assets=assets,
     )
 
 
@@ -229,15 +213,25 @@ class Transcribe(Task):
     """Mean over lines of -log P(text given frames), a sum over all alignments.
 
     A line with too few frames for its text counts as "infeasible" and has a loss of 0.
+    read_file: path -> frames [T, D] of an input file of a mode. frame_kind: the way to draw frames,
+    one of `experiments.signal.alignment.KINDS`.
     """
 
     headline = "symbol_error"
+    axes: ClassVar = {"x": "b, t, ..."}
 
-    def __init__(self, config: Config, data: TranscriptionData, model: Transcriber):
-        self.config, self.data, self.model = config, data, model
-        self.alphabet = data.alphabet
+    def __init__(
+        self,
+        config: Config,
+        alphabet: Alphabet,
+        model: Transcriber,
+        read_file: Callable[[str], np.ndarray],
+        frame_kind: str,
+    ):
+        self.config, self.alphabet, self.model = config, alphabet, model
+        self.read_file, self.frame_kind = read_file, frame_kind
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Return the frames and their numbers."""
         return batch["x"], batch["lengths"]
 
@@ -338,5 +332,5 @@ class Transcribe(Task):
         outputs, _ = predict(batch)
         lines = align_lines(self.alphabet, batch, outputs)[:DRAWN]
         mistakes = f"{wrong} of {len(pairs)} lines have mistakes\n\n{listed}"
-        picture = {"alignment": draw_alignments(lines, self.data.frame_kind)} if lines else {}
+        picture = {"alignment": draw_alignments(lines, self.frame_kind)} if lines else {}
         return {"mistakes": mistakes, **picture}

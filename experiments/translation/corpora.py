@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.pairs.batches import IdPairs
-from data.pairs.dates import Dates, TrainingDates
+from data.pairs.dates import Dates, DateSymbols, TrainingDates
 from data.pairs.parallel import Pair, Pairs
 from data.text.vocabulary import Vocabulary
-from experiments.translation.task import Config, HeldOut
+from experiments.common.held_out import HeldOut
+from experiments.translation.task import Config
 from train.task import Batch
 
 
@@ -22,6 +23,15 @@ class Corpus(NamedTuple):
     provenance: Mapping[str, Any]
 
 
+def vocabulary_of(config: Config, content: bytes) -> Vocabulary:
+    """Vocabulary from an asset of a run."""
+    if config.dataset.startswith("dates"):
+        return DateSymbols.from_bytes(content)
+    from data.text.subwords import read_vocabulary
+
+    return read_vocabulary(config.tokenizer, content)
+
+
 def dates_corpus(
     dates: Dates, source: Vocabulary, target: Vocabulary, seed: int, config: Config
 ) -> Corpus:
@@ -30,8 +40,7 @@ def dates_corpus(
     for split in ("validation", "test"):
         pairs = dates.held_out(split, config.heldout_examples)
         batches = EvaluationBuckets(IdPairs(dates.encode(pairs)), config.batch_size, (dates.shape,))
-        sources, references = zip(*pairs, strict=True)
-        evals[split] = HeldOut(batches, sources, references)
+        evals[split] = HeldOut(batches, pairs)
     return Corpus(TrainingDates(dates, config.batch_size, seed), evals, source, target, {})
 
 
@@ -51,8 +60,7 @@ def text_corpus(
     evals = {}
     for name, pairs in (("validation", text.validation), ("test", text.test)):
         batches = EvaluationBuckets(encode(pairs), config.batch_size, train.shapes)
-        sources, references = zip(*pairs, strict=True)
-        evals[name] = HeldOut(batches, sources, references)
+        evals[name] = HeldOut(batches, pairs)
     provenance = {
         "sha256": text.sha256,
         "pairs": len(text.train),

@@ -1,6 +1,6 @@
 """--mode=translate and --mode=states: translations and encoder states of standard input."""
 
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -8,31 +8,40 @@ from data.catalogue import DataError
 from experiments.common.stdin import lines_of_input, texts_of_input
 from experiments.translation.search import translator
 from experiments.translation.task import Translate
-from train.evaluate import Predictor
+from train.trained import TrainedRun
 
 
-def translate(task: Translate, predict: Predictor) -> None:
+def selected(run: TrainedRun) -> tuple[Translate, Any]:
+    """Task and variables of a run; of several language pairs, those of config.direction."""
+    if isinstance(run.task, Translate):
+        return run.task, run.variables
+    return run.task.selected(run.variables, run.config.direction)
+
+
+def translate(run: TrainedRun) -> None:
     """Translate each line of standard input.
 
     With config.n_best above 1, print that many translations per line, each after its score, which
     sampled translations do not have.
     """
+    task, variables = selected(run)
     translations = translator(task)
     for lines in texts_of_input():
         sentences = [line.strip() for line in lines]
-        for hypotheses in translations(predict.variables, sentences):
+        for hypotheses in translations(variables, sentences):
             for score, text in hypotheses:
                 scored = len(hypotheses) > 1 and score is not None
                 print(f"{score:8.3f}  {text}" if scored else text, flush=True)
 
 
-def states(task: Translate, predict: Predictor) -> None:
+def states(run: TrainedRun) -> None:
     """Draw the encoder states of phrases from standard input.
 
     The input has one phrase per line; an empty line starts a new group, in another colour. Print
     the variance that the picture explains, and how many phrases have their nearest neighbour in
     their own group. Raises DataError for fewer than three phrases.
     """
+    task, variables = selected(run)
     groups: list[list[str]] = [[]]
     for line in lines_of_input():
         if line.strip():
@@ -47,11 +56,11 @@ def states(task: Translate, predict: Predictor) -> None:
     from experiments.common.plane import principal_components
     from experiments.translation.pictures import draw_states
 
-    vectors = np.array(task.encode(predict.variables, phrases))
+    vectors = np.array(task.encode(variables, phrases))
     points, shares = principal_components(vectors)
     group_ids = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     nearest = nearest_neighbours(vectors)
-    path = task.config.picture
+    path = run.config.picture
     save(draw_states(points, shares, group_ids, phrases), path)
     print(f"the plane explains {shares.sum():.0%} of the variance: {path}")
     print(
@@ -65,26 +74,3 @@ def nearest_neighbours(vectors) -> np.ndarray:
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=-1)
     np.fill_diagonal(distances, np.inf)
     return distances.argmin(axis=1)
-
-
-class MultiPairTask(Protocol):
-    """A task of several language pairs, of which the config selects one."""
-
-    def selected(self, predict: Predictor) -> tuple[Translate, Predictor]:
-        """Return the task and the network of the selected pair."""
-
-
-def translate_pair(task: MultiPairTask, predict: Predictor) -> None:
-    """Translate each line of standard input.
-
-    The language pair is config.direction.
-    """
-    translate(*task.selected(predict))
-
-
-def states_pair(task: MultiPairTask, predict: Predictor) -> None:
-    """Draw the encoder states of phrases from standard input.
-
-    The language pair is config.direction.
-    """
-    states(*task.selected(predict))

@@ -1,80 +1,28 @@
-"""The beam search of translations, and the settings of --mode=translate with their searches.
-
-The searches of nets.decoding are imported where they are used: --help loads none of them.
-"""
+"""The beam search of translations, and the searches that --mode=translate chooses."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
 import numpy as np
 
+from data.buckets import restore_order
 from data.text.vocabulary import BEGIN, END, PADDING, UNKNOWN, Vocabulary
-from train.config import ConfigError, OptimizerConfig, option
+from experiments.translation.settings import SearchConfig
+from nets.decoding.beam import BeamResult, beam_search
+from nets.decoding.constraints import Limits, make_constraints
+from nets.decoding.sampling import sample
+from nets.decoding.scores import Score
+from train.config import ConfigError
+from train.state import stream
 from train.task import Batch
-
-if TYPE_CHECKING:
-    from nets.decoding.beam import BeamResult
-    from nets.decoding.constraints import Limits
 
 # one translation as its score, None if it is sampled, and its text
 Hypothesis = tuple[float | None, str]
 Translator = Callable[[Any, Sequence[str]], list[list[Hypothesis]]]
-
-translate_option = partial(option, modes=("translate",))
-
-
-@dataclass(slots=True, kw_only=True)
-class SearchConfig(OptimizerConfig):
-    """Settings that only --mode=translate reads."""
-
-    n_best: int = translate_option(
-        1, "number of hypotheses to print", note="up to beam_size", minimum=1
-    )
-    required: str = translate_option(
-        "",
-        "phrases that every translation contains",
-        note="separated by semicolons, or by commas if there is no semicolon",
-    )
-    banned: str = translate_option(
-        "", "phrases that no translation contains", note="separated in the same way"
-    )
-    min_target_length: int = translate_option(
-        0, "minimum length of a translation", note="in tokens, including the end", minimum=0
-    )
-    no_repeat_ngram: int = translate_option(
-        0,
-        "order of the n-grams that a translation may contain only once",
-        note="0: none",
-        minimum=0,
-    )
-    coverage_penalty: float = translate_option(
-        0.0, "beta of the coverage penalty", note="needs attention", minimum=0
-    )
-    groups: int = translate_option(
-        1, "number of groups of the beam", note="must divide beam_size", minimum=1
-    )
-    diversity: float = translate_option(
-        0.0, "cost of a token that an earlier group has chosen at the same step", minimum=0
-    )
-    temperature: float = translate_option(
-        0.0, "sampling temperature", note="0: beam search", minimum=0
-    )
-    top_k: int = translate_option(
-        0, "number of most probable tokens to sample from", note="0: all", minimum=0
-    )
-    top_p: float = translate_option(
-        1.0, "total probability of the tokens to sample from", above=0, maximum=1
-    )
-    min_p: float = translate_option(
-        0.0,
-        "smallest probability of a token to sample, relative to the largest one",
-        minimum=0,
-        maximum=1,
-    )
-
 
 FOR_SAMPLING = ("top_k", "top_p", "min_p")
 FOR_SEARCH = (
@@ -93,20 +41,16 @@ def search(
     variables: Any,
     batch: Batch,
     *,
-    limits: "Limits | None" = None,
+    limits: Limits | None = None,
     length_penalty: float | None = None,
     coverage_penalty: float = 0.0,
     **options: Any,
-) -> "BeamResult":
+) -> BeamResult:
     """Beam search for the translations of a batch; options: those of beam_search.
 
     task: a `Translate`. limits: those of every row, to which the maximum length of each is added.
     length_penalty: by default config.length_penalty.
     """
-    from nets.decoding.beam import beam_search
-    from nets.decoding.constraints import Limits
-    from nets.decoding.scores import Score
-
     given: Any = limits or Limits()
     phrases = (given.required or (), *given.required_phrases)
     lengths = row_lengths(task, batch, given.min_length + sum(map(len, phrases)))
@@ -168,10 +112,8 @@ def options(task: Any) -> dict[str, Any]:
     }
 
 
-def limits(task: Any) -> "Limits":
+def limits(task: Any) -> Limits:
     """Limits of every sentence; ConfigError if no translation can satisfy them."""
-    from nets.decoding.constraints import Limits, make_constraints
-
     config, target = task.config, task.target
     required = encode_phrases("required", config.required, target)
     banned = encode_phrases("banned", config.banned, target)
@@ -214,12 +156,6 @@ def searched(
 
 def sampled(task: Any, variables: Any, sentences: Sequence[str]) -> list[list[Hypothesis]]:
     """Sampled translations of each sentence, which depend on the seed and on all sentences."""
-    import jax
-
-    from data.buckets import restore_order
-    from nets.decoding.sampling import sample
-    from train.state import stream
-
     config, numbers = task.config, count()
     filters = {
         "top_k": config.top_k or None,

@@ -3,7 +3,7 @@
 Modules of data/ are imported where they are used: --help loads no reader and no tokenizer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,8 @@ import numpy as np
 from flax import linen as nn
 
 from data.text.vocabulary import BEGIN, END, KINDS, Vocabulary
-from experiments.translation.search import SearchConfig, search
+from experiments.common.held_out import HeldOut
+from experiments.translation.settings import SearchConfig
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import ConfigError, option
@@ -163,19 +164,6 @@ def make_network(config: Config, source: int, target: int) -> Seq2Seq:
     return Seq2Seq(encoder, decoder)
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Held-out batches, with the original sentences of their pairs."""
-
-    batches: "EvaluationBuckets"
-    sources: Sequence[str]
-    references: Sequence[str]
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Yield batches in order."""
-        return iter(self.batches)
-
-
 def signatures() -> dict[str, str]:
     """Signatures of the metrics of sacrebleu, which include its tokenization and version."""
     from sacrebleu.metrics import BLEU, CHRF
@@ -191,6 +179,8 @@ def signatures() -> dict[str, str]:
 class Translate(Task):
     """Mean of -log P(y_t | y_<t, source) over the tokens of all targets."""
 
+    axes: ClassVar = {"source": "b, s", "inputs": "b, t"}
+
     def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
         if config.n_best > config.beam_size and not config.temperature:
             raise ConfigError(
@@ -200,7 +190,7 @@ class Translate(Task):
         self.model, self.source, self.target, self.config = model, source, target, config
         self.headline = "exact" if config.dataset.startswith("dates") else "bleu"
 
-    def inputs(self, batch, carry):
+    def inputs(self, batch):
         """Source, its lengths, and the targets shifted by one token."""
         return batch["source"], batch["source_lengths"], batch["inputs"]
 
@@ -262,16 +252,16 @@ class Translate(Task):
         from sacrebleu.metrics import BLEU, CHRF
 
         translations = self.translate(predict.variables, batches)
-        references = [list(batches.references)]
-        exact = np.mean([a == b for a, b in zip(translations, batches.references, strict=True)])
+        references = [reference for _, reference in batches.examples]
+        exact = np.mean([a == b for a, b in zip(translations, references, strict=True)])
         bleu, chrf = (
-            metric.corpus_score(translations, references).score for metric in (BLEU(), CHRF())
+            metric.corpus_score(translations, [references]).score for metric in (BLEU(), CHRF())
         )
         return {"bleu": bleu, "chrf": chrf, "exact": float(exact)}
 
     def translate(self, variables, batches: HeldOut) -> list[str]:
         """Best translation of each source, in the original order."""
-        results = self.hypotheses(variables, batches, len(batches.sources), n_best=1)
+        results = self.hypotheses(variables, batches, len(batches.examples), n_best=1)
         return [hypotheses[0][1] for hypotheses in results]
 
     @property
@@ -281,6 +271,8 @@ class Translate(Task):
 
     def search(self, variables, batch: Batch, **options) -> "BeamResult":
         """Beam search for the translations of a batch; options: those of `search.search`."""
+        from experiments.translation.search import search
+
         return search(self, variables, batch, **options)
 
     def step_model(self, variables, batch: Batch) -> "StepModel":
@@ -304,13 +296,12 @@ class Translate(Task):
         # one transfer: on the device, slices of different lengths are compiled one by one
         result = jax.device_get(self.search(predict.variables, batch, return_attention=attends))
         rows = [row for row in range(min(6, len(batch["index"]))) if batch["index"][row] >= 0]
-        indices = [int(batch["index"][row]) for row in rows]
+        pairs = [batches.examples[batch["index"][row]] for row in rows]
         best = [self.target.decode(result.tokens[row, 0]) for row in rows]
         figures = {
             "translations": "".join(
-                f"source     {batches.sources[i]}\ntarget     {batches.references[i]}\n"
-                f"network    {text}\n\n"
-                for i, text in zip(indices, best, strict=True)
+                f"source     {source}\ntarget     {target}\nnetwork    {text}\n\n"
+                for (source, target), text in zip(pairs, best, strict=True)
             )
         }
         if not attends:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..recurrent.cells import CELLS
-from ..recurrent.layers import RNN
+from ..recurrent.layers import RNN, Stacked
 
 SOFTMAXES = ("full", "sampled", "adaptive")
 
@@ -125,6 +125,7 @@ class LanguageModel(nn.Module):
             self.output = nn.Dense(self.vocabulary, kernel_init=kernel, dtype=self.dtype)
         time_axis = (1,) if self.variational else ()
         self.drop = nn.Dropout(self.dropout, broadcast_dims=time_axis)
+        self.stack = Stacked(self.recurrent, self.drop)
         self.drop_embeddings = nn.Dropout(self.embedding_dropout, broadcast_dims=time_axis)
         self.drop_words = nn.Dropout(self.word_dropout)
 
@@ -169,17 +170,14 @@ class LanguageModel(nn.Module):
         if self.word_dropout:
             scale = self.drop_words(jnp.ones(self.vocabulary, x.dtype), deterministic=not train)
             x = x * scale[tokens][..., None]
-        carries = []
-        for layer, initial in zip(self.recurrent, carry, strict=True):
-            final, h = layer(x, resets=resets, initial_carry=initial, deterministic=not train)
-            x = self.drop(h, deterministic=not train)
-            carries.append(final)
+        carry, h = self.stack(x, resets=resets, initial_carry=carry, train=train)
+        x = self.drop(h, deterministic=not train)
         if train and self.activation_penalty:
             self.sow("penalties", "activation", self.activation_penalty * jnp.mean(x**2))
         if train and self.change_penalty and h.shape[1] > 1:  # one step has no change
             change = jnp.diff(h, axis=1)
             self.sow("penalties", "change", self.change_penalty * jnp.mean(change**2))
-        return x, tuple(carries)
+        return x, carry
 
     def logits(self, x: jax.Array) -> jax.Array:
         """Return logits float32 [..., V] of outputs of `states`; log P with adaptive softmax."""

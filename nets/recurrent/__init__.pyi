@@ -1,9 +1,11 @@
+from .bidirectional import Bidirectional as Bidirectional
 from .cells import CELLS as CELLS
 from .cells import Cell as Cell
 from .cells import ElmanCell as ElmanCell
 from .cells import GRUCell as GRUCell
 from .cells import LSTMCarry as LSTMCarry
 from .cells import LSTMCell as LSTMCell
+from .checks import Marks as Marks
 from .convert import exchange_z as exchange_z
 from .convert import from_flax as from_flax
 from .convert import from_torch as from_torch
@@ -11,7 +13,7 @@ from .convert import to_flax as to_flax
 from .convert import to_torch as to_torch
 from .grid import MDRNN as MDRNN
 from .layers import RNN as RNN
-from .layers import Bidirectional as Bidirectional
+from .layers import Layer as Layer
 from .layers import Stacked as Stacked
 from .linear_cells import MinGRUCell as MinGRUCell
 from .linear_cells import MinLSTMCell as MinLSTMCell

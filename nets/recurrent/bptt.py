@@ -227,21 +227,26 @@ def has_rule(cell: nn.RNNCellBase) -> bool:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def scan_fused(
-    cell: Cell, options: Options, weights: Weights, carry: Any, steps: Steps
+def scan_fused(  # noqa: PLR0917, as custom_vjp counts positions
+    cell: Cell, options: Options, weights: Weights, carry: Any, steps: Steps, fresh: Any = None
 ) -> tuple[Any, Array]:
-    """Run a cell that has a rule; return (carry, outputs [T, N, H])."""
+    """Run a cell that has a rule; return (carry, outputs [T, N, H]).
+
+    fresh: see `apply_resets`; None without resets.
+    """
     options = options._replace(hoist=options.hoist or hoist_pays_forward(cell, steps.x))
-    return _forward(cell, options, weights, carry, steps)[0]
+    return _forward(cell, options, weights, carry, steps, fresh)[0]
 
 
-def _forward(cell: Cell, options: Options, weights: Weights, carry: Any, steps: Steps) -> Any:
+def _forward(  # noqa: PLR0917, as custom_vjp calls it by position
+    cell: Cell, options: Options, weights: Weights, carry: Any, steps: Steps, fresh: Any
+) -> Any:
     rule = RULES[type(cell)]
     scanned, project = project_inputs(cell, weights, steps, options.hoist)
     step_weights = with_transpose(cell, weights, steps.x.shape[1])
 
     def body(carry: Any, step: Steps) -> tuple[Any, Any]:
-        start = apply_resets(step.resets, carry)
+        start = apply_resets(step.resets, carry, fresh)
         new, saved = rule.forward(cell, step_weights, start, project(step.x))
         # without padding and resets, the outputs shifted by one step are the same
         before = None if step.valid is None and step.resets is None else cell.output(start)
@@ -251,22 +256,25 @@ def _forward(cell: Cell, options: Options, weights: Weights, carry: Any, steps: 
     last, (outputs, saved, before) = lax.scan(
         body, carry, scanned, reverse=options.reverse, unroll=options.unroll
     )
-    return (last, outputs), (weights, cell.output(carry), steps, outputs, saved, before)
+    return (last, outputs), (weights, cell.output(carry), steps, outputs, saved, before, fresh)
 
 
 def _backward(cell: Cell, options: Options, residuals: Any, gradient: Any) -> Any:
-    weights, first, steps, outputs, saved, before = residuals
+    weights, first, steps, outputs, saved, before, fresh = residuals
     rule = RULES[type(cell)]
 
-    def body(dcarry: Any, step: tuple[Any, ...]) -> tuple[Any, Array]:
+    def body(dcarry: Any, step: tuple[Any, ...]) -> tuple[Any, tuple[Array, Any]]:
         dy, saved, valid, resets = step
         dy = zero_padding(valid, dy)
         dnew = LSTMCarry(dcarry.c, dcarry.h + dy) if type(cell) is LSTMCell else dcarry + dy
         dstart, d = rule.backward(cell, weights, saved, dnew)
-        return apply_resets(resets, select(valid, dstart, dcarry)), zero_padding(valid, d)
+        dstart = select(valid, dstart, dcarry)
+        dfresh = None if fresh is None else apply_resets(~resets, dstart)
+        dfresh = jax.tree.map(lambda a: a.sum(axis=0), dfresh)
+        return apply_resets(resets, dstart), (zero_padding(valid, d), dfresh)
 
     dlast, doutputs = gradient
-    dcarry, d = lax.scan(
+    dcarry, (d, dfresh) = lax.scan(
         body,
         dlast,
         (doutputs, saved, steps.valid, steps.resets),
@@ -282,7 +290,8 @@ def _backward(cell: Cell, options: Options, residuals: Any, gradient: Any) -> An
     dweights = {"kernel": kernel_gradient(cell, x, d), "bias": sum_rows(d)}
     dweights.update(rule.gradients(cell, saved, before, d))
     dx = backproject(cell, d, weights["kernel"]).reshape(steps.x.shape).astype(steps.x.dtype)
-    return dweights, dcarry, Steps(dx, None, None, None)
+    dfresh = jax.tree.map(lambda a: a.sum(axis=0), dfresh)
+    return dweights, dcarry, Steps(dx, None, None, None), dfresh
 
 
 scan_fused.defvjp(_forward, _backward)

@@ -4,19 +4,30 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax.core import FrozenDict
+from flax import struct
+from jax.typing import ArrayLike
 
+from ..masking import valid_steps
 from .cells import Cell
 
 CHOICES = {"rule": ("custom", "autodiff"), "backend": ("scan", "cudnn")}
 RATES = ("recurrent_dropout", "weight_drop", "zoneout", "dropout")
-# settings of `nn.scan` and their defaults in `flax.linen.RNN`
-LIFTING: dict[str, Any] = {
-    "variable_axes": FrozenDict(),
-    "variable_broadcast": "params",
-    "variable_carry": False,
-    "split_rngs": FrozenDict({"params": False}),
-}
+LIFTING = ("variable_axes", "variable_broadcast", "variable_carry", "split_rngs")
+
+
+@struct.dataclass
+class Marks:
+    """The checked arguments that all layers of a network read: which steps are what.
+
+    valid: bool [..., T], or None if all steps are valid. resets: bool [..., T], or None. lengths:
+    int [...] if they alone tell which steps are valid. reverse: whether the layers read in the
+    direction opposite to their own; static, so that `nn.remat` and `nn.jit` do not trace it.
+    """
+
+    valid: jax.Array | None = None
+    resets: jax.Array | None = None
+    lengths: ArrayLike | None = None
+    reverse: bool = struct.field(pytree_node=False, default=False)
 
 
 def pure_cell(layer: Any) -> Cell | None:
@@ -26,7 +37,7 @@ def pure_cell(layer: Any) -> Cell | None:
     and for an RNN with settings of `nn.scan`: these have to call the cell as a Flax module.
     """
     cell = layer.cell
-    lifted = any(getattr(layer, name) != default for name, default in LIFTING.items())
+    lifted = any(getattr(layer, name) != getattr(type(layer), name) for name in LIFTING)
     pure = isinstance(cell, Cell) and type(cell).__call__ is Cell.__call__ and not lifted
     return cell if pure else None
 
@@ -62,20 +73,35 @@ def check_settings(layer: Any) -> None:
         raise ValueError(f"weight_drop is not available: {kind} has no recurrent kernel")
 
 
-def check_inputs(x: jax.Array, resets: Any) -> None:
-    """Check that x is float [..., T, D] and resets, if given, [..., T]."""
+def check_inputs(
+    x: ArrayLike, lengths: ArrayLike | None, mask: ArrayLike | None, resets: ArrayLike | None
+) -> tuple[jax.Array, Marks]:
+    """Return x, with zeros in the padding, and the Marks of its steps."""
+    x = jnp.asarray(x)
     if x.ndim < 2 or not x.shape[-1] or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"x must be floating point [..., time, features], got {x.dtype} of shape {x.shape}"
         )
     if resets is not None and jnp.shape(resets) != x.shape[:-1]:
         raise ValueError(f"resets must have shape {x.shape[:-1]}, got {jnp.shape(resets)}")
+    valid = valid_steps(x.shape[:-1], lengths, mask)
+    if valid is not None:  # NaN times a gradient of 0 would be NaN
+        x = jnp.where(valid[..., None], x, 0)
+    restarts = None if resets is None else jnp.asarray(resets) != 0
+    return x, Marks(valid, restarts, lengths if mask is None else None)
 
 
-def check_static(name: str, flag: Any) -> None:
-    """Check that a flag is not an array: `nn.remat` and `nn.jit` trace all arguments by default."""
-    if isinstance(flag, jax.core.Tracer):
+def draws_noise(train: bool, *rates: Any) -> bool:
+    """Whether to draw noise: in training, if any of the rates is not zero.
+
+    `train` is read only if there is such a rate, and must then be no array: `nn.remat` and `nn.jit`
+    trace all arguments by default.
+    """
+    if not any(rates):
+        return False
+    if isinstance(train, jax.core.Tracer):
         raise ValueError(
-            f"{name} must be a Python bool, got a traced array: pass it by position and include "
+            "train must be a Python bool, got a traced array: pass it by position and include "
             "that position, counted from self = 0, in static_argnums of nn.remat or nn.jit"
         )
+    return bool(train)

@@ -1,14 +1,15 @@
-"""Recurrent layers: RNN, which runs any cell over time, Bidirectional and Stacked.
+"""Recurrent layers: RNN, which runs any cell over time, and Stacked.
 
-All take the same arguments and return `(carry, outputs)`:
+All layers take the same arguments, which `Layer` declares, and return `(carry, outputs)`:
 
     x                float [..., T, D], with any number of leading batch axes
     lengths          int [...]: steps 0 .. length - 1 are valid, the rest is padding
     mask             [..., T]: non-zero where a step is valid; may have holes and padding on the
                      left. With lengths and mask, a step is valid if both say so
-    resets           [..., T]: non-zero where a row restarts from a zero carry before step t
-    initial_carry    carry before the first step; zeros if None
-    deterministic    True disables dropout, weight drop and zoneout; False needs the random stream
+    resets           [..., T]: non-zero where a row restarts before step t: from zeros, or from
+                     its trained carry
+    initial_carry    carry before the first step; if None, that of a restart
+    train            enables dropout, weight drop and zoneout, which need the random stream
                      "dropout"
 
 Outputs [..., T, H] stay aligned with their inputs, including in reversed layers, and are zero at
@@ -17,13 +18,12 @@ returns its initial carry. Padding values, even NaN, affect neither outputs nor 
 shapes or dtypes raise ValueError, as do lengths outside 0 .. T where their values are known (inside
 `jax.jit` they are not, and are clipped).
 
-Flax's transformations apply to the layers. `nn.remat` and `nn.jit` trace the flags `deterministic`
-and `reverse` unless their positions are static: `nn.remat(RNN, static_argnums=(6,))` for a layer
-with noise, `static_argnums=(6, 7)` for one inside Bidirectional. Numbers of rows and steps may be
-symbolic in `jax.export`.
+Flax's transformations apply to the layers. `nn.remat` and `nn.jit` trace the flag `train` unless
+its position is static: `nn.remat(RNN, static_argnums=(6,))` for a layer with noise. Numbers of rows
+and steps may be symbolic in `jax.export`.
 
 >>> import jax, jax.numpy as jnp
->>> from nets.recurrent import GRUCell, LSTMCell
+>>> from nets.recurrent import Bidirectional, GRUCell, LSTMCell
 >>> net = Stacked([Bidirectional(RNN(LSTMCell(4)), RNN(LSTMCell(4))), RNN(GRUCell(5))])
 >>> x, lengths = jnp.ones((2, 6, 3)), jnp.array([6, 4])
 >>> variables = net.init(jax.random.key(0), x)
@@ -33,7 +33,7 @@ symbolic in `jax.export`.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,9 +45,9 @@ from flax.core.scope import CollectionFilter, PRNGSequenceFilter
 from flax.typing import InOutScanAxis
 from jax.typing import ArrayLike
 
-from ..masking import check_carry, valid_steps
+from ..masking import check_carry
 from .cells import Weights
-from .checks import RATES, check_inputs, check_settings, check_static, pure_cell
+from .checks import RATES, Marks, check_inputs, check_settings, draws_noise, pure_cell
 from .scan import (
     Options,
     Steps,
@@ -62,16 +62,50 @@ from .scan import (
 Results = tuple[Any, jax.Array]
 
 
-class RNN(nn.Module):
+class Layer(nn.Module):
+    """Base class: declares the arguments of a call and checks them; a subclass defines `run`.
+
+    A layer calls the layers inside it with its Marks in place of lengths, so that the arguments are
+    checked only once.
+    """
+
+    def __call__(  # noqa: PLR0917, as static_argnums counts positions
+        self,
+        x: ArrayLike,
+        lengths: ArrayLike | Marks | None = None,
+        mask: ArrayLike | None = None,
+        resets: ArrayLike | None = None,
+        initial_carry: Any = None,
+        train: bool = False,
+    ) -> Results:
+        """Return (carry, outputs [..., T, H]); see the module's docstring."""
+        if isinstance(lengths, Marks):
+            x, marks = jnp.asarray(x), lengths
+        else:
+            x, marks = check_inputs(x, lengths, mask, resets)
+        return self.run(x, marks, initial_carry, train=train)
+
+    def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
+        """Return (carry, outputs [..., T, H]); x is zero at padding, and outputs have to be.
+
+        carry: the initial one, not yet checked, or None.
+        """
+        raise NotImplementedError
+
+
+class RNN(Layer):
     """Run a cell over time.
 
     For one row x [T, D] and valid [T], this computes:
 
-        carry = initial_carry, or zeros
+        carry = initial_carry, or start
         for t in range(T):                      # or backwards, if reverse
-            if resets[t]: carry = zeros
+            if resets[t]: carry = start
             if valid[t]:  carry, outputs[t] = cell(carry, x[t])
             else:         outputs[t] = 0
+
+    where start is zero or, with trainable_carry, one parameter for each leaf of the carry, which is
+    zero at first: initial_carry [H], or initial_carry_c and initial_carry_h for an LSTM.
 
     cell: a cell of `nets.recurrent.cells` or `nets.recurrent.linear_cells`, or a Flax cell with one
     feature axis. reverse: read from the last step to the first. unroll: number of steps in each
@@ -82,10 +116,10 @@ class RNN(nn.Module):
     `nets.recurrent.bptt` for the standard cells, which `jax.jvp` cannot differentiate; "autodiff"
     never does. backend: "scan", or "cudnn" for an LSTMCell on an NVIDIA GPU.
 
-    Regularisers, disabled when deterministic: dropout of the inputs and recurrent_dropout of h in
-    the recurrent product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop
-    of the recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry
-    keeps its value (Krueger et al. 2017), replaced by its expectation when deterministic.
+    Regularisers, in training: dropout of the inputs and recurrent_dropout of h in the recurrent
+    product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop of the
+    recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry keeps
+    its value (Krueger et al. 2017), replaced by its expectation outside of training.
 
     variable_axes, variable_broadcast, variable_carry, split_rngs: treatment of a Flax cell's
     variables and random streams over time, as in `flax.linen.RNN`. They are for cells with state
@@ -105,73 +139,67 @@ class RNN(nn.Module):
     recurrent_dropout: float = 0.0
     weight_drop: float = 0.0
     zoneout: float = 0.0
+    trainable_carry: bool = False
     variable_axes: Mapping[CollectionFilter, InOutScanAxis] = FrozenDict()
     variable_broadcast: CollectionFilter = "params"
     variable_carry: CollectionFilter = False
     split_rngs: Mapping[PRNGSequenceFilter, bool] = FrozenDict({"params": False})
 
-    def __call__(  # noqa: PLR0917, as static_argnums counts positions
-        self,
-        x: ArrayLike,
-        lengths: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        resets: ArrayLike | None = None,
-        initial_carry: Any = None,
-        deterministic: bool = True,
-        reverse: bool | None = None,
-    ) -> Results:
-        """Return (carry, outputs [..., T, H]); see the module's docstring.
-
-        reverse: overrides the field of this name unless None.
-        """
+    @nn.compact
+    def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
+        """Check the settings and the carry, and run the cell over rows [N, T, D]."""
         check_settings(self)
-        check_static("reverse", reverse)
-        reverse = self.reverse if reverse is None else reverse
-        x = jnp.asarray(x)
-        check_inputs(x, resets)
+        reverse = self.reverse != marks.reverse
         *lead, time, size = x.shape
         rows = math.prod(lead)
-        valid = valid_steps((*lead, time), lengths, mask)
         zeros = self.cell.initialize_carry(jax.random.key(0), (*lead, size))
-        initial_carry = zeros if initial_carry is None else initial_carry
-        check_carry(zeros, initial_carry)
+        fresh = self._trained_carry(size) if self.trainable_carry else None
+        if carry is None:
+            carry = zeros
+            if fresh is not None:
+                carry = jax.tree.map(lambda a, b: jnp.broadcast_to(a, b.shape), fresh, zeros)
+        check_carry(zeros, carry)
 
         def time_major(leaf: ArrayLike) -> jax.Array:  # [..., T, F] -> [T, N, F]; also [..., T]
             leaf = jnp.asarray(leaf)
             return jnp.swapaxes(leaf.reshape(rows, time, *leaf.shape[len(lead) + 1 :]), 0, 1)
 
-        if valid is not None:  # NaN times a gradient of 0 would be NaN
-            x = jnp.where(valid[..., None], x, 0)
-        steps = Steps(
-            time_major(x),
-            None if valid is None else time_major(valid),
-            None if resets is None else time_major(resets) != 0,
-        )
+        steps = Steps(time_major(x), *jax.tree.map(time_major, (marks.valid, marks.resets)))
         carry = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf).reshape(rows, *leaf.shape[len(lead) :]), initial_carry
+            lambda leaf: jnp.asarray(leaf).reshape(rows, *leaf.shape[len(lead) :]), carry
         )
         if self.backend == "cudnn":
             from .cudnn import check_cudnn, run_cudnn
 
             check_cudnn(self.cell)
-            if mask is not None or resets is not None:
+            if marks.resets is not None or (marks.valid is not None and marks.lengths is None):
                 raise ValueError("backend='cudnn' takes lengths, but neither mask nor resets")
-            count = jnp.full(rows, time) if lengths is None else jnp.asarray(lengths).reshape(rows)
+            count = jnp.full(lead, time) if marks.lengths is None else jnp.asarray(marks.lengths)
             batch_major = jnp.swapaxes(steps.x, 0, 1)
             weights = self.cell.weights(size)
-            carry, outputs = run_cudnn(weights, carry, batch_major, count, reverse=reverse)
+            carry, outputs = run_cudnn(
+                weights, carry, batch_major, count.reshape(rows), reverse=reverse
+            )
             outputs = jnp.swapaxes(outputs, 0, 1)
         else:
-            carry, outputs = self._scan(carry, steps, deterministic, reverse)
+            fresh = fresh if steps.resets is not None else None
+            carry, outputs = self._scan(carry, steps, fresh, train, reverse)
         outputs = jnp.swapaxes(outputs, 0, 1).reshape(*lead, time, outputs.shape[-1])
         return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), carry), outputs
 
-    def _scan(self, carry: Any, steps: Steps, deterministic: bool, reverse: bool) -> Results:
+    def _trained_carry(self, size: int) -> Any:
+        """Return the parameters of the initial carry, leaves [H]; size: that of the inputs."""
+
+        def declare(path: Any, zeros: jax.Array) -> jax.Array:
+            leaf = jax.tree_util.keystr(path, simple=True, separator="_")
+            return self.param(f"initial_carry_{leaf}".rstrip("_"), lambda _: zeros)
+
+        start = self.cell.initialize_carry(jax.random.key(0), (size,))
+        return jax.tree_util.tree_map_with_path(declare, start)
+
+    def _scan(self, carry: Any, steps: Steps, fresh: Any, train: bool, reverse: bool) -> Results:
         """Draw the noise, then scan; return (carry, outputs [T, N, H])."""
-        noisy = False
-        if any(getattr(self, name) for name in RATES):
-            check_static("deterministic", deterministic)
-            noisy = not deterministic
+        noisy = draws_noise(train, *(getattr(self, name) for name in RATES))
 
         def dropout_mask(rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             """Draw zeros with probability `rate`, else 1 / (1 - rate)."""
@@ -184,7 +212,7 @@ class RNN(nn.Module):
             steps = steps._replace(x=steps.x * mask)
         bound = pure_cell(self)
         if bound is None:
-            return self._scan_module(carry, steps, reverse)
+            return self._scan_module(carry, steps, fresh, reverse)
         weights, cell = bound.weights(size), bound.clone(parent=None)
         if noisy and self.weight_drop:
             kernel = weights["recurrent_kernel"]
@@ -200,13 +228,13 @@ class RNN(nn.Module):
         def run(weights: Weights, carry: Any, steps: Steps) -> Results:
             parallel = getattr(cell, "scan_parallel", None)  # of `nets.recurrent.linear_cells`
             if parallel and is_static(steps.x.shape[0]) and not self.zoneout:
-                return parallel(weights, carry, steps, options, drop)
+                return parallel(weights, carry, steps, options, drop=drop, fresh=fresh)
             if self.rule == "custom" and drop is None and not self.zoneout:
                 from .bptt import has_rule, scan_fused
 
                 if has_rule(cell):
-                    return scan_fused(cell, options, weights, carry, steps)
-            return scan_cell(cell, weights, carry, steps, options, drop=drop)
+                    return scan_fused(cell, options, weights, carry, steps, fresh)
+            return scan_cell(cell, weights, carry, steps, options, drop=drop, fresh=fresh)
 
         chunk = self.remat_chunk or self.truncate
         if not chunk or not time:
@@ -216,11 +244,11 @@ class RNN(nn.Module):
         how = {"reverse": reverse, "remat": self.remat_chunk > 0, "truncate": self.truncate > 0}
         return scan_chunks(partial(run, weights), carry, steps, chunk, **how)
 
-    def _scan_module(self, carry: Any, steps: Steps, reverse: bool) -> Results:
+    def _scan_module(self, carry: Any, steps: Steps, fresh: Any, reverse: bool) -> Results:
         """Scan a cell that is called as a Flax module; return (carry, outputs [T, N, H])."""
 
         def body(cell: nn.RNNCellBase, carry: Any, step: Steps) -> Results:
-            start = apply_resets(step.resets, carry)
+            start = apply_resets(step.resets, carry, fresh)
             new, y = cell(start, step.x)
             return select(step.valid, new, start), zero_padding(step.valid, y)
 
@@ -239,104 +267,40 @@ class RNN(nn.Module):
         return scan(self.cell, carry, steps)
 
 
-MERGES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    "concat": lambda a, b: jnp.concatenate([a, b], axis=-1),
-    "sum": lambda a, b: a + b,
-    "mean": lambda a, b: (a + b) / 2,
-    "product": lambda a, b: a * b,
-}
-
-
-class Bidirectional(nn.Module):
-    """Two layers, the second of which reads backwards, with their outputs merged at each step.
-
-    merge: "concat", "sum", "mean", "product", or any f(forward, backward) -> outputs. The carry is
-    (carry of forward, carry of backward). Source: Schuster and Paliwal 1997.
-    """
-
-    forward: RNN
-    backward: RNN
-    merge: str | Callable[[jax.Array, jax.Array], jax.Array] = "concat"
-
-    def __call__(  # noqa: PLR0917, as static_argnums counts positions
-        self,
-        x: ArrayLike,
-        lengths: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        resets: ArrayLike | None = None,
-        initial_carry: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[tuple[Any, Any], jax.Array]:
-        """Return ((carry, carry), outputs); each direction restarts when it reads a reset."""
-        if self.forward is self.backward or self.forward.cell is self.backward.cell:
-            raise ValueError(
-                "forward and backward must be different layers with different cells, "
-                "got the same one twice"
-            )
-        if self.forward.reverse or self.backward.reverse:
-            raise ValueError(
-                "Bidirectional reverses its second layer itself: both must have reverse=False"
-            )
-        merge = self.merge if callable(self.merge) else MERGES.get(self.merge)
-        if merge is None:
-            raise ValueError(
-                f"merge must be callable or one of {', '.join(MERGES)}, got {self.merge!r}"
-            )
-        carries = (None, None) if initial_carry is None else initial_carry
-        if len(carries) != 2:
-            raise ValueError(f"two directions need two carries, got {len(carries)}")
-        batch = (x, lengths, mask, resets)
-        forward_carry, forward = self.forward(*batch, carries[0], deterministic, False)
-        backward_carry, backward = self.backward(*batch, carries[1], deterministic, True)
-        outputs = merge(forward, backward)
-        valid = valid_steps(outputs.shape[:-1], lengths, mask)
-        if valid is not None:  # a callable need not map zeros to zeros
-            outputs = jnp.where(valid[..., None], outputs, 0)
-        return (forward_carry, backward_carry), outputs
-
-
-class Stacked(nn.Module):
+class Stacked(Layer):
     """Layers on top of each other; the carry is the tuple of their carries.
 
-    layers: RNN, Bidirectional, or any layer with the same arguments. In a stack of Bidirectional
-    layers, each direction reads both directions of the layer below (Irsoy and Cardie 2014).
-    dropout: rate between layers, with a new mask in each step. residual: every layer except the
-    first adds its input to its output.
+    layers: RNN, Bidirectional, or any other Layer. In a stack of Bidirectional layers, each
+    direction reads both directions of the layer below (Irsoy and Cardie 2014). dropout: rate
+    between layers, with a new mask in each step, or the dropout module of a network that calls it
+    elsewhere too. residual: every layer except the first adds its input to its output.
     """
 
-    layers: Sequence[nn.Module]
-    dropout: float = 0.0
+    layers: Sequence[Layer]
+    dropout: float | nn.Dropout = 0.0
     residual: bool = False
 
     @nn.compact
-    def __call__(  # noqa: PLR0917, as static_argnums counts positions
-        self,
-        x: ArrayLike,
-        lengths: ArrayLike | None = None,
-        mask: ArrayLike | None = None,
-        resets: ArrayLike | None = None,
-        initial_carry: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[tuple[Any, ...], jax.Array]:
+    def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
         """Return (carries, outputs of the last layer)."""
-        initial = [None] * len(self.layers) if initial_carry is None else initial_carry
+        initial = [None] * len(self.layers) if carry is None else carry
         if len(initial) != len(self.layers):
             raise ValueError(f"{len(self.layers)} layers need as many carries, got {len(initial)}")
         if len({id(layer) for layer in self.layers}) < len(self.layers):
             raise ValueError(f"the {len(self.layers)} layers must be different, got one twice")
-        if self.dropout:
-            check_static("deterministic", deterministic)
-        h, carries = jnp.asarray(x), []
+        noisy, carries = draws_noise(train, self.dropout), []
         for depth, (layer, start) in enumerate(zip(self.layers, initial, strict=True)):
             if depth:
-                h = nn.Dropout(self.dropout)(h, deterministic=deterministic)
-            carry, outputs = layer(h, lengths, mask, resets, start, deterministic)
+                rate = self.dropout
+                drop = rate if isinstance(rate, nn.Dropout) else nn.Dropout(rate)
+                x = drop(x, deterministic=not noisy)
+            final, outputs = layer(x, marks, None, None, start, train)
             if self.residual and depth:
-                if outputs.shape != h.shape:
+                if outputs.shape != x.shape:
                     raise ValueError(
-                        f"residual layers must keep the shape {h.shape}, got {outputs.shape}"
+                        f"residual layers must keep the shape {x.shape}, got {outputs.shape}"
                     )
-                outputs = outputs + h
-            carries.append(carry)
-            h = outputs
-        return tuple(carries), h
+                outputs = outputs + x
+            carries.append(final)
+            x = outputs
+        return tuple(carries), x

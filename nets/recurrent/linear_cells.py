@@ -40,22 +40,30 @@ class ParallelCell(Cell):
 
     @nn.nowrap
     def scan_parallel(
-        self, weights: Weights, carry: jax.Array, steps: Steps, options: Options, drop: Drop = None
+        self,
+        weights: Weights,
+        carry: jax.Array,
+        steps: Steps,
+        options: Options,
+        *,
+        drop: Drop = None,
+        fresh: jax.Array | None = None,
     ) -> Pair:
         """Run over time by `lax.associative_scan`; return (carry, outputs [T, N, H]).
 
         (a, b) followed by (a', b') is (a a', a' b + b'), which is associative. drop: as in `step`.
-        The number of steps must not be symbolic.
+        fresh: carry [H] after a reset, zeros if None. The number of steps must not be symbolic.
         """
         a, b = self.coefficients(self.project(weights, steps.x).astype(carry.dtype))
         if drop is not None:
             a = a * drop
-        if steps.resets is not None:
-            a = jnp.where(steps.resets[..., None], 0, a)
         if steps.valid is not None:
-            hold = 1 if steps.resets is None else jnp.where(steps.resets[..., None], 0, 1)
-            a = jnp.where(steps.valid[..., None], a, hold)
+            a = jnp.where(steps.valid[..., None], a, 1)
             b = jnp.where(steps.valid[..., None], b, 0)
+        if steps.resets is not None:
+            if fresh is not None:
+                b = jnp.where(steps.resets[..., None], a * fresh + b, b)
+            a = jnp.where(steps.resets[..., None], 0, a)
         if not a.shape[0]:
             return carry, b
         first = -1 if options.reverse else 0

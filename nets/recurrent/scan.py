@@ -1,8 +1,8 @@
 """Run a cell over time, step by step, with `lax.scan`.
 
 Arrays are time-major: x [T, N, D], with N rows in each step. `valid` [T, N] is False at padding,
-where the carry is kept and the output is zero. `resets` [T, N] is True where a row restarts from
-zeros before the step. Either is None if there is no padding or no reset.
+where the carry is kept and the output is zero. `resets` [T, N] is True where a row restarts before
+the step. Either is None if there is no padding or no reset.
 
 Inside `jax.export` the numbers of rows and steps may be symbolic; a choice that depends on them
 then falls back to the variant that works for every size.
@@ -103,10 +103,11 @@ def zero_padding(valid: jax.Array | None, y: jax.Array) -> jax.Array:
     return select(valid, y, jnp.zeros_like(y))
 
 
-def apply_resets(resets: jax.Array | None, carry: Any) -> Any:
-    """Return the carry with zeros in the rows that restart."""
-    keep = None if resets is None else ~resets
-    return select(keep, carry, jax.tree.map(jnp.zeros_like, carry))
+def apply_resets(resets: jax.Array | None, carry: Any, fresh: Any = None) -> Any:
+    """Return the carry with `fresh`, leaves [H], in the rows that restart; None: zeros."""
+    if resets is None:
+        return carry
+    return select(~resets, carry, jax.tree.map(jnp.zeros_like, carry) if fresh is None else fresh)
 
 
 def scan_cell(
@@ -117,15 +118,16 @@ def scan_cell(
     options: Options,
     *,
     drop: Drop = None,
+    fresh: Any = None,
 ) -> tuple[Any, jax.Array]:
     """Run a cell step by step; return (carry, outputs [T, N, H]).
 
-    drop: multiplier [N, H] of h in the recurrent product, or None.
+    drop: multiplier [N, H] of h in the recurrent product, or None. fresh: see `apply_resets`.
     """
     steps, project = project_inputs(cell, weights, steps, options.hoist)
 
     def body(carry: Any, step: Steps) -> tuple[Any, jax.Array]:
-        start = apply_resets(step.resets, carry)
+        start = apply_resets(step.resets, carry, fresh)
         new = cell.step(weights, start, project(step.x), drop)
         if options.zoneout:
             new = zone_out(options.zoneout, step.keys, start, new)

@@ -6,17 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import ArrayLike
 
+from .bidirectional import Bidirectional
 from .cells import CELLS, ElmanCell
-from .checks import check_static
-from .layers import RNN, Bidirectional, Stacked
+from .checks import Marks, draws_noise
+from .layers import RNN, Layer, Results, Stacked
 
 UNITS: dict[str, Any] = {**CELLS, "relu": partial(ElmanCell, activation=nn.relu)}
 DIRECTIONS = ("both", "forward", "backward")
 
 
-class DeepRecurrent(nn.Module):
+class DeepRecurrent(Layer):
     """h^l = layer_l(h^(l-1)), h^0 = x; with directions "both", h^l is [forward; backward].
 
     With "backward", all layers read from the end; outputs stay aligned with their inputs.
@@ -63,7 +63,7 @@ class DeepRecurrent(nn.Module):
                 recurrent_dropout=self.recurrent_dropout,
             )
 
-        def make_layer(depth: int) -> nn.Module:
+        def make_layer(depth: int) -> Layer:
             if self.directions == "both":
                 return Bidirectional(make_rnn(depth), make_rnn(depth))
             return make_rnn(depth)
@@ -72,16 +72,9 @@ class DeepRecurrent(nn.Module):
         self.stack = Stacked(layers, dropout=0.0 if self.variational else self.dropout)
         self.drop = nn.Dropout(self.dropout, broadcast_dims=(1,) if self.variational else ())
 
-    def __call__(
-        self, x: ArrayLike, lengths: ArrayLike | None = None, train: bool = False
-    ) -> tuple[tuple[Any, ...], jax.Array]:
-        """Return (carries by layer, outputs [B, T, H]); H is 2 * `hidden` with both directions.
-
-        x: float [B, T, D]. lengths: int [B], or None if all rows have T steps. train: enables
-        dropout, which needs the random stream "dropout". Outputs are zero at padding, whose values
-        are not read. The carries are those of `nets.recurrent.layers.Stacked`.
-        """
-        check_static("train", train)
-        x = self.drop(x, deterministic=not train)
-        carries, h = self.stack(x, lengths, deterministic=not train)
-        return carries, self.drop(h, deterministic=not train)
+    def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
+        """Return (carries of the layers, outputs); H is 2 * `hidden` with both directions."""
+        still = not draws_noise(train, self.dropout)
+        x = self.drop(x, deterministic=still)
+        carries, h = self.stack(x, marks, None, None, carry, train)
+        return carries, self.drop(h, deterministic=still)

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jax import Array
 
 from ..recurrent.cells import CELLS
-from ..recurrent.layers import RNN
+from ..recurrent.layers import RNN, Stacked
 from ..recurrent.stack import DeepRecurrent
 from .attention import Attention, Memory
 
@@ -144,6 +144,7 @@ class Decoder(nn.Module):
         else:
             self.output = nn.Dense(self.vocabulary, dtype=self.dtype)
         self.drop = nn.Dropout(self.dropout)
+        self.stack = Stacked(self.recurrent, self.drop)
         self.drop_words = nn.Dropout(self.word_dropout, broadcast_dims=(-1,))
 
     def start(self, encoded: Encoded) -> tuple[DecoderCarry, Memory | None]:
@@ -230,12 +231,7 @@ class Decoder(nn.Module):
         x = self.drop(x, deterministic=not train)
         if self.input_feeding:
             x = jnp.concatenate([x, carry.attended[:, None].astype(x.dtype)], axis=-1)
-        carries = []
-        for depth, (layer, initial) in enumerate(zip(self.recurrent, carry.layers, strict=True)):
-            if depth:
-                x = self.drop(x, deterministic=not train)
-            final, x = layer(x, initial_carry=initial)
-            carries.append(final)
+        carries, x = self.stack(x, initial_carry=carry.layers, train=train)
         weights = None
         if memory is not None:
             query = x.reshape(len(memory.valid), -1, self.hidden)
@@ -248,7 +244,7 @@ class Decoder(nn.Module):
         logits = self.table.attend(self.narrow(x)) + self.bias if self.tied else self.output(x)
         return (
             logits.astype(jnp.float32),
-            DecoderCarry(tuple(carries), carry.position + time, attended),
+            DecoderCarry(carries, carry.position + time, attended),
             weights,
         )
 

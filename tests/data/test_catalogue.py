@@ -12,10 +12,10 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-from data import catalogue
 from data.builtin.digits import Digits
 from data.builtin.python_source import PythonSource, documentation, file_split, standard_library
 from data.catalogue import DataError, data_folder, load_splits
+from data.forms.names import prepared_datasets
 
 SPLITS = ("train", "validation", "test")
 
@@ -28,7 +28,7 @@ def test_a_built_in_dataset_is_prepared_once(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "new" / "folder"
     first = load_splits("digits", str(folder))
     assert capfd.readouterr().out == f"preparing digits in {folder}, once\n"
-    assert "digits" in catalogue.prepared_datasets(str(folder))
+    assert "digits" in prepared_datasets(str(folder))
 
     def never(self, **_):
         raise AssertionError("prepared again")

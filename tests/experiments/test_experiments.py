@@ -1,88 +1,42 @@
-"""Every experiment: two steps, both kinds of parallelism, both precisions, all settings read."""
+"""Every experiment: two steps, both kinds of parallelism, both precisions, modes without data."""
 
-import ast
 import dataclasses
 import importlib
-import inspect
+import io
 import json
 import pkgutil
-import re
-import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
+from PIL import Image
+from scipy.io import wavfile
 
-from experiments import char_lm
-from tests.closure import closure, path_of
-from train.cli import parse
-from train.config import OptimizerConfig, RunConfig
+from data.catalogue import DataError
+from experiments import char_lm, open_run
+from train.config import ConfigError, RunConfig
 from train.loop import fit, make_placement
 from train.metrics import read_metrics
+from train.task import initial_carry
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
-# settings of networks, all used at once; none is the default of an experiment
-OPTIONS = {
-    "layers": 2,
-    "hidden": 6,
-    "embedding": 10,
-    "channels": 6,
-    "blocks": 2,
-    "frame_stacking": 2,
-    "char_features": 4,
-    "dropout": 0.11,
-    "embedding_dropout": 0.12,
-    "word_dropout": 0.13,
-    "weight_drop": 0.14,
-    "scheduled_sampling": 0.15,
-    "activation_reg": 0.16,
-    "temporal_activation_reg": 0.17,
-    "input_scale": 0.18,
-    "init_range": 0.19,
-    "cell": "rnn",
-    "directions": "backward",
-    "pooling": "mean",
-    "char_encoder": "recurrent",
-    "output": "softmax",
-    "attention": "dot",
-    "bridge": "zeros",
-    "readout": "mean",
-    "softmax": "sampled",
-    "num_sampled": 7,
-    "variational_dropout": True,
-    "direct_connections": True,
-    "input_feeding": True,
-    "reverse_source": True,
-    "bidirectional": False,
-    "tie_embeddings": True,
-    "grouped_convolutions": False,
+# the held-out sets that a mode scores
+NEED_DATA = {
+    "robustness": " 'test'",
+    "inside": " 'test'",
+    "shift": " 'test'",
+    "units": " 'validation'",
+    "calibrate": "s",
+    "dynamic": "s",
+    "cache": "s",
+    "decode": "s",
 }
-EXCEPTIONS = {("gradient_health", "cell")}  # there the cell is a submodule of the network
-OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "scan_directions": 2}}
-ALIASES = {  # names of a setting in the networks
-    "channels": "width",
-    "embedding": "width features",
-    "hidden": "features",
-    "char_features": "features",
-    "char_encoder": "kind",
-    "frame_stacking": "count",
-    "scheduled_sampling": "sampling",
-    "activation_reg": "activation_penalty",
-    "temporal_activation_reg": "change_penalty",
-    "num_sampled": "samples",
-    "variational_dropout": "variational",
-    "direct_connections": "direct",
-    "reverse_source": "backwards",
-    "tie_embeddings": "tied",
-    "grouped_convolutions": "grouped",
-    "scan_directions": "directions",
-}
+STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
+PHRASES = "\n<en>May 4, 1999\n<en>May 5, 1999\n"
 
 
 def small(module, text_file, **changes):
@@ -147,9 +101,9 @@ def test_pmap_and_bfloat16_give_nearly_the_same(module, two_steps, initial, text
     devices = make_placement(config.parallel, config.batch_size)
     # copied, since the step is given the state's memory
     state, window = jax.tree.map(jnp.copy, initial)
-    placed = devices.spread([state]), devices.copy([window]), devices.put_batch([batch])
+    placed = devices.spread(state), devices.copy(window), devices.put_batch(batch)
     _, window = devices.compile(experiment)(*placed)
-    means = devices.one(window)[0].means
+    means = devices.one(window).means
     plain = next(line for line in read_metrics(two_steps[0]) if "train/loss" in line)
     tolerances = {"loss": 3e-2, "grad_norm": 5e-2} if "precision" in changes else {}
     different = False  # some losses may be equal, if the initial outputs are zero
@@ -165,12 +119,10 @@ def test_parameters_stay_float32_in_bfloat16(module, text_file):
     experiment = module.build(config)
     batch = experiment.train(0)
     task = experiment.task
-    args = task.inputs(batch, task.init_carry(batch))
-    variables = jax.eval_shape(lambda: task.model.init(jax.random.key(0), *args))
+    variables = jax.eval_shape(task.init, jax.random.key(0), batch)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
-    outputs, carry = jax.eval_shape(
-        lambda v: task.split_outputs(task.model.apply(v, *args)), variables
-    )
+    carry = initial_carry(task, batch)
+    outputs, carry = jax.eval_shape(task.apply, variables, batch, carry)
     types = {leaf.dtype for leaf in jax.tree.leaves((outputs, carry))}
     assert types - {np.dtype("int32")} == {np.dtype("float32")}  # lengths are integers
 
@@ -187,129 +139,43 @@ def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
     assert any(not np.array_equal(first[0][key], other[0][key]) for key in first[0])
 
 
-def read_fields(paths):
-    """Names of the attributes of `config` that some files read."""
-    names = set()
-    for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                owner = node.value
-                name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
-                if name == "config" or (name == "self" and path.name == "config.py"):
-                    names.add(node.attr)
-    return names
+def input_file(name, folder):
+    """Return an input file for --mode=transcribe."""
+    if name == "speech_ctc":
+        sound = np.sin(np.arange(4000) * 0.3) * 8000
+        wavfile.write(folder / "own.wav", 8000, sound.astype(np.int16))
+        return str(folder / "own.wav")
+    Image.fromarray(np.eye(20, 40, dtype=np.uint8) * 255).save(folder / "own.png")
+    return str(folder / "own.png")
 
 
-def test_every_field_of_every_config_is_read(module):
-    shared = read_fields((ROOT / "train").glob("*.py"))
-    shared |= {"data_dir"}  # random sequences have no folder
-    files = closure(Path(module.__file__), True)
-    for name in getattr(module, "MODES", {}).values():
-        files |= closure(path_of(name.partition(":")[0]), True)
-    own = read_fields(path for path in files if FOLDER in path.parents)
-    common = {field.name for field in dataclasses.fields(OptimizerConfig)}
-    for field in dataclasses.fields(module.Config):
-        readers = own | shared if field.name in common else own
-        assert field.name in readers, f"nothing reads config.{field.name}"
-        assert field.metadata["help"] or field.metadata["choices"], field.name
+def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys):
+    folder, _ = two_steps
+    name = module.__name__.removeprefix("experiments.")
 
+    def deleted(config):
+        raise DataError("the data are gone")
 
-def fields_within(node):
-    """(name, value) of the simple fields of a module and all modules in it."""
-    if isinstance(node, nn.Module):
-        fields = {field.name for field in dataclasses.fields(node)} - {"parent", "name"}
-        values = {name: getattr(node, name) for name in fields}
-        simple = {pair for pair in values.items() if isinstance(pair[1], (str, int, float))}
-        return simple.union(*map(fields_within, values.values()))
-    if isinstance(node, Mapping):
-        node = tuple(node.values())
-    return set().union(*map(fields_within, node)) if isinstance(node, (tuple, list)) else set()
-
-
-def test_settings_reach_the_network(module, text_file):
-    experiment = module.__name__.removeprefix("experiments.")
+    monkeypatch.setattr(module, "build", deleted)
+    own = {"picture": str(tmp_path / "drawn.png"), "sample_length": 3, "n_best": 1}
     names = {field.name for field in dataclasses.fields(module.Config)}
-    options = OPTIONS | OTHER_OPTIONS.get(experiment, {})
-    options = {
-        name: value
-        for name, value in options.items()
-        if name in names and (experiment, name) not in EXCEPTIONS
-    }
-    config = dataclasses.replace(small(module, text_file), **options)
-    config.check()
-    pairs = fields_within(module.build(config).task.model)
-    for name, value in options.items():
-        names = (name, *ALIASES.get(name, "").split())
-        assert {(each, value) for each in names} & pairs, f"the network ignores config.{name}"
-
-
-def test_commands_use_existing_settings(module):
-    experiment = module.__name__.removeprefix("experiments.")
-    files = [*sorted((ROOT / "docs").glob("*.md")), FOLDER / "README.md"]
-    texts = [module.__doc__, *(path.read_text(encoding="utf-8") for path in files)]
-    lines = re.sub(r"\\\n\s*", "", "\n".join(texts)).splitlines()
-    mention = re.compile(rf"experiments\.{experiment}\b|--experiment={experiment}\b")
-    commands = [line for line in lines if mention.search(line)]
-    assert commands
-    names = {field.name for field in dataclasses.fields(module.Config)}
-    for line in commands:
-        named = set(re.findall(r"--(?:config\.|(?:sweep|zip|space)=[\"']?)(\w+)=", line))
-        assert named <= names, line
-
-
-def test_presets_have_existing_settings_and_can_be_used(module):
-    names = {field.name for field in dataclasses.fields(module.Config)}
-    for preset, values in module.Config.PRESETS.items():
-        assert set(values) <= names
-        words = ["x", "--workdir=x", f"--config.preset={preset}"]
-        config, *_ = parse(module.Config, ("train",), words)
-        config.check()
-        assert all(getattr(config, name) == value for name, value in values.items())
-
-
-def test_module_docstring_has_a_command(module):
-    assert "python -m experiments." in module.__doc__
-
-
-def test_every_mode_can_be_imported_and_has_a_summary(module):
-    for name in getattr(module, "MODES", {}).values():
-        assert inspect.getdoc(pkgutil.resolve_name(name))
-
-
-def test_settings_of_a_mode_name_a_mode(module):
-    modes = set(getattr(module, "MODES", {}))
-    for field in dataclasses.fields(module.Config):
-        assert set(field.metadata["modes"]) <= modes, field.name
-
-
-def test_a_setting_means_the_same_in_every_experiment():
-    helps = {}
-    for name in NAMES:
-        for field in dataclasses.fields(importlib.import_module(f"experiments.{name}").Config):
-            helps.setdefault(field.name, set()).add(field.metadata["help"])
-    assert not {name: texts for name, texts in helps.items() if len(texts) > 1}
-
-
-def test_recorded_commands_parse_with_the_settings_of_today():
-    for path in sorted((FOLDER / "results").glob("*.json")):
-        command = shlex.split(json.loads(path.read_text(encoding="utf-8"))["command"])
-        if command[1] != "launch.py":
-            continue
-        name = next(word[13:] for word in command if word.startswith("--experiment="))
-        config_class = importlib.import_module(f"experiments.{name}").Config
-        words = [word for word in command if word.startswith(("--config.", "--flagfile="))]
-        for word in command:
-            if swept := re.fullmatch(r"--(?:sweep|zip)=(\w+)=(.*)", word):
-                words.append(f"--config.{swept[1]}={first_value(swept[2])}")
-        config, *_ = parse(config_class, ("train",), ["x", "--workdir=x", *words])
-        config.check()
-
-
-def first_value(values):
-    """First value of a sweep, as the command line writes it."""
-    if values.startswith("["):
-        return ast.literal_eval(values)[0]
-    return re.split(r",|\.\.", values)[0]
+    for mode, function in getattr(module, "MODES", {}).items():
+        settings = {key: value for key, value in own.items() if key in names}
+        if mode in ("transcribe", "classify"):
+            settings["input"] = input_file(name, tmp_path)
+        if mode == "save":
+            settings["save_to"] = str(tmp_path / "words.txt")
+        text = STDIN.get(name, "some words\n") + PHRASES * (mode == "states")
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        run = open_run(folder, **settings)
+        if mode in NEED_DATA:
+            message = f"this mode needs the held-out set{NEED_DATA[mode]} of dataset .* are gone"
+            with pytest.raises(ConfigError, match=message) as caught:
+                pkgutil.resolve_name(function)(run)
+            assert "\n" not in str(caught.value)
+        else:
+            pkgutil.resolve_name(function)(run)
+            assert capsys.readouterr().out.strip(), mode
 
 
 def test_lecture_network_overfits_one_window_of_text(tmp_path, text_file):

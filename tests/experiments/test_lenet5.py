@@ -18,6 +18,7 @@ from experiments.image.robustness import (
     rotate,
     stretch,
 )
+from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.loop import fit
 from train.metrics import read_metrics
@@ -55,15 +56,13 @@ def test_published_variant_trains_and_its_robustness_is_measured(monkeypatch, tm
     config = settings(tmp_path, distort=True)
     fit(lenet5.build(config), config, tmp_path / "run")
     assert all(np.isfinite(v) for line in read_metrics(tmp_path / "run") for v in line.values())
-    experiment, predict = load_run(lenet5.build, config, tmp_path / "run")
-    task = experiment.task
-    assert experiment.evals["test"] is task.test
-    task.test = EvaluationBatches(task.test.source.subset(slice(0, 6)), 8)
-    robustness(task, predict)
+    run = load_run(lenet5.build, lenet5.make_task, config, tmp_path / "run")
+    test = EvaluationBatches(run.held_out("test").source.subset(slice(0, 6)), 8)
+    robustness(opened(run.task, run.predict, config=config, evals={"test": test}))
     numbers = json.loads((tmp_path / "robust.json").read_text())
     assert list(numbers) == ["scale", "stroke width", "squeeze", "rotation", "noise"]
-    batch = next(iter(task.test))
-    plain = (np.argmax(predict(batch)[0], axis=1) == batch["label"])[:6].mean()
+    batch = next(iter(test))
+    plain = (np.argmax(run.predict(batch)[0], axis=1) == batch["label"])[:6].mean()
     for change in few:
         accuracy = dict(zip(*numbers[change.name].values(), strict=True))
         assert list(accuracy) == list(change.levels)
@@ -118,6 +117,26 @@ def test_images_that_the_published_network_cannot_read_are_rejected(
     with pytest.raises(ConfigError, match=message):
         lenet5.build(settings(tmp_path))
     lenet5.build(settings(tmp_path, variant="softmax"))
+
+
+def test_a_validation_split_is_used_and_is_in_the_checksum(monkeypatch, tmp_path):
+    def images(count, value):
+        pixels = np.full((count, 32, 32, 1), value, np.float32)
+        return Images(pixels, np.arange(count, dtype=np.int32) % 10, tuple("0123456789"))
+
+    def build(**splits):
+        monkeypatch.setattr("experiments.image.task.load_images", lambda *_: splits)
+        return lenet5.build(settings(tmp_path))
+
+    train, test = images(20, 0.5), images(5, 1)
+    experiment = build(train=train, validation=images(4, 0), test=test)
+    sizes = [experiment.provenance[split] for split in ("train", "validation", "test")]
+    assert sizes == [20, 4, 5]
+    assert len(experiment.evals["validation"].source) == 4
+    other = build(train=train, validation=images(4, 0.1), test=test)
+    assert other.provenance["sha256"] != experiment.provenance["sha256"]
+    held_out = build(train=train, test=test)
+    assert [held_out.provenance[split] for split in ("train", "validation")] == [18, 2]
 
 
 def bar(rows, columns):

@@ -1,11 +1,14 @@
 """Several language pairs: shared modules, alternation, scores by pair, invalid pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from data.catalogue import DataError
 from experiments import multiway_nmt
 from experiments.translation import modes
+from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Predictor
 from train.loop import fit
@@ -39,7 +42,8 @@ def answer_some(monkeypatch, task, count):
 
     def translate(variables, batches):
         calls.append(variables)
-        return [*batches.references[:count], *["-"] * (len(batches.references) - count)]
+        references = [reference for _, reference in batches.examples]
+        return [*references[:count], *["-"] * (len(references) - count)]
 
     monkeypatch.setattr(task, "translate", translate)
     return calls
@@ -113,11 +117,9 @@ def test_batches_are_in_the_vocabularies_of_the_pair(experiment):
         held_out = experiment.evals["validation"].sets[pair]
         for batch in held_out:
             rows = batch["index"] >= 0
-            for key, words, texts in (
-                ("source", task.source, held_out.sources),
-                ("targets", task.target, held_out.references),
-            ):
-                expected = [texts[index] for index in batch["index"][rows]]
+            sides = (("source", task.source), ("targets", task.target))
+            for side, (key, words) in enumerate(sides):
+                expected = [held_out.examples[index][side] for index in batch["index"][rows]]
                 assert [words.decode(ids) for ids in batch[key][rows]] == expected
     tasks = experiment.task.tasks
     assert tasks["de-fr"].source == tasks["en-de"].target != tasks["en-fr"].source
@@ -140,17 +142,15 @@ def test_scores_are_by_pair_and_their_mean(experiment, monkeypatch):
 
 @pytest.mark.parametrize(("direction", "pair"), [("", "en-fr"), ("en-de", "en-de")])
 def test_a_mode_uses_the_network_of_its_direction(experiment, monkeypatch, direction, pair):
-    monkeypatch.setattr(experiment.task.config, "direction", direction)
-    calls = []
-    monkeypatch.setattr(modes, "translate", lambda *arguments: calls.append(arguments))
-    monkeypatch.setattr(modes, "states", lambda *arguments: calls.append(arguments))
-    modes.translate_pair(experiment.task, Predictor(NAMES, None))
-    modes.states_pair(experiment.task, Predictor(NAMES, None))
-    assert len(calls) == 2
-    for task, predict in calls:
-        assert task is experiment.task.tasks[pair]
-        source, target = pair.split("-")
-        assert predict.variables == {"params": {"encoder": source, "decoder": target}}
+    config = replace(experiment.task.config, direction=direction)
+    run = opened(experiment.task, variables=NAMES, config=config)
+    task, variables = modes.selected(run)
+    assert task is experiment.task.tasks[pair]
+    source, target = pair.split("-")
+    assert variables == {"params": {"encoder": source, "decoder": target}}
+    run = opened(experiment.task, config=replace(config, direction="en-es"))
+    with pytest.raises(ConfigError, match="one of en-fr, de-fr, en-de, got 'en-es'"):
+        modes.selected(run)
 
 
 def test_parallel_text_has_one_vocabulary_per_language(tmp_path):
@@ -171,7 +171,8 @@ def test_parallel_text_has_one_vocabulary_per_language(tmp_path):
     assert experiment.task.headline == "bleu"
     assert experiment.provenance["dataset"] == "pairs"
     assert experiment.provenance["pairs en-de"] == 9
-    assert list(experiment.evals["test"].sets["de-fr"].references) == lines["fr"][:2]
+    pairs = experiment.evals["test"].sets["de-fr"].examples
+    assert [reference for _, reference in pairs] == lines["fr"][:2]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,6 @@ def test_parallel_text_has_one_vocabulary_per_language(tmp_path):
         ({"language_pairs": "en-xx"}, DataError, "there is no language 'xx'"),
         ({"language_pairs": "en-fr+en-fr"}, DataError, "contains the pair 'en-fr' twice"),
         ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),
-        ({"direction": "fr-en"}, ConfigError, "one of en-fr, de-fr, en-de, got 'fr-en'"),
         ({"n_best": 3}, ConfigError, r"n_best must be at most config\.beam_size, 2, got 3"),
     ],
 )

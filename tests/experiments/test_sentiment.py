@@ -13,6 +13,7 @@ from experiments.sentence.evidence import Rating
 from experiments.sentence.rating_modes import coloured, numbered, rate
 from experiments.sentiment import Config, build
 from nets.sentence.classifier import evidence
+from tests.experiments.opened import opened
 from tests.nets.recurrent.networks import noise_like, quick_jit
 
 
@@ -88,7 +89,7 @@ def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, caps
     task = experiment[0].task
     text = io.TextIOWrapper(io.BytesIO(b"it is good\nbad .\n"))
     monkeypatch.setattr("sys.stdin", text)
-    rate(task, RandomPredictor(task))
+    rate(opened(task, RandomPredictor(task)))
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert [len(line) for line in lines] == [3, 3]
     assert {line[0] for line in lines} <= {"neg", "pos"}
@@ -96,7 +97,7 @@ def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, caps
     assert [word.split("(")[0] for word in lines[0][2].split()] == ["it", "is", "good"]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\n \n")))
     with pytest.raises(DataError, match="line 2 of the input is an empty sentence"):
-        rate(task, RandomPredictor(task))
+        rate(opened(task, RandomPredictor(task)))
 
 
 def test_words_are_coloured_by_their_contributions():

@@ -13,6 +13,7 @@ from experiments.signal.evidence import draw_evidence
 from experiments.signal.shift import accuracy_by_offset
 from experiments.spoken_digits import SIDE, Config, build, load_series, series_images, shift
 from nets.convolution.temporal import TimeConvNet, TimeConvolutions
+from tests.experiments.opened import opened
 from train.rundir import write_config
 
 
@@ -77,9 +78,13 @@ def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch,
     other = config_of(recordings, readout="flatten", max_delay=0)
     loaded = []
 
-    def load(make, config, workdir):
+    def run_of(config, predict):
+        experiment = build(config)
+        return opened(experiment.task, predict, config=config, evals=experiment.evals)
+
+    def load(build, make_task, config, workdir):
         loaded.append(str(workdir))
-        return make(config), fails_if_delayed
+        return run_of(config, fails_if_delayed)
 
     def always_correct(batch):
         return np.eye(2)[batch["label"]], ()
@@ -92,7 +97,7 @@ def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path / "b", other)
     monkeypatch.setattr("train.trained.load_run", load)
-    shift(build(own).task, always_correct)
+    shift(run_of(own, always_correct))
     assert loaded == ["b"]
     first, second, *lines = capsys.readouterr().out.splitlines()
     assert first == second == "18 of 20 test series leave room for a delay of 24 steps"

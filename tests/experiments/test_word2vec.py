@@ -20,8 +20,9 @@ from experiments.language.vectors import (
 )
 from experiments.word2vec import hierarchical_nats, noise_nats, softmax_nats
 from nets.language.huffman import huffman_tree
+from tests.experiments.opened import opened
 from train.config import ConfigError
-from train.placement import JitMesh
+from train.placement import Placement
 
 # two kinds of sentences without common words: a word is similar to those of its own kind
 KINDS = [["red", "green", "blue", "pink", "grey"], ["one", "two", "three", "four", "five"]]
@@ -99,11 +100,11 @@ def test_softmax_and_the_tree_are_minus_log_p_pair_by_pair():
 
 def step_of(experiment, config, steps):
     """State after some steps without a run directory, and the loss of each."""
-    devices = JitMesh(config.batch_size, jax.devices()[:1])
+    devices = Placement(config.batch_size, jax.devices()[:1])
     state, window = devices.init(experiment, 0, experiment.train(0))
     step, losses = devices.compile(experiment), []
     for number in range(steps):
-        state, metrics = step(state, window, devices.put_batch([experiment.train(number)]))
+        state, metrics = step(state, window, devices.put_batch(experiment.train(number)))
         losses.append(float(metrics.means["loss"].value))
     return state, losses
 
@@ -128,7 +129,7 @@ def test_learning_rate_is_that_of_a_pair(folder):
     state, losses = step_of(experiment, config, 1)
     batch, words = experiment.train(0), 10
     # at zero output vectors P is 1 / V: u_t moves by rate * sum over pairs of (1[t] - 1 / V) v_i
-    devices = JitMesh(4, jax.devices()[:1])
+    devices = Placement(4, jax.devices()[:1])
     before, _ = devices.init(experiment, 0, batch)
     v = np.asarray(before.params["words"], np.float64)
     change, pairs = np.zeros((words, 8)), 0
@@ -174,7 +175,7 @@ def trained(folder, **changes):
     """Task and predictor of three word vectors, two of which are similar."""
     vocabulary = WordVocabulary(("a", "$b", "c"), np.array([3, 2, 1]))
     config = config_of(folder, **changes)
-    task = word2vec.PredictContext(vocabulary, config, WordTests(None, None), None)
+    task = word2vec.PredictContext(vocabulary, config, WordTests(None, None))
     words = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
     return task, types.SimpleNamespace(variables={"params": {"words": words}})
 
@@ -182,7 +183,7 @@ def trained(folder, **changes):
 def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
     text = types.SimpleNamespace(buffer=io.BytesIO(b"a\n\n$b\nd\ncc\n"))
     monkeypatch.setattr("sys.stdin", text)
-    nearest(*trained(folder, neighbours=9))
+    nearest(opened(*trained(folder, neighbours=9)))
     assert capsys.readouterr().out.splitlines() == [
         "a: c 0.60, $b 0.00",
         "$b: c 0.80, a 0.00",
@@ -193,14 +194,14 @@ def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
 
 def test_save_writes_vectors_and_needs_a_file(folder, capsys):
     path = folder / "v.bin"
-    task, predict = trained(folder, vectors=str(path))
-    save(task, predict)
+    task, predict = trained(folder, save_to=str(path))
+    save(opened(task, predict))
     assert str(path) in capsys.readouterr().out
     words, vectors = read_vectors(path)
     assert words == ["a", "$b", "c"]
     np.testing.assert_array_equal(vectors, predict.variables["params"]["words"])
-    with pytest.raises(ConfigError, match=r"needs --config\.vectors=FILE"):
-        save(*trained(folder))
+    with pytest.raises(ConfigError, match=r"needs --config\.save_to=FILE"):
+        save(opened(*trained(folder)))
 
 
 def test_figures_are_a_plane_and_neighbours(folder):

@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +10,7 @@ import pytest
 
 from experiments import word_lm
 from experiments.language import cache
+from tests.experiments.opened import opened
 from train.cli import parse
 from train.config import ConfigError
 from train.state import init_state
@@ -76,12 +76,12 @@ def test_training_and_evaluation_report_the_same_nats(build, settings):
     variables = jax.tree.map(
         lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes.variables
     )
-    inputs = task.inputs(batch, task.init_carry(batch))
+    carry = task.init_carry(batch)
 
     @jax.jit
     def nats(variables):
         rngs = {"dropout": jax.random.key(0)}
-        outputs = (task.model.apply(variables, *inputs, train=t, rngs=rngs)[0] for t in (0, 1))
+        outputs = (task.apply(variables, batch, carry, train=t, rngs=rngs)[0] for t in (0, 1))
         return [task.means(out, batch) for out in outputs]
 
     evaluated, trained = nats(variables)
@@ -160,7 +160,8 @@ def nats_with_cache(task, variables, text, size, grid):
 
 def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeypatch, capsys):
     grid, size = ((0.0, 0.5, 1.5), (0.1, 0.4)), 7
-    task = build(cache_size=size, cache_thetas=grid[0], cache_shares=grid[1]).task
+    experiment = build(cache_size=size, cache_thetas=grid[0], cache_shares=grid[1])
+    task = experiment.task
     tokens, carry = jnp.zeros((1, 2), jnp.int32), task.model.initialize_carry(1)
     variables = jax.jit(task.model.init)(jax.random.key(0), tokens, carry)
     monkeypatch.setattr(cache, "EVALUATION_WINDOW", 16)  # several windows, the last one shorter
@@ -169,7 +170,7 @@ def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeyp
     result = cache.cached_nats(task.model, variables, ids, size, grid)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), result, expected[0])
 
-    cache.cache(task, SimpleNamespace(variables=variables))
+    cache.cache(opened(task, variables=variables, evals=experiment.evals))
     best = np.unravel_index(expected[0][1].argmin(), (2, 3))
     assert expected[1][1].argmin() != expected[0][1].argmin()
     lines = capsys.readouterr().out.splitlines()
@@ -183,4 +184,4 @@ def test_cache_mode_prints_perplexities_of_the_best_on_validation(build, monkeyp
 
 def test_cache_mode_needs_a_grid(build):
     with pytest.raises(ConfigError, match=r"cache_thetas and config\.cache_shares need at least"):
-        cache.cache(build(cache_thetas=()).task, None)
+        cache.cache(opened(build(cache_thetas=()).task))

@@ -143,6 +143,15 @@ def test_bad_spaces_are_refused(texts, part):
     assert part in str(caught.value)
 
 
+def test_dry_run_checks_the_space_and_starts_nothing(tmp_path, capsys):
+    words = ["launch.py", "--experiment=char_lm", f"--workdir={tmp_path / 's'}", "--search=tpe"]
+    words += ["--objective=validation/loss", "--trials=6", "--dry_run"]
+    assert launch.command_line([*words, "--space=x=0.0..1.0"]) == 0
+    assert capsys.readouterr().out == "6 trials of 4 steps\n"
+    assert launch.command_line([*words, "--space=x=1..0"]) == 2
+    assert not (tmp_path / "s").exists()
+
+
 def test_bad_trials_are_pruned_and_the_best_is_found(tmp_path, capsys):
     assert begin(tmp_path, "x=0.0..1.0", trials=6) == 0
     (tmp_path / "stick").touch()  # from now on a bad run takes a minute unless it is stopped

@@ -7,7 +7,7 @@ import pytest
 
 from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
-from train.task import Experiment, Mean, Task
+from train.task import Experiment, Mean, RecurrentTask
 
 
 class Running(nn.Module):
@@ -32,7 +32,7 @@ class Running(nn.Module):
         return y, carry
 
 
-class Regression(Task):
+class Regression(RecurrentTask):
     """Squared error of rows that the mask lets through."""
 
     headline = "error"
@@ -40,14 +40,11 @@ class Regression(Task):
     def __init__(self, **options):
         self.model = Running(**options)
 
-    def inputs(self, batch, carry):
-        return batch["x"], carry
+    def inputs(self, batch):
+        return (batch["x"],)
 
     def init_carry(self, batch):
         return jnp.zeros(batch["x"].shape)
-
-    def split_outputs(self, out):
-        return out
 
     def means(self, outputs, batch):
         error = jnp.square(outputs - batch["y"]).sum(-1)

@@ -1,5 +1,7 @@
 """Checkpoints: which are kept, and what happens to damaged ones."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,13 @@ from train.checkpoint import (
     Checkpoints,
     best_first,
     checksum,
+    first_readable,
     objectives,
-    restore_first,
+    restore,
     restore_latest,
 )
 from train.config import ConfigError
-from train.placement import JitMesh
+from train.placement import Placement
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def made(regression, small_config):
     """Canonical state and window, one device; the kernel fills the largest file."""
     experiment = regression(small_config(), count_calls=True, features=2000)
     batch = {**batch_at(0), "y": np.zeros((8, 2000), np.float32)}
-    return JitMesh(8, jax.devices()[:1]).init(experiment, 7, batch)
+    return Placement(8, jax.devices()[:1]).init(experiment, 7, batch)
 
 
 def saved(folder, made, objectives):
@@ -127,7 +130,8 @@ def test_every_file_of_a_checkpoint_may_be_lost_or_emptied(tmp_path, made):
     for i, path in enumerate(files):
         before = path.read_bytes()
         empty(path) if i % 2 else path.unlink()
-        state, _, damaged = restore_first(tmp_path / "c", [2, 1], *made, str)
+        read = partial(restore, state=made[0], window=made[1])
+        (state, _), damaged = first_readable(tmp_path / "c", [2, 1], read, str)
         assert same(state, at(made[0], 1 if damaged else 2)), path
         path.write_bytes(before)
 
@@ -136,7 +140,7 @@ def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regressio
     saved(tmp_path / "c", made, [2.0, 1.0])
     other = regression(small_config(), features=7)
     batch = {**batch_at(0), "y": np.zeros((8, 7), np.float32)}
-    like = JitMesh(8, jax.devices()[:1]).init(other, 7, batch)
+    like = Placement(8, jax.devices()[:1]).init(other, 7, batch)
     with pytest.raises(ConfigError, match=r"no checkpoint in .* can be read"):
         restore_latest([tmp_path / "c"], [like], str)
     assert steps_in(tmp_path / "c") == [1, 2]

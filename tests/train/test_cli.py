@@ -34,7 +34,8 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
         code = 0
         try:
-            cli.run(module.Config, module.build, getattr(module, "MODES", None))
+            make_task = getattr(module, "make_task", None)
+            cli.run(module.Config, module.build, make_task, getattr(module, "MODES", None))
         except SystemExit as stop:
             code = stop.code
         out = capsys.readouterr()
@@ -174,19 +175,19 @@ def test_run_then_generate_then_other_config(run, tmp_path, text_file):
     assert run(char_lm, f"--workdir={workdir}", "--mode=generate", *hot)[1] != out
     refused(
         run(char_lm, f"--workdir={workdir}", "--mode=generate", "--config.cell=rnn"),
-        "made with another config",
+        "cannot be used with other settings: cell was 'gru', now 'rnn'",
     )
     after = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
     assert after == before
 
 
-def interrupted(task, predict):
+def interrupted(run):
     """Print, then be interrupted."""
     print("so far", end="")
     signal.raise_signal(signal.SIGINT)
 
 
-def written(task, predict):
+def written(run):
     """Print to a closed output."""
     print("to nobody", flush=True)
 
@@ -196,7 +197,7 @@ def test_a_mode_ends_without_a_traceback_when_it_is_interrupted_or_its_output_cl
 ):
     module = SimpleNamespace(__name__="x", Config=OptimizerConfig, build=None)
     module.MODES = {name: f"{__name__}:{name}" for name in ("interrupted", "written")}
-    monkeypatch.setattr("train.trained.load_run", lambda *given: (SimpleNamespace(task=None), None))
+    monkeypatch.setattr("train.trained.load_run", lambda *given: None)
     assert run(module, f"--workdir={tmp_path}", "--mode=interrupted") == (130, "so far", "\n")
     reader, writer = os.pipe()
     os.close(reader)
@@ -272,8 +273,9 @@ def test_generating_from_damage_or_with_other_data(run, tmp_path, text_file):
     code, out, err = run(char_lm, *generate)
     assert (code, out) == (2, "")
     assert err.splitlines()[-1].startswith("error: no checkpoint in")
+    resume = [f"--workdir={workdir}", f"--config.dataset=text:{text}", *SHORT, "--config.steps=3"]
     text.write_text(text_file.read_text().replace("e", "é"))
-    refused(run(char_lm, *generate), "made with other data")
+    refused(run(char_lm, *resume), "made with other data")
 
 
 def test_help_lists_every_field_with_its_default(run):
@@ -290,14 +292,15 @@ def test_defects_keep_their_traceback(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path}"])
     with pytest.raises(ValueError, match="a defect"):
-        cli.run(OptimizerConfig, broken)
+        cli.run(OptimizerConfig, broken, None)
 
 
 def test_stopped_while_data_is_read_exits_75(command, tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(
         "import os\nfrom train import cli\nfrom train.config import OptimizerConfig\n"
-        f"cli.run(OptimizerConfig, lambda config: os.kill(os.getpid(), {int(signal.SIGTERM)}))\n"
+        f"def build(config):\n    os.kill(os.getpid(), {int(signal.SIGTERM)})\n"
+        "cli.run(OptimizerConfig, build, None)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = command(script, f"--workdir={tmp_path / 'run'}", environment=environment)
@@ -311,7 +314,7 @@ def test_other_signals_stop_while_data_is_read_as_well(monkeypatch, tmp_path, ca
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(sys, "argv", ["x", f"--workdir={tmp_path / 'run'}"])
     with pytest.raises(SystemExit) as stop:
-        cli.run(OptimizerConfig, lambda config: signal.raise_signal(number))
+        cli.run(OptimizerConfig, lambda config: signal.raise_signal(number), None)
     assert stop.value.code == 75
     said = capfd.readouterr().err
     assert said == f"error: stopped by {number.name}; run the same command to continue\n"

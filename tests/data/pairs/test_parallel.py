@@ -109,13 +109,17 @@ def test_what_is_not_there_is_refused_with_the_nearest_name(folder, tmp_path):
     message = refused(f"files:{folder / 'train.de.gz'},{folder / 'trian.en'}")
     assert message.endswith("trian.en (did you mean train.en?)")
     assert refused(f"tsv:{tmp_path / 'no' / 'where'}").endswith("where")
-    assert "cannot read" in refused(f"tsv:{tmp_path}")
+    assert "needs tsv files with train, validation and test" in refused(f"tsv:{tmp_path}")
 
 
-@pytest.mark.parametrize("name", ["", "pairs", "pairs:", "tsv:", "files:", "csv:x"])
+@pytest.mark.parametrize("name", ["", "pairs", "pairs:", "tsv:", "files:", "xml:x"])
 def test_an_unknown_form_is_refused_with_those_there_are(name):
-    expected = f"no parallel text {name!r}; use pairs:FOLDER, files:SOURCE,TARGET or tsv:FILE"
-    assert expected in refused(name)
+    message = refused(name)
+    assert message.startswith(f"there is no dataset {name!r}")
+    assert message.endswith(
+        "; available: dates, pairs:FOLDER, files:SOURCE,TARGET, csv:PATH, tsv:PATH, jsonl:PATH, "
+        "parquet:PATH, arrow:PATH"
+    )
 
 
 def test_files_needs_two_paths():
@@ -230,3 +234,44 @@ def test_the_digest_tells_pairs_sides_and_splits_apart():
         Pairs([("a", "b")], [("c", "d")], [("e", "f")], 0),
     ]
     assert len({pairs.sha256, *(other.sha256 for other in others)}) == 4
+
+
+@pytest.mark.parametrize("names", ["en,de", "source,target"])
+def test_columns_of_a_table_are_the_languages_or_source_and_target(tmp_path, names):
+    lines = [f"a {i},b {i},x" for i in range(60)]
+    path = tmp_path / "ü b.csv"
+    write(path, [f"{names},other", *lines])
+    table = tmp_path / "two.tsv"
+    write(table, [line.replace(",", "\t")[:-2] for line in lines])
+    pairs = load_pairs(f"csv:{path}", "en", "de")
+    assert pairs == load_pairs(f"tsv:{table}", "en", "de")
+    write(table, [line.replace(",", "\t") for line in (f"{names},other", *lines)])
+    assert pairs == load_pairs(f"tsv:{table}", "en", "de")
+    write(path, ["fr,de", *("a,b" for _ in lines)])
+    message = refused(f"csv:{path}", "en", "de")
+    assert message.endswith(
+        "are fr, de; needs en and de (config.source and config.target), or source and target"
+    )
+
+
+def test_the_files_of_a_table_are_the_splits(tmp_path):
+    for split in ("train", "test"):
+        write(
+            tmp_path / f"{split}.jsonl",
+            [f'{{"en": "{split} {i}", "de": " x {i} "}}' for i in range(40)],
+        )
+    pairs = load_pairs(f"jsonl:{tmp_path}", "en", "de")
+    assert pairs.test == [(f"test {i}", f"x {i}") for i in range(40)]
+    assert len(pairs.train) + len(pairs.validation) == 40
+    swapped = load_pairs(f"jsonl:{tmp_path}", "de", "en")
+    assert swapped.test[0] == ("x 0", "test 0")
+    assert swapped.sha256 != pairs.sha256
+
+
+def test_paths_with_commas_are_told_apart_by_the_files_that_exist(tmp_path):
+    a, b = tmp_path / "a, b", tmp_path / "c,d"
+    write(a, numbered("a", 60))
+    write(b, numbered("b", 60))
+    assert len(load_pairs(f"files:{a},{b}").train) == 54
+    message = refused(f"files:{a},{tmp_path / 'none'}")
+    assert "has 2 commas and 0 ways to be two files; rename them, or use pairs:FOLDER" in message

@@ -101,8 +101,11 @@ def test_missing_or_incomplete_corpora_are_refused_in_one_line(lines, tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / "short" / name).write_text("one\n")
     for name, message in (
-        ("package", "no sentiment corpus 'package'; use packages, lines:FOLDER or"),
-        ("lines:", "no sentiment corpus 'lines:'"),
+        (
+            "package",
+            r"no dataset 'package' \(did you mean packages\?\); available: packages, lines:FOLDER",
+        ),
+        ("lines:", "there is no dataset 'lines:'; available"),
         (f"lines:{tmp_path}/none", "lines: needs a folder, but"),
         (f"lines:{tmp_path}/empty", "needs two or more files .*, found nothing"),
         (f"lines:{tmp_path}/short", "2 sentences are too few for 10 folds"),
@@ -160,3 +163,31 @@ def test_a_batch_by_hand():
     for key, array in expected.items():
         np.testing.assert_array_equal(batch[key], array, err_msg=key)
         assert batch[key].dtype == (np.float32 if key == "mask" else np.int32)
+
+
+def test_a_table_of_texts_and_labels(tmp_path):
+    path = tmp_path / "ü reviews.csv"
+    rows = [(f"It's GOOD, no {i}!", "yes") for i in range(40)] + [
+        (f"Bad {i}", "no") for i in range(40)
+    ]
+    path.write_text("id,label,text\n" + "".join(f'7,{label},"{text}"\n' for text, label in rows))
+    corpus = load_sentiment(f"csv:{path}")
+    assert corpus.classes == ("no", "yes")
+    parts = (corpus.train, corpus.validation, corpus.test)
+    assert all(parts)
+    assert sum(map(len, parts)) == 80
+    good = next(words for words, label in corpus.train if label == 1)
+    assert good[:4] == ["it", "'s", "good", ","]
+    assert good[-1] == "!"
+    assert not {" ".join(words) for words, _ in corpus.train} & {
+        " ".join(w) for w, _ in corpus.test
+    }
+    digest = corpus.sha256
+    path.write_text(path.read_text().replace("Bad 7", "Bad 77777"))
+    assert load_sentiment(f"csv:{path}").sha256 != digest
+    path.write_text('label,text\nyes,a\nno,""\n')
+    with pytest.raises(DataError, match=r"line 3 of .* has no words"):
+        load_sentiment(f"csv:{path}")
+    path.write_text("label,review\nyes,a\n")
+    with pytest.raises(DataError, match="are label, review; needs text and label"):
+        load_sentiment(f"csv:{path}")

@@ -98,7 +98,11 @@ def test_without_a_file_for_it_validation_is_the_last_tenth_of_train(tmp_path):
         ("spans", "a####a=O b\n", "line 1 of .* has the tag 'b'"),
         ("spans", "a####a=O\n\n", "line 2 of .* has no word"),
         ("conll", "\n", "the train split of conll:.* has no sentence"),
-        ("conl", "a N\n", r"no tagged text 'conl:.*did you mean conll\?.*; use python_tokens"),
+        (
+            "conl",
+            "a N\n",
+            r"no dataset 'conl:.*did you mean conll:.*\?.*; available: python_tokens",
+        ),
     ],
 )
 def test_faulty_files_are_refused_in_one_line(tmp_path, name, text, part):
@@ -133,7 +137,7 @@ def test_a_prepared_treebank_gives_the_words_of_its_trees(monkeypatch):
     upos = SimpleNamespace(feature=SimpleNamespace(names=["NOUN", "VERB", "_"]))
     source = Source([element], {"tokens": None, "head": None, "upos": upos})
     splits = {"train": source, "dev": source, "test": source}
-    monkeypatch.setattr(tagged, "load_splits", lambda name, data_dir: splits)
+    monkeypatch.setattr(tagged, "load_splits", lambda *_: splits)
     corpus = load_tagged("treebank/en")
     assert corpus.validation == [(["can", "not"], ["VERB", "NOUN"])]
     del splits["dev"]

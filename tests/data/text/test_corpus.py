@@ -68,7 +68,7 @@ def test_ids_begin_after_padding_and_unknown():
 @pytest.mark.parametrize("count", [20, 39, 40, 41, 1000])
 def test_a_file_is_split_by_characters(tmp_path, count):
     text = "".join(chr(0xE0 + i % 300) for i in range(count))
-    path = tmp_path / "some name.txt"
+    path = tmp_path / "naïve café.txt"
     path.write_text(text, encoding="utf-8")
     corpus = load_text(f"text:{path}")
     assert corpus.train + corpus.validation + corpus.test == text

@@ -148,7 +148,7 @@ def test_vector_files_by_hand(tmp_path):
 )
 def test_a_file_that_holds_no_vectors_is_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match="is not a word2vec file"):
+    with pytest.raises(DataError, match="is not a file of word vectors"):
         read_vectors(tmp_path / name)
 
 

@@ -16,6 +16,7 @@ from experiments.image.inside import (
     saliency_panel,
     unit_panel,
 )
+from tests.experiments.opened import opened
 from train.config import ConfigError
 
 
@@ -31,8 +32,8 @@ class Net(nn.Module):
         return nn.Dense(3, name="output")(x.mean(axis=(1, 2)))
 
 
-def make_task(channels=1, rectified=True, **settings):
-    """Task and predictor of a network with handmade weights, for six images of 8 x 9 pixels."""
+def make_run(channels=1, rectified=True, **settings):
+    """Run of a network with handmade weights, for six images of 8 x 9 pixels."""
     model = Net(rectified)
     images = np.random.default_rng(0).uniform(0, 0.5, (6, 8, 9, channels)).astype(np.float32)
     images[:, :, 8] = 0
@@ -47,20 +48,23 @@ def make_task(channels=1, rectified=True, **settings):
             "output": {"kernel": np.ones((2, 3)) * [0, 1, 0], "bias": np.zeros(3)},
         }
     }
-    config = SimpleNamespace(**{"layer": "", "units": 1, "picture": "", **settings})
-    test = EvaluationBatches(source, 4)
-    task = SimpleNamespace(model=model, classes=source.classes, test=test, config=config)
+    config = SimpleNamespace(**{"layer": "", "units": 1, "picture": "", "input": "", **settings})
+    task = SimpleNamespace(model=model, classes=source.classes)
 
     class Predict(SimpleNamespace):
         def __call__(self, batch):
             return model.apply(self.variables, batch["image"]), ()
 
-    return task, Predict(variables=variables)
+    evals = {"test": EvaluationBatches(source, 4)}
+    return opened(task, Predict(variables=variables), config=config, evals=evals)
+
+
+def patches(run):
+    return unit_panel(run.task.model, run.variables, run.held_out("test"), "edge", 1)
 
 
 def test_patches_are_next_to_their_reconstructions():
-    task, predict = make_task()
-    panel = unit_panel(task, predict.variables, "edge")
+    panel = patches(make_run())
     assert len(panel.tiles) == len(panel.labels) == 1
     assert panel.labels == ["0: 1"]
     # six patches of 20 x 40 pixels on a 3 x 3 grid with gaps of 2, twice side by side
@@ -80,32 +84,33 @@ def test_patches_are_next_to_their_reconstructions():
 
 
 def test_without_a_rectifier_the_gradient_is_multiplied_by_the_image():
-    task, predict = make_task(rectified=False)
-    panel = unit_panel(task, predict.variables, "edge")
+    run = make_run(rectified=False)
+    panel = patches(run)
     assert "gradient x input" in panel.title
     tile = panel.tiles[0]
     blue, red = tile[0, 129 + 42 + 20], tile[0, 129 + 42]
     assert red[0] > red[2]
     assert blue.min() > red.min()  # the dark pixel contributes less
-    predict.variables["params"]["edge"]["bias"] = np.full(2, -5.0)
-    below = unit_panel(task, predict.variables, "edge")
+    run.variables["params"]["edge"]["bias"] = np.full(2, -5.0)
+    below = patches(run)
     assert below.labels == ["0: -4"]
     np.testing.assert_allclose(below.tiles[0], tile, atol=0.01)
 
 
 def test_the_picture_is_written_and_the_layers_are_listed(tmp_path, capsys):
     path = tmp_path / "inside.png"
-    task, predict = make_task(channels=3, picture=str(path), layer="output", units=2)
-    look_inside(task, predict)
+    run = make_run(channels=3, picture=str(path), layer="output", units=2)
+    look_inside(run)
     assert path.stat().st_size > 1000
     assert "layers: edge, output\n" in capsys.readouterr().out
-    task.config.layer = "Edge"
+    run.config.layer = "Edge"
     with pytest.raises(ConfigError, match=r"config.layer: .*'Edge' \(did you mean edge\?\)"):
-        look_inside(task, predict)
-    filters = filter_panel(task.model, predict.variables, task.test.source.images, "edge")
+        look_inside(run)
+    test = run.held_out("test")
+    filters = filter_panel(run.task.model, run.variables, test.source.images, "edge")
     np.testing.assert_array_equal(filters.tiles[0][0, [0, -1]], [[1, 1, 1], [0, 0, 0]])
     np.testing.assert_array_equal(filters.tiles[1], 0.5)
-    saliency = saliency_panel(task, predict)
+    saliency = saliency_panel(run, next(iter(test)))
     assert saliency.labels == ["b, not a", "b", "b, not c", "b, not a"]
     assert len(draw([filters, saliency]).axes) == 2 + 4
 

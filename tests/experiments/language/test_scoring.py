@@ -10,13 +10,15 @@ import numpy as np
 import optax
 import pytest
 
+from data.text.streams import EvaluationWindows
 from experiments import word_lm
 from experiments.language.calibration import TEMPERATURES, calibrate
 from experiments.language.dynamic import REGULARISERS, DynamicEvaluator, dynamic
 from nets.language.recurrent_lm import LanguageModel
+from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Evaluator, Predictor
-from train.placement import JitMesh
+from train.placement import Placement
 
 WINDOW, DECAY = 5, 0.05
 VALID = "a b c d\nb a e\nc c f a b\na g h\nb h a c\n"
@@ -68,9 +70,18 @@ def make(tmp_path_factory):
         variables = jax.tree.map(
             lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes
         )
-        return task, Predictor(variables, Evaluator(task, JitMesh(1, jax.devices()[:1])))
+        return task, Predictor(variables, Evaluator(task, Placement(1, jax.devices()[:1])))
 
     return make_model
+
+
+def run_of(task, predict, texts=None):
+    """Run with held-out texts by name."""
+    texts = texts or {"validation": VALID, "test": TEST}
+    evals = {
+        name: EvaluationWindows(task.vocabulary.encode(text), 1, 8) for name, text in texts.items()
+    }
+    return opened(task, predict, evals=evals)
 
 
 def nats_of_numpy(task, variables, ids, rate):
@@ -127,7 +138,7 @@ def test_the_rate_is_the_best_on_validation_and_the_network_is_unchanged(make, c
     rates = (0.05, 0.003)
     task, predict = make(dynamic_rates=rates)
     before = jax.device_get(predict.variables)
-    dynamic(task, predict)
+    dynamic(run_of(task, predict))
     jax.tree.map(np.testing.assert_array_equal, predict.variables, before)
 
     evaluate = DynamicEvaluator(task, WINDOW, DECAY)
@@ -166,9 +177,9 @@ def test_a_window_longer_than_the_text_has_no_effect(make):
 
 def test_the_temperature_is_the_best_on_the_first_text(make, capsys):
     task, predict = make()
-    task.texts = {"first": TEST, "second": VALID}
+    texts = {"first": TEST, "second": VALID}
     variables = jax.tree.map(lambda leaf: 0.3 * leaf, predict.variables)
-    calibrate(task, replace(predict, variables=variables))
+    calibrate(run_of(task, replace(predict, variables=variables), texts))
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
 
     def nats(text, temperature):
@@ -180,12 +191,10 @@ def test_the_temperature_is_the_best_on_the_first_text(make, capsys):
         log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
         return -log_p[np.arange(len(ids) - 1), ids[1:]].mean()
 
-    best, other = (
-        min(TEMPERATURES.values(), key=partial(nats, text)) for text in task.texts.values()
-    )
+    best, other = (min(TEMPERATURES.values(), key=partial(nats, text)) for text in texts.values())
     assert 0.8 < best < 1
     assert other > 1
-    for i, (name, text) in enumerate(task.texts.items()):
+    for i, (name, text) in enumerate(texts.items()):
         for line, kind, temperature in zip(
             lines[2 * i :], ("static", "calibrated"), (1, best), strict=False
         ):
@@ -197,4 +206,4 @@ def test_the_temperature_is_the_best_on_the_first_text(make, capsys):
 
 def test_dynamic_evaluation_needs_a_rate(make):
     with pytest.raises(ConfigError, match=r"config\.dynamic_rates needs at least one value"):
-        dynamic(*make(dynamic_rates=()))
+        dynamic(run_of(*make(dynamic_rates=())))

@@ -4,7 +4,6 @@ import inspect
 import io
 import textwrap
 import tokenize
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -16,6 +15,7 @@ from experiments import char_lm
 from experiments.common import pictures
 from experiments.language import units
 from nets.language.recurrent_lm import LanguageModel
+from tests.experiments.opened import opened
 
 CODE = '''def f(a, b="it's"):  # don't (count)
     """Text, (with
@@ -139,7 +139,7 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
     (tmp_path / "text").write_text(CODE * 30)
     config = char_lm.Config(dataset=f"text:{tmp_path / 'text'}", hidden=4, layers=2, bptt_length=8)
     config.picture = str(tmp_path / "units.png")
-    task = char_lm.build(config).task
+    experiment = char_lm.build(config)
 
     def states_of(model, variables, ids):
         held_out = CODE * 30
@@ -149,8 +149,8 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(units, "states_of", states_of)
     monkeypatch.setattr(units, "ROWS", 1)
-    predict = SimpleNamespace(variables=1.0)
-    units.units(task, predict)
+    run = opened(experiment.task, variables=1.0, evals=experiment.evals)
+    units.units(run)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 7
     assert lines[0].split() == ["inside", "a", "string", "unit", "5", "of", "layer", "1", "+1.000"]
@@ -159,7 +159,7 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
     (tmp_path / "own").write_text("a")
     monkeypatch.setattr(units, "states_of", lambda *arguments: [np.zeros((1, 1))])
     with pytest.raises(DataError, match="too short or too uniform"):
-        units.units(task, predict)
+        units.units(run)
 
 
 def test_a_picture_that_cannot_be_written_is_refused(tmp_path):

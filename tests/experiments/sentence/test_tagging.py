@@ -15,6 +15,7 @@ from experiments.sentence.spans import span_scores
 from experiments.sentence.tag_modes import coloured, span_lines, tag
 from experiments.sentence.tag_sheet import characters_in_lines, drawable, tag_sheet, words_in_lines
 from experiments.sentence.tagging import make_network, parameter_count, read_corpus
+from tests.experiments.opened import opened
 from train.config import ConfigError
 
 SIZE = {
@@ -42,11 +43,11 @@ def network(folder):
     config = pos_tagger.Config(dataset=f"conll:{folder}", **SIZE)
     experiment = pos_tagger.build(config)
     task, batch = experiment.task, experiment.train(0)
-    shapes = jax.eval_shape(task.model.init, jax.random.key(0), *task.inputs(batch, ()))
+    shapes = jax.eval_shape(task.init, jax.random.key(0), batch)
     rng = np.random.default_rng(1)
     variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype("f"), shapes)
-    apply = jax.jit(task.model.apply)
-    return experiment, lambda batch: (apply(variables, *task.inputs(batch, ())), ())
+    apply = jax.jit(task.apply)
+    return experiment, lambda batch: apply(variables, batch, ())
 
 
 def test_loss_is_a_mean_over_words_and_scores_are_of_the_best_paths(network):
@@ -98,14 +99,14 @@ def test_each_line_of_a_text_is_tagged_and_printed_in_columns(network, monkeypat
     assert single == tagged[1:]
     assert experiment.task.tag_text(predict, "\n") == []
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    tag(experiment.task, predict)
+    tag(opened(experiment.task, predict))
     rows = ["".join(f"{w}\t{t}\n" for w, t in zip(*pair, strict=True)) + "\n" for pair in tagged]
     assert capsys.readouterr().out == "".join(rows)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"It rained.")))
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr("sys.stdout", terminal)
-    tag(experiment.task, predict)
+    tag(opened(experiment.task, predict))
     assert (
         terminal.getvalue() == coloured(*single[0], experiment.task.vocabularies.tags, False) + "\n"
     )
@@ -131,7 +132,7 @@ def test_characters_are_tagged_as_one_text(tmp_path, monkeypatch, capsys):
     answer = ["O", "O", "B-STRING", "I-STRING", "I-STRING", "O", "B-COMMENT"]
     monkeypatch.setattr(task, "best_tags", lambda *_: [answer])
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"x='\n'\n#")))
-    tag(task, None)
+    tag(opened(task))
     assert capsys.readouterr().out == "1:3\tSTRING\t\"'\\n'\"\n3:1\tCOMMENT\t'#'\n"
 
 

@@ -16,7 +16,8 @@ from data.lines.transcripts import Alphabet, Transcripts
 from experiments import handwriting_ctc, speech_ctc
 from experiments.signal.alignment import AlignedLine, draw_alignments
 from experiments.signal.modes import decode, load_language_model, transcribe
-from experiments.signal.task import TranscriptionData, make_experiment
+from experiments.signal.task import Transcribe, TranscriptionData, make_experiment
+from tests.experiments.opened import opened
 from train.config import ConfigError
 
 LETTERS = Alphabet((" ", "a", "b"))
@@ -48,11 +49,15 @@ def three_texts(**settings):
         train=None,
         held_out={"test": Transcripts(frames, [LETTERS.encode(text) for text in TEXTS])},
         shapes=((12, 4),),
-        read_file=lambda _: frames[0],
-        frame_kind="columns",
+        assets={},
         provenance={},
     )
-    return make_experiment(handwriting_ctc.Config(**SMALL, **settings), data)
+
+    def make_task(config, assets):
+        alphabet = Alphabet.from_bytes(assets["alphabet.json"])
+        return Transcribe(config, alphabet, None, lambda _: frames[0], "columns")
+
+    return make_experiment(handwriting_ctc.Config(**SMALL, **settings), make_task, data)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
@@ -92,7 +97,7 @@ def test_lines_that_are_too_short_are_counted_with_loss_0():
 def test_mode_transcribe_prints_hypotheses_and_draws(tmp_path, capsys):
     picture = tmp_path / "alignment.png"
     task = three_texts(input="one,two", picture=str(picture), n_best=2).task
-    transcribe(task, Scripted([[2, 3, 3, 0, 1, 2]], 3))
+    transcribe(opened(task, Scripted([[2, 3, 3, 0, 1, 2]], 3)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["one", "best path   ab a"]
     assert re.fullmatch(r"log P *-?0\.00  ab a", lines[2])
@@ -101,7 +106,7 @@ def test_mode_transcribe_prints_hypotheses_and_draws(tmp_path, capsys):
     assert lines[8:] == [f"picture: {picture}"]
     assert picture.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(DataError, match=r"needs --config.input=FILE"):
-        transcribe(three_texts().task, Scripted([], 3))
+        transcribe(opened(three_texts().task, Scripted([], 3)))
 
 
 class Ambiguous(Scripted):
@@ -118,13 +123,14 @@ def test_a_language_model_resolves_ambiguous_symbols(tmp_path, capsys):
     texts.write_text("ab a\nab ab\na\n" * 20)
     picture = str(tmp_path / "alignment.png")
     settings = {"lm_text": str(texts), "lm_order": 3, "lm_weight": 1.0}
-    task = three_texts(input="one", picture=picture, n_best=1, **settings).task
+    experiment = three_texts(input="one", picture=picture, n_best=1, **settings)
     predict = Ambiguous([[2, 0, 2, 1, 2], [3], [2, 0, 2]], 3)
-    transcribe(task, predict)
+    run = opened(experiment.task, predict, evals=experiment.evals)
+    transcribe(run)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "best path   bb b"
     assert re.fullmatch(r"score +-\d+\.\d\d  ab a", lines[2])
-    decode(task, predict)
+    decode(run)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[:3] for row in rows] == [
         ["test", "best", "path"],
@@ -208,7 +214,7 @@ def test_training_validation_and_test_have_different_digits(tmp_path):
     assert digests[0] != digests[1]
     path = tmp_path / "line.png"
     Image.fromarray(np.eye(20, 40, dtype=np.uint8) * 255).save(path)
-    assert experiment.task.data.read_file(str(path)).shape == (16, 12)
+    assert experiment.task.read_file(str(path)).shape == (16, 12)
 
 
 def test_pens_give_lines_of_movements():
@@ -217,7 +223,7 @@ def test_pens_give_lines_of_movements():
     )
     batch = experiment.train(0)
     assert batch["x"].shape == (2, 60, 3)
-    assert experiment.task.data.frame_kind == "pen"
+    assert experiment.task.frame_kind == "pen"
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +260,7 @@ def test_words_are_joined_to_lines_and_a_speaker_can_be_held_out(recordings):
     train = experiment.train.pieces
     assert len(train.labels) == 7  # one is for validation
     assert train.gain
-    frames = experiment.task.data.read_file(str(recordings / "no_ann_3.wav"))
+    frames = experiment.task.read_file(str(recordings / "no_ann_3.wav"))
     assert frames.shape[1] == 24
 
 
@@ -277,7 +283,7 @@ def test_one_recording_is_too_few(recordings, tmp_path):
         if path.name not in ("no_ann_3.wav", "no_ann_5.wav"):
             path.unlink()
     config = speech_ctc.Config(**SMALL, dataset=f"spoken_lines:{folder}", mel_bands=8)
-    with pytest.raises(DataError, match="at least two pieces or recordings, got 1"):
+    with pytest.raises(DataError, match="at least two examples, got 1"):
         speech_ctc.build(config)
 
 

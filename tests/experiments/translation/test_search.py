@@ -1,7 +1,6 @@
 """--mode=translate: limits on words, sampling, settings that do not fit."""
 
 import re
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,8 +8,10 @@ import pytest
 
 from experiments import nmt
 from experiments.translation import modes
-from experiments.translation.search import SearchConfig, row_lengths, translator
+from experiments.translation.search import row_lengths, translator
+from experiments.translation.settings import SearchConfig
 from nets.decoding.sampling import greedy
+from tests.experiments.opened import opened
 from train.config import ConfigError
 
 SIZE = {"hidden": 8, "embedding": 6, "batch_size": 4, "heldout_examples": 10, "beam_size": 2}
@@ -22,8 +23,7 @@ def network():
     """Task and initial variables."""
     experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", max_length=30, **SIZE))
     task = experiment.task
-    inputs = task.inputs(experiment.train(0), ())
-    return task, jax.jit(task.model.init)(jax.random.key(0), *inputs)
+    return task, jax.jit(task.init)(jax.random.key(0), experiment.train(0))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_samples_depend_on_the_seed_and_the_filters(translate, network, monkeypa
     assert len(set(texts)) > 3
     assert translate(temperature=1.0, n_best=2) == first
     monkeypatch.setattr("experiments.translation.modes.texts_of_input", lambda: [LINES])
-    modes.translate(task, SimpleNamespace(variables=variables))
+    modes.translate(opened(task, variables=variables))
     assert capsys.readouterr().out.splitlines() == texts
     monkeypatch.setattr(task.config, "seed", 1)
     assert translate(temperature=1.0, n_best=2) != first
@@ -92,8 +92,7 @@ def test_words_are_phrases_of_the_target_vocabulary(tmp_path):
     config = nmt.Config(dataset=f"tsv:{tmp_path / 'cats.tsv'}", **SIZE, **settings)
     experiment = nmt.build(config)
     task = experiment.task
-    inputs = task.inputs(experiment.train(0), ())
-    variables = jax.jit(task.model.init)(jax.random.key(0), *inputs)
+    variables = jax.jit(task.init)(jax.random.key(0), experiment.train(0))
     for ((_, text),) in translator(task)(variables, ["1 little cat", "2 little cats"]):
         assert "kleine Katzen" in text
         assert "1" not in text.split()

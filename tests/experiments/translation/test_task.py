@@ -17,6 +17,7 @@ from experiments.translation import modes
 from experiments.translation.pictures import spread
 from experiments.translation.search import translator
 from nets.decoding.constraints import Limits
+from tests.experiments.opened import opened
 from train.config import ConfigError
 
 SIZE = {
@@ -34,15 +35,14 @@ def network():
     """Task, initial variables, and the held-out dates."""
     experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", label_smoothing=0.1, **SIZE))
     task = experiment.task
-    inputs = task.inputs(experiment.train(0), ())
-    variables = jax.jit(task.model.init)(jax.random.key(0), *inputs)
+    variables = jax.jit(task.init)(jax.random.key(0), experiment.train(0))
     return task, variables, experiment.evals["validation"]
 
 
 def test_loss_is_the_sum_over_the_steps_of_a_search(network):
     task, variables, held_out = network
     batch = next(iter(held_out))
-    outputs = jax.jit(task.model.apply)(variables, *task.inputs(batch, ()))
+    outputs = jax.jit(task.model.apply)(variables, *task.inputs(batch))
     means = task.means(outputs, batch)
     tokens = batch["targets"][:, None]  # forces every step of the search
     free = np.full((len(tokens), 1, 3 * 30 // 2 - tokens.shape[-1]), -1)
@@ -65,26 +65,28 @@ def test_translations_are_in_the_order_of_the_sentences(network):
     assert task.headline == "exact"
     together = task.translate(variables, held_out)
     alone = translator(task)
-    assert together == [alone(variables, [text])[0][0][1] for text in held_out.sources]
+    assert together == [alone(variables, [text])[0][0][1] for text, _ in held_out.examples]
     assert len(set(together)) > 1
 
 
 def test_scores_are_of_the_whole_set(network, monkeypatch):
     task, variables, held_out = network
-    translations = [*held_out.references[:-1], "1"]
+    references = [reference for _, reference in held_out.examples]
+    translations = [*references[:-1], "1"]
     monkeypatch.setattr(task, "translate", lambda variables, batches: translations)
     scores = task.scores(SimpleNamespace(variables=variables), held_out)
     assert scores["exact"] == pytest.approx(0.9)
-    references = [list(held_out.references)]
-    assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(translations, references).score)
-    assert scores["chrf"] == pytest.approx(sacrebleu.corpus_chrf(translations, references).score)
+    bleu, chrf = sacrebleu.corpus_bleu, sacrebleu.corpus_chrf
+    assert scores["bleu"] == pytest.approx(bleu(translations, [references]).score)
+    assert scores["chrf"] == pytest.approx(chrf(translations, [references]).score)
     assert 50 < min(scores["bleu"], scores["chrf"]) < 100
 
 
 def test_figures_are_the_translations_and_their_attention(network):
     task, variables, held_out = network
     figures = task.figures(SimpleNamespace(variables=variables), held_out)
-    assert held_out.references[int(next(iter(held_out))["index"][0])] in figures["translations"]
+    _, reference = held_out.examples[next(iter(held_out))["index"][0]]
+    assert reference in figures["translations"]
     assert len(figures["attention"].axes) >= 4
 
 
@@ -94,7 +96,7 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     monkeypatch.setattr(task.config, "n_best", count)
     text = io.TextIOWrapper(io.BytesIO("<de>3. März 2005\n<en>May 4, 1999\n".encode()))
     monkeypatch.setattr("sys.stdin", text)
-    modes.translate(task, SimpleNamespace(variables=variables))
+    modes.translate(opened(task, variables=variables))
     lines = capsys.readouterr().out.splitlines()
     best = translator(task)(variables, ["<de>3. März 2005", "<en>May 4, 1999"])
     pairs = [pair for hypotheses in best for pair in hypotheses]
@@ -122,12 +124,12 @@ def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys
     monkeypatch.setattr(task.config, "picture", str(tmp_path / "states.png"))
     text = "<de>3. März 2005\n<de>4. März 2005\n\n\n<en>May 4, 1999\n<en>May 5, 1999\n"
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    modes.states(task, SimpleNamespace(variables=variables))
+    modes.states(opened(task, variables=variables))
     assert (tmp_path / "states.png").stat().st_size > 10_000
     assert "4 of 4 phrases have their nearest neighbour in" in capsys.readouterr().out
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo")))
     with pytest.raises(DataError, match="needs at least three phrases, the input has 2"):
-        modes.states(task, SimpleNamespace(variables=variables))
+        modes.states(opened(task, variables=variables))
 
 
 def test_principal_components_are_the_axes_of_most_variance():
@@ -168,7 +170,8 @@ def test_parallel_text_becomes_batches_of_its_words(tmp_path):
     assert experiment.provenance["with an empty side"] > 0
     assert "tok:13a" in experiment.provenance["BLEU"]
     held_out = experiment.evals["test"]
-    assert len(held_out.sources) == len(held_out.references) > 0
+    assert len(held_out.examples) > 0
+    assert all("cat" in source and "Katze" in target for source, target in held_out.examples)
     assert experiment.task.headline == "bleu"
 
 

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nets.recurrent.bidirectional import Bidirectional
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
-from nets.recurrent.layers import RNN, Bidirectional, Stacked
+from nets.recurrent.layers import RNN, Stacked
 from nets.recurrent.linear_cells import MinGRUCell, MinLSTMCell
 from tests.nets.recurrent import oracle
 

@@ -109,15 +109,21 @@ class Rows(NamedTuple):
     resets: Any
 
 
-def read(step, w, carry, row, *, backwards=False):
-    """Read one row, x [..., T, D] and bool [T]; return (carry, outputs [..., T, H])."""
+def read(step, params, carry, row, *, backwards=False):
+    """Read one row, x [..., T, D] and bool [T]; return (carry, outputs [..., T, H]).
+
+    The row restarts from zeros, or from a trained carry; it also starts from it if carry is None.
+    """
+    names = [name for name in sorted(params) if name.startswith("initial_carry")]
+    trained = tuple(params[name] for name in names)
+    carry = carry or trained
     outputs = [np.zeros_like(carry[-1]) for _ in row.valid]
     order = range(len(row.valid))
     for t in reversed(order) if backwards else order:
         if row.resets[t]:
-            carry = tuple(np.zeros_like(leaf) for leaf in carry)
+            carry = trained or tuple(np.zeros_like(leaf) for leaf in carry)
         if row.valid[t]:
-            carry = step(w, carry, row.x[..., t, :])
+            carry = step(params["cell"], carry, row.x[..., t, :])
             outputs[t] = carry[-1]
     return carry, np.stack(outputs, axis=-2)
 
@@ -129,11 +135,11 @@ def network(form, step, params, carries, row):
     bidirectional layers).
     """
     if form in ("forward", "reversed"):
-        last, y = read(step, params["cell"], carries[0], row, backwards=form == "reversed")
+        last, y = read(step, params, carries[0], row, backwards=form == "reversed")
         return [last], y
     if form == "bidirectional":
-        forward = read(step, params["forward"]["cell"], carries[0], row)
-        backward = read(step, params["backward"]["cell"], carries[1], row, backwards=True)
+        forward = read(step, params["forward"], carries[0], row)
+        backward = read(step, params["backward"], carries[1], row, backwards=True)
         return [forward[0], backward[0]], np.concatenate([forward[1], backward[1]], axis=-1)
     layer = "bidirectional" if form == "deep" else "forward"
     half = len(carries) // 2
@@ -144,13 +150,13 @@ def network(form, step, params, carries, row):
 
 
 def batch(form, step, params, carries, rows):
-    """`network` for each row; leaves of carries [..., N, H].
+    """`network` for each row; leaves of carries [..., N, H], or None for a trained carry.
 
     Returns the leaves of the carries [..., N, H], and last the outputs [..., N, T, H].
     """
     results = []
     for b, (valid, resets) in enumerate(zip(rows.valid, rows.resets, strict=True)):
-        own = [tuple(leaf[..., b, :] for leaf in carry) for carry in carries]
+        own = [carry and tuple(leaf[..., b, :] for leaf in carry) for carry in carries]
         row = Rows(rows.x[..., b, :, :], valid, resets)
         last, y = network(form, step, params, own, row)
         results.append([*(leaf for carry in last for leaf in carry), y])

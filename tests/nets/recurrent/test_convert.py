@@ -9,9 +9,9 @@ import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from nets.recurrent import RNN, Bidirectional, Stacked
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
 from nets.recurrent.convert import exchange_z, from_flax, from_torch, to_flax, to_torch
-from nets.recurrent.layers import RNN, Bidirectional, Stacked
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "torch.npz"))
 B, T, D = GOLDEN["x"].shape

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from nets.recurrent.bidirectional import Bidirectional
 from nets.recurrent.cells import ElmanCell, LSTMCell
-from nets.recurrent.layers import RNN, Bidirectional
+from nets.recurrent.layers import RNN
 from tests.nets.recurrent.networks import (
     CELLS,
     B,

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from nets.recurrent.bidirectional import Bidirectional
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent.grid import MDRNN
-from nets.recurrent.layers import RNN, Bidirectional, Stacked
+from nets.recurrent.layers import RNN, Stacked
 from nets.recurrent.linear_cells import MinGRUCell
 from nets.recurrent.stack import DeepRecurrent
 from tests.nets.recurrent.networks import (
@@ -27,8 +28,7 @@ from tests.nets.recurrent.networks import (
 LENGTHS = np.array([4, 0, T])
 X = np.random.default_rng(0).normal(size=(B, T, D)).astype(np.float32)
 KEY = jax.random.key(0)
-# arguments of __call__ by position, self being 0
-DETERMINISTIC, REVERSE, TRAIN = 6, 7, 3
+TRAIN = 6  # argument of __call__ by position, self being 0
 
 
 class HalfGRUCell(GRUCell):
@@ -124,19 +124,18 @@ def test_remat_of_the_layers_of_a_stack_keeps_their_noise():
         )
 
     plain = build(RNN, Bidirectional)
-    inner = build(nn.remat(RNN, static_argnums=(DETERMINISTIC, REVERSE)), Bidirectional)
-    outer = build(RNN, nn.remat(Bidirectional, static_argnums=(DETERMINISTIC,)))
+    inner = build(nn.remat(RNN, static_argnums=(TRAIN,)), Bidirectional)
+    outer = build(RNN, nn.remat(Bidirectional, static_argnums=(TRAIN,)))
     variables, rngs = random_variables(plain), {"dropout": jax.random.key(1)}
-    for deterministic in (True, False):
+    for train in (False, True):
 
-        @quick_jit
-        def run(variables, deterministic=deterministic):
-            return [
-                net.apply(variables, X, LENGTHS, deterministic=deterministic, rngs=rngs)
-                for net in (plain, inner, outer)
-            ]
+        def run(net, variables, train=train):
+            return net.apply(variables, X, LENGTHS, train=train, rngs=rngs)
 
-        expected, *results = run(variables)
+        runs = [partial(run, net) for net in (plain, inner, outer)]
+        expected, *results = quick_jit(lambda v, runs=runs: [run(v) for run in runs])(variables)
+        programs = [str(jax.make_jaxpr(run)(variables)) for run in runs]
+        assert [program.count("remat") for program in programs] == [0, 2, 1]
         for result in results:
             assert_close(result, expected, 1e-6)
 
@@ -146,20 +145,17 @@ def test_remat_of_a_deep_network_in_training():
     saving = nn.remat(DeepRecurrent, static_argnums=(TRAIN,))(H, layers=2, dropout=0.3)
     variables, rngs = random_variables(net), {"dropout": jax.random.key(1)}
     runs = [partial(layer.apply, rngs=rngs) for layer in (saving, net)]
-    both = quick_jit(lambda v: [run(v, X, LENGTHS, True) for run in runs])
+    both = quick_jit(lambda v: [run(v, X, LENGTHS, None, None, None, True) for run in runs])
     assert_close(*both(variables), 1e-6)
 
 
 def test_a_traced_flag_is_refused_with_the_way_out():
     noisy = nn.remat(RNN)(GRUCell(H), dropout=0.3)
-    with pytest.raises(ValueError, match=r"deterministic.* bool.*static_argnums"):
-        noisy.init(KEY, X, deterministic=True)
-    turned = Bidirectional(*[nn.remat(RNN)(GRUCell(H)) for _ in range(2)])
-    with pytest.raises(ValueError, match=r"reverse.* bool.*static_argnums"):
-        turned.init(KEY, X)
+    with pytest.raises(ValueError, match=r"train.* bool.*static_argnums"):
+        noisy.init(KEY, X, train=False)
     # where no noise is drawn the flag is not read
     quiet = Stacked([nn.remat(RNN)(GRUCell(H))])
-    assert jax.eval_shape(partial(quiet.init, deterministic=False), KEY, X)
+    assert jax.eval_shape(partial(quiet.init, train=True), KEY, X)
 
 
 @pytest.mark.parametrize("cell", [LSTMCell, nn.LSTMCell])
@@ -200,7 +196,6 @@ def test_nnx_wraps_our_layers(name):
     except AttributeError as error:  # Flax 0.12 reads a private name that jax 0.11 has removed
         pytest.skip(f"flax.nnx cannot be imported with jax {jax.__version__}: {error}")
     net = NETWORKS[name]()
-    noise = {"train": True} if name == "deep" else {"deterministic": False}
 
     def loss(model):
         results = model(X, LENGTHS)
@@ -213,7 +208,7 @@ def test_nnx_wraps_our_layers(name):
         gradient, results = nnx.grad(loss, has_aux=True)(model)
         (expected, _), linen_results = graded(net)(params, X, LENGTHS)
         pairs = (results, nnx.to_pure_dict(gradient)), (linen_results, expected["params"])
-        return params, *pairs, model(X, rngs=nnx.Rngs(dropout=1), **noise)
+        return params, *pairs, model(X, rngs=nnx.Rngs(dropout=1), train=True)
 
     params, ours, linen, noisy = run()
     assert jax.tree.structure(params) == jax.tree.structure(random_variables(net))

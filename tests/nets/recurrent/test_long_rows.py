@@ -161,7 +161,7 @@ def test_noise_of_a_run_in_chunks_equals_that_of_the_plain_run():
 
     def run(**options):
         net = RNN(make_cell("lstm"), **noise, **options)
-        return quick_jit(partial(net.apply, deterministic=False, rngs=rngs))(variables, x)
+        return quick_jit(partial(net.apply, train=True, rngs=rngs))(variables, x)
 
     assert_close(run(remat_chunk=3), run(), 1e-6)
     assert_close(run(truncate=3), run(), 1e-6)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.masking import masked_softmax, valid_steps
+from nets.recurrent.bidirectional import Bidirectional
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
-from nets.recurrent.layers import RNN, Bidirectional, Stacked
+from nets.recurrent.layers import RNN, Stacked
 from tests.nets.recurrent.networks import (
     B,
     D,

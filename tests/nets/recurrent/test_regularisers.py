@@ -37,7 +37,7 @@ def linear(size, **weights):
 
 
 def noisy(net, variables, x, key=1, **given):
-    run = quick_jit(partial(net.apply, deterministic=False))
+    run = quick_jit(partial(net.apply, train=True))
     return jax.tree.map(
         np.asarray, run(variables, x, rngs={"dropout": jax.random.key(key)}, **given)
     )
@@ -117,7 +117,7 @@ def test_zoneout_of_an_lstm_treats_c_and_h_separately():
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "min_gru"])
-def test_zoneout_takes_the_expectation_when_deterministic(name):
+def test_zoneout_takes_the_expectation_outside_of_training(name):
     variables, x, carry = setting(name)
     run = quick_jit(RNN(make_cell(name), zoneout=0.3).apply)
     last, outputs = run(variables, x, initial_carry=carry)
@@ -138,7 +138,7 @@ def test_the_parallel_scan_equals_the_loop():
     assert_close(*(quick_jit(net.apply)(variables, x, **given) for net in nets))
 
 
-def test_deterministic_disables_all_noise():
+def test_there_is_no_noise_outside_of_training():
     variables, x, carry = setting("gru")
     options = {**ALL, "zoneout": 0.0}
     plain, regular = (RNN(GRUCell(4), **given) for given in ({}, options))
@@ -161,7 +161,7 @@ def test_the_same_key_gives_the_same_noise_and_padding_has_no_effect(name):
     def run(variables, x, carry, key):
         def number(variables, x, carry):
             results = net.apply(
-                variables, x, LENGTHS, None, None, carry, deterministic=False, rngs={"dropout": key}
+                variables, x, LENGTHS, None, None, carry, train=True, rngs={"dropout": key}
             )
             return scalar(jax.tree.leaves(results)), results
 
@@ -184,7 +184,7 @@ def test_gradients_pass_through_the_noise_before_the_custom_rule(options):
     def slope(rule):
         net = RNN(LSTMCell(4), rule=rule, **options)
         return jax.grad(
-            lambda v, x: scalar(jax.tree.leaves(net.apply(v, x, deterministic=False, rngs=KEY))),
+            lambda v, x: scalar(jax.tree.leaves(net.apply(v, x, train=True, rngs=KEY))),
             (0, 1),
         )
 
@@ -207,7 +207,7 @@ def test_noise_needs_a_stream():
     variables, x, _ = setting("gru")
     for name, rate in ALL.items():
         with pytest.raises(InvalidRngError, match="dropout"):
-            RNN(GRUCell(4), **{name: rate}).apply(variables, x, deterministic=False)
+            RNN(GRUCell(4), **{name: rate}).apply(variables, x, train=True)
 
 
 @pytest.mark.parametrize("name", ALL)

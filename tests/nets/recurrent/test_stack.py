@@ -1,4 +1,4 @@
-"""Bidirectional and Stacked: merges, carries, residuals, padding, errors."""
+"""Bidirectional, Stacked, DeepRecurrent: merges, carries, residuals, padding, errors."""
 
 from functools import cache
 
@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nets.recurrent.bidirectional import Bidirectional
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
-from nets.recurrent.layers import RNN, Bidirectional, Stacked
+from nets.recurrent.checks import check_inputs
+from nets.recurrent.layers import RNN, Stacked
+from nets.recurrent.stack import DeepRecurrent
 from tests.nets.recurrent.networks import (
     B,
     D,
@@ -16,6 +19,7 @@ from tests.nets.recurrent.networks import (
     T,
     assert_close,
     make_cell,
+    make_network,
     noise_like,
     quick_jit,
     setting,
@@ -117,7 +121,7 @@ def test_residual_adds_the_input_of_every_layer_but_the_first():
     assert (outputs[~REAL] == 0).all()
 
 
-def test_dropout_between_the_layers_is_new_at_every_step_and_off_when_deterministic():
+def test_dropout_between_the_layers_is_new_at_every_step_and_off_outside_of_training():
     """Two layers that output their input."""
 
     def identity_layer():
@@ -130,14 +134,38 @@ def test_dropout_between_the_layers_is_new_at_every_step_and_off_when_determinis
     _, still = net.apply(variables, x)
     assert (still == 1).all()
     rngs = {"dropout": jax.random.key(0)}
-    (first, _), outputs = net.apply(variables, x, deterministic=False, rngs=rngs)
+    (first, _), outputs = net.apply(variables, x, train=True, rngs=rngs)
     assert (first == 1).all()  # no dropout before the first layer
     outputs = np.asarray(outputs)
     assert set(np.unique(outputs)) == {0.0, np.float32(1 / 0.75)}
     assert abs((outputs == 0).mean() - 0.25) < 0.03
     assert (outputs != outputs[:, :1]).any(axis=(1, 2)).all()
-    again = net.apply(variables, x, deterministic=False, rngs=rngs)[1]
+    again = net.apply(variables, x, train=True, rngs=rngs)[1]
     assert (again == outputs).all()
+
+
+def test_a_deep_network_takes_what_its_layers_take_and_checks_it_once(monkeypatch):
+    variables, x, carry = setting("gru", "deep")
+    inside = {"params": {"stack": variables["params"]}}
+    rng = np.random.default_rng(0)
+    given = {"mask": rng.random((B, T)) < 0.7, "resets": rng.random((B, T)) < 0.3}
+    checked = []
+    monkeypatch.setattr(
+        "nets.recurrent.layers.check_inputs", lambda *a: checked.append(a) or check_inputs(*a)
+    )
+
+    @quick_jit
+    def run(variables, x, carry):
+        return DeepRecurrent(H, layers=2, cell="gru").apply(
+            variables, x, LENGTHS, initial_carry=carry, **given
+        )
+
+    results = run(inside, x, carry)
+    assert len(checked) == 1
+    expected = quick_jit(make_network("gru", "deep").apply)(
+        variables, x, LENGTHS, initial_carry=carry, **given
+    )
+    assert_close(results, expected, 1e-6)
 
 
 def refused(net, **options):

@@ -1,0 +1,68 @@
+"""Text files, plain or gzipped, and the splits in the names of files."""
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..catalogue import DataError, nearest
+
+GZIP_MAGIC = b"\x1f\x8b"  # no UTF-8 text begins with it
+SPLIT_NAMES = {
+    "train": {"train"},
+    "validation": {"valid", "validation", "val", "dev"},
+    "test": {"test"},
+}
+
+
+def nearest_file(path: Path) -> str:
+    """Suffix " (did you mean X?)" with the file nearest to a missing one, or ""."""
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    return nearest(path.name, sorted(names))
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names separated by commas, at most `most` of them, or "nothing"."""
+    ordered = list(names)
+    shown = [*ordered[:most], *(["..."] if len(ordered) > most else [])]
+    return ", ".join(shown) or "nothing"
+
+
+def read_text(path: Path, encodings: Sequence[str] = ("utf-8",)) -> str:
+    """Text of a file, plain or gzipped, in the first encoding that fits, without byte order mark.
+
+    Line ends are not changed. Raises DataError when the file is missing or unreadable.
+    """
+    try:
+        content = path.read_bytes()
+        if content.startswith(GZIP_MAGIC):
+            content = gzip.decompress(content)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot read {path}: {reason}") from None
+    for encoding in encodings:
+        try:
+            return content.decode(encoding).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            number = content.count(b"\n", 0, error.start) + 1
+    names = " or ".join(map(str.upper, encodings))
+    raise DataError(f"{path} is not {names} text: line {number} cannot be decoded")
+
+
+def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
+    """Files of a folder by the split in their names; DataError when there is no such folder."""
+    if not folder.is_dir():
+        raise DataError(f"{form}: needs a folder, but {str(folder)!r} is not one")
+    return by_split(path for path in folder.iterdir() if path.is_file())
+
+
+def by_split(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Sorted paths by the split in their names, such as train-00000.parquet or wiki.valid.txt."""
+    parts = {path: set(re.split(r"[^a-z]", path.name.lower())) for path in sorted(paths)}
+    return {
+        split: [path for path, words in parts.items() if names & words]
+        for split, names in SPLIT_NAMES.items()
+    }

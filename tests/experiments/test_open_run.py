@@ -1,0 +1,51 @@
+"""A trained run without its data: every mode works, or names the held-out set that it needs."""
+
+import shutil
+
+import pytest
+
+from experiments import char_lm, open_run
+from experiments.language.calibration import calibrate
+from tests.experiments.test_experiments import small
+from train.config import ConfigError
+from train.loop import fit
+from train.rundir import locked_run
+
+
+def test_moved_data_give_the_same_scores_and_changed_ones_a_warning(text_file, tmp_path, capsys):
+    (tmp_path / "a").mkdir()
+    shutil.copy(text_file, tmp_path / "a")
+    config = small(char_lm, tmp_path / "a" / text_file.name, figures_at=(), eval_every=2)
+    fit(char_lm.build(config), config, tmp_path / "run")
+    capsys.readouterr()
+    calibrate(open_run(tmp_path / "run"))
+    expected = capsys.readouterr().out
+    moved = (tmp_path / "a").rename(tmp_path / "b") / text_file.name
+    calibrate(open_run(tmp_path / "run", dataset=f"text:{moved}"))
+    out, err = capsys.readouterr()
+    assert out == expected
+    assert not err
+    moved.write_text(moved.read_text() + "another line\n")
+    calibrate(open_run(tmp_path / "run", dataset=f"text:{moved}"))
+    assert "warning: the data are not those of training: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"hidden": 9}, "cannot be used with other settings: hidden was 8, now 9"),
+        ({"batchsize": 9}, r"no setting batchsize \(did you mean batch_size\?\)"),
+        ({"temperature": -1.0}, "config.temperature must be at least 0"),
+    ],
+)
+def test_settings_that_the_network_depends_on_cannot_change(settings, message, text_file, tmp_path):
+    config = small(char_lm, text_file, figures_at=())
+    with locked_run(tmp_path, config, {}):
+        pass
+    with pytest.raises(ConfigError, match=message):
+        open_run(tmp_path, **settings)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is not the directory of a run"):
+        open_run(tmp_path)

@@ -1,0 +1,158 @@
+"""Start from the variables of another network: loaded by path, renamed, and partly frozen."""
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+from flax.traverse_util import unflatten_dict
+
+from .config import ConfigError
+from .weights import SEPARATOR, paths, read_variables
+
+PARAMS = "params" + SEPARATOR
+SHOWN = 8  # paths of each kind that are printed
+
+
+def initial_variables(
+    variables: Mapping[str, Any], source: str, init_map: str, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return variables in which those that `source` also has are replaced.
+
+    variables: those of the network before training. source: a run directory, a safetensors file or
+    an Orbax checkpoint. init_map: rules OLD>NEW, separated by commas; each renames a path, or all
+    paths below it, as in "encoder>reader"; NEW is "-" to skip them. say: prints what was loaded,
+    what was left, and what is new. Raises ConfigError when a shape differs, when a rule matches
+    nothing, or when nothing can be loaded.
+    """
+    found = renamed(read_source(Path(source).expanduser(), say), init_map)
+    own = paths(variables)
+    common = [path for path in own if path in found]
+    for path in common:
+        if np.shape(found[path]) != np.shape(own[path]):
+            raise ConfigError(
+                f"config.init_from: {short(path)} has shape {np.shape(found[path])} in {source}, "
+                f"but {np.shape(own[path])} in this network; skip it by "
+                f"--config.init_map='{short(path)}>-'"
+            )
+    if not common:
+        raise ConfigError(
+            f"config.init_from: {source} has no array of this network; it has "
+            f"{listed(found)}, the network has {listed(own)}"
+        )
+    say(f"loaded {listed(common)}")
+    for name, rest in (("left", set(found) - set(own)), ("new", set(own) - set(found))):
+        if rest:
+            say(f"{name}: {listed(rest)}")
+    new = {path: found.get(path, array) for path, array in own.items()}
+    return unflatten_dict(new, sep=SEPARATOR)
+
+
+def with_pretrained(
+    variables: Mapping[str, Any], pretrained: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return variables with the values of `pretrained`, by path, where these are not NaN."""
+    own = paths(variables)
+    for path, values in pretrained.items():
+        own[path] = np.where(np.isnan(values), own[path], values)
+    return unflatten_dict(own, sep=SEPARATOR)
+
+
+def read_source(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Arrays by path of a run directory, a safetensors file or an Orbax checkpoint."""
+    if (path / "checkpoints").is_dir():
+        return paths(read_variables(path, say))
+    try:
+        if path.is_file():
+            from safetensors.numpy import load_file
+
+            return load_file(path)
+        if (path / "_METADATA").is_file():
+            with ocp.StandardCheckpointer() as reader:
+                tree = reader.restore(path.absolute())
+            return paths(tree if "params" in tree else {"params": tree})
+    except Exception as error:  # each library raises types of its own
+        raise ConfigError(f"config.init_from: cannot read {path}: {error}") from None
+    raise ConfigError(
+        f"config.init_from: {path} is not a run directory, a safetensors file or an Orbax "
+        "checkpoint"
+    )
+
+
+def renamed(arrays: Mapping[str, Any], init_map: str) -> dict[str, Any]:
+    """Arrays by their new paths; the first rule that matches a path applies."""
+    rules = []
+    for rule in filter(None, map(str.strip, init_map.split(","))):
+        old, arrow, new = (word.strip() for word in rule.partition(">"))
+        if not (old and arrow and new):
+            raise ConfigError(f"config.init_map needs rules OLD>NEW, separated by commas: {rule!r}")
+        check_matches("init_map", old, arrays)
+        rules.append((old, new))
+    result = {}
+    for path, array in arrays.items():
+        name = short(path)
+        old, new = next((each for each in rules if below(name, each[0])), ("", ""))
+        if new != "-":
+            result[path.removesuffix(name) + new + name.removeprefix(old)] = array
+    return result
+
+
+def short(path: str) -> str:
+    """Path without "params/"."""
+    return path.removeprefix(PARAMS)
+
+
+def below(path: str, pattern: str) -> bool:
+    """Return whether a path is `pattern`, is below it, or matches it as a file pattern."""
+    return path == pattern or path.startswith(pattern + "/") or fnmatch.fnmatch(path, pattern)
+
+
+def check_matches(setting: str, pattern: str, every: Iterable[str]) -> None:
+    """Raise ConfigError, with the nearest path, when no path is below a pattern."""
+    names = [short(path) for path in every]
+    if not any(below(name, pattern) for name in names):
+        parts = {"/".join(name.split("/")[:n]) for name in names for n in range(1, 9)}
+        near = difflib.get_close_matches(pattern, sorted(parts), n=1, cutoff=0.0)
+        raise ConfigError(
+            f"config.{setting}: no parameter is below {pattern!r}"
+            + (f" (did you mean {near[0]}?)" if near else "")
+        )
+
+
+def listed(every: Iterable[str]) -> str:
+    """Number of arrays, and their first paths."""
+    names = sorted(map(short, every))
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"{len(names)} arrays: {', '.join(names[:SHOWN])}{more}"
+
+
+def frozen(freeze: str) -> optax.GradientTransformation:
+    """Set the updates of all parameters below some paths to zero.
+
+    freeze: paths or patterns, separated by commas. `init` raises ConfigError when one of them
+    matches no parameter.
+    """
+    patterns = [pattern.strip() for pattern in freeze.split(",") if pattern.strip()]
+
+    def mask(params: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: any(
+                below(jax.tree_util.keystr(path, simple=True, separator="/"), pattern)
+                for pattern in patterns
+            ),
+            params,
+        )
+
+    zero = optax.masked(optax.set_to_zero(), mask)
+
+    def init(params: Any) -> Any:
+        for pattern in patterns:
+            check_matches("freeze", pattern, paths(params))
+        return zero.init(params)
+
+    return optax.GradientTransformation(init, zero.update)
