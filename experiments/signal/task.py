@@ -259,16 +259,15 @@ class Transcribe(Task):
         `nets.language.kneser_ney.ngram_table`, config.lm_weight times its log probability and
         config.length_bonus per symbol are added.
         """
-        from nets.ctc.prefix_search import SymbolModel, ctc_beam_search
+        from nets.ctc.prefix_search import ctc_beam_search
+        from nets.decoding.step_model import StepModel
         from nets.language.kneser_ney import table_step
 
         options: dict[str, Any] = {}
         if language_model is not None:
             start = jnp.zeros(len(outputs[0]), jnp.int32)
             options = {
-                "language_model": SymbolModel(
-                    table_step, language_model, start, bos_id=0, eos_id=0
-                ),
+                "language_model": StepModel(table_step, language_model, start, 0, eos_id=0),
                 "lm_weight": self.config.lm_weight,
                 "length_bonus": self.config.length_bonus,
             }

@@ -12,6 +12,7 @@ from data.text.streams import EvaluationWindows
 from experiments import word_lm
 from experiments.language.generation import generate
 from nets.decoding.sampling import sample
+from nets.decoding.step_model import StepModel
 from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Evaluator
@@ -87,7 +88,8 @@ def test_text_written_in_pieces_equals_text_sampled_at_once(model, monkeypatch, 
         _, carry = apply(variables, token[None, None], carry)
     key = stream(jax.random.key(task.config.seed), "sample", 0)
     options = {"length": task.config.sample_length, "temperature": task.config.temperature}
-    sampled = sample(task.next_logits, variables, carry, ids[-1:], key, **options)
+    network = StepModel(task.next_logits, variables, carry, ids[-1:])
+    sampled = sample(network, key, **options)
     pieces = list(task.write(variables))
     assert "".join(pieces) == task.vocabulary.decode([*ids, *sampled[0].tolist()]) + "\n"
     assert len(pieces) == 1 + task.config.sample_length + 1
