@@ -122,8 +122,12 @@ class Config(SearchConfig):
         minimum=0,
         maximum=1,
     )
-    beam_size: int = option(4, "beam size of the search", note="1: greedy", minimum=1)
-    length_penalty: float = option(1.0, "alpha of the length penalty ((5 + length) / 6)^alpha")
+    beam_size: int = option(
+        4, "beam size of the search", note="1: greedy", free_in_modes=True, minimum=1
+    )
+    length_penalty: float = option(
+        1.0, "alpha of the length penalty ((5 + length) / 6)^alpha", free_in_modes=True
+    )
 
     learning_rate: float = SearchConfig.changed("learning_rate", 3e-3)
     clip_norm: float = SearchConfig.changed("clip_norm", 1.0)
