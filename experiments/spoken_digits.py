@@ -188,9 +188,16 @@ class ClassifySeries(Classify):
         return {"evidence": evidence} | super().figures(predict, batches)
 
 
+class ClassifyFlattened(ClassifySeries):
+    """The same with readout=flatten, which has weights for every step of series of one length."""
+
+    axes: ClassVar = {}
+
+
 def make_task(config: Config, assets: Assets) -> ClassifySeries:
     """Make the network for the classes."""
-    return ClassifySeries(config, tuple(from_json(assets[CLASSES])))
+    kind = ClassifyFlattened if config.readout == "flatten" else ClassifySeries
+    return kind(config, tuple(from_json(assets[CLASSES])))
 
 
 def build(config: Config) -> Experiment:

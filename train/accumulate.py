@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .config import ConfigError
+from .config import ConfigError, RunConfig
 
 
 class Gradient(NamedTuple):
@@ -22,6 +22,16 @@ class Gradient(NamedTuple):
     means: Any
     model_state: Any
     carry: Any
+
+
+def check_parts(config: RunConfig, devices: int = 1) -> None:
+    """Raise ConfigError unless config.accumulate_steps divides the rows of a batch on a device."""
+    rows = config.batch_size // devices
+    if rows % config.accumulate_steps:
+        raise ConfigError(
+            f"config.accumulate_steps {config.accumulate_steps} must divide the rows of a batch on "
+            f"a device, which are {rows}"
+        )
 
 
 Compute = Callable[[Any, Any, Any, jax.Array], Gradient]
@@ -59,16 +69,10 @@ def in_parts(
 def split_rows(tree: Any, parts: int) -> Any:
     """Return arrays [parts, B / parts, ...]; part i has the rows i, i + parts, i + 2 parts, ...
 
-    So the rows of a batch that is divided over devices stay where they are. Raises ConfigError when
-    B is not a multiple of `parts`.
+    So the rows of a batch that is divided over devices stay where they are.
     """
 
     def split(x: jax.Array) -> jax.Array:
-        if x.shape[0] % parts:
-            raise ConfigError(
-                f"config.accumulate_steps {parts} must divide the rows on a device or of the "
-                f"batch, got an array of shape {x.shape}"
-            )
         return x.reshape(x.shape[0] // parts, parts, *x.shape[1:]).swapaxes(0, 1)
 
     return jax.tree.map(split, tree)

@@ -141,7 +141,7 @@ def first_readable(
     """
     reason = "there is none"
     for i, step in enumerate(steps):
-        with _quiet():
+        with quiet():
             try:
                 return read(folder, step), steps[:i]
             except Exception as error:  # Orbax and TensorStore raise many types, some bare
@@ -200,7 +200,7 @@ def _clear(folders: Sequence[Path], first: int, damaged: Sequence[Path]) -> None
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence what the readers of a failed restore print in addition to the exception.
 
     Orbax's readers print when they are garbage collected; TensorStore's threads print at any later

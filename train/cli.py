@@ -100,6 +100,7 @@ def _run(
     config, workdir, mode = parse(config_class, ("train", *modes, *PLANNED_MODES), argv)
     config.check()
     if mode in PLANNED_MODES:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
         pkgutil.resolve_name(_here(PLANNED_MODES[mode]))(build, config)
         return
     check_config(workdir, config, training=mode == "train")

@@ -11,10 +11,13 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
+from .config import ConfigError
 from .rundir import read_assets, read_example, read_json, write_json
 from .task import Batch, Task, initial_carry
 from .trained import TrainedRun
 from .weights import paths
+
+PLATFORMS = ("cpu", "cuda", "tpu")  # on which an exported program runs
 
 
 def export(run: TrainedRun) -> None:
@@ -25,10 +28,13 @@ def export(run: TrainedRun) -> None:
     `jax.export.deserialize`, and network.json the inputs.
     """
     folder = run.workdir / "export"
-    folder.mkdir(exist_ok=True)
     write = {"safetensors": write_safetensors, "stablehlo": write_stablehlo}[run.config.format]
-    for path in write(run, folder):
-        print(path)
+    try:
+        folder.mkdir(exist_ok=True)
+        written = write(run, folder)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
+    print(*written, sep="\n")
 
 
 def write_safetensors(run: TrainedRun, folder: Path) -> list[Path]:
@@ -58,7 +64,7 @@ def write_stablehlo(run: TrainedRun, folder: Path) -> list[Path]:
 
     axes = {name: task.axes.get(name.rpartition("/")[2], "b, ...") for name in batch}
     shapes = jax_export.symbolic_args_specs((batch, carry), (axes, ["b, ..."] * len(carry)))
-    program = jax_export.export(jax.jit(forward))(*shapes)
+    program = jax_export.export(jax.jit(forward), platforms=PLATFORMS)(*shapes)
     (folder / "network.stablehlo").write_bytes(program.serialize())
     inputs = {name: [array.dtype.name, str(array.shape)] for name, array in shapes[0].items()}
     states = [[array.dtype.name, str(array.shape)] for array in shapes[1]]
@@ -69,20 +75,18 @@ def write_stablehlo(run: TrainedRun, folder: Path) -> list[Path]:
 def inputs_of(task: Task, example: Batch) -> Batch:
     """Arrays of a batch that the model reads."""
 
-    class Recorded(dict):
-        """A batch that notes the names that are read."""
+    def read(batch: Batch) -> list[Any]:  # an input may also be None or a name
+        inputs = jax.tree.leaves(task.inputs(batch))
+        return [leaf for leaf in inputs if isinstance(leaf, jax.Array)]
 
-        def __getitem__(self, name: str) -> Any:
-            names.add(name)
-            return super().__getitem__(name)
-
-        def get(self, name: str, default: Any = None) -> Any:
-            names.add(name)
-            return super().get(name, default)
-
-    names: set[str] = set()
-    task.inputs(Recorded(example))
-    return {name: array for name, array in example.items() if name in names}
+    jaxpr = jax.make_jaxpr(read)(example).jaxpr
+    used = {id(var) for each in jaxpr.eqns for var in each.invars} | set(map(id, jaxpr.outvars))
+    names = sorted(example)  # the order of the arguments
+    return {
+        name: example[name]
+        for name, var in zip(names, jaxpr.invars, strict=True)
+        if id(var) in used
+    }
 
 
 def describe(run: TrainedRun, folder: Path, more: Mapping[str, Any]) -> Path:

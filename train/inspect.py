@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from .accumulate import check_parts
 from .checkpoint import Checkpoints
 from .config import RunConfig
 from .evaluate import Evaluator
@@ -28,6 +29,7 @@ def summary(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     table = nn.tabulate(task.model, {"params": jax.random.key(0)}, console_kwargs=style)
     print(table(*arguments, train=False))
     placement = make_placement(config.parallel, config.batch_size)
+    check_parts(config, len(placement.devices))
     state, window = placement.init(experiment, config.seed, batch)
     step = placement.compile(experiment, config.accumulate_steps)
     placed = placement.spread(state), placement.copy(window), placement.put_batch(batch)
@@ -51,6 +53,7 @@ def check(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     print_data(experiment.provenance)
     data = report("data", began)
     placement = make_placement(config.parallel, config.batch_size)
+    check_parts(config, len(placement.devices))
     state, window = placement.init(experiment, config.seed, batch)
     step = placement.compile(experiment, config.accumulate_steps)
     placed = placement.spread(state), placement.copy(window)

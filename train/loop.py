@@ -10,6 +10,7 @@ import grain
 import jax
 from tqdm import tqdm
 
+from .accumulate import check_parts
 from .config import RunConfig
 from .distributed import should_stop
 from .placement import Placement
@@ -64,6 +65,7 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
     """
     placement = make_placement(config.parallel, config.batch_size)
+    check_parts(config, len(placement.devices))
     run = Run(experiment, config, workdir)
     with opened([run]) as (folder,), stop_signals() as received:
         began = time.perf_counter()

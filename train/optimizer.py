@@ -90,8 +90,10 @@ def average_params(decay: float) -> optax.GradientTransformation:
         number = optax.safe_increment(state.number)
         rate = jnp.maximum(1 - decay, 9 / (9 + number))
         new = optax.apply_updates(params, updates)
-        return updates, AverageState(
-            number, optax.incremental_update(new, state.averaged_params, rate)
-        )
+
+        def move(average: jax.Array, to: jax.Array) -> jax.Array:
+            return average + rate * (to - average)  # exactly `average` when both are equal
+
+        return updates, AverageState(number, jax.tree.map(move, state.averaged_params, new))
 
     return optax.GradientTransformation(init, update)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -158,7 +159,7 @@ class Recorder:
     def evaluate(self, step: int, state: TrainState) -> float:
         """Evaluate the first held-out set; return its loss."""
         name, batches = next(iter(self.run.experiment.evals.items()))
-        loss = self._evaluate(step, name, state.variables, batches)
+        loss = self._write(step, name, self.evaluator(state.variables, batches))
         self.losses.append(loss)
         return loss
 
@@ -168,6 +169,7 @@ class Recorder:
         The metrics of the latter are those of NAME_best. This state has been evaluated on the first
         set; it is the best one if no checkpoint has a lower loss there.
         """
+        self.checkpoints.wait()  # the best one may still be written
         saved = objectives(self.run.workdir / "checkpoints").values()
         best = None
         if self.losses[-1] > min(saved, default=math.inf):
@@ -176,12 +178,12 @@ class Recorder:
             best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
             best = put(best, self.evaluator.everywhere)
         for name, batches in list(self.run.experiment.evals.items())[1:]:
-            self._evaluate(step, name, state.variables, batches)
-            self._evaluate(step, f"{name}_best", best or state.variables, batches)
+            values = self.evaluator(state.variables, batches)
+            self._write(step, name, values)
+            self._write(step, f"{name}_best", self.evaluator(best, batches) if best else values)
 
-    def _evaluate(self, step: int, name: str, variables: Any, batches: Any) -> float:
-        """Evaluate a set, write its metrics, and return its loss."""
-        values = self.evaluator(variables, batches)
+    def _write(self, step: int, name: str, values: Mapping[str, float]) -> float:
+        """Write the metrics of a set, and return its loss."""
         if not math.isfinite(values["loss"]):
             raise NonFiniteError(
                 f"{name}/loss is {values['loss']} at step {step}; the best checkpoint is kept"

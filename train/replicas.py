@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
+from .accumulate import check_parts
 from .config import ConfigError, RunConfig
 from .evaluate import Evaluator
 from .loop import Start, train
@@ -34,6 +35,7 @@ def train_replicas(
 
     Finished runs are not repeated.
     """
+    check_parts(config)
     configs = {workdir / name: each for name, each in replica_configs(config).items()}
     for folder, each in configs.items():
         each.check()

@@ -211,11 +211,32 @@ def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) 
             raise ConfigError(f"cannot write to workdir {workdir}: {error.strerror}") from error
         check_config(workdir, config)
         check_data(workdir, provenance)
+        if read_json(workdir / config_file(False)) is None:
+            stack.enter_context(removed_if_refused(workdir))
         write_json(workdir / "data.json", dict(provenance))
         write_json(workdir / "environment.json", {"experiment": module_of(config), **environment()})
         announce_more_steps(workdir, config)
         write_config(workdir, config)
         yield
+
+
+@contextlib.contextmanager
+def removed_if_refused(workdir: Path) -> Iterator[None]:
+    """On a ConfigError before anything is trained, remove the files of a new run directory.
+
+    So the same directory may be given again with other settings.
+    """
+    try:
+        yield
+    except ConfigError:
+        if not (workdir / "checkpoints").is_dir():
+            for name in (config_file(False), "flags.txt", "data.json", "environment.json", EXAMPLE):
+                (workdir / name).unlink(missing_ok=True)
+            shutil.rmtree(workdir / ASSETS, ignore_errors=True)
+            (workdir / ".lock").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it contains other files
+                workdir.rmdir()
+        raise
 
 
 def announce_more_steps(workdir: Path, config: RunConfig) -> None:

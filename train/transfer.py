@@ -12,6 +12,7 @@ import optax
 import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 
+from .checkpoint import quiet
 from .config import ConfigError
 from .weights import SEPARATOR, paths, read_variables
 
@@ -73,11 +74,12 @@ def read_source(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
 
             return load_file(path)
         if (path / "_METADATA").is_file():
-            with ocp.StandardCheckpointer() as reader:
+            with quiet(), ocp.StandardCheckpointer() as reader:
                 tree = reader.restore(path.absolute())
             return paths(tree if "params" in tree else {"params": tree})
     except Exception as error:  # each library raises types of its own
-        raise ConfigError(f"config.init_from: cannot read {path}: {error}") from None
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise ConfigError(f"config.init_from: cannot read {path}: {reason}") from None
     raise ConfigError(
         f"config.init_from: {path} is not a run directory, a safetensors file or an Orbax "
         "checkpoint"

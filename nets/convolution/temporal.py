@@ -24,11 +24,13 @@ def max_over_windows(
     x: float [B, T, C]. lengths: int [B], or None for T. The last window of a row may be shorter; a
     window without a valid step gives zero.
     """
-    missing = -x.shape[1] % window
+    rows, time, channels = x.shape
+    windows = -(-time // window)
     x = only_valid(x, lengths, -jnp.inf)
-    x = jnp.pad(x, ((0, 0), (0, missing), (0, 0)), constant_values=-jnp.inf)
+    missing = ((0, 0), (0, windows * window - time), (0, 0))
+    x = jnp.pad(x, missing, constant_values=-jnp.inf)
     lengths = None if lengths is None else -(-lengths // window)
-    x = x.reshape(x.shape[0], -1, window, x.shape[2]).max(axis=2)
+    x = x.reshape(rows, windows, window, channels).max(axis=2)
     return only_valid(x, lengths), lengths
 
 

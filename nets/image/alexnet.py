@@ -123,7 +123,7 @@ class AlexNet(nn.Module):
                 x = local_response_norm(x)
             if "pool" in after:
                 x = max_pool(x, 3)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for index, (features, published, bias) in enumerate(DENSE):
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
             dense = nn.Dense(

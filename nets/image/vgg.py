@@ -99,7 +99,7 @@ class VGG(nn.Module):
                 self.dtype,
                 name=f"block{number}",
             )(x)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         units = max(1, round(4096 * self.width))
         for name in ("dense1", "dense2"):
             x = nn.relu(nn.Dense(units, kernel_init=GLOROT, dtype=self.dtype, name=name)(x))

@@ -118,7 +118,7 @@ def _masked_log_prob(
         own = _log_prob(dtype, weights, _take(x, rows), _take(targets, rows))
         return log_p.at[rows].set(own, mode="drop")
 
-    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(len(x)))
+    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(x.shape[0]))
 
 
 def _forward(
@@ -150,7 +150,7 @@ def _chunks(mask: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array
 
     The rows of a chunk are indices int32; the last chunk is padded with N, which is out of range.
     """
-    count = len(mask)
+    count = mask.shape[0]
     size = -(-count // CHUNKS)
     (order,) = jnp.nonzero(mask, size=size * CHUNKS, fill_value=count)
     chunks = -(-mask.sum() // size)

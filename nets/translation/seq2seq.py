@@ -149,7 +149,7 @@ class Decoder(nn.Module):
 
     def start(self, encoded: Encoded) -> tuple[DecoderCarry, Memory | None]:
         """Return the carry before the first symbol, and the memory, or None without attention."""
-        rows = len(encoded.valid)
+        rows = encoded.valid.shape[0]
         cell = CELLS[self.cell](self.hidden, parent=None)
         zeros = cell.initialize_carry(jax.random.key(0), (rows, self.hidden))
         carries = [zeros] * self.layers
@@ -206,7 +206,7 @@ class Decoder(nn.Module):
             split_rngs={"params": False, "dropout": True},
             out_axes=1,
         )
-        before = jnp.zeros((len(inputs), self.vocabulary), jnp.float32)
+        before = jnp.zeros((inputs.shape[0], self.vocabulary), jnp.float32)
         return scan(self, (carry, before), inputs.T)[1]
 
     def step(
@@ -234,7 +234,7 @@ class Decoder(nn.Module):
         carries, x = self.stack(x, initial_carry=carry.layers, train=train)
         weights = None
         if memory is not None:
-            query = x.reshape(len(memory.valid), -1, self.hidden)
+            query = x.reshape(memory.valid.shape[0], -1, self.hidden)
             position = (carry.position[:, None] + jnp.arange(time)).reshape(query.shape[:2])
             context, weights = self.attend(query, memory, position)
             both = jnp.concatenate([context.reshape(rows, time, -1), x], axis=-1)

@@ -17,6 +17,7 @@ from scipy.io import wavfile
 from data.catalogue import DataError
 from experiments import char_lm, open_run
 from train.config import ConfigError, RunConfig
+from train.export import write_stablehlo
 from train.loop import fit, make_placement
 from train.metrics import read_metrics
 from train.task import initial_carry
@@ -36,6 +37,7 @@ NEED_DATA = {
     "decode": "s",
 }
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
+NOT_EXPORTED = {}  # networks whose forward pass needs fixed sizes, and the error that says so
 PHRASES = "\n<en>May 4, 1999\n<en>May 5, 1999\n"
 
 
@@ -189,6 +191,37 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
         else:
             pkgutil.resolve_name(function)(run)
             assert capsys.readouterr().out.strip(), mode
+
+
+def other_sizes(task, batch):
+    """Rows and lengths that differ from those of a batch: three rows, twice the open lengths."""
+    other = {}
+    for name, values in batch.items():
+        axes = task.axes.get(name.rpartition("/")[2], "b").replace(" ", "").split(",")
+        array = np.asarray(values)[:3]
+        for axis in (i for i, symbol in enumerate(axes) if i and symbol != "..."):
+            array = np.repeat(array, 2, axis)
+        other[name] = array
+    return other
+
+
+def test_the_exported_forward_pass_takes_other_sizes(module, two_steps, text_file, tmp_path):
+    folder, _ = two_steps
+    name = module.__name__.removeprefix("experiments.")
+    run = open_run(folder)
+    if name in NOT_EXPORTED:
+        with pytest.raises(Exception, match=NOT_EXPORTED[name]):
+            write_stablehlo(run, tmp_path)
+        return
+    write_stablehlo(run, tmp_path)
+    program = jax.export.deserialize((tmp_path / "network.stablehlo").read_bytes())
+    inputs = json.loads((tmp_path / "network.json").read_text())["inputs"]
+    batch = other_sizes(run.task, module.build(run.config).train(0))
+    outputs, _ = run.predict(batch)
+    carry = jax.tree.leaves(initial_carry(run.task, batch))
+    found, _ = program.call({name: batch[name] for name in inputs}, carry)
+    for a, b in zip(found, jax.tree.leaves(outputs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_lecture_network_overfits_one_window_of_text(tmp_path, text_file):

@@ -1,0 +1,59 @@
+"""The run directory when a run goes on to more steps."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from tests.train.test_loop import final_state
+from train.config import ConfigError
+from train.loop import fit
+from train.rundir import finished
+
+
+def test_more_steps_end_with_the_arrays_of_a_longer_run(tmp_path, regression, small_config, capsys):
+    settings = {"schedule": "constant", "ema_decay": 0.5, "figures_at": ()}
+    longer = small_config(**settings)  # 12 steps
+
+    def experiment(config, train=None):
+        return regression(config, train, dropout=0.3, count_calls=True)
+
+    fit(experiment(longer), longer, tmp_path / "straight")
+    short = small_config(**settings, steps=6)
+    folder = tmp_path / "extended"
+    fit(experiment(short), short, folder)
+    capsys.readouterr()
+    assert finished(folder, 6)
+    assert not finished(folder, 12)
+    volatile = small_config(**{**settings, "log_every": 2, "save_every": 5, "figures_at": (1.0,)})
+    present = []
+
+    def watched(step):
+        present.append((folder / "result.json").exists())
+        return experiment(volatile).train(step)
+
+    fit(experiment(volatile, watched), volatile, folder)
+    assert not any(present[1:])  # the first batch gives the shapes
+    out = capsys.readouterr().out
+    assert f"{folder}: 12 steps instead of 6\n" in out
+    assert "continues at step 6 of 12\n" in out
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["step"], result["end"], result["attempts"]) == (12, "steps", 2)
+    assert (folder / "figures" / "kernel-0000012.txt").exists()
+    names = ("straight", "extended")
+    ends = [final_state(tmp_path / name, experiment(longer), longer) for name in names]
+    jax.tree.map(np.testing.assert_array_equal, *ends)
+    with pytest.raises(ConfigError, match="steps was 12, now 6"):
+        fit(experiment(short), short, folder)
+    assert finished(folder, 12)
+
+
+def test_more_steps_name_the_schedule_that_changes(tmp_path, regression, small_config, capsys):
+    short = small_config(steps=2, figures_at=())
+    fit(regression(short), short, tmp_path)
+    longer = small_config(steps=3, figures_at=())
+    fit(regression(longer), longer, tmp_path)
+    out = capsys.readouterr().out
+    expected = "3 steps instead of 2; the learning rate follows the schedule of 3\n"
+    assert f"{tmp_path}: {expected}" in out
