@@ -66,10 +66,17 @@ def write_stablehlo(run: TrainedRun, folder: Path) -> list[Path]:
     shapes = jax_export.symbolic_args_specs((batch, carry), (axes, ["b, ..."] * len(carry)))
     program = jax_export.export(jax.jit(forward), platforms=PLATFORMS)(*shapes)
     (folder / "network.stablehlo").write_bytes(program.serialize())
-    inputs = {name: [array.dtype.name, str(array.shape)] for name, array in shapes[0].items()}
-    states = [[array.dtype.name, str(array.shape)] for array in shapes[1]]
-    description = describe(run, folder, {"inputs": inputs, "carry": states})
+    inputs = {name: form_of(array) for name, array in shapes[0].items()}
+    description = describe(
+        run, folder, {"inputs": inputs, "carry": [form_of(array) for array in shapes[1]]}
+    )
     return [folder / "network.stablehlo", description]
+
+
+def form_of(array: jax.ShapeDtypeStruct) -> dict[str, Any]:
+    """Dtype and shape of an array, with the names of open sizes."""
+    shape = [size if isinstance(size, int) else str(size) for size in array.shape]
+    return {"dtype": array.dtype.name, "shape": shape}
 
 
 def inputs_of(task: Task, example: Batch) -> Batch:

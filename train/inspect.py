@@ -37,7 +37,13 @@ def summary(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     cost = lowered.compile().cost_analysis()
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     print(f"parameters: {parameters:,}")
-    print(f"a step: {cost['flops']:,.0f} FLOPs, {cost['bytes accessed']:,.0f} bytes accessed")
+    devices = len(placement.devices)
+    where = f" on each of {devices} devices" if devices > 1 else ""
+    # XLA does not know how often a loop runs
+    print(
+        f"a step{where}: {cost['flops']:,.0f} FLOPs, {cost['bytes accessed']:,.0f} bytes accessed; "
+        "a loop over time counts as one of its steps"
+    )
     print_shapes(batch)
     print_data(experiment.provenance)
 

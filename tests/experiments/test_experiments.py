@@ -37,7 +37,6 @@ NEED_DATA = {
     "decode": "s",
 }
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
-NOT_EXPORTED = {}  # networks whose forward pass needs fixed sizes, and the error that says so
 PHRASES = "\n<en>May 4, 1999\n<en>May 5, 1999\n"
 
 
@@ -207,12 +206,7 @@ def other_sizes(task, batch):
 
 def test_the_exported_forward_pass_takes_other_sizes(module, two_steps, text_file, tmp_path):
     folder, _ = two_steps
-    name = module.__name__.removeprefix("experiments.")
     run = open_run(folder)
-    if name in NOT_EXPORTED:
-        with pytest.raises(Exception, match=NOT_EXPORTED[name]):
-            write_stablehlo(run, tmp_path)
-        return
     write_stablehlo(run, tmp_path)
     program = jax.export.deserialize((tmp_path / "network.stablehlo").read_bytes())
     inputs = json.loads((tmp_path / "network.json").read_text())["inputs"]

@@ -1,10 +1,13 @@
-"""A small task that every test of the training code can afford."""
+"""A small task that every test of the training code can afford, and command lines."""
+
+import sys
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from train import cli
 from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
 from train.task import Experiment, Mean, RecurrentTask
@@ -106,3 +109,31 @@ def regression():
         )
 
     return make
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run an experiment's command line in this process: (exit code, stdout, stderr)."""
+
+    def run(module, *words):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
+        code = 0
+        try:
+            make_task = getattr(module, "make_task", None)
+            cli.run(module.Config, module.build, make_task, getattr(module, "MODES", None))
+        except SystemExit as stop:
+            code = stop.code
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+def refused(result, *parts):
+    code, out, err = result
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in out + err
+    for part in parts:
+        assert part in err, (part, err)

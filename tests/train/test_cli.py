@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments import char_lm, lenet5
+from tests.train.conftest import refused
 from train import cli
 from train.config import OptimizerConfig
 from train.rundir import environment
@@ -24,34 +25,6 @@ SHORT = [
     "--config.heldout_characters=60",
     "--config.sample_length=20",
 ]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run an experiment's command line in this process: (exit code, stdout, stderr)."""
-
-    def run(module, *words):
-        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
-        code = 0
-        try:
-            make_task = getattr(module, "make_task", None)
-            cli.run(module.Config, module.build, make_task, getattr(module, "MODES", None))
-        except SystemExit as stop:
-            code = stop.code
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
-
-
-def refused(result, *parts):
-    code, out, err = result
-    assert code == 2
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in out + err
-    for part in parts:
-        assert part in err, (part, err)
 
 
 @pytest.mark.parametrize(
