@@ -53,9 +53,9 @@ def test_the_page_runs(run, tmp_path, text_file, monkeypatch, capsys):
         if kind == "python":
             codes.append(block)
             continue
+        for number, less in CUT.items():
+            block = re.sub(rf"{number}\b", less, block)  # noqa: PLW2901
         for line in block.splitlines():
-            for number, less in CUT.items():
-                line = re.sub(rf"{number}\b", less, line)
             words = shlex.split(line)
             trains = words[2] == "experiments.char_lm"
             flags = [f"--config.dataset=text:{text_file}", *SMALL] if trains else []

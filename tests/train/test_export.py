@@ -109,7 +109,7 @@ def test_another_program_reads_the_network(run, capsys, form, script):
 
 def test_an_export_that_cannot_be_written_is_refused(run, tmp_path):
     (tmp_path / "export").write_text("a file")
-    with pytest.raises(ConfigError, match="cannot write to .*export: File exists"):
+    with pytest.raises(ConfigError, match=r"cannot write to .*export: File exists"):
         export(dataclasses.replace(run, workdir=tmp_path))
 
 
