@@ -42,8 +42,8 @@ def most_probable(task, variables, sentences: list[str], nodes: int) -> np.ndarr
     log_probs = []
     for ids in tqdm(task.source.encode(sentences), unit="sentence", disable=None):
         batch = {"source": np.array([[*ids, END]]), "source_lengths": np.array([len(ids) + 1])}
-        problem = task.problem(variables, batch) | {"length_penalty": 0.0}
-        best = exact_search(**problem, max_nodes=nodes)
+        model = task.step_model(variables, batch)
+        best = exact_search(model, max_length=task.longest, max_nodes=nodes)
         log_probs.append(best.score if best.optimal else np.nan)
     return np.array(log_probs)
 

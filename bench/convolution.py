@@ -22,7 +22,7 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
 from experiments import convnet, lenet5
 from nets.convolution import conv
-from train.placement import JitMesh
+from train.placement import Placement
 from train.process import keep_freed_memory
 from train.task import Experiment
 
@@ -45,7 +45,7 @@ def images_of(size: int) -> Draw:
 def with_flax(experiment: Experiment) -> Run:
     """Return a function that takes STEPS steps with XLA's convolution in every layer."""
     with mock.patch.object(conv, "convolve_cpu", conv.xla_convolution):
-        return training(experiment, JitMesh(BATCH), 1, STEPS)
+        return training(experiment, Placement(BATCH), 1, STEPS)
 
 
 def pytorch(network, optimizer, draw: Draw, smoothing: float = 0.0) -> Run:
@@ -62,7 +62,7 @@ def pytorch(network, optimizer, draw: Draw, smoothing: float = 0.0) -> Run:
 
 def table(name: str, experiment: Experiment, rounds: int, other: Run | None):
     """Return the lines of a network's table; other: its run in PyTorch, None if not installed."""
-    runs = {"ours": training(experiment, JitMesh(BATCH), 1, STEPS), "Flax": with_flax(experiment)}
+    runs = {"ours": training(experiment, Placement(BATCH), 1, STEPS), "Flax": with_flax(experiment)}
     if other:
         runs["PyTorch"] = other
     lines = compared(in_turn(runs, rounds), STEPS)

@@ -28,6 +28,8 @@ import numpy as np
 
 from bench.tables import arguments, publish
 from nets.decoding.beam import beam_search
+from nets.decoding.scores import Score
+from nets.decoding.step_model import StepModel
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.process import keep_freed_memory
 
@@ -105,9 +107,9 @@ def plain(variables, source, lengths) -> np.ndarray:
 def ours(step_fn, variables, source, lengths, n_best: int):
     """Result of nets.decoding.beam_search."""
     carry, memory = start(variables, source, lengths)
-    ends = {"bos_id": BEGIN, "eos_id": END, "max_length": LONGEST}
-    options = {"beam_size": BEAMS, "length_penalty": ALPHA, "n_best": n_best}
-    return beam_search(step_fn, variables, carry, memory=memory, **ends, **options)
+    model = StepModel(step_fn, variables, carry, BEGIN, END, memory)
+    score = Score(length_penalty=ALPHA)
+    return beam_search(model, beam_size=BEAMS, max_length=LONGEST, score=score, n_best=n_best)
 
 
 def pytorch(source, lengths) -> Callable[[], float] | None:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from experiments import lenet5
 from train import loop, recorder
 from train.config import RunConfig
-from train.placement import JitMesh
+from train.placement import Placement
 from train.task import Experiment
 
 STEPS, PAIRS = 300, 5
@@ -29,8 +29,8 @@ STEPS, PAIRS = 300, 5
 
 def time_step(config: RunConfig, experiment: Experiment) -> float:
     """Seconds per step of the compiled program alone."""
-    devices = JitMesh(config.batch_size)
-    batch = devices.put_batch([experiment.train(0)])
+    devices = Placement(config.batch_size)
+    batch = devices.put_batch(experiment.train(0))
     state, window = devices.init(experiment, 0, experiment.train(0))
     step = devices.compile(experiment)
     state, _ = step(state, window, batch)

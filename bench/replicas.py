@@ -14,7 +14,7 @@ import jax
 from bench.tables import arguments, publish
 from bench.timing import in_turn, ratio, training
 from experiments import char_lm, lenet5
-from train.placement import JitMesh
+from train.placement import Placement
 from train.process import keep_freed_memory
 from train.replicas import Replicas
 
@@ -29,7 +29,7 @@ def main() -> None:
     for module in (lenet5, char_lm):
         config = module.Config()
         experiment = module.build(config)
-        single = JitMesh(config.batch_size, jax.devices()[:1])
+        single = Placement(config.batch_size, jax.devices()[:1])
         functions = {"1": training(experiment, single, 1, STEPS)}
         for runs in [runs for runs in COUNTS if runs % count == 0]:
             functions[str(runs)] = training(experiment, Replicas([{}] * runs), runs, STEPS)

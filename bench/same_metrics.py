@@ -4,9 +4,9 @@
 
 trains every experiment of both checkouts for a few steps with its default settings and seed 0,
 once with the code of OLD and once with that of NEW, both with the Python that runs this script. It
-prints one line per experiment and exits with 1 when a logged value differs; values that measure
-time are ignored. A finished run in --workdir is not repeated, so after a change only --workdir/new
-needs to be deleted.
+prints one line per experiment and exits with 1 when a value that OLD logs differs in NEW; values
+that measure time are ignored, and NEW may log others. A finished run in --workdir is not repeated,
+so after a change only --workdir/new needs to be deleted.
 """
 
 import argparse
@@ -37,13 +37,15 @@ def train(checkout: Path, name: str, workdir: Path, steps: int) -> None:
     subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
-def logged(workdir: Path) -> list[dict[str, float]]:
-    """Logged metrics of a run, one dictionary per line, without values that measure time."""
+def logged(workdir: Path) -> dict[tuple[int, str], float]:
+    """Logged metrics of a run by step and name, without values that measure time."""
     lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [
-        {key: value for key, value in json.loads(line).items() if not key.endswith(TIMES)}
-        for line in lines
-    ]
+    return {
+        (values["step"], name): value
+        for values in map(json.loads, lines)
+        for name, value in values.items()
+        if not name.endswith(TIMES)
+    }
 
 
 def main() -> None:
@@ -63,10 +65,13 @@ def main() -> None:
             workdir = arguments.workdir.resolve() / side / name
             train(checkout, name, workdir, arguments.steps)
             metrics.append(logged(workdir))
-        different += metrics[0] != metrics[1]
-        values = sum(map(len, metrics[0]))
-        outcome = "DIFFERENT" if metrics[0] != metrics[1] else f"equal ({values} values)"
-        print(f"{name:<20} {outcome}", flush=True)
+        old, new = metrics
+        differing = [f"{key[1]} of step {key[0]}" for key in old if old[key] != new.get(key)]
+        different += bool(differing)
+        names = sorted({name for _, name in set(new) - set(old)})
+        more = f"; new: {', '.join(names)}" if names else ""
+        outcome = f"DIFFERENT: {differing[0]}" if differing else f"equal ({len(old)} values)"
+        print(f"{name:<20} {outcome}{more}", flush=True)
     sys.exit(different > 0)
 
 

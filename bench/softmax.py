@@ -24,7 +24,7 @@ from data.text.streams import TrainingStreams
 from experiments import word_lm
 from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
-from train.placement import JitMesh
+from train.placement import Placement
 from train.task import Experiment
 
 VOCABULARIES, WINDOWS = (10_000, 100_000), (20, 35)
@@ -44,7 +44,7 @@ def experiment(vocabulary: int, window: int, softmax: str) -> Experiment:
     ids = np.random.default_rng(0).choice(vocabulary, 20 * window + 1, p=weights / weights.sum())
     streams = TrainingStreams(ids.astype(np.int32), config.batch_size, window, config.seed)
     model = word_lm.network(config, vocabulary)
-    task = word_lm.NextWord(model, None, config, "word", (), texts={})
+    task = word_lm.NextWord(model, None, config, "word", ())
     return Experiment(task, make_optimizer(config), streams, {})
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     """Print the table, and write it to the file of --save."""
     options = arguments(__doc__).parse_args()
     keep_freed_memory()  # as every command of an experiment does
-    devices, lines = JitMesh(20, jax.devices()[:1]), []
+    devices, lines = Placement(20, jax.devices()[:1]), []
     for vocabulary in VOCABULARIES:
         for window in WINDOWS:
             runs = {

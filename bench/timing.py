@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 from tqdm import tqdm
 
-from train.placement import JitMesh
+from train.placement import Placement
+from train.replicas import Replicas
 from train.task import Experiment
 
 PAUSE = 0.02  # seconds
@@ -53,15 +54,20 @@ def compared(seconds: Mapping[str, Sequence[float]], steps: int) -> list[dict[st
     ]
 
 
-def training(experiment: Experiment, devices: JitMesh, runs: int, steps: int) -> Run:
+def training(experiment: Experiment, devices: Placement, runs: int, steps: int) -> Run:
     """Compile the step of an experiment; return a function that takes `steps` of them.
 
     runs: number of states that `devices` trains in one program. The batches are those of steps
     0, 1, ...
     """
-    batches = [devices.put_batch([experiment.train(i)] * runs) for i in range(steps)]
+    several = isinstance(devices, Replicas)
+    batches = [
+        devices.put_batch([batch] * runs if several else batch)
+        for batch in map(experiment.train, range(steps))
+    ]
     make = devices.initializer(experiment, experiment.train(0))
-    states, windows = zip(*map(make, range(runs)), strict=True)
+    pairs = [make(seed) for seed in range(runs)]
+    states, windows = zip(*pairs, strict=True) if several else pairs[0]
     state, window = devices.spread(states), devices.copy(windows)
     step = devices.compile(experiment)
     state, window = step(state, window, batches[0])

@@ -28,7 +28,7 @@ from bench.tables import arguments, publish
 from data.text.words import load_words
 from experiments import word2vec
 from train.loop import IN_FLIGHT
-from train.placement import JitMesh
+from train.placement import Placement
 from train.process import keep_freed_memory
 from train.task import Experiment
 
@@ -45,7 +45,7 @@ class Trainer:
     """The steps of the training loop, without its run folder."""
 
     def __init__(self, experiment: Experiment, config):
-        self.experiment, self.devices = experiment, JitMesh(config.batch_size)
+        self.experiment, self.devices = experiment, Placement(config.batch_size)
         self.state, self.window = self.devices.init(experiment, config.seed, experiment.train(0))
         self.step = self.devices.compile(experiment)
 
@@ -53,7 +53,7 @@ class Trainer:
         """Take these steps, with as many of them in flight as in the loop."""
         in_flight = []
         for number in steps:
-            batch = self.devices.put_batch([self.experiment.train(number)])
+            batch = self.devices.put_batch(self.experiment.train(number))
             self.state, window = self.step(self.state, self.window, batch)
             in_flight.append(window)
             if len(in_flight) > IN_FLIGHT:

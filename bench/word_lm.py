@@ -21,7 +21,7 @@ from data.text.streams import TrainingStreams
 from experiments.word_lm import Config, NextWord, network
 from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
-from train.placement import JitMesh
+from train.placement import Placement
 from train.task import Experiment
 
 VOCABULARY, STEPS = 10_000, 20
@@ -34,8 +34,10 @@ BATCH, WINDOW, HIDDEN, LAYERS = (
 def ours(batches: TrainingStreams) -> Run:
     """Return a function that takes STEPS steps of `train.step`."""
     config = Config(preset="zaremba_small", **PRESET)
-    task = NextWord(network(config, VOCABULARY), None, config, "word", (), texts={})
-    return training(Experiment(task, make_optimizer(config), batches, {}), JitMesh(BATCH), 1, STEPS)
+    task = NextWord(network(config, VOCABULARY), None, config, "word", ())
+    return training(
+        Experiment(task, make_optimizer(config), batches, {}), Placement(BATCH), 1, STEPS
+    )
 
 
 def pytorch(batches: TrainingStreams) -> Run:

@@ -26,6 +26,7 @@ import numpy as np
 from data.catalogue import unknown_dataset
 from data.lines.transcripts import Alphabet
 from experiments.common.assets import from_json, to_json
+from experiments.common.split import split_indices
 from experiments.signal.task import (
     ALPHABET,
     MODES,
@@ -34,7 +35,6 @@ from experiments.signal.task import (
     composed_data,
     make_experiment,
     make_network,
-    split_indices,
 )
 from experiments.signal.task import Config as TranscriptionConfig
 from train import cli
@@ -59,7 +59,7 @@ def read_digits(config: Config) -> TranscriptionData:
 
     digits = digit_images(config.data_dir)
     rest = digits["train"]
-    train, validation = split_indices(len(rest.labels), config)
+    train, validation = split_indices(len(rest.labels), config.validation_fraction, config.seed)
     return composed_data(
         config,
         DIGITS,
@@ -79,7 +79,7 @@ def read_pens(config: Config, folder: str) -> TranscriptionData:
 
     digits, test = pen_digits(folder)
     rest = np.flatnonzero(~test)
-    train, validation = split_indices(len(rest), config)
+    train, validation = split_indices(len(rest), config.validation_fraction, config.seed)
     return composed_data(
         config,
         DIGITS,

@@ -29,6 +29,7 @@ from flax import linen as nn
 from data.buckets import TrainingBuckets
 from data.catalogue import unknown_dataset
 from data.lines.transcripts import Alphabet, Transcripts
+from experiments.common.split import split_indices
 from experiments.signal.task import (
     ALPHABET,
     MODES,
@@ -37,7 +38,6 @@ from experiments.signal.task import (
     composed_data,
     make_experiment,
     make_network,
-    split_indices,
 )
 from experiments.signal.task import Config as TranscriptionConfig
 from train import cli
@@ -123,7 +123,7 @@ def read_words(config: Config, folder: str) -> TranscriptionData:
     waves = load_waves(folder)
     test = waves.held_out(config.test_split)
     rest = np.flatnonzero(~test)
-    train, validation = split_indices(len(rest), config)
+    train, validation = split_indices(len(rest), config.validation_fraction, config.seed)
     features = Features(waves.rate, config.mel_bands, config.deltas)
     augmented = replace(
         word_pieces(waves, rest[train], features),
@@ -164,7 +164,7 @@ def read_speech(config: Config, folder: str) -> TranscriptionData:
 
     speech = load_speech(folder)
     rest = np.flatnonzero(~speech.test)
-    train, validation = split_indices(len(rest), config)
+    train, validation = split_indices(len(rest), config.validation_fraction, config.seed)
     alphabet = Alphabet.from_texts(speech.texts)
     features = Features(speech.rate, config.mel_bands, config.deltas)
     features = features.fitted(speech.sounds[i] for i in rest[train])

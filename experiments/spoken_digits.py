@@ -28,6 +28,7 @@ from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
 from experiments.common.assets import from_json, to_json
 from experiments.common.classification import Classify
 from experiments.common.settings import validation_fraction
+from experiments.common.split import split_indices
 from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
 from train.config import OptimizerConfig, option
@@ -38,7 +39,6 @@ from train.trained import TrainedRun
 CLASSES = "classes.json"  # name of the asset
 MODES = {"shift": f"{__name__}:shift"}
 DATASETS = ("strokes", "pendigits:FOLDER", "waves:FOLDER")
-VALIDATION = 2  # element of the seed, so that no two random streams coincide
 SIDE = 28  # of the image of a pen path, in pixels
 
 
@@ -204,9 +204,10 @@ def build(config: Config) -> Experiment:
     """Load the series, split them, and make the network."""
     series, in_test = load_series(config)
     test, rest = series.subset(in_test), series.subset(~in_test)
-    order = np.random.default_rng((config.seed, VALIDATION)).permutation(len(rest.labels))
-    count = max(1, round(len(order) * config.validation_fraction))
-    validation, train = rest.subset(order[:count]), rest.subset(order[count:])
+    train, validation = (
+        rest.subset(indices)
+        for indices in split_indices(len(rest.labels), config.validation_fraction, config.seed)
+    )
     assets = {CLASSES: to_json(series.classes)}
     return Experiment(
         task=make_task(config, assets),
@@ -226,7 +227,7 @@ def build(config: Config) -> Experiment:
         provenance={
             "dataset": config.dataset.split(":")[0],
             "train": len(train.labels),
-            "validation": count,
+            "validation": len(validation.labels),
             "test": len(test.labels),
             "sha256": series.sha256,
         },

@@ -10,11 +10,13 @@ loaded by name, and the lazy public names of a package in nets/.
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@cache
 def path_of(module: str) -> Path | None:
     """File of a module of this project; None for any other module."""
     base = ROOT.joinpath(*module.split("."))
@@ -55,13 +57,14 @@ def imported(path: Path, deferred: bool = False) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def neighbours(path: Path, deferred: bool = False) -> set[Path]:
+@cache
+def neighbours(path: Path, deferred: bool = False) -> frozenset[Path]:
     """Files of this project that a file imports, including the `__init__` of parent packages."""
     paths = set()
     for name in imported(path, deferred):
         parts = name.split(".")
         paths |= {path_of(".".join(parts[:i])) for i in range(1, len(parts) + 1)}
-    return {other for other in paths if other and other != path}
+    return frozenset(other for other in paths if other and other != path)
 
 
 def closure(path: Path, deferred: bool = False) -> set[Path]:

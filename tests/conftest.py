@@ -74,6 +74,7 @@ def known_options():
     return {name: value for name, value in OPTIONS.items() if known[name]}
 
 
+gc.set_threshold(200_000, 50, 1000)  # most objects of the tests live long
 # many processes are started: each module is compiled to bytecode once
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

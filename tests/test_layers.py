@@ -59,7 +59,7 @@ ARROWS = {
 }
 FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
 LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "yaml", "jobs", "optuna"}
-LINES_LOADED = {"lenet5": 3200, "char_lm": 3900, "nmt": 4500, "word2vec": 3400, "speech_ctc": 5000}
+LINES_LOADED = {"lenet5": 3750, "char_lm": 4550, "nmt": 5150, "word2vec": 4050, "speech_ctc": 5400}
 
 
 def sources(folder):
@@ -137,7 +137,8 @@ def test_no_import_of_the_project_is_hidden_by_importlib():
                 "experiments/__main__.py",
                 "experiments/report/check.py",
                 "nets/lazy.py",
-                "train/rundir.py",
+                "train/rundir.py",  # the experiment that a run directory names
+                "train/tracking.py",  # the library of a tracker
             }
             assert not calls or str(path.relative_to(ROOT)) in exceptions, path
 

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 from absl import flags, logging
 from ml_collections import config_flags
 
-from .config import ConfigError, RunConfig, hint
-from .loop import STOP_SIGNALS, PreemptedError, fit
+from .config import ConfigError, RunConfig
+from .loop import fit
 from .process import keep_compiled_programs, keep_freed_memory
 from .rundir import check_config, experiment_of, finished, restore_config
+from .signals import STOP_SIGNALS, PreemptedError
 from .task import Assets, Experiment, Task
+from .validity import hint
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 Build = Callable[[Any], Experiment]

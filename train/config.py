@@ -1,18 +1,11 @@
 """Settings that every experiment shares, each declared once with its default, help and range."""
 
 import dataclasses
-import difflib
-import math
-import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-BOUNDS = {
-    "minimum": ("at least", operator.ge),
-    "above": ("above", operator.gt),
-    "maximum": ("at most", operator.le),
-    "below": ("below", operator.lt),
-}
+from .validity import error, hint
+
 GROUPS = ("data", "network", "optimizer", "run")  # in the order of --help
 
 
@@ -137,6 +130,14 @@ class RunConfig:
         group="run",
         minimum=0,
     )
+    track: str = option(
+        "",
+        "service that also receives the metrics",
+        note="by its own library, an extra; empty: none",
+        group="run",
+        volatile=True,
+        choices=("", "mlflow", "wandb"),
+    )
     profile: str = option(
         "",
         "steps FIRST..LAST to trace with JAX's profiler, into WORKDIR/profile",
@@ -193,8 +194,9 @@ class RunConfig:
                 f"{hint(self.preset, self.PRESETS)}"
             )
         for field in dataclasses.fields(self):
-            if error := _error(getattr(self, field.name), type(field.default), field.metadata):
-                raise ConfigError(f"config.{field.name} must be {error}")
+            value, kind = getattr(self, field.name), type(field.default)
+            if problem := error(value, kind, field.metadata):
+                raise ConfigError(f"config.{field.name} must be {problem}")
         for name, values in self.replica_axes().items():
             if len(set(values)) < len(values):
                 raise ConfigError(f"config.{name}s has a repeated value: {values}")
@@ -315,30 +317,3 @@ class OptimizerConfig(RunConfig):
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
         """Return the values of each setting, other than the seed, that varies between the runs."""
         return {"learning_rate": self.learning_rates, "weight_decay": self.weight_decays}
-
-
-def _error(value: Any, expected: type, meta: Mapping[str, Any]) -> str:
-    """Return the requirement that `value` violates, and the value; empty when it is valid."""
-    items = value if isinstance(value, tuple) else (value,)
-    valid = type(value) is expected or (expected is float and type(value) is int)
-    if not valid or (expected is tuple and any(type(item) not in (int, float) for item in items)):
-        kind = "tuple of numbers" if expected is tuple else expected.__name__
-        return f"of type {kind}, got {value!r}"
-    if meta["choices"] and value not in meta["choices"]:
-        listed = ", ".join(meta["choices"])
-        return f"one of {listed}, got {value!r}{hint(value, meta['choices'])}"
-    for name, bound in meta["bounds"].items():
-        phrase, satisfies = BOUNDS[name]
-        if not all(satisfies(item, bound) for item in items):
-            return f"{phrase} {bound}, got {value!r}"
-    if expected in (float, tuple) and not all(map(math.isfinite, items)):
-        return f"finite, got {value!r}"
-    if expected is str and any(0xD800 <= ord(character) < 0xE000 for character in value):
-        return f"valid Unicode, got {value!r}"
-    return ""
-
-
-def hint(name: str, names: Iterable[str]) -> str:
-    """Text that suggests the nearest of `names`; empty when none is near."""
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]}?)" if near else ""

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .placement import JitMesh, put
+from .placement import Placement, put
 from .task import Batch, Mean, Task, initial_carry, merge
 
 Means = Callable[[Any, Batch], dict[str, Mean]]
@@ -37,7 +37,7 @@ class Evaluator:
     means(outputs, batch) replaces the metrics of the task.
     """
 
-    def __init__(self, task: Task, devices: JitMesh, means: Means | None = None):
+    def __init__(self, task: Task, devices: Placement, means: Means | None = None):
         means = means or task.means
 
         def apply(variables: Any, batch: Batch, carry: Any) -> tuple[Any, Any]:

@@ -13,7 +13,6 @@ from jax import export as jax_export
 
 from .config import ConfigError
 from .rundir import read_assets, read_example, read_json, write_json
-from .safetensors import write_arrays
 from .task import Batch, Task, initial_carry
 from .trained import TrainedRun
 from .weights import paths
@@ -40,9 +39,11 @@ def export(run: TrainedRun) -> None:
 
 def write_safetensors(run: TrainedRun, folder: Path) -> list[Path]:
     """Write the arrays by path, and a description in JSON; return the paths of both files."""
-    arrays = paths(run.variables)
-    write_arrays(folder / "network.safetensors", arrays)
-    shapes = {path: list(np.shape(array)) for path, array in arrays.items()}
+    from safetensors.numpy import save_file
+
+    arrays = {path: np.ascontiguousarray(array) for path, array in paths(run.variables).items()}
+    save_file(arrays, folder / "network.safetensors")
+    shapes = {path: list(array.shape) for path, array in arrays.items()}
     return [folder / "network.safetensors", describe(run, folder, {"arrays": shapes})]
 
 

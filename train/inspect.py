@@ -32,7 +32,8 @@ def summary(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     check_parts(config, len(placement.devices))
     state, window = placement.init(experiment, config.seed, batch)
     step = placement.compile(experiment, config.accumulate_steps)
-    lowered = step.lower(*spread(placement, state, window, batch))  # type: ignore[attr-defined]
+    placed = placement.spread(state), placement.copy(window), placement.put_batch(batch)
+    lowered = step.lower(*placed)  # type: ignore[attr-defined]
     cost = lowered.compile().cost_analysis()
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     print(f"parameters: {parameters:,}")
@@ -61,18 +62,16 @@ def check(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     check_parts(config, len(placement.devices))
     state, window = placement.init(experiment, config.seed, batch)
     step = placement.compile(experiment, config.accumulate_steps)
-    placed = placement.spread([state]), placement.copy([window])
+    placed = placement.spread(state), placement.copy(window)
     times = []
     for number in range(1 + TIMED):
         start = time.perf_counter()
-        placed = jax.block_until_ready(
-            step(*placed, placement.put_batch([experiment.train(number)]))
-        )
+        placed = jax.block_until_ready(step(*placed, placement.put_batch(experiment.train(number))))
         times.append(time.perf_counter() - start)
     print(f"first step, with compilation: {times[0]:.1f} s")
     each = min(times[1:])
     print(f"each step: {1000 * each:.1f} ms")
-    (state,), (window,) = placement.gather(placed[0]), placement.one(placed[1])
+    state, window = placement.gather(placed[0]), placement.one(placed[1])
     start = time.perf_counter()
     name, batches = next(iter(experiment.evals.items()))
     values = Evaluator(experiment.task, placement)(state.variables, batches)
@@ -98,15 +97,6 @@ def report(name: str, start: float) -> float:
     seconds = time.perf_counter() - start
     print(f"{name}: {seconds:.1f} s", flush=True)
     return seconds
-
-
-def spread(placement: Any, state: Any, window: Any, batch: Any) -> tuple[Any, Any, Any]:
-    """Return the arguments of a compiled step."""
-    return (
-        placement.spread([state]),
-        placement.copy([window]),
-        placement.put_batch([batch]),
-    )
 
 
 def print_shapes(batch: Mapping[str, Any]) -> None:

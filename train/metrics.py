@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorboardX
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from .tracking import Tracker
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
@@ -34,13 +37,13 @@ class Metrics:
     same bytes as an uninterrupted one. name: prefix of the printed lines of several runs.
     """
 
-    def __init__(self, workdir: Path, step: int, name: str = ""):
+    def __init__(self, workdir: Path, step: int, name: str = "", tracker: "Tracker | None" = None):
         earlier = [line for line in read_metrics(workdir) if line["step"] <= step]
         self.path, temporary = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
         temporary.write_text("".join(json.dumps(line) + "\n" for line in earlier), encoding="utf-8")
         temporary.replace(self.path)
         self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
-        self.name = name
+        self.name, self.tracker = name, tracker
         self.began = time.perf_counter()
         self.last_speed = (self.began, max(step, 0))
 
@@ -56,6 +59,8 @@ class Metrics:
             os.fsync(file.fileno())
         for name, value in named.items():
             self.board.add_scalar(name, value, step)
+        if self.tracker:
+            self.tracker.log(step, named)
         text = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
         tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}{note and '  ' + note}")
         sys.stdout.flush()

@@ -55,7 +55,7 @@ def compiler_options(
     return dict(options)
 
 
-class JitMesh:
+class Placement:
     """jit over a one-dimensional mesh: parameters on every device, rows of the batch divided.
 
     Raises ConfigError when the batch size is not a multiple of the number of devices.
@@ -100,18 +100,16 @@ class JitMesh:
         step = make_train_step(experiment, parts=parts)
         return jax.jit(step, donate_argnums=0, compiler_options=options)
 
-    def put_batch(self, batches: Sequence[Batch]) -> Any:
-        """Place the batches of all runs of the step; this class has one run."""
-        (batch,) = batches
+    def put_batch(self, batch: Any) -> Any:
+        """Place a batch for the step."""
         return self.put_rows(batch)
 
-    def spread(self, states: Sequence[Any]) -> Any:
-        """Convert the canonical state of each run to the form of the step; inverse of `gather`."""
-        (state,) = states
+    def spread(self, state: Any) -> Any:
+        """Convert the canonical state to the form of the step; inverse of `gather`."""
         return state
 
-    def gather(self, state: Any) -> list[Any]:
-        """Return the canonical state of each run."""
-        return [state]
+    def gather(self, state: Any) -> Any:
+        """Return the canonical state."""
+        return state
 
     copy, one = spread, gather  # the same for the metric window, which has no rows

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from .config import ConfigError
-from .placement import AXIS, JitMesh
+from .placement import AXIS, Placement
 from .step import Step, make_train_step
-from .task import Batch, Experiment
+from .task import Experiment
 
 
-class Pmap(JitMesh):
+class Pmap(Placement):
     """jax.pmap: every leaf of the step's state has a leading axis of devices.
 
     Raises ConfigError also when there are several processes.
@@ -28,29 +28,26 @@ class Pmap(JitMesh):
         step = make_train_step(experiment, AXIS, parts)
         return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
 
-    def put_batch(self, batches: Sequence[Batch]) -> Any:
+    def put_batch(self, batch: Any) -> Any:
         """Give the rows a leading axis of devices."""
-        (batch,) = batches
         return self._divide(batch)
 
-    def copy(self, states: Sequence[Any]) -> Any:
+    def copy(self, window: Any) -> Any:
         """Copy the window to every device, along a leading axis of devices."""
-        (window,) = states
         return self._repeat(window)
 
-    def one(self, state: Any) -> list[Any]:
+    def one(self, window: Any) -> Any:
         """Take one copy of the window; inverse of `copy`."""
-        return [self._first(state)]
+        return self._first(window)
 
-    def spread(self, states: Sequence[Any]) -> Any:
+    def spread(self, state: Any) -> Any:
         """Copy the state to every device; divide the rows of the carry."""
-        (state,) = states
         return self._repeat(state.replace(carry=())).replace(carry=self._divide(state.carry))
 
-    def gather(self, state: Any) -> list[Any]:
+    def gather(self, state: Any) -> Any:
         """Take one copy of the state; join the rows of the carry."""
         carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
-        return [self._first(state.replace(carry=())).replace(carry=self.put_rows(carry))]
+        return self._first(state.replace(carry=())).replace(carry=self.put_rows(carry))
 
     def _divide(self, rows: Any) -> Any:
         count = len(self.devices)

@@ -1,33 +1,39 @@
 """A trace of some steps by JAX's profiler, for TensorBoard or Perfetto."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 
 
-class Profiler:
-    """Traces the steps of a range into a folder; the range may be empty."""
+@contextlib.contextmanager
+def traced(steps: range, workdir: Path) -> Iterator[Callable[[int, Any], None]]:
+    """Yield trace(step, output), to call before each step with the last output.
 
-    def __init__(self, steps: range, folder: Path):
-        self.steps, self.folder = steps, folder
-        self.running = False
+    step: number of steps taken. The steps of the range are traced into `workdir`/profile; after the
+    last one, and at the end in any case, the trace is written.
+    """
+    folder, running = workdir / "profile", False
 
-    def before(self, step: int) -> None:
-        """Start the trace if `step`, the next one, is the first of the range."""
-        if step in self.steps and not self.running:
-            jax.profiler.start_trace(str(self.folder))
-            self.running = True
-
-    def after(self, step: int, output: Any) -> None:
-        """Stop the trace if `step`, which computes `output`, is the last of the range."""
-        if self.running and step + 1 not in self.steps:
-            jax.block_until_ready(output)
-            self.close()
-            print(f"profile: {self.folder}", flush=True)
-
-    def close(self) -> None:
-        """Stop the trace if it runs."""
-        if self.running:
-            self.running = False
+    def stop() -> None:
+        nonlocal running
+        if running:
+            running = False
             jax.profiler.stop_trace()
+            print(f"profile: {folder}", flush=True)
+
+    def trace(step: int, output: Any) -> None:
+        nonlocal running
+        if running and step + 1 not in steps:
+            jax.block_until_ready(output)
+            stop()
+        elif not running and step + 1 in steps:
+            running = True
+            jax.profiler.start_trace(str(folder))
+
+    try:
+        yield trace
+    finally:
+        stop()

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,12 +16,14 @@ from .config import OptimizerConfig, RunConfig
 from .evaluate import Evaluator, Predictor
 from .metrics import Metrics, final_metrics, read_metrics, save_figures
 from .optimizer import make_schedule
-from .placement import put
+from .placement import Placement, put
 from .rundir import log_attempt, seconds_trained, write_json
 from .state import TrainState
 from .step import MetricWindow
 from .task import Experiment
-from .weights import read_variables
+
+if TYPE_CHECKING:
+    from .tracking import Tracker
 
 
 class NonFiniteError(ArithmeticError):
@@ -38,27 +40,93 @@ class Run(NamedTuple):
     workdir: Path
 
 
+def tracker_of(config: RunConfig, folder: Path) -> "Tracker | None":
+    """Tracker that config.track names, in the first process alone."""
+    if not config.track or jax.process_index():
+        return None
+    from .tracking import make_tracker
+
+    return make_tracker(config, folder)
+
+
+class Due(NamedTuple):
+    """What is due after a step; last: it is the last step."""
+
+    evaluate: bool
+    draw: bool
+    save: bool
+    last: bool
+
+
+def due_at(config: RunConfig, step: int, stopping: bool) -> Due:
+    """Return what is due after `step` steps."""
+    last = step == config.steps
+    evaluate = last or step % config.eval_every == 0
+    draw = step in {round(at * config.steps) for at in config.figures_at}
+    save = evaluate or stopping or step % config.save_every == 0
+    return Due(evaluate, draw, save, last)
+
+
 class Recorder:
     """Evaluates and writes one run of the loop, from `start_step` on (-1: the start).
 
     folder: where this process writes everything except checkpoints; run.workdir, unless there are
-    several processes. failure: the reason why the run cannot continue.
+    several processes. evaluator: that of another run with the same programs, if there is one.
     """
 
-    def __init__(
-        self, run: Run, folder: Path, evaluator: Evaluator, start_step: int, name: str = ""
+    def __init__(  # noqa: PLR0917
+        self,
+        run: Run,
+        folder: Path,
+        placement: Placement,
+        start_step: int,
+        name: str = "",
+        evaluator: Evaluator | None = None,
     ):
-        self.run, self.folder, self.evaluator = run, folder, evaluator
-        self.metrics = Metrics(folder, start_step, name)
+        self.run, self.folder, self.placement = run, folder, placement
+        self.evaluator = evaluator or Evaluator(run.experiment.task, placement)
+        self.tracker = tracker_of(run.config, folder)
+        self.metrics = Metrics(folder, start_step, name, self.tracker)
         log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")
-        self.failure: NonFiniteError | None = None
         first = next(iter(run.experiment.evals))
         lines = read_metrics(folder)
         self.losses = [line[f"{first}/loss"] for line in lines if f"{first}/loss" in line]
+        self.ended = self.out_of_patience
         config, self.schedule = run.config, run.experiment.schedule
         if isinstance(config, OptimizerConfig):
             self.schedule = make_schedule(config)
+
+    def batch(self, step: int) -> Any:
+        """Return the placed batch of a step."""
+        return self.placement.put_batch(self.run.experiment.train(step))
+
+    def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
+        """Evaluate, draw and save, whichever is due after `step` steps."""
+        due = due_at(self.run.config, step, stopping)
+        if due.draw or due.save:
+            state, window = self.placement.gather(state), self.placement.one(window)
+            objective = self.measure(step, due, state, window)
+            if due.save:
+                self.checkpoints.wait()
+                self.checkpoints.save(step, state, window, objective)
+
+    def measure(self, step: int, due: Due, state: TrainState, window: MetricWindow) -> float:
+        """Evaluate and draw; return the objective, infinite when it is not evaluated."""
+        self.check_finite(window)
+        objective, last, draw = math.inf, due.last, due.draw
+        if due.evaluate:
+            objective = self.evaluate(step, state)
+            if self.out_of_patience and not last:
+                self.ended = last = True
+                draw = draw or 1.0 in self.run.config.figures_at
+                count = self.run.config.patience
+                tqdm.write(f"the loss is not lower after {count} evaluations: training ends")
+        if last:
+            self.evaluate_last(step, state)
+        if draw:
+            self.draw(step, state, last)
+        return objective
 
     @property
     def out_of_patience(self) -> bool:
@@ -71,11 +139,16 @@ class Recorder:
         """Wait until everything is on disk; log how the attempt ended."""
         self.checkpoints.close()
         self.metrics.close()
-        end = type(self.failure).__name__ if self.failure else end
+        if self.tracker:
+            self.tracker.close(end)
         log_attempt(self.folder, end, step, seconds=seconds)
 
-    def log(self, step: int, window: MetricWindow) -> None:
-        """Write the means of a window that is on the host, with the learning rate of its end."""
+    def log(self, step: int, window: Any) -> None:
+        """Write the means of a window, with the learning rate of its last step."""
+        self.log_means(step, jax.device_get(self.placement.one(window)))
+
+    def log_means(self, step: int, window: MetricWindow) -> None:
+        """Write the means of a window that is on the host."""
         self.check_finite(window)
         means = {name: float(mean.value) for name, mean in window.means.items()}
         config, values = self.run.config, means | self.run.experiment.task.summaries(means)
@@ -100,6 +173,8 @@ class Recorder:
         saved = objectives(self.run.workdir / "checkpoints").values()
         best = None
         if self.losses[-1] > min(saved, default=math.inf):
+            from .weights import read_variables
+
             best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
             best = put(best, self.evaluator.everywhere)
         for name, batches in list(self.run.experiment.evals.items())[1:]:

@@ -1,22 +1,28 @@
 """Several runs in one program: vmap over the runs, a share of them on each device."""
 
+import contextlib
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from .accumulate import check_parts
 from .config import ConfigError, RunConfig
-from .loop import fit_all
-from .placement import JitMesh, put
-from .recorder import Run
+from .evaluate import Evaluator
+from .loop import Start, train
+from .placement import Placement, put
+from .recorder import NonFiniteError, Recorder, Run, due_at
 from .rundir import check_config, finished, write_config, write_json
+from .signals import stop_signals
+from .start import first_states, opened
 from .state import init_state
 from .step import Step, make_train_step
 from .task import Batch, Experiment
@@ -44,9 +50,123 @@ def train_replicas(
     if runs:
         used = jax.devices()[: math.gcd(len(runs), count)]
         devices = MODES[config.parallel](varied_settings([run.config for run in runs]), used)
-        fit_all(runs, devices)
+        fit_together(runs, devices)
         print(f"finished: {len(runs)} runs in {workdir}")
     write_json(workdir / "result.json", {"replicas": [folder.name for folder in configs]})
+
+
+def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any]]:
+    """Call `fit` for runs that take each step together; they differ in seed, scores and folder.
+
+    `devices` holds the optimizer settings that differ, in the order of the runs. The wall-clock
+    time is divided equally among the runs. A run that becomes non-finite does not stop the others:
+    its error is raised after the last step.
+    """
+    experiment, config = runs[0].experiment, runs[0].config
+    with opened(runs) as folders, stop_signals() as received:
+        began = time.perf_counter()
+        make = devices.initializer(experiment, experiment.train(0))
+        initial = [make(run.config.seed) for run in runs]
+        empty = devices.copy([initial[0][1]] * len(runs))
+        step, canonical = first_states(runs, initial)
+        states, windows = zip(*canonical, strict=True)
+        start = Start(step, devices.spread(states), devices.copy(windows), empty)
+        del initial, canonical, states, windows  # they would stay in the memory of the device
+        recorder = ReplicaRecorder(runs, folders, devices, step)
+        train_step = devices.compile(experiment, config.accumulate_steps)
+        return recorder.write_results(train(recorder, train_step, config, start, received, began))
+
+
+class ReplicaRecorder:
+    """The recorders of several runs; the only place that knows which of them have failed."""
+
+    ended = False  # config.patience needs a single run
+
+    def __init__(
+        self, runs: Sequence[Run], folders: Sequence[Path], devices: "Replicas", start_step: int
+    ):
+        self.devices, self.config, self.folder = devices, runs[0].config, folders[0]
+        evaluator = Evaluator(runs[0].experiment.task, devices)
+        self.recorders = [
+            Recorder(
+                run,
+                folder,
+                devices,
+                start_step,
+                run.workdir.name if len(runs) > 1 else "",
+                evaluator.with_task(run.experiment.task),
+            )
+            for run, folder in zip(runs, folders, strict=True)
+        ]
+        self.failures: list[NonFiniteError | None] = [None] * len(runs)
+
+    def batch(self, step: int) -> Any:
+        """Return the placed batches of a step."""
+        return self.devices.put_batch([each.run.experiment.train(step) for each in self.recorders])
+
+    def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
+        """Evaluate, draw and save each run that has not failed, whichever is due.
+
+        All runs are saved at the same step; at the last one, only those that have not failed.
+        """
+        due = due_at(self.config, step, stopping)
+        if not (due.draw or due.save):
+            return
+        pairs = list(zip(self.devices.gather(state), self.devices.one(window), strict=True))
+        objectives = [math.inf] * len(pairs)
+        for i, recorder in self._running():
+            with self._catch_failure(i):
+                objectives[i] = recorder.measure(step, due, *pairs[i])
+        if not due.save:
+            return
+        for recorder in self.recorders:  # no checkpoint is deleted before all have the next one
+            recorder.checkpoints.wait()
+        for i, (recorder, (one_state, one_window)) in enumerate(
+            zip(self.recorders, pairs, strict=True)
+        ):
+            if self.failures[i] is None:
+                recorder.checkpoints.save(step, one_state, one_window, objectives[i])
+            elif not due.last:  # marked, so that the run fails again when it is restored
+                bad_step = jnp.full_like(one_window.bad_step, step)
+                marked = one_window.replace(bad_step=bad_step)
+                recorder.checkpoints.save(step, one_state, marked, objectives[i])
+
+    def log(self, step: int, window: Any) -> None:
+        """Write the means of the windows of all runs that have not failed."""
+        windows = jax.device_get(self.devices.one(window))
+        for i, recorder in self._running():
+            with self._catch_failure(i):
+                recorder.log_means(step, windows[i])
+
+    def close(self, end: str, step: int, seconds: float) -> None:
+        """Close every recorder, even when one raises."""
+        with contextlib.ExitStack() as closing:
+            for recorder, failure in zip(self.recorders, self.failures, strict=True):
+                how = type(failure).__name__ if failure else end
+                share = round(seconds / len(self.recorders), 2)
+                closing.callback(recorder.close, how, step, share)
+
+    def write_results(self, step: int) -> list[dict[str, Any]]:
+        """Write the results of the runs that have not failed; raise the first failure."""
+        results = [recorder.write_result(step) for _, recorder in self._running()]
+        for failure in filter(None, self.failures):
+            raise failure
+        return results
+
+    def _running(self) -> list[tuple[int, Recorder]]:
+        return [(i, r) for i, r in enumerate(self.recorders) if self.failures[i] is None]
+
+    @contextlib.contextmanager
+    def _catch_failure(self, index: int) -> Iterator[None]:
+        """Continue without a run that has become non-finite; raise when it was the last."""
+        try:
+            yield
+        except NonFiniteError as error:
+            self.failures[index] = error
+            if all(self.failures):
+                raise
+            name = self.recorders[index].metrics.name
+            tqdm.write(f"{name}: {error}; the other runs continue")
 
 
 def replica_configs(config: RunConfig) -> dict[str, RunConfig]:
@@ -103,7 +223,7 @@ def varied_settings(configs: Sequence[RunConfig]) -> list[dict[str, float]]:
     return [{name: getattr(config, name) for name in names} for config in configs]
 
 
-class Replicas(JitMesh):
+class Replicas(Placement):
     """jit of a vmapped step, separately on each device: every leaf has a leading axis of runs.
 
     settings: the optimizer settings of each run that differ between runs; the number of runs must
@@ -136,8 +256,9 @@ class Replicas(JitMesh):
         divided = jax.shard_map(step, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
         return jax.jit(divided, donate_argnums=0)
 
-    def put_batch(self, batches: Sequence[Batch]) -> Any:
-        """Stack the batches; ConfigError when their shapes differ."""
+    def put_batch(self, batch: Any) -> Any:
+        """Stack the batches of the runs, a list; ConfigError when their shapes differ."""
+        batches: list[Batch] = batch
         shapes = [{name: x.shape for name, x in batch.items()} for batch in batches]
         if differing := [other for other in shapes if other != shapes[0]]:
             raise ConfigError(
@@ -145,9 +266,9 @@ class Replicas(JitMesh):
             )
         return self._put_runs({name: np.stack([b[name] for b in batches]) for name in batches[0]})
 
-    def spread(self, states: Sequence[Any]) -> Any:
-        """Stack the states of the runs; inverse of `gather`."""
-        return self._put_runs(jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
+    def spread(self, state: Any) -> Any:
+        """Stack the states of the runs, a list; inverse of `gather`."""
+        return self._put_runs(jax.tree.map(lambda *leaves: jnp.stack(leaves), *state))
 
     def gather(self, state: Any) -> list[Any]:
         """Return the state of each run."""

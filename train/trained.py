@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 
-from .config import ConfigError, RunConfig, hint
+from .config import ConfigError, RunConfig
 from .evaluate import Evaluator, Predictor
-from .placement import JitMesh
+from .placement import Placement
 from .rundir import (
     check_config,
     data_changes,
@@ -22,7 +22,8 @@ from .rundir import (
     read_json,
     restore_config,
 )
-from .task import Assets, Experiment, Task
+from .task import Assets, Batch, Experiment, Task
+from .validity import hint
 from .weights import check_shapes, read_variables
 
 Build = Callable[[Any], Experiment]
@@ -42,6 +43,11 @@ class TrainedRun:
     task: Any
     predict: Predictor
     build: Build
+
+    @property
+    def example(self) -> Batch:
+        """Batch of zeros in the shapes of training."""
+        return read_example(self.workdir)
 
     @property
     def variables(self) -> Any:
@@ -93,7 +99,7 @@ def load_run(build: Build, make_task: MakeTask, config: RunConfig, workdir: Path
     task = make_task(config, read_assets(workdir))
     expected = jax.eval_shape(task.init, {"params": jax.random.key(0)}, read_example(workdir))
     check_shapes(variables, expected, f"the checkpoint in {workdir}")
-    evaluator = Evaluator(task, JitMesh(1, jax.devices()[:1]))
+    evaluator = Evaluator(task, Placement(1, jax.devices()[:1]))
     return TrainedRun(config, workdir, task, Predictor(variables, evaluator), build)
 
 

@@ -70,9 +70,9 @@ def read_source(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
         return paths(read_variables(path, say))
     try:
         if path.is_file():
-            from .safetensors import read_arrays
+            from safetensors.numpy import load_file
 
-            return dict(read_arrays(path))
+            return load_file(path)
         if (path / "_METADATA").is_file():
             with quiet(), ocp.StandardCheckpointer() as reader:
                 tree = reader.restore(path.absolute())

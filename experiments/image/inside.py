@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from data.images.labelled import EvaluationBatches
 from experiments.common.pictures import save
+from experiments.image.own import pictures
 from nets.interpret import convnets
 from train.config import ConfigError
 from train.task import Batch
@@ -38,11 +39,12 @@ class Panel(NamedTuple):
 def look_inside(run: TrainedRun) -> None:
     """Draw filters, patches that activate units most, and saliency maps.
 
-    The patches are from test images, for the first config.units units of config.layer or, by
-    default, of every convolution. Writes config.picture and prints the names of the layers.
+    The patches are from test images, or from the files of config.input, for the first config.units
+    units of config.layer or, by default, of every convolution. Writes config.picture and prints the
+    names of the layers.
     """
     config, model, variables = run.config, run.task.model, run.variables
-    test = run.held_out("test")
+    test = pictures(run)
     images = test.source.subset(slice(1)).images
     convolutions = convnets.convolution_names(model, variables, images)
     if config.layer:

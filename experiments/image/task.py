@@ -16,6 +16,7 @@ from train.task import Assets, Batch, Experiment, Task
 MODES = {
     "robustness": "experiments.image.robustness:robustness",
     "inside": "experiments.image.inside:look_inside",
+    "classify": "experiments.image.own:classify",
 }
 MakeTask = Callable[[Any, Assets], Task]
 SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/augment.py
@@ -56,6 +57,12 @@ class Config(OptimizerConfig):
 
     picture: str = option(
         "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
+    )
+    input: str = option(
+        "",
+        "input file",
+        note="images, comma-separated; with --mode=inside by default the test images",
+        modes=("inside", "classify"),
     )
     layer: str = option(
         "", "layer to visualise", note="default: every convolution", modes=("inside",)

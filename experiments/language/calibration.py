@@ -14,7 +14,7 @@ import optax
 from data.text.streams import EvaluationWindows
 from experiments.language.task import EVALUATION_WINDOW, NextSymbol
 from train.evaluate import Evaluator, Predictor
-from train.placement import JitMesh
+from train.placement import Placement
 from train.task import Mean
 from train.trained import TrainedRun
 
@@ -47,7 +47,7 @@ def measure(
     texts: ids int32 [N] by name. The temperature is the one of TEMPERATURES with the lowest loss on
     the first text.
     """
-    evaluate = Evaluator(task, JitMesh(1, jax.devices()[:1]), tempered_means)
+    evaluate = Evaluator(task, Placement(1, jax.devices()[:1]), tempered_means)
     scores: Scores = {}
     best = ""
     for name, ids in texts.items():

@@ -25,7 +25,7 @@ from experiments.language.calibration import Scores, held_out_ids, metrics_of, p
 from experiments.language.task import EVALUATION_WINDOW, NextSymbol
 from train.config import ConfigError
 from train.evaluate import Predictor
-from train.placement import JitMesh, put
+from train.placement import Placement, put
 from train.state import TrainState
 from train.step import MetricWindow
 from train.task import Experiment
@@ -72,7 +72,7 @@ class DynamicEvaluator:
         self.task = copy.copy(task)
         self.task.model = task.model.clone(**unregularised, softmax=softmax)
         self.window, self.optimizer = window, dynamic_optimizer(decay)
-        self.devices = JitMesh(1, jax.devices()[:1])
+        self.devices = Placement(1, jax.devices()[:1])
         self.step = self.devices.compile(Experiment(self.task, self.optimizer, lambda _: {}, {}))
         self.empty = jax.jit(partial(MetricWindow.empty, self.task))
 
@@ -91,7 +91,7 @@ class DynamicEvaluator:
         metrics = self.empty(variables, first)
         state, metrics = put((state, metrics), self.devices.everywhere)
         for batch in tqdm(windows, description, leave=False, unit="window", disable=None):
-            placed = self.devices.put_batch([batch])
+            placed = self.devices.put_batch(batch)
             state, metrics = self.step(state, metrics, placed, {"learning_rate": rate})
         nats = float(metrics.means["loss"].value)
         return metrics_of(self.task, math.inf if math.isnan(nats) else nats)

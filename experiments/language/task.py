@@ -163,21 +163,18 @@ class SymbolTask(Task):
         An empty prompt is a newline.
         """
         from nets.decoding.sampling import sample_steps
+        from nets.decoding.step_model import StepModel
 
         config, vocabulary = self.config, self.vocabulary
         prompt = vocabulary.encode(config.prompt)
         prompt = prompt if len(prompt) else vocabulary.encode("\n")
         yield vocabulary.decode(prompt.tolist())
         previous = int(prompt[-1])
-        for sampled in sample_steps(
-            self.next_logits,
-            variables,
-            self.read(variables, prompt[None, :-1]),
-            jnp.asarray(prompt[-1:]),
-            stream(jax.random.key(config.seed), "sample", 0),
-            length=config.sample_length,
-            temperature=config.temperature,
-        ):
+        carry = self.read(variables, prompt[None, :-1])
+        model = StepModel(self.next_logits, variables, carry, prompt[-1:])
+        key = stream(jax.random.key(config.seed), "sample", 0)
+        length, temperature = config.sample_length, config.temperature
+        for sampled in sample_steps(model, key, length=length, temperature=temperature):
             pair = [previous, int(sampled[0])]
             yield vocabulary.decode(pair).removeprefix(vocabulary.decode(pair[:1]))
             previous = pair[1]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from data.text.words import WordVocabulary
-from train.config import ConfigError, hint
+from train.config import ConfigError
 from train.trained import TrainedRun
+from train.validity import hint
 
 if TYPE_CHECKING:
     from data.text.word_tests import Similarities

@@ -10,7 +10,6 @@ import numpy as np
 from flax import linen as nn
 
 from data.buckets import EvaluationBuckets, Shape, restore_order
-from data.catalogue import DataError
 from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
@@ -28,7 +27,6 @@ MODES = {
     "decode": "experiments.signal.modes:decode",
 }
 ALPHABET = "alphabet.json"  # name of an asset
-VALIDATION = 2  # element of the seed, so that no two random streams coincide
 DRAWN = 3  # lines whose alignment is drawn
 LISTED = 20  # lines with mistakes that are listed
 
@@ -79,7 +77,9 @@ class Config(OptimizerConfig):
     dropout: float = option(
         0.0, "dropout probability", note="before and after each layer", minimum=0, maximum=0.95
     )
-    beam_size: int = option(1, "beam size of the search", note="1: the best path", minimum=1)
+    beam_size: int = option(
+        1, "beam size of the search", note="1: the best path", free_in_modes=True, minimum=1
+    )
 
     steps: int = OptimizerConfig.changed("steps", 2000)
     learning_rate: float = OptimizerConfig.changed("learning_rate", 4e-3)
@@ -104,20 +104,6 @@ class Config(OptimizerConfig):
     length_bonus: float = option(
         0.0, "score added per symbol, in nats", modes=("transcribe", "decode")
     )
-
-
-def split_indices(count: int, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Indices for training and for validation, a random split of `count` examples.
-
-    The examples are recordings, or pieces of lines. Raises DataError if there are fewer than two.
-    """
-    if count < 2:
-        raise DataError(
-            f"training and validation need at least two pieces or recordings, got {count}"
-        )
-    order = np.random.default_rng((config.seed, VALIDATION)).permutation(count)
-    size = max(1, round(count * config.validation_fraction))
-    return order[size:], order[:size]
 
 
 class TranscriptionData(NamedTuple):
@@ -273,16 +259,15 @@ class Transcribe(Task):
         `nets.language.kneser_ney.ngram_table`, config.lm_weight times its log probability and
         config.length_bonus per symbol are added.
         """
-        from nets.ctc.prefix_search import SymbolModel, ctc_beam_search
+        from nets.ctc.prefix_search import ctc_beam_search
+        from nets.decoding.step_model import StepModel
         from nets.language.kneser_ney import table_step
 
         options: dict[str, Any] = {}
         if language_model is not None:
             start = jnp.zeros(len(outputs[0]), jnp.int32)
             options = {
-                "language_model": SymbolModel(
-                    table_step, language_model, start, bos_id=0, eos_id=0
-                ),
+                "language_model": StepModel(table_step, language_model, start, 0, eos_id=0),
                 "lm_weight": self.config.lm_weight,
                 "length_bonus": self.config.length_bonus,
             }

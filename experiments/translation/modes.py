@@ -6,6 +6,7 @@ import numpy as np
 
 from data.catalogue import DataError
 from experiments.common.stdin import lines_of_input, texts_of_input
+from experiments.translation.search import translator
 from experiments.translation.task import Translate
 from train.trained import TrainedRun
 
@@ -20,14 +21,17 @@ def selected(run: TrainedRun) -> tuple[Translate, Any]:
 def translate(run: TrainedRun) -> None:
     """Translate each line of standard input.
 
-    With config.n_best above 1, print that many translations per line, each after its score.
+    With config.n_best above 1, print that many translations per line, each after its score, which
+    sampled translations do not have.
     """
     task, variables = selected(run)
+    translations = translator(task)
     for lines in texts_of_input():
         sentences = [line.strip() for line in lines]
-        for hypotheses in task.n_best(variables, sentences):
+        for hypotheses in translations(variables, sentences):
             for score, text in hypotheses:
-                print(text if len(hypotheses) == 1 else f"{score:8.3f}  {text}", flush=True)
+                scored = len(hypotheses) > 1 and score is not None
+                print(f"{score:8.3f}  {text}" if scored else text, flush=True)
 
 
 def states(run: TrainedRun) -> None:

@@ -15,20 +15,22 @@ from flax import linen as nn
 
 from data.text.vocabulary import BEGIN, END, KINDS, Vocabulary
 from experiments.common.held_out import HeldOut
+from experiments.translation.settings import SearchConfig
 from nets.recurrent.cells import CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
-from train.config import ConfigError, OptimizerConfig, option
+from train.config import ConfigError, option
 from train.task import Batch, Mean, Task
 
 if TYPE_CHECKING:
     from data.buckets import EvaluationBuckets
     from nets.decoding.beam import BeamResult
+    from nets.decoding.step_model import StepModel
 
 INPUT_BATCH, INPUT_SHAPES = 16, tuple((8 * 2**k, 4) for k in range(5))  # of standard input
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(OptimizerConfig):
+class Config(SearchConfig):
     """Settings of every translation experiment."""
 
     TINY: ClassVar = {
@@ -53,7 +55,7 @@ class Config(OptimizerConfig):
     vocab_size: int = option(
         6000, "maximum vocabulary size", note="only with parallel text", group="data", minimum=8
     )
-    batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentence pairs")
+    batch_size: int = SearchConfig.changed("batch_size", 64, "in sentence pairs")
     max_length: int = option(
         60,
         "maximum length of a training sequence",
@@ -120,16 +122,17 @@ class Config(OptimizerConfig):
         minimum=0,
         maximum=1,
     )
-    beam_size: int = option(4, "beam size of the search", note="1: greedy", minimum=1)
-    length_penalty: float = option(1.0, "alpha of the length penalty ((5 + length) / 6)^alpha")
-
-    learning_rate: float = OptimizerConfig.changed("learning_rate", 3e-3)
-    clip_norm: float = OptimizerConfig.changed("clip_norm", 1.0)
-    warmup_steps: int = OptimizerConfig.changed("warmup_steps", 100)
-
-    n_best: int = option(
-        1, "number of hypotheses to print", note="up to beam_size", modes=("translate",), minimum=1
+    beam_size: int = option(
+        4, "beam size of the search", note="1: greedy", free_in_modes=True, minimum=1
     )
+    length_penalty: float = option(
+        1.0, "alpha of the length penalty ((5 + length) / 6)^alpha", free_in_modes=True
+    )
+
+    learning_rate: float = SearchConfig.changed("learning_rate", 3e-3)
+    clip_norm: float = SearchConfig.changed("clip_norm", 1.0)
+    warmup_steps: int = SearchConfig.changed("warmup_steps", 100)
+
     picture: str = option("states.png", "image file to write", modes=("states",))
 
 
@@ -183,7 +186,7 @@ class Translate(Task):
     axes: ClassVar = {"source": "b, s", "inputs": "b, t"}
 
     def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
-        if config.n_best > config.beam_size:
+        if config.n_best > config.beam_size and not config.temperature:
             raise ConfigError(
                 f"config.n_best must be at most config.beam_size, {config.beam_size}, "
                 f"got {config.n_best}"
@@ -206,11 +209,6 @@ class Translate(Task):
             "accuracy": target_logits >= outputs.max(axis=-1),  # faster than argmax
         }
         return {name: Mean.from_values(value, batch["mask"]) for name, value in values.items()}
-
-    def n_best(self, variables, sentences: Sequence[str]) -> list[list[tuple[float, str]]]:
-        """The config.n_best translations of each sentence as (score, text), the best first."""
-        batches = self.buckets(sentences)
-        return self.hypotheses(variables, batches, len(sentences), n_best=self.config.n_best)
 
     def hypotheses(
         self, variables, batches, count: int, **options
@@ -270,30 +268,23 @@ class Translate(Task):
         results = self.hypotheses(variables, batches, len(batches.examples), n_best=1)
         return [hypotheses[0][1] for hypotheses in results]
 
+    @property
+    def longest(self) -> int:
+        """Maximum length of a translation in tokens, including the end."""
+        return 3 * self.config.max_length // 2
+
     def search(self, variables, batch: Batch, **options) -> "BeamResult":
-        """Beam search for the translations of a batch; options: those of beam_search."""
-        from nets.decoding.beam import beam_search
+        """Beam search for the translations of a batch; options: those of `search.search`."""
+        from experiments.translation.search import search
 
-        problem = self.problem(variables, batch)
-        # a limit for each sentence, so that its translation does not depend on its batch
-        limits = np.minimum(2 * batch["source_lengths"] + 10, problem["max_length"])
-        defaults = {"beam_size": self.config.beam_size, "max_lengths": limits}
-        return beam_search(**(problem | defaults | options))
+        return search(self, variables, batch, **options)
 
-    def problem(self, variables, batch: Batch) -> dict[str, Any]:
-        """Arguments of a search that define the problem: the model, its state and the score."""
+    def step_model(self, variables, batch: Batch) -> "StepModel":
+        """Model of the translations of a batch, for the searches of `nets.decoding`."""
+        from nets.decoding.step_model import StepModel
 
         carry, memory = self._start(variables, batch["source"], batch["source_lengths"])
-        return {
-            "step_fn": self._step,
-            "parameters": variables,
-            "carry": carry,
-            "memory": memory,
-            "bos_id": BEGIN,
-            "eos_id": END,
-            "max_length": 3 * self.config.max_length // 2,
-            "length_penalty": self.config.length_penalty,
-        }
+        return StepModel(self._step, variables, carry, BEGIN, END, memory)
 
     @partial(jax.jit, static_argnums=0)
     def _start(self, variables, source, lengths):

@@ -7,6 +7,5 @@ from .loss import ctc_align as ctc_align
 from .loss import ctc_greedy as ctc_greedy
 from .loss import ctc_loss as ctc_loss
 from .prefix_search import CTCBeam as CTCBeam
-from .prefix_search import SymbolModel as SymbolModel
 from .prefix_search import ctc_beam_search as ctc_beam_search
 from .prefix_search import rescore as rescore

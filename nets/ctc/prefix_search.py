@@ -13,26 +13,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ..decoding.sampling import StepFn, take_step
+from ..decoding.step_model import StepModel
 from ..decoding.top_k import top_k
 from .loss import check_logits, frame_log_probs
-
-
-class SymbolModel(NamedTuple):
-    """A language model over the symbols, as a step function of `nets.decoding.sampling`.
-
-    step_fn(parameters, tokens int32 [N], carry) -> (logits [N, U], carry); a static argument of the
-    compiled program, so pass the same function each time. carry: leaves [B, ...]. Its ids are those
-    of the symbols, and U may be larger than V. bos_id: the first token that it reads; the blank is
-    suitable, since no text contains it. eos_id: the token that ends a text, or None if the model
-    has no such token.
-    """
-
-    step_fn: StepFn
-    parameters: Any
-    carry: Any
-    bos_id: int
-    eos_id: int | None = None
 
 
 class CTCBeam(NamedTuple):
@@ -80,9 +63,6 @@ class _Beam(NamedTuple):
 class _Options(NamedTuple):
     """Static options of the compiled search; see ctc_beam_search."""
 
-    step_fn: StepFn | None
-    bos_id: int
-    eos_id: int | None
     beam_size: int
     n_best: int
     max_labels: int
@@ -97,7 +77,7 @@ def ctc_beam_search(
     blank_id: int = 0,
     n_best: int | None = None,
     max_labels: int | None = None,
-    language_model: SymbolModel | None = None,
+    language_model: StepModel | None = None,
     lm_weight: float | Array = 1.0,
     length_bonus: float | Array = 0.0,
 ) -> CTCBeam:
@@ -110,6 +90,9 @@ def ctc_beam_search(
     fusion), and the score of its end token at the end. The search is exact if the beam has room for
     all labels. The model takes a step only at frames where a prefix of the batch has grown.
 
+    language_model: its ids are those of the symbols, and it may have more. bos_id: the blank is
+    suitable, since no text contains it. eos_id: the token that ends a text, or None if the model
+    has no such token.
     logits: float [B, T, V]; NaN counts as probability 0. lengths: int [B]. n_best: number of labels
     returned, at most and by default beam_size. max_labels: length of the longest label, by default
     T. Raises ValueError for options that do not fit one another or the shapes.
@@ -127,19 +110,17 @@ def ctc_beam_search(
         raise ValueError(f"n_best must be from 1 to the beam_size {beam_size}, got {n_best}")
     if max_labels < 1:
         raise ValueError(f"max_labels must be at least 1, got {max_labels}")
-    step_fn, bos_id, eos_id, lm = None, 0, None, None
+    lm = None
     if language_model is not None:
-        step_fn, parameters, carry, bos_id, eos_id = language_model
-        lm = parameters, carry, lm_weight
+        lm = language_model, lm_weight
         tokens = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        step = partial(take_step, step_fn, memory=None)
-        shape = jax.eval_shape(step, parameters, tokens, carry)[0].shape
+        shape = language_model.first_outputs(tokens)[0].shape
         if shape[0] != rows or shape[1] < symbols:
             raise ValueError(
                 f"the language model must give logits of shape ({rows}, {symbols} or more), "
                 f"got {shape}"
             )
-    options = _Options(step_fn, bos_id, eos_id, beam_size, n_best, max_labels, blank_id)
+    options = _Options(beam_size, n_best, max_labels, blank_id)
     return _search(options, (logits, lengths), lm, length_bonus)
 
 
@@ -147,7 +128,7 @@ def ctc_beam_search(
 def _search(
     options: _Options, inputs: tuple[Array, Array], lm: Any, length_bonus: float | Array
 ) -> CTCBeam:
-    """inputs: logits, lengths. lm: parameters, carry and weight of the language model, or None."""
+    """inputs: logits, lengths. lm: the language model and its weight, or None."""
     logits, lengths = inputs
     log_probs = frame_log_probs(logits, lengths, options.blank_id)
     log_probs = jnp.where(jnp.isnan(log_probs), -jnp.inf, log_probs)
@@ -159,10 +140,9 @@ def _search(
 
     def read(tokens: Array, carry: Any) -> Any:
         """Weighted log P [B, K, U] of the symbols after tokens [B, K], and the carry."""
-        assert options.step_fn is not None
-        parameters, _, weight = lm
+        model, weight = lm
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), carry)
-        logits, flat, _ = take_step(options.step_fn, parameters, tokens.ravel(), flat, None)
+        logits, flat, _ = model.step(tokens.ravel(), flat)
         both = weight * jax.nn.log_softmax(logits), flat
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), both)
 
@@ -184,11 +164,12 @@ def _search(
 
     lm_state = None
     if lm is not None:
-        lm_state = read(jnp.full(shape, options.bos_id, jnp.int32), jax.tree.map(repeat, lm[1]))
+        first = jnp.broadcast_to(jnp.asarray(lm[0].bos_id, jnp.int32), shape[:1])
+        lm_state = read(repeat(first), jax.tree.map(repeat, lm[0].carry))
     (beams, lm_state), _ = lax.scan(step, (beams, lm_state), jnp.swapaxes(log_probs, 0, 1))
     scores = beams.log_probs + beams.lm_score
-    if lm_state is not None and options.eos_id is not None:
-        scores = scores + lm_state[0][..., options.eos_id]
+    if lm_state is not None and lm[0].eos_id is not None:
+        scores = scores + lm_state[0][..., lm[0].eos_id]
     return _best(CTCBeam(beams.labels, beams.lengths, beams.log_probs, scores), options.n_best)
 
 

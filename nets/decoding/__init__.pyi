@@ -1,11 +1,9 @@
 from .beam import BeamResult as BeamResult
 from .beam import beam_search as beam_search
+from .constraints import Limits as Limits
 from .exact import ExactResult as ExactResult
 from .exact import exact_search as exact_search
-from .sampling import Ensemble as Ensemble
 from .sampling import GreedyResult as GreedyResult
-from .sampling import StepFn as StepFn
-from .sampling import ensemble as ensemble
 from .sampling import greedy as greedy
 from .sampling import keep_min_p as keep_min_p
 from .sampling import keep_top_k as keep_top_k
@@ -13,3 +11,7 @@ from .sampling import keep_top_p as keep_top_p
 from .sampling import sample as sample
 from .sampling import sample_steps as sample_steps
 from .scores import Normalize as Normalize
+from .scores import Score as Score
+from .step_model import StepFn as StepFn
+from .step_model import StepModel as StepModel
+from .step_model import ensemble as ensemble

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.typing import ArrayLike
 
 from .beam_step import (
     Active,
@@ -26,10 +25,10 @@ from .beam_step import (
     finish_active,
     gather,
 )
-from .constraints import Limits, Values
-from .problem import ModelInputs, RowData, ScoreOptions, Settings, make_problem
-from .sampling import StepFn
-from .scores import Normalize
+from .constraints import Limits
+from .problem import LIMITS, SCORE, RowData, Settings, make_problem
+from .scores import Score
+from .step_model import StepModel
 
 # Rows that still search move to batches of half the size, at most HALVINGS times. Each size is
 # compiled separately; three save a third of the time of 64 rows of widely different lengths.
@@ -53,26 +52,13 @@ class BeamResult(NamedTuple):
 
 
 def beam_search(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
+    model: StepModel,
     *,
-    bos_id: ArrayLike,
-    eos_id: int,
     beam_size: int,
     max_length: int,
-    memory: Any = None,
+    score: Score = SCORE,
+    limits: Limits = LIMITS,
     n_best: int | None = None,
-    normalize: Normalize = "gnmt",
-    length_penalty: float | Array = 0.0,
-    coverage_penalty: float | Array = 0.0,
-    source_valid: ArrayLike | None = None,
-    min_length: int = 0,
-    no_repeat_ngram: int = 0,
-    prefix: Values | None = None,
-    banned: Values = (),
-    required: Values | None = None,
-    max_lengths: Values | None = None,
     groups: int = 1,
     diversity: float | Array = 0.0,
     return_attention: bool = False,
@@ -87,51 +73,32 @@ def beam_search(
     another, and n_best does not affect the best hypothesis. beam_size 1 without penalties is greedy
     decoding.
 
-    step_fn: see nets.decoding.sampling; here N = B K, and beam k of row b has index b K + k.
-    carry: leaves [B, ...], repeated K times and reordered with the hypotheses. memory: leaves
-    [B, ...], neither repeated nor reordered, since the hypotheses of a row share it. bos_id: int,
-    or int32 [B]. n_best: number of hypotheses returned, at most and by default beam_size.
-    normalize, length_penalty, coverage_penalty: the score, see nets.decoding.scores.scoring.
-    source_valid: bool [B, S], false at padding of the source, which needs no coverage.
-    min_length: shorter hypotheses may not end. no_repeat_ngram: no n-gram of this order occurs
-    twice; 0 for no limit. prefix: int [B, P], the token forced at each position, -1 where it is
-    free; it takes precedence over all other constraints. banned: token ids that are never
-    generated, or a mask, bool [V] or [B, V].
-    required: token ids that every hypothesis must contain, in any order, as many times as they are
-    given: int [R], or [B, R], -1 where a row needs fewer. The K beams are divided evenly among the
-    hypotheses that lack zero, one, two, ... required tokens; beams left over go to the best of the
-    other hypotheses. If a prefix leaves too little room, hypotheses contain as many required
-    tokens as fit; if no_repeat_ngram blocks a missing one for good, there is no hypothesis.
-    max_lengths: int [B], at most max_length: limits each row as if it were searched alone.
-    groups: the beams form this many groups, searched one after the other, each with its own pool.
-    When continuations are compared, a token loses `diversity` from its log p for each time that an
-    earlier group chose it at this step; scores are unaffected. Two groups may return the same
-    hypothesis. Raises ValueError for options that do not fit one another, the vocabulary or the
-    shapes.
+    model: its step function is called with N = B K, and its carry is repeated K times and reordered
+    with the hypotheses. score: what is maximised. limits: what hypotheses must and must not
+    contain. If they require tokens or phrases, the K beams are divided evenly among the hypotheses
+    that are zero, one, two, ... stages from containing all of them; beams left over go to the best
+    of the other hypotheses. A missing token is one stage; a longer phrase is two, its beginning and
+    its end. n_best: number of hypotheses returned, at most and by default
+    beam_size. groups: the beams form this many groups, searched one after the other, each with its
+    own pool. When continuations are compared, a token loses `diversity` from its log p for each
+    time that an earlier group chose it at this step; scores are unaffected. Two groups may return
+    the same hypothesis. Raises ValueError for options that do not fit one another, the vocabulary
+    or the shapes.
 
         >>> def step_fn(log_probs, tokens, carry):  # a bigram model, which needs no carry
         ...     return log_probs[tokens], carry
         >>> log_probs = jnp.log(jnp.array([[1, 0, 0], [0, 0.4, 0.6], [0.9, 0.1, 0]]))
-        >>> options = {"bos_id": jnp.array([1]), "eos_id": 0, "beam_size": 2, "max_length": 4}
-        >>> beam_search(step_fn, log_probs, (), **options).tokens[0, 0].tolist()
+        >>> model = StepModel(step_fn, log_probs, (), bos_id=jnp.array([1]), eos_id=0)
+        >>> beam_search(model, beam_size=2, max_length=4).tokens[0, 0].tolist()
         [2, 0, 0, 0]
     """
     n_best = beam_size if n_best is None else n_best
     check_options(beam_size, max_length, n_best, groups, diversity)
-    problem = make_problem(
-        step_fn,
-        ModelInputs(parameters, carry, bos_id, memory),
-        ScoreOptions(normalize, length_penalty, coverage_penalty, source_valid),
-        Limits(min_length, no_repeat_ngram, prefix, banned, required, max_lengths),
-        eos_id=eos_id,
-        max_length=max_length,
-        return_attention=return_attention,
-    )
+    problem = make_problem(model, score, limits, max_length, return_attention)
     settings = problem.settings._replace(diversity=diversity if groups > 1 else None)
-    options = Options(
-        beam_size, max_length, n_best, groups, no_repeat_ngram, return_attention, problem.source
-    )
-    return search(step_fn, options, settings, problem.row, (carry, problem.bos))
+    ngram, source = limits.no_repeat_ngram, problem.source
+    options = Options(beam_size, max_length, n_best, groups, ngram, return_attention, source)
+    return search(options, settings, problem.row, (model.carry, problem.bos))
 
 
 def check_options(
@@ -150,9 +117,9 @@ def check_options(
         raise ValueError(f"diversity is {diversity}; it needs at least 2 groups")
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=0)
 def search(
-    step_fn: StepFn, options: Options, settings: Settings, row: RowData, start: tuple[Any, Array]
+    options: Options, settings: Settings, row: RowData, start: tuple[Any, Array]
 ) -> BeamResult:
     """Search in batches that shrink as rows stop; start: (carry, bos [B])."""
     rows = start[1].shape[0]
@@ -161,7 +128,7 @@ def search(
         """Search until no more than `smaller` rows are left."""
         return lax.while_loop(
             lambda loop: (loop[0] < options.max_length) & (active_rows(loop[1]).sum() > smaller),
-            partial(advance, step_fn, options, settings, row),
+            partial(advance, options, settings, row),
             (step, state),
         )
 
@@ -189,11 +156,7 @@ def initial_state(
     first = jnp.arange(beams) % (beams // options.groups) == 0
     tokens, zeros = jnp.zeros(shape, jnp.int32), jnp.zeros(past)
     covers = settings.scoring.coverage_penalty is not None
-    met = None
-    if row.constraints.required is not None:
-        # unused slots count as met from the start
-        required = row.constraints.required.tokens[:, None]
-        met = jnp.broadcast_to(required < 0, (*shape, required.shape[-1]))
+    lexical = row.constraints.lexical
     return State(
         Active(
             jnp.broadcast_to(bos[:, None], shape),
@@ -203,7 +166,7 @@ def initial_state(
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,
             jnp.zeros((*shape, options.source)) if covers else None,
-            met,
+            None if lexical is None else lexical.initial(beams),
         ),
         Pool(jnp.full(shape, -jnp.inf), tokens, tokens, tokens, jnp.zeros(shape)),
         Trace(

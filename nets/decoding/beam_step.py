@@ -6,11 +6,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .constraints import Required, mask_logits, promote, update_met
+from .constraints import mask_logits
+from .phrases import PhraseAutomaton
 from .problem import RowData, Settings
-from .sampling import StepFn, take_step
+from .required import RequiredTokens
 from .scores import coverage_terms, final_score, upper_bound
 from .top_k import top_k
+
+Lexical = RequiredTokens | PhraseAutomaton
 
 
 class Options(NamedTuple):
@@ -29,7 +32,7 @@ class Active(NamedTuple):
     """Open hypotheses, [B, K]: last tokens, and sums of log p, -inf in unused beams.
 
     carry: leaves [B, K, ...]. written: int32 [B, K, L], the tokens so far, for n-grams. covered:
-    [B, K, S], the attention so far. met: bool [B, K, R], the required tokens that are written.
+    [B, K, S], the attention so far. lexical: the states in `Constraints.lexical`.
     """
 
     tokens: Array
@@ -37,7 +40,7 @@ class Active(NamedTuple):
     carry: Any
     written: Array | None
     covered: Array | None
-    met: Array | None
+    lexical: Array | None
 
 
 class Pool(NamedTuple):
@@ -88,22 +91,24 @@ def active_rows(state: State) -> Array:
 
 
 def advance(
-    step_fn: StepFn, options: Options, settings: Settings, row: RowData, loop: tuple[Array, State]
+    options: Options, settings: Settings, row: RowData, loop: tuple[Array, State]
 ) -> tuple[Array, State]:
     """Extend all open hypotheses by the token at position `step`; loop: (step, State)."""
     step, (old, pool, trace) = loop
-    logits, carry, attention = expand(step_fn, settings, row, old)
+    logits, carry, attention = expand(settings, row, old)
     covered = add_attention(old.covered, attention)
     selected, pool = select(
         options, settings, row, (old, pool), step=step, logits=logits, covered=covered
     )
     parents, tokens, log_probs, totals = selected
-    carry, written, covered, met = gather_parents((carry, old.written, covered, old.met), parents)
+    carry, written, covered, states = gather_parents(
+        (carry, old.written, covered, old.lexical), parents
+    )
     if written is not None:
         written = written.at[:, :, step].set(tokens)
-    required, max_lengths = row.constraints.required, row.constraints.max_lengths
-    if required is not None:
-        met = update_met(required.tokens, met, tokens)
+    lexical, max_lengths = row.constraints.lexical, row.constraints.max_lengths
+    if lexical is not None:
+        states = lexical.advance(states, tokens)
     history = trace.attention
     trace = Trace(
         trace.parents.at[:, step].set(parents),
@@ -111,7 +116,7 @@ def advance(
         trace.log_probs.at[:, step].set(log_probs),
         None if history is None else history.at[:, step].set(attention),
     )
-    state = State(Active(tokens, totals, carry, written, covered, met), pool, trace)
+    state = State(Active(tokens, totals, carry, written, covered, states), pool, trace)
     if max_lengths is not None:
         # at the limit of its row an open hypothesis counts as finished, and the row stops
         ended = (step + 1 >= max_lengths)[:, None]
@@ -133,13 +138,11 @@ def finish_active(
     return add_to_pool(options, settings, pool, last, terms=terms, length=length)
 
 
-def expand(
-    step_fn: StepFn, settings: Settings, row: RowData, old: Active
-) -> tuple[Array, Any, Any]:
+def expand(settings: Settings, row: RowData, old: Active) -> tuple[Array, Any, Any]:
     """Return the next logits [B, K, V], carry [B, K, ...] and attention [B, K, S] or None."""
     rows, beams = old.tokens.shape
     carry = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), old.carry)
-    out = take_step(step_fn, settings.parameters, old.tokens.reshape(-1), carry, row.memory)
+    out = settings.model.with_memory(row.memory).step(old.tokens.reshape(-1), carry)
     return jax.tree.map(lambda leaf: leaf.reshape(rows, beams, *leaf.shape[1:]), out)
 
 
@@ -169,17 +172,20 @@ def select(
     masked = mask_logits(
         logits,
         row.constraints,
-        (old.written, old.met),
+        (old.written, old.lexical),
         step=step,
-        eos_id=settings.eos_id,
+        eos_id=settings.model.end,
         no_repeat_ngram=options.no_repeat_ngram,
     )
-    inputs = (masked, normaliser, old.totals, old.met)
+    inputs = (masked, normaliser, old.totals, old.lexical)
     counts = None if settings.diversity is None else jnp.zeros_like(logits[:, 0])
+    lexical = row.constraints.lexical
+    if lexical is not None and lexical.banks == 1:
+        lexical = None  # phrases are only banned, so the beams need not be shared out
     groups = []
     for first in range(0, options.beam_size, width):
         group = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + width], inputs)
-        pair = select_in_group(group, settings, counts, row.constraints.required)
+        pair = select_in_group(group, settings, counts, lexical)
         if counts is not None:
             tokens, used = pair[0].tokens, pair[0].totals > -jnp.inf
             counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(used)
@@ -200,23 +206,23 @@ def select(
 
 
 def select_in_group(
-    group: tuple[Any, ...], settings: Settings, counts: Array | None, required: Required | None
+    group: tuple[Any, ...], settings: Settings, counts: Array | None, lexical: Lexical | None
 ) -> tuple[Candidates, Candidates]:
     """Return the k best continuations that stay open, and those that end among the k best of all.
 
-    group: masked logits [B, k, V], their normaliser, sums of log p [B, k], and the required tokens
-    met so far [B, k, R] or None. counts: [B, V], how often earlier groups chose each token, None
-    with one group. Both results have k entries, best first. With required tokens, `allocate_beams`
-    selects the k best.
+    group: masked logits [B, k, V], their normaliser, sums of log p [B, k], and the states of the
+    lexical constraints or None. counts: [B, V], how often earlier groups chose each token, None
+    with one group. Both results have k entries, best first. With required tokens or phrases,
+    `allocate_beams` selects the k best.
     """
-    masked, normaliser, totals, met = group
+    masked, normaliser, totals, states = group
     rows, width, vocabulary = masked.shape
-    slots = 0 if required is None else required.tokens.shape[-1]
+    slots = 0 if lexical is None else lexical.tokens.shape[-1]
     few = min(width + 1 + slots, vocabulary)
     compared = masked if counts is None else masked - settings.diversity * counts[:, None]
-    if required is not None:
-        # every missing required token must be among the few
-        compared = promote(compared, required, ~met)
+    if lexical is not None:
+        # every token that leads to another bank must be among the few
+        compared = lexical.promote(compared, states)
     _, tokens = top_k(compared, few)
     # only the few tokens are normalised; NaN, and logits without any probability, become -inf
     top, log_sum = normaliser
@@ -226,39 +232,39 @@ def select_in_group(
     if counts is not None:
         chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
         ranks = sums - settings.diversity * chosen_before
-    enough = min(2 * width, width * few) if required is None else width * few
+    enough = min(2 * width, width * few) if lexical is None else width * few
     ranks, best = lax.top_k(ranks.reshape(rows, -1), enough)
     parents = jnp.broadcast_to(jnp.arange(width)[:, None], tokens.shape)
     flat = (leaf.reshape(rows, -1) for leaf in (parents, tokens, log_probs, sums))
     candidates = gather(Candidates(*flat), best)
-    ends = candidates.tokens == settings.eos_id
+    ends = candidates.tokens == settings.model.end
     open_ranks = jnp.where(ends, -jnp.inf, ranks)
     opened = candidates._replace(totals=jnp.where(ends, -jnp.inf, candidates.totals))
     ended = candidates._replace(totals=jnp.where(ends, candidates.totals, -jnp.inf))
-    if required is None:
+    if lexical is None:
         _, going = lax.top_k(open_ranks, width)
         return gather(opened, going), jax.tree.map(lambda leaf: leaf[:, :width], ended)
-    met = gather_parents(met, candidates.parents)
-    missing = (~update_met(required.tokens, met, candidates.tokens)).sum(axis=-1)
-    going = allocate_beams(open_ranks, missing, required, width)
-    return gather(opened, going), gather(ended, allocate_beams(ranks, missing, required, width))
+    states = lexical.advance(gather_parents(states, candidates.parents), candidates.tokens)
+    needed = lexical.needed(states)
+    going = allocate_beams(open_ranks, needed, lexical, width)
+    return gather(opened, going), gather(ended, allocate_beams(ranks, needed, lexical, width))
 
 
-def allocate_beams(ranks: Array, missing: Array, required: Required, beams: int) -> Array:
+def allocate_beams(ranks: Array, needed: Array, lexical: Lexical, beams: int) -> Array:
     """Return the indices [B, k] of the k of N continuations that get a beam, best first.
 
-    ranks: [B, N], descending, except for -inf, which marks continuations that get none. missing:
-    int [B, N], the number of required tokens that each has not met. With n required tokens there
-    are n + 1 banks, one for each number of missing tokens. Each bank gets an equal share of the k
-    beams, and the banks that miss the fewest tokens get one of the remaining beams each. Beams that
-    a bank cannot fill go to the best of the other continuations. Source: Post and Vilar, see
-    nets.decoding.beam.
+    ranks: [B, N], descending, except for -inf, which marks continuations that get none. needed:
+    int [B, N], the number of stages until each contains all required tokens and phrases. If n are
+    needed at the start, there are n + 1 banks, one for each number. Each bank gets an equal share
+    of the k beams, and the banks that need the fewest stages get one of the remaining beams each.
+    Beams that a bank cannot fill go to the best of the other continuations. Source: Post and Vilar,
+    see nets.decoding.beam, whose banks count the tokens of phrases: so many for long phrases that
+    none would be reserved for a hypothesis that has just begun one.
     """
-    numbers = jnp.arange(required.tokens.shape[-1] + 1)
+    numbers, banks = jnp.arange(lexical.banks), lexical.row_banks
     valid = ranks > -jnp.inf
-    banks = 1 + (required.tokens >= 0).sum(axis=-1, keepdims=True)
-    share = beams // banks + (missing < beams % banks)
-    members = valid[..., None] & (missing[..., None] == numbers)
+    share = beams // banks + (needed < beams % banks)
+    members = valid[..., None] & (needed[..., None] == numbers)
     rank_in_bank = jnp.where(members, jnp.cumsum(members, axis=1), 0).sum(axis=-1)
     order = jnp.where(valid, rank_in_bank > share, 2)
     return jnp.sort(jnp.argsort(order, axis=1, stable=True)[:, :beams], axis=1)

@@ -14,10 +14,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from .beam_step import Active, add_attention, expand
-from .constraints import Limits, Values, mask_logits, update_met
-from .problem import ModelInputs, RowData, ScoreOptions, Settings, make_problem
-from .sampling import StepFn
-from .scores import Normalize, coverage_terms, final_score, upper_bound
+from .constraints import Limits, mask_logits
+from .problem import LIMITS, SCORE, RowData, Settings, make_problem
+from .scores import Score, coverage_terms, final_score, upper_bound
+from .step_model import StepModel
 
 
 class ExactResult(NamedTuple):
@@ -52,35 +52,23 @@ class Children(NamedTuple):
 class Branch(NamedTuple):
     """A hypothesis, its log p, its children, and the tokens still to explore, the best last.
 
-    met: bool [1, 1, R], the required tokens that it contains; None when none are required.
+    lexical: its state in `Constraints.lexical`, or None.
     """
 
     tokens: list[int]
     log_probs: list[float]
     children: Children
     unexplored: list[int]
-    met: np.ndarray | None
+    lexical: np.ndarray | None
 
 
 def exact_search(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
+    model: StepModel,
     *,
-    bos_id: ArrayLike,
-    eos_id: int,
     max_length: int,
+    score: Score = SCORE,
+    limits: Limits = LIMITS,
     max_nodes: int = 100_000,
-    memory: Any = None,
-    normalize: Normalize = "gnmt",
-    length_penalty: float | Array = 0.0,
-    coverage_penalty: float | Array = 0.0,
-    source_valid: ArrayLike | None = None,
-    min_length: int = 0,
-    no_repeat_ngram: int = 0,
-    prefix: Values | None = None,
-    banned: Values = (),
-    required: Values | None = None,
 ) -> ExactResult:
     """Find the hypothesis of highest score in one row, and prove that it is the best.
 
@@ -92,44 +80,36 @@ def exact_search(
     """
     if max_nodes < 1:
         raise ValueError(f"max_nodes is {max_nodes}; it must be at least 1")
-    settings, row, bos, source = make_problem(
-        step_fn,
-        ModelInputs(parameters, carry, bos_id, memory),
-        ScoreOptions(normalize, length_penalty, coverage_penalty, source_valid),
-        Limits(min_length, no_repeat_ngram, prefix, banned, required),
-        eos_id=eos_id,
-        max_length=max_length,
-        return_attention=False,
-    )
+    settings, row, bos, source = make_problem(model, score, limits, max_length)
     if bos.shape != (1,):
         raise ValueError(f"exact_search takes one row at a time, got {bos.shape[0]}")
-    slots = initially_met = None
-    if row.constraints.required is not None:
-        slots = np.asarray(row.constraints.required.tokens)
-        initially_met = (slots < 0)[:, None]
+    eos_id, no_repeat_ngram = model.end, limits.no_repeat_ngram
+    # numpy advances the states faster than jax, which would dispatch many operations
+    lexical = jax.device_get(row.constraints.lexical)
+    initial = None if lexical is None else np.asarray(lexical.initial(1))
 
     def branch(
         path: tuple[list[int], list[float]],
         total: ArrayLike,
         carry: Any,
         covered: Array | None,
-        met: Any,
+        state: Any,
     ) -> Branch:
-        """Call the model on a hypothesis; met: the slots that were met before its last token."""
+        """Call the model on a hypothesis; state: lexical, before its last token."""
         tokens, log_probs = path
-        if slots is not None and met is not None and tokens:
-            met = update_met(slots, met, np.full((1, 1), tokens[-1]))
+        if lexical is not None and tokens:
+            state = lexical.advance(state, np.full((1, 1), tokens[-1]))
         written = np.zeros((1, 1, max_length), np.int32)
         written[0, 0, : len(tokens)] = tokens
         last = jnp.full((1, 1), tokens[-1] if tokens else bos[0])
-        old = Active(last, jnp.full((1, 1), total), carry, jnp.asarray(written), covered, met)
+        old = Active(last, jnp.full((1, 1), total), carry, jnp.asarray(written), covered, state)
         step = np.int32(len(tokens))
-        children = expand_all(step_fn, no_repeat_ngram, settings, row, (step, old))
+        children = expand_all(no_repeat_ngram, settings, row, (step, old))
         children = Children(*jax.device_get(children[:4]), *children[4:])
         order = np.argsort(children.totals, kind="stable")
         going = order[(children.bounds[order] > -np.inf) & (order != eos_id)]
         unexplored = going.tolist() if step + 1 < max_length else []
-        return Branch(tokens, log_probs, children, unexplored, met)
+        return Branch(tokens, log_probs, children, unexplored, state)
 
     def best_end(node: Branch) -> ExactResult:
         """Return the best hypothesis that ends with the next token."""
@@ -146,11 +126,11 @@ def exact_search(
 
     best = ExactResult(np.zeros(0, np.int32), -np.inf, np.zeros(0, np.float32), True, 0)
     uncovered = jnp.zeros((1, 1, source)) if source else None
-    carry = jax.tree.map(lambda leaf: leaf[:, None], carry)
-    stack = [branch(([], []), 0.0, carry, uncovered, initially_met)]
+    carry = jax.tree.map(lambda leaf: leaf[:, None], model.carry)
+    stack = [branch(([], []), 0.0, carry, uncovered, initial)]
     best, nodes = max(best, best_end(stack[0]), key=by_score), 1
     while stack:
-        tokens, log_probs, children, unexplored, met = stack[-1]
+        tokens, log_probs, children, unexplored, state = stack[-1]
         if not unexplored or children.bounds[unexplored[-1]] <= best.score:
             stack.pop()
             continue
@@ -160,7 +140,7 @@ def exact_search(
         nodes += 1
         path = ([*tokens, token], [*log_probs, float(children.log_probs[token])])
         total, carry, covered = children.totals[token], children.carry, children.covered
-        stack.append(branch(path, total, carry, covered, met))
+        stack.append(branch(path, total, carry, covered, state))
         best = max(best, best_end(stack[-1]), key=by_score)
     return best._replace(nodes=nodes)
 
@@ -170,9 +150,8 @@ def by_score(result: ExactResult) -> float:
     return result.score
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=0)
 def expand_all(
-    step_fn: StepFn,
     no_repeat_ngram: int,
     settings: Settings,
     row: RowData,
@@ -180,13 +159,13 @@ def expand_all(
 ) -> Children:
     """Call the model on one hypothesis, [1, 1]; inputs: (step, Active)."""
     step, old = inputs
-    logits, carry, attention = expand(step_fn, settings, row, old)
+    logits, carry, attention = expand(settings, row, old)
     masked = mask_logits(
         logits,
         row.constraints,
-        (old.written, old.met),
+        (old.written, old.lexical),
         step=step,
-        eos_id=settings.eos_id,
+        eos_id=settings.model.end,
         no_repeat_ngram=no_repeat_ngram,
     )
     values = (masked - logits.max() - jnp.log(jnp.exp(logits - logits.max()).sum()))[0, 0]

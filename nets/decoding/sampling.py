@@ -1,14 +1,7 @@
-"""Generating sequences from any step function: greedily, by sampling, or from several models.
+"""Generating sequences from a model token by token: greedily or by sampling."""
 
-step_fn(parameters, tokens int32 [N], carry) -> (logits float [N, V], carry), or these two and
-attention float [N, S]. carry: any pytree whose leaves have the leading axis N. memory: a pytree
-that every step reads and none changes, such as the outputs of an encoder; if it is given, step_fn
-receives it as a fourth argument. step_fn is a static argument of the compiled program: pass the
-same function each time, since a new one is compiled again.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-StepFn = Callable[..., tuple[Any, ...]]
+from .step_model import StepModel
+
 State = tuple[Array, Any, Array | None]  # tokens, carry, which rows have ended
 
 
@@ -29,55 +23,28 @@ class GreedyResult(NamedTuple):
     lengths: Array
 
 
-def take_step(
-    step_fn: StepFn, parameters: Any, tokens: Array, carry: Any, memory: Any
-) -> tuple[Array, Any, Array | None]:
-    """Call step_fn once; return (logits float32 [N, V], carry, attention [N, S] or None)."""
-    extra = () if memory is None else (memory,)
-    logits, carry, *attention = step_fn(parameters, tokens, carry, *extra)
-    return logits.astype(jnp.float32), carry, attention[0] if attention else None
+def greedy(model: StepModel, *, max_length: int) -> GreedyResult:
+    """Generate the most probable token at each step until the end; ties go to the lowest id.
 
-
-def greedy(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
-    tokens: ArrayLike,
-    *,
-    eos_id: int,
-    max_length: int,
-    memory: Any = None,
-) -> GreedyResult:
-    """Generate the most probable token at each step until `eos_id`; ties go to the lowest id.
-
-    tokens: int32 [B], the first inputs. A row ends with eos_id, which counts towards its length, or
-    after max_length tokens. Decoding stops when all rows have ended. NaN logits give NaN log_probs.
-    Raises ValueError for max_length below 1.
+    A row ends with the model's eos_id, which counts towards its length, or after max_length tokens.
+    Decoding stops when all rows have ended. NaN logits give NaN log_probs. Raises ValueError for
+    max_length below 1 and for a model without eos_id.
 
         >>> def step_fn(table, tokens, carry):
         ...     return table[tokens], carry
         >>> table = jnp.array([[0.0, 0.0, 0.0], [0.0, 1.0, 2.0], [1.0, 0.0, 0.0]])
-        >>> greedy(step_fn, table, (), jnp.array([1]), eos_id=0, max_length=4).tokens.tolist()
+        >>> model = StepModel(step_fn, table, (), bos_id=jnp.array([1]), eos_id=0)
+        >>> greedy(model, max_length=4).tokens.tolist()
         [[2, 0, 0, 0]]
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
-    options = {"eos_id": eos_id, "max_length": max_length}
-    return _greedy(step_fn, parameters, carry, tokens, memory, **options)
+    return _greedy(model, model.first_tokens(), max_length)
 
 
-@partial(jax.jit, static_argnums=0, static_argnames="max_length")
-def _greedy(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
-    tokens: Array,
-    memory: Any,
-    *,
-    eos_id: int | Array,
-    max_length: int,
-) -> GreedyResult:
-    rows = tokens.shape[0]
+@partial(jax.jit, static_argnums=2)
+def _greedy(model: StepModel, first: Array, max_length: int) -> GreedyResult:
+    rows = len(first)
 
     def unfinished(state: tuple[Any, ...]) -> Array:
         step, _, ended, _, _ = state
@@ -85,7 +52,7 @@ def _greedy(
 
     def draw(state: tuple[Any, ...]) -> tuple[Any, ...]:
         step, tokens, ended, carry, out = state
-        logits, carry, _ = take_step(step_fn, parameters, tokens, carry, memory)
+        logits, carry, _ = model.step(tokens, carry)
         tokens = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, None], axis=-1)[:, 0]
         out = GreedyResult(
@@ -93,110 +60,84 @@ def _greedy(
             out.log_probs.at[:, step].set(jnp.where(ended, 0, chosen)),
             out.lengths + ~ended,
         )
-        return step + 1, tokens, ended | (tokens == eos_id), carry, out
+        return step + 1, tokens, ended | (tokens == model.end), carry, out
 
     out = GreedyResult(
         jnp.zeros((rows, max_length), jnp.int32),
         jnp.zeros((rows, max_length)),
         jnp.zeros(rows, jnp.int32),
     )
-    state = (0, tokens.astype(jnp.int32), jnp.zeros(rows, bool), carry, out)
+    state = (0, first, jnp.zeros(rows, bool), model.carry, out)
     return lax.while_loop(unfinished, draw, state)[-1]
 
 
-def sample(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
-    tokens: ArrayLike,
-    key: Array,
-    *,
-    length: int,
-    **options: Any,
-) -> Array:
+def sample(model: StepModel, key: Array, *, length: int, **options: Any) -> Array:
     """Sample `length` tokens one after the other; each token is the next input.
 
-    tokens: int32 [N], the first inputs. Options:
+    Options:
 
         temperature           1.0: the logits are divided by it; at 0 the most probable token is
                               taken
         top_k, top_p, min_p   None: the filters keep_top_k, keep_top_p and keep_min_p, applied in
                               this order after the division
-        eos_id                None: once a row has generated it, all further tokens are 0
-        memory                None: see the docstring of this module
 
-    Returns int32 [N, length]. Raises ValueError for top_k below 1, and for top_p or min_p outside
-    (0, 1].
+    Returns int32 [B, length]. Once a row has generated the model's eos_id, all further tokens are
+    0; without eos_id no row ends. Raises ValueError for top_k below 1, and for top_p or min_p
+    outside (0, 1].
     """
-    state, draw = _sampler(step_fn, parameters, carry, tokens, **options)
+    state, draw = _sampler(model, **options)
     _, drawn = draw(state, jax.random.split(key, length))
     return jnp.swapaxes(drawn, 0, 1)
 
 
-def sample_steps(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
-    tokens: ArrayLike,
-    key: Array,
-    *,
-    length: int,
-    **options: Any,
-) -> Iterator[Array]:
-    """Yield the tokens of `sample` as they are generated: int32 [N], `length` times.
+def sample_steps(model: StepModel, key: Array, *, length: int, **options: Any) -> Iterator[Array]:
+    """Yield the tokens of `sample` as they are generated: int32 [B], `length` times.
 
     Takes the arguments of `sample` and yields the same tokens. Since the compiled program is one
     step, its rounding may differ, which matters only where two tokens are almost equally probable.
     """
-    state, draw = _sampler(step_fn, parameters, carry, tokens, **options)
+    state, draw = _sampler(model, **options)
     for step_key in jax.random.split(key, length)[:, None]:
         state, drawn = draw(state, step_key)
         yield drawn[0]
 
 
 def _sampler(
-    step_fn: StepFn,
-    parameters: Any,
-    carry: Any,
-    tokens: ArrayLike,
+    model: StepModel,
     *,
     temperature: float | Array = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
-    eos_id: int | None = None,
-    memory: Any = None,
 ) -> tuple[State, Callable[[State, Array], tuple[State, Array]]]:
-    """Return the initial state, and draw(state, keys [T]) -> (state, tokens [T, N])."""
+    """Return the initial state, and draw(state, keys [T]) -> (state, tokens [T, B])."""
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     for name, share in (("top_p", top_p), ("min_p", min_p)):
         if share is not None and not 0 < share <= 1:
             raise ValueError(f"{name} is {share}; it must be above 0 and at most 1")
-    tokens = jnp.asarray(tokens, jnp.int32)
-    state = tokens, carry, None if eos_id is None else jnp.zeros(tokens.shape, bool)
+    tokens = model.first_tokens()
+    state = tokens, model.carry, None if model.eos_id is None else jnp.zeros(tokens.shape, bool)
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
-    fixed = {"temperature": temperature, "eos_id": eos_id, "memory": memory}
-    return state, partial(_draw, step_fn, parameters, **filters, **fixed)
+    # the carry is in the state, so the first step is compiled like the others
+    fixed = dataclasses.replace(model, carry=None, bos_id=0)
+    return state, partial(_draw, fixed, temperature=temperature, **filters)
 
 
-@partial(jax.jit, static_argnums=0, static_argnames="top_k")
+@partial(jax.jit, static_argnames="top_k")
 def _draw(
-    step_fn: StepFn,
-    parameters: Any,
+    model: StepModel,
     state: State,
     keys: Array,
     *,
+    temperature: float | Array,
     top_k: int | None,
     top_p: ArrayLike | None,
     min_p: ArrayLike | None,
-    temperature: float | Array,
-    eos_id: int | Array | None,
-    memory: Any,
 ) -> tuple[State, Array]:
     def draw(state: State, key: Array) -> tuple[State, Array]:
         tokens, carry, ended = state
-        logits, carry, _ = take_step(step_fn, parameters, tokens, carry, memory)
+        logits, carry, _ = model.step(tokens, carry)
         scaled = logits / jnp.maximum(temperature, 1e-6)
         if top_k is not None:
             scaled = keep_top_k(scaled, top_k)
@@ -209,7 +150,7 @@ def _draw(
         ).astype(jnp.int32)
         if ended is not None:
             tokens = jnp.where(ended, 0, tokens)
-            ended = ended | (tokens == eos_id)
+            ended = ended | (tokens == model.eos_id)
         return (tokens, carry, ended), tokens
 
     return lax.scan(draw, state, keys)
@@ -246,34 +187,3 @@ def keep_min_p(logits: Array, p: ArrayLike) -> Array:
     """
     least = jnp.max(logits, axis=-1, keepdims=True) + jnp.log(p)
     return jnp.where(logits >= least, logits, -jnp.inf)
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Step function of an ensemble; instances with equal members are equal and compile once."""
-
-    step_fns: tuple[StepFn, ...]
-
-    def __call__(
-        self, parameters: Any, tokens: Array, carry: Any, memory: Any = None
-    ) -> tuple[Any, ...]:
-        """Advance all members by one step; see `ensemble`."""
-        memories = (None,) * len(self.step_fns) if memory is None else memory
-        members = zip(self.step_fns, parameters, carry, memories, strict=True)
-        steps = [take_step(f, p, tokens, state, own) for f, p, state, own in members]
-        logits, carries, attention = zip(*steps, strict=True)
-        mean = sum(map(jax.nn.log_softmax, logits)) / len(steps)
-        extra = () if None in attention else (sum(attention) / len(steps),)
-        return jax.nn.log_softmax(mean), carries, *extra
-
-
-def ensemble(step_fns: Sequence[StepFn]) -> Ensemble:
-    """Return a step function of the normalised geometric mean of several models' probabilities.
-
-    log P(v) = log_softmax(mean_m log_softmax(logits_m))[v]. Its parameters, carry and memory are
-    tuples with one entry per model. If every model returns attention, over the same positions, the
-    ensemble returns the mean. Raises ValueError if there are no step functions.
-    """
-    if not step_fns:
-        raise ValueError("an ensemble needs at least one step function")
-    return Ensemble(tuple(step_fns))

@@ -1,15 +1,46 @@
 """Scores of hypotheses, and upper bounds on the scores of their continuations."""
 
 import difflib
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
+
+from .step_model import is_concrete
 
 Normalize = Literal["none", "average", "gnmt"]
 
 MIN_COVERAGE = 1e-30  # keeps the logarithm finite where a position received no attention
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("length_penalty", "coverage_penalty", "source_valid"),
+    meta_fields=("normalize",),
+)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Score:
+    """How a search scores its hypotheses; `scoring` has the formula. A pytree.
+
+    normalize: what divides the sum of log p; a static value. length_penalty: alpha, of "gnmt" only.
+    coverage_penalty: beta, at least 0; None or 0 for no coverage term. source_valid: bool [B, S],
+    false at padding of the source, which needs no coverage; by default all positions are valid.
+    """
+
+    normalize: Normalize = "gnmt"
+    length_penalty: float | Array = 0.0
+    coverage_penalty: float | Array | None = None
+    source_valid: ArrayLike | None = None
+
+    @property
+    def covers(self) -> bool:
+        """Whether there is a coverage term; a value that is traced counts as one."""
+        beta = self.coverage_penalty
+        return beta is not None and (not is_concrete(beta) or bool(beta != 0))
 
 
 class Scoring(NamedTuple):
@@ -20,12 +51,7 @@ class Scoring(NamedTuple):
     coverage_penalty: float | Array | None
 
 
-def scoring(
-    normalize: Normalize,
-    length_penalty: float | Array,
-    coverage_penalty: float | Array | None,
-    max_length: int,
-) -> Scoring:
+def scoring(score: Score, max_length: int) -> Scoring:
     """Make the tables that score hypotheses of 1 to max_length tokens.
 
         score = sum log p / lp(n) + beta sum_i log min(sum_t a_ti, 1)
@@ -47,10 +73,11 @@ def scoring(
     divisors = {
         "none": jnp.ones_like(lengths),
         "average": jnp.maximum(lengths, 1),
-        "gnmt": ((5 + lengths) / 6) ** length_penalty,
-    }[normalize]
+        "gnmt": ((5 + lengths) / 6) ** score.length_penalty,
+    }[score.normalize]
     longer = jnp.append(divisors[1:], divisors[-1])
-    return Scoring(divisors, jax.lax.cummax(longer, reverse=True), coverage_penalty)
+    beta = score.coverage_penalty if score.covers else None
+    return Scoring(divisors, jax.lax.cummax(longer, reverse=True), beta)
 
 
 def coverage_terms(scoring: Scoring, covered: Array | None, source_valid: Array | None) -> Array:
@@ -85,15 +112,16 @@ def upper_bound(
     return totals / jnp.maximum(nearest, scoring.divisors[max_lengths])[:, None]
 
 
-def check_scoring(
-    normalize: str, length_penalty: float | Array, coverage_penalty: float | Array
-) -> None:
-    """Raise ValueError for an unknown normalize, an unused length or negative coverage penalty."""
-    names = get_args(Normalize)
-    if normalize not in names:
-        near = difflib.get_close_matches(normalize, names, n=1, cutoff=0.0)
-        raise ValueError(f"unknown normalize {normalize!r}; the nearest is {near[0]!r}")
-    if normalize != "gnmt" and length_penalty != 0:
-        raise ValueError(f"only 'gnmt' uses length_penalty, but normalize is {normalize!r}")
-    if coverage_penalty < 0:
-        raise ValueError(f"coverage_penalty is {coverage_penalty}; it must be at least 0")
+def check_score(score: Score) -> None:
+    """Raise ValueError for an unknown normalize, an unused length or negative coverage penalty.
+
+    Values are only checked where they are concrete.
+    """
+    names, alpha, beta = get_args(Normalize), score.length_penalty, score.coverage_penalty
+    if score.normalize not in names:
+        near = difflib.get_close_matches(score.normalize, names, n=1, cutoff=0.0)
+        raise ValueError(f"unknown normalize {score.normalize!r}; the nearest is {near[0]!r}")
+    if score.normalize != "gnmt" and is_concrete(alpha) and alpha != 0:
+        raise ValueError(f"only 'gnmt' uses length_penalty, but normalize is {score.normalize!r}")
+    if beta is not None and is_concrete(beta) and beta < 0:
+        raise ValueError(f"coverage_penalty is {beta}; it must be at least 0")

@@ -74,10 +74,9 @@ def check_settings(layer: Any) -> None:
 
 
 def check_inputs(
-    x: ArrayLike, lengths: ArrayLike | None, mask: ArrayLike | None, resets: ArrayLike | None
-) -> tuple[jax.Array, Marks]:
-    """Return x, with zeros in the padding, and the Marks of its steps."""
-    x = jnp.asarray(x)
+    x: jax.Array, lengths: ArrayLike | None, mask: ArrayLike | None, resets: ArrayLike | None
+) -> Marks:
+    """Check the arguments of a layer; return the Marks of the steps of x."""
     if x.ndim < 2 or not x.shape[-1] or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"x must be floating point [..., time, features], got {x.dtype} of shape {x.shape}"
@@ -85,10 +84,8 @@ def check_inputs(
     if resets is not None and jnp.shape(resets) != x.shape[:-1]:
         raise ValueError(f"resets must have shape {x.shape[:-1]}, got {jnp.shape(resets)}")
     valid = valid_steps(x.shape[:-1], lengths, mask)
-    if valid is not None:  # NaN times a gradient of 0 would be NaN
-        x = jnp.where(valid[..., None], x, 0)
     restarts = None if resets is None else jnp.asarray(resets) != 0
-    return x, Marks(valid, restarts, lengths if mask is None else None)
+    return Marks(valid, restarts, lengths if mask is None else None)
 
 
 def draws_noise(train: bool, *rates: Any) -> bool:

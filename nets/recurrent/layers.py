@@ -79,14 +79,12 @@ class Layer(nn.Module):
         train: bool = False,
     ) -> Results:
         """Return (carry, outputs [..., T, H]); see the module's docstring."""
-        if isinstance(lengths, Marks):
-            x, marks = jnp.asarray(x), lengths
-        else:
-            x, marks = check_inputs(x, lengths, mask, resets)
+        x = jnp.asarray(x)
+        marks = lengths if isinstance(lengths, Marks) else check_inputs(x, lengths, mask, resets)
         return self.run(x, marks, initial_carry, train=train)
 
     def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
-        """Return (carry, outputs [..., T, H]); x is zero at padding, and outputs have to be.
+        """Return (carry, outputs [..., T, H], zero at padding).
 
         carry: the initial one, not yet checked, or None.
         """
@@ -164,6 +162,8 @@ class RNN(Layer):
             leaf = jnp.asarray(leaf)
             return jnp.swapaxes(leaf.reshape(rows, time, *leaf.shape[len(lead) + 1 :]), 0, 1)
 
+        if marks.valid is not None:  # NaN times a gradient of 0 would be NaN
+            x = jnp.where(marks.valid[..., None], x, 0)
         steps = Steps(time_major(x), *jax.tree.map(time_major, (marks.valid, marks.resets)))
         carry = jax.tree.map(
             lambda leaf: jnp.asarray(leaf).reshape(rows, *leaf.shape[len(lead) :]), carry

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import convnet, imagenet
 from train.config import ConfigError
-from train.placement import JitMesh
+from train.placement import Placement
 from train.pmap import Pmap
 
 
@@ -18,10 +18,10 @@ def after_two(experiment, devices, state, window):
     step = devices.compile(experiment)
     state, window = jax.tree.map(jnp.copy, (state, window))  # the step donates its arguments
     state, window = jax.device_put((state, window), devices.everywhere)
-    state, window = devices.spread([state]), devices.copy([window])
+    state, window = devices.spread(state), devices.copy(window)
     for i in range(2):
-        state, window = step(state, window, devices.put_batch([experiment.train(i)]))
-    return devices.gather(state)[0]
+        state, window = step(state, window, devices.put_batch(experiment.train(i)))
+    return devices.gather(state)
 
 
 def test_batch_statistics_are_of_the_whole_batch_on_four_devices():
@@ -30,10 +30,10 @@ def test_batch_statistics_are_of_the_whole_batch_on_four_devices():
     )
     config = dataclasses.replace(config, warmup_steps=0, learning_rate=0.1)
     experiment = convnet.build(config)
-    alone = JitMesh(8, jax.devices()[:1])
+    alone = Placement(8, jax.devices()[:1])
     start = alone.init(experiment, 0, experiment.train(0))
     one = after_two(experiment, alone, *start)
-    for devices in (JitMesh(8), Pmap(8)):
+    for devices in (Placement(8), Pmap(8)):
         assert len(devices.devices) == 4
         state = after_two(experiment, devices, *start)
         for result, expected in zip(

@@ -14,7 +14,7 @@ from data.text.streams import EvaluationWindows
 from experiments import ngram_lm
 from nets.language.kneser_ney import fit_kneser_ney, ngram_log_probs
 from train.evaluate import Evaluator
-from train.placement import JitMesh
+from train.placement import Placement
 
 WORDS = ["a b c", "b a", "c c a b", "a"]
 
@@ -35,7 +35,7 @@ def model(folder):
         dataset=f"words:{folder}", prompt="a b c a b", temperature=0.0, sample_length=8, **sizes
     )
     experiment = ngram_lm.build(config)
-    state, _ = JitMesh(4).init(experiment, 3, experiment.train(0))
+    state, _ = Placement(4).init(experiment, 3, experiment.train(0))
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.9, leaf.shape)), state.params)
     return experiment, {"params": params}
@@ -53,7 +53,7 @@ def test_every_held_out_word_but_the_first_is_scored_once(model):
     contexts = np.array([padded[i : i + 3] for i in range(1, len(ids))])
     logits = jax.jit(task.model.apply)(variables, contexts)
     nats = -np.asarray(jax.nn.log_softmax(logits))[np.arange(len(ids) - 1), ids[1:]]
-    metrics = Evaluator(task, JitMesh(4))(variables, held_out)
+    metrics = Evaluator(task, Placement(4))(variables, held_out)
     assert metrics["loss"] == pytest.approx(nats.mean(), abs=1e-5)
     assert metrics["perplexity"] == pytest.approx(math.exp(metrics["loss"]))
     correct = np.asarray(logits).argmax(axis=1) == ids[1:]

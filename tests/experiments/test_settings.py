@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import importlib
 import inspect
 import json
@@ -16,7 +17,7 @@ from flax import linen as nn
 
 from tests.closure import closure, path_of
 from tests.experiments.test_experiments import FOLDER, NAMES, ROOT, small
-from train.cli import parse
+from train.cli import TRAINED_MODES, parse
 from train.config import OptimizerConfig
 
 # settings of networks, all used at once; none is the default of an experiment
@@ -84,14 +85,19 @@ def module(request):
 
 def read_fields(paths):
     """Names of the attributes of `config` that some files read."""
+    return set().union(*map(fields_read_in, paths))
+
+
+@functools.cache
+def fields_read_in(path):
+    """Names of the attributes of `config` that a file reads."""
     names = set()
-    for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                owner = node.value
-                name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
-                if name == "config" or (name == "self" and path.name == "config.py"):
-                    names.add(node.attr)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            owner = node.value
+            name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+            if name == "config" or (name == "self" and path.name == "config.py"):
+                names.add(node.attr)
     return names
 
 
@@ -172,7 +178,7 @@ def test_every_mode_can_be_imported_and_has_a_summary(module):
 
 
 def test_settings_of_a_mode_name_a_mode(module):
-    modes = set(getattr(module, "MODES", {}))
+    modes = {*getattr(module, "MODES", {}), *TRAINED_MODES}
     for field in dataclasses.fields(module.Config):
         assert set(field.metadata["modes"]) <= modes, field.name
 

@@ -22,7 +22,7 @@ from experiments.word2vec import hierarchical_nats, noise_nats, softmax_nats
 from nets.language.huffman import huffman_tree
 from tests.experiments.opened import opened
 from train.config import ConfigError
-from train.placement import JitMesh
+from train.placement import Placement
 
 # two kinds of sentences without common words: a word is similar to those of its own kind
 KINDS = [["red", "green", "blue", "pink", "grey"], ["one", "two", "three", "four", "five"]]
@@ -100,11 +100,11 @@ def test_softmax_and_the_tree_are_minus_log_p_pair_by_pair():
 
 def step_of(experiment, config, steps):
     """State after some steps without a run directory, and the loss of each."""
-    devices = JitMesh(config.batch_size, jax.devices()[:1])
+    devices = Placement(config.batch_size, jax.devices()[:1])
     state, window = devices.init(experiment, 0, experiment.train(0))
     step, losses = devices.compile(experiment), []
     for number in range(steps):
-        state, metrics = step(state, window, devices.put_batch([experiment.train(number)]))
+        state, metrics = step(state, window, devices.put_batch(experiment.train(number)))
         losses.append(float(metrics.means["loss"].value))
     return state, losses
 
@@ -129,7 +129,7 @@ def test_learning_rate_is_that_of_a_pair(folder):
     state, losses = step_of(experiment, config, 1)
     batch, words = experiment.train(0), 10
     # at zero output vectors P is 1 / V: u_t moves by rate * sum over pairs of (1[t] - 1 / V) v_i
-    devices = JitMesh(4, jax.devices()[:1])
+    devices = Placement(4, jax.devices()[:1])
     before, _ = devices.init(experiment, 0, batch)
     v = np.asarray(before.params["words"], np.float64)
     change, pairs = np.zeros((words, 8)), 0

@@ -18,7 +18,7 @@ from train.checkpoint import (
     restore_latest,
 )
 from train.config import ConfigError
-from train.placement import JitMesh
+from train.placement import Placement
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def made(regression, small_config):
     """Canonical state and window, one device; the kernel fills the largest file."""
     experiment = regression(small_config(), count_calls=True, features=2000)
     batch = {**batch_at(0), "y": np.zeros((8, 2000), np.float32)}
-    return JitMesh(8, jax.devices()[:1]).init(experiment, 7, batch)
+    return Placement(8, jax.devices()[:1]).init(experiment, 7, batch)
 
 
 def saved(folder, made, objectives):
@@ -140,7 +140,7 @@ def test_checkpoints_of_another_network_are_left_alone(tmp_path, made, regressio
     saved(tmp_path / "c", made, [2.0, 1.0])
     other = regression(small_config(), features=7)
     batch = {**batch_at(0), "y": np.zeros((8, 7), np.float32)}
-    like = JitMesh(8, jax.devices()[:1]).init(other, 7, batch)
+    like = Placement(8, jax.devices()[:1]).init(other, 7, batch)
     with pytest.raises(ConfigError, match=r"no checkpoint in .* can be read"):
         restore_latest([tmp_path / "c"], [like], str)
     assert steps_in(tmp_path / "c") == [1, 2]

@@ -6,7 +6,8 @@ from typing import ClassVar
 import pytest
 
 from train import cli
-from train.config import ConfigError, OptimizerConfig, RunConfig, hint, option
+from train.config import ConfigError, OptimizerConfig, RunConfig, option
+from train.validity import hint
 
 
 def test_config_checks_types_set_from_python():

@@ -15,7 +15,7 @@ from tests.train.conftest import batch_at
 from train.config import ConfigError
 from train.loop import PreemptedError, fit, make_placement
 from train.metrics import read_metrics
-from train.placement import JitMesh
+from train.placement import Placement
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -69,7 +69,7 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
     tmp_path, regression, small_config, monkeypatch
 ):
     config, workdir, options = small_config(steps=30), tmp_path / "run", {"dropout": 0.3}
-    one_device = JitMesh(config.batch_size, jax.devices()[:1])
+    one_device = Placement(config.batch_size, jax.devices()[:1])
     with monkeypatch.context() as patched:
         patched.setattr("train.loop.make_placement", lambda *_: one_device)
         whole = fit(regression(config, **options), config, tmp_path / "whole")

@@ -13,7 +13,6 @@ from tests.train.conftest import batch_at
 from train.config import ConfigError
 from train.export import as_json, export
 from train.loop import fit
-from train.safetensors import read_arrays, write_arrays
 from train.trained import load_run
 
 # both read batches from batches.npz and write outputs and carry to outputs.npz
@@ -117,17 +116,3 @@ def test_an_export_that_cannot_be_written_is_refused(run, tmp_path):
 def test_assets_are_readable_in_json():
     given = [b'{"a": [1]}', "two\nlines é".encode(), b"\xff\x00"]
     assert list(map(as_json, given)) == [{"a": [1]}, "two\nlines é", {"base64": "/wA="}]
-
-
-def test_arrays_of_every_dtype_are_read_as_written(tmp_path):
-    types = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
-    arrays = {name: np.arange(6).reshape(2, 3).astype(name) for name in types}
-    arrays |= {"scalar": np.float32(3), "empty": np.zeros((0, 2), np.int32)}
-    write_arrays(tmp_path / "file", arrays)
-    found = read_arrays(tmp_path / "file")
-    assert found.keys() == arrays.keys()
-    for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
-        np.testing.assert_array_equal(found[name], array)
-    with pytest.raises(ValueError, match="no dtype complex64, that of z"):
-        write_arrays(tmp_path / "file", {"z": np.complex64(1)})

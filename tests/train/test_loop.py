@@ -14,17 +14,18 @@ from train import recorder
 from train.checkpoint import restore
 from train.config import ConfigError
 from train.evaluate import Evaluator
-from train.loop import STOP_SIGNALS, PreemptedError, fit, make_placement
+from train.loop import fit, make_placement
 from train.metrics import read_metrics
-from train.placement import JitMesh
+from train.placement import Placement
 from train.recorder import NonFiniteError
+from train.signals import STOP_SIGNALS, PreemptedError
 from train.task import Experiment
 from train.trained import load_run
 
 
 def final_state(workdir, experiment, config):
     """Arrays of the last checkpoint."""
-    like = JitMesh(config.batch_size).init(experiment, config.seed, experiment.train(0))
+    like = Placement(config.batch_size).init(experiment, config.seed, experiment.train(0))
     state, _ = restore(workdir / "checkpoints", config.steps, *like)
     return jax.tree.leaves((state.params, state.opt_state, state.model_state, state.carry))
 
@@ -104,7 +105,7 @@ def test_training_lines_are_totals_over_weights_of_their_window(tmp_path, regres
 
 
 def final_state_params(experiment, config):
-    return JitMesh(8).init(experiment, config.seed, experiment.train(0))[0].params
+    return Placement(8).init(experiment, config.seed, experiment.train(0))[0].params
 
 
 def test_scores_and_means_of_evaluation_count_real_rows_only(tmp_path, regression, small_config):
@@ -135,13 +136,13 @@ def test_a_mode_has_the_best_checkpoint_and_evaluation_the_averaged_weights(
     fit(experiment, config, tmp_path)
     folder = tmp_path / "checkpoints"
     (folder / "12" / "metrics" / "metrics").write_text('{"objective": 99.0}')
-    like = JitMesh(8).init(experiment, config.seed, experiment.train(0))
+    like = Placement(8).init(experiment, config.seed, experiment.train(0))
     state, _ = restore(folder, 6, *like)
     run = load_run(lambda _: experiment, lambda *_: experiment.task, config, tmp_path)
     predict = run.predict
     params = predict.variables["params"]
     jax.tree.map(np.testing.assert_array_equal, params, state.variables["params"])
-    evaluate, batches = Evaluator(experiment.task, JitMesh(8)), experiment.evals["validation"]
+    evaluate, batches = Evaluator(experiment.task, Placement(8)), experiment.evals["validation"]
     expected = evaluate(state.variables, batches)["loss"]
     lines = [line for line in read_metrics(tmp_path) if "validation/loss" in line]
     (found,) = [line["validation/loss"] for line in lines if line["step"] == 6]
@@ -330,7 +331,7 @@ def test_time_of_a_killed_attempt_is_not_guessed(tmp_path, regression, small_con
 
 def test_evaluation_is_compiled_once(regression, small_config):
     experiment = regression(small_config(), count_calls=True)
-    devices = JitMesh(8)
+    devices = Placement(8)
     state, _ = devices.init(experiment, 0, batch_at(0))
     evaluator = Evaluator(experiment.task, devices)
     for _ in range(2):
@@ -341,4 +342,4 @@ def test_evaluation_is_compiled_once(regression, small_config):
 def test_evaluation_of_nothing_is_refused(regression, small_config):
     experiment = regression(small_config())
     with pytest.raises(ValueError, match="at least one batch"):
-        Evaluator(experiment.task, JitMesh(8))({}, [])
+        Evaluator(experiment.task, Placement(8))({}, [])

@@ -12,19 +12,21 @@ import pytest
 from tests.train.conftest import batch_at
 from train.checkpoint import Checkpoints, restore
 from train.config import ConfigError, OptimizerConfig
-from train.loop import PreemptedError, fit, fit_all
+from train.loop import fit
 from train.metrics import read_metrics
-from train.placement import JitMesh
+from train.placement import Placement
 from train.recorder import NonFiniteError, Run
 from train.replicas import (
     PmapReplicas,
     Replicas,
     check_shapes,
+    fit_together,
     replica_configs,
     replica_devices,
     varied_settings,
 )
 from train.rundir import check_config, write_config
+from train.signals import PreemptedError
 
 
 def seeded(config, rows=8):
@@ -43,12 +45,12 @@ def make_runs(regression, config, folder, **options):
 def together(runs, kind=Replicas, devices=2):
     """Train the runs in one program, on some of the four devices."""
     settings = varied_settings([run.config for run in runs])
-    return fit_all(runs, kind(settings, jax.devices()[:devices]))
+    return fit_together(runs, kind(settings, jax.devices()[:devices]))
 
 
 def arrays(run):
     experiment, config, workdir = run
-    like = JitMesh(8).init(experiment, config.seed, experiment.train(0))
+    like = Placement(8).init(experiment, config.seed, experiment.train(0))
     state, _ = restore(workdir / "checkpoints", config.steps, *like)
     return [np.asarray(x) for x in jax.tree.leaves((state.params, state.opt_state, state.carry))]
 

@@ -6,7 +6,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from train.placement import JitMesh
+from train.placement import Placement
 from train.pmap import Pmap
 from train.step import make_train_step
 from train.task import Experiment, Mean, Task
@@ -56,15 +56,15 @@ def params_after(devices, task, steps=3):
     experiment = experiment_of(task)
     state, window = devices.init(experiment, 0, batch_at(0))
     step = devices.compile(experiment)
-    state, window = devices.spread([state]), devices.copy([window])
+    state, window = devices.spread(state), devices.copy(window)
     for i in range(steps):
-        state, window = step(state, window, devices.put_batch([batch_at(i)]))
-    return devices.gather(state)[0].params
+        state, window = step(state, window, devices.put_batch(batch_at(i)))
+    return devices.gather(state).params
 
 
-@pytest.mark.parametrize("make", [JitMesh, Pmap])
+@pytest.mark.parametrize("make", [Placement, Pmap])
 def test_steps_by_rows_are_those_with_dense_gradients(make):
-    dense = params_after(JitMesh(8, jax.devices()[:1]), Regression())
+    dense = params_after(Placement(8, jax.devices()[:1]), Regression())
     for devices in (make(8, jax.devices()[:1]), make(8)):
         found = params_after(devices, ByRows())
         for name, leaf in dense.items():
@@ -84,7 +84,7 @@ def primitives_of_table_size(jaxpr):
 def test_nothing_but_the_scatter_has_the_size_of_the_table():
     found = {}
     for task in (Regression(), ByRows()):
-        devices = JitMesh(8, jax.devices()[:1])
+        devices = Placement(8, jax.devices()[:1])
         args = (*devices.init(experiment_of(task), 0, batch_at(0)), batch_at(0))
         jaxpr = jax.make_jaxpr(make_train_step(experiment_of(task)))(*args).jaxpr
         found[type(task)] = sorted(set(primitives_of_table_size(jaxpr)) - {"pjit", "jit"})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.train.conftest import batch_at
-from train.placement import CPU_OPTIONS, JitMesh, compiler_options
+from train.placement import CPU_OPTIONS, Placement, compiler_options
 from train.pmap import Pmap
 
 
@@ -18,10 +18,10 @@ def run(devices, experiment, steps=5):
     """State and window after some steps, in canonical form."""
     state, window = devices.init(experiment, 0, experiment.train(0))
     step = devices.compile(experiment)
-    state, window = devices.spread([state]), devices.copy([window])
+    state, window = devices.spread(state), devices.copy(window)
     for i in range(steps):
-        state, window = step(state, window, devices.put_batch([experiment.train(i)]))
-    return devices.gather(state)[0], devices.one(window)[0]
+        state, window = step(state, window, devices.put_batch(experiment.train(i)))
+    return devices.gather(state), devices.one(window)
 
 
 def leaves(state):
@@ -31,7 +31,7 @@ def leaves(state):
 def test_gradient_is_total_over_weight_in_numpy(regression, small_config):
     config = small_config(optimizer="sgd", learning_rate=0.1)
     experiment = regression(config, train=rows)
-    devices = JitMesh(8, jax.devices()[:1])
+    devices = Placement(8, jax.devices()[:1])
     state, window = devices.init(experiment, 3, rows(0))
     kernel = np.asarray(state.params["dense"]["kernel"], np.float64)
     bias = np.asarray(state.params["dense"]["bias"], np.float64)
@@ -65,8 +65,8 @@ def test_compiler_options_are_used_where_they_are_known():
 
 def test_four_devices_by_jit_and_by_pmap_equal_one(regression, small_config):
     experiment = regression(small_config(), train=rows, count_calls=True)
-    one, window_one = run(JitMesh(8, jax.devices()[:1]), experiment)
-    for devices in (JitMesh(8), Pmap(8), Pmap(8, jax.devices()[:2])):
+    one, window_one = run(Placement(8, jax.devices()[:1]), experiment)
+    for devices in (Placement(8), Pmap(8), Pmap(8, jax.devices()[:2])):
         assert len(devices.devices) in (2, 4)
         state, window = run(devices, experiment)
         for found, expected in zip(leaves(state), leaves(one), strict=True):
@@ -81,7 +81,7 @@ def test_four_devices_by_jit_and_by_pmap_equal_one(regression, small_config):
         assert float(state.model_state["stats"]["calls"]) == 5.0
 
 
-@pytest.mark.parametrize("devices", [JitMesh(8), Pmap(8)])
+@pytest.mark.parametrize("devices", [Placement(8), Pmap(8)])
 def test_penalties_are_added_to_the_mean_loss(regression, small_config, devices):
     config = small_config(optimizer="sgd", learning_rate=0.1)
     batch = batch_at(0)  # no row is masked, or devices would weigh their shares of the penalty
@@ -89,7 +89,7 @@ def test_penalties_are_added_to_the_mean_loss(regression, small_config, devices)
         run(devices, regression(config, train=lambda _: batch, penalty=penalty), steps=1)
         for penalty in (0.0, 0.3)
     )
-    start, _ = JitMesh(8, jax.devices()[:1]).init(regression(config), 0, batch)
+    start, _ = Placement(8, jax.devices()[:1]).init(regression(config), 0, batch)
     x = np.concatenate([batch["x"], batch["x"]], axis=1)
     y = x @ start.params["dense"]["kernel"] + start.params["dense"]["bias"]
     moved = np.asarray(plain.params["dense"]["kernel"]) - state.params["dense"]["kernel"]
@@ -102,7 +102,7 @@ def test_penalties_are_added_to_the_mean_loss(regression, small_config, devices)
 def test_mean_of_device_means_would_give_another_gradient(regression, small_config):
     experiment = regression(small_config(optimizer="sgd"), train=rows)
     batch = rows(0)
-    devices = JitMesh(8, jax.devices()[:1])
+    devices = Placement(8, jax.devices()[:1])
 
     def loss_and_step(part):
         state, window = devices.init(experiment, 0, rows(0))
@@ -117,7 +117,7 @@ def test_mean_of_device_means_would_give_another_gradient(regression, small_conf
 def test_dropout_differs_from_step_to_step_and_repeats_with_the_seed(regression, small_config):
     config = small_config(learning_rate=1e-9)
     experiment = regression(config, train=lambda step: batch_at(0), dropout=0.5)
-    devices = JitMesh(8, jax.devices()[:1])
+    devices = Placement(8, jax.devices()[:1])
 
     def losses(seed):
         state, window = devices.init(experiment, seed, batch_at(0))
@@ -141,9 +141,9 @@ def test_pmap_drops_out_different_units_on_each_device(regression, small_config)
 
     def kernel(devices):
         state, window = devices.init(experiment, 0, same_rows)
-        state, window = devices.spread([state]), devices.copy([window])
+        state, window = devices.spread(state), devices.copy(window)
         step = devices.compile(experiment)
-        return devices.gather(step(state, window, devices.put_batch([same_rows]))[0])[0]
+        return devices.gather(step(state, window, devices.put_batch(same_rows))[0])
 
     # one row a device: with the same units dropped everywhere, an input that is dropped out would
     # get no gradient at all, and adam would leave its weights where they were
@@ -154,12 +154,12 @@ def test_pmap_drops_out_different_units_on_each_device(regression, small_config)
 
 def test_first_bad_step_is_remembered(regression, small_config):
     experiment = regression(small_config(), train=lambda step: batch_at(step, bad=(2, 4)))
-    _, window = run(JitMesh(8, jax.devices()[:1]), experiment)
+    _, window = run(Placement(8, jax.devices()[:1]), experiment)
     assert int(window.bad_step) == 3
-    _, window = run(JitMesh(8, jax.devices()[:1]), experiment, steps=2)
+    _, window = run(Placement(8, jax.devices()[:1]), experiment, steps=2)
     assert int(window.bad_step) == -1
 
 
 def test_devices_must_divide_the_batch():
     with pytest.raises(ValueError, match="batch_size 6 must be a multiple of the 4 devices"):
-        JitMesh(6)
+        Placement(6)

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from safetensors.numpy import save_file
 
 from tests.train.conftest import batch_at
 from train.config import ConfigError
 from train.loop import fit
 from train.optimizer import make_optimizer
-from train.safetensors import write_arrays
 from train.state import TrainState
 from train.transfer import initial_variables, with_pretrained
 from train.weights import paths, read_state, read_variables
@@ -42,7 +42,7 @@ def saved(kind, flat, tmp_path):
     path = tmp_path / kind
     tree = nested(flat)
     if kind == "safetensors":
-        write_arrays(path, flat)
+        save_file(flat, path)
     else:
         with ocp.StandardCheckpointer() as writer:
             writer.save(path.absolute(), tree["params"] if kind == "params" else tree)
@@ -106,8 +106,8 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(tmp_path, flat, rules, mes
     ("content", "message"),
     [
         (None, "is not a run directory, a safetensors file or an Orbax checkpoint"),
-        (b"abc", "cannot read .*: 3 bytes are no safetensors file"),
-        (b"\xff" * 40, "cannot read .*: its header of .* is longer than the file"),
+        (b"abc", "cannot read .*: Error while deserializing header"),
+        (b"\xff" * 40, "cannot read .*: Error while deserializing header: header too large"),
         (b"\x02" + bytes(7) + b"{\n", "cannot read .*: "),
         (b"\x02" + bytes(7) + b"[]", "cannot read .*: "),
     ],
@@ -123,7 +123,7 @@ def test_unreadable_files_are_refused_in_one_line(tmp_path, content, message):
 def test_truncated_files_and_checkpoints_are_refused(tmp_path):
     path = saved("safetensors", arrays(), tmp_path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ConfigError, match=r"cannot read .*stats/calls of shape \[\] is truncated"):
+    with pytest.raises(ConfigError, match=r"cannot read .*: .*file not fully covered"):
         initial_variables(OWN, str(path), "", print)
     path = saved("variables", arrays(), tmp_path)
     for file in path.rglob("manifest.ocdbt"):

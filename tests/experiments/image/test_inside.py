@@ -48,7 +48,7 @@ def make_run(channels=1, rectified=True, **settings):
             "output": {"kernel": np.ones((2, 3)) * [0, 1, 0], "bias": np.zeros(3)},
         }
     }
-    config = SimpleNamespace(**{"layer": "", "units": 1, "picture": "", **settings})
+    config = SimpleNamespace(**{"layer": "", "units": 1, "picture": "", "input": "", **settings})
     task = SimpleNamespace(model=model, classes=source.classes)
 
     class Predict(SimpleNamespace):

@@ -18,7 +18,7 @@ from nets.language.recurrent_lm import LanguageModel
 from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Evaluator, Predictor
-from train.placement import JitMesh
+from train.placement import Placement
 
 WINDOW, DECAY = 5, 0.05
 VALID = "a b c d\nb a e\nc c f a b\na g h\nb h a c\n"
@@ -70,7 +70,7 @@ def make(tmp_path_factory):
         variables = jax.tree.map(
             lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes
         )
-        return task, Predictor(variables, Evaluator(task, JitMesh(1, jax.devices()[:1])))
+        return task, Predictor(variables, Evaluator(task, Placement(1, jax.devices()[:1])))
 
     return make_model
 

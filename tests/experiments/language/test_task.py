@@ -12,10 +12,11 @@ from data.text.streams import EvaluationWindows
 from experiments import word_lm
 from experiments.language.generation import generate
 from nets.decoding.sampling import sample
+from nets.decoding.step_model import StepModel
 from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Evaluator
-from train.placement import JitMesh
+from train.placement import Placement
 from train.state import stream
 
 WORDS = ["a b c", "b a", "c c a b", "a"]
@@ -38,7 +39,7 @@ def model(tmp_path_factory):
         min_count=2,
     )
     experiment = word_lm.build(config)
-    state, _ = JitMesh(4).init(experiment, 3, experiment.train(0))
+    state, _ = Placement(4).init(experiment, 3, experiment.train(0))
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.7, leaf.shape)), state.params)
     return experiment, {"params": params}
@@ -60,7 +61,7 @@ def test_evaluation_is_one_pass_for_any_window_and_any_rows(model):
     expected = -score(experiment.task, variables, ids) / (len(ids) - 1)
     assert expected == pytest.approx(math.log(4), rel=0.9)
     for rows, length in ((4, 4), (4, 25), (8, 7), (4, 500)):
-        evaluate = Evaluator(experiment.task, JitMesh(rows))
+        evaluate = Evaluator(experiment.task, Placement(rows))
         metrics = evaluate(variables, EvaluationWindows(ids, rows, length))
         assert metrics["loss"] == pytest.approx(expected, abs=1e-5)
         assert metrics["perplexity"] == pytest.approx(math.exp(metrics["loss"]))
@@ -87,7 +88,8 @@ def test_text_written_in_pieces_equals_text_sampled_at_once(model, monkeypatch, 
         _, carry = apply(variables, token[None, None], carry)
     key = stream(jax.random.key(task.config.seed), "sample", 0)
     options = {"length": task.config.sample_length, "temperature": task.config.temperature}
-    sampled = sample(task.next_logits, variables, carry, ids[-1:], key, **options)
+    network = StepModel(task.next_logits, variables, carry, ids[-1:])
+    sampled = sample(network, key, **options)
     pieces = list(task.write(variables))
     assert "".join(pieces) == task.vocabulary.decode([*ids, *sampled[0].tolist()]) + "\n"
     assert len(pieces) == 1 + task.config.sample_length + 1

@@ -283,7 +283,7 @@ def test_one_recording_is_too_few(recordings, tmp_path):
         if path.name not in ("no_ann_3.wav", "no_ann_5.wav"):
             path.unlink()
     config = speech_ctc.Config(**SMALL, dataset=f"spoken_lines:{folder}", mel_bands=8)
-    with pytest.raises(DataError, match="at least two pieces or recordings, got 1"):
+    with pytest.raises(DataError, match="at least two examples, got 1"):
         speech_ctc.build(config)
 
 

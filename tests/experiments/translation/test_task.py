@@ -15,6 +15,8 @@ from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
 from experiments.translation.pictures import spread
+from experiments.translation.search import translator
+from nets.decoding.constraints import Limits
 from tests.experiments.opened import opened
 from train.config import ConfigError
 
@@ -45,7 +47,7 @@ def test_loss_is_the_sum_over_the_steps_of_a_search(network):
     tokens = batch["targets"][:, None]  # forces every step of the search
     free = np.full((len(tokens), 1, 3 * 30 // 2 - tokens.shape[-1]), -1)
     prefix = np.concatenate([np.where(batch["mask"][:, None] > 0, tokens, -1), free], axis=-1)
-    result = task.search(variables, batch, prefix=prefix[:, 0])
+    result = task.search(variables, batch, limits=Limits(prefix=prefix[:, 0]))
     real = batch["index"] >= 0
     searched = result.tokens[real, 0, : tokens.shape[-1]]
     np.testing.assert_array_equal(searched, batch["targets"][real])
@@ -62,7 +64,8 @@ def test_translations_are_in_the_order_of_the_sentences(network):
     task, variables, held_out = network
     assert task.headline == "exact"
     together = task.translate(variables, held_out)
-    assert together == [task.n_best(variables, [text])[0][0][1] for text, _ in held_out.examples]
+    alone = translator(task)
+    assert together == [alone(variables, [text])[0][0][1] for text, _ in held_out.examples]
     assert len(set(together)) > 1
 
 
@@ -95,7 +98,7 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     monkeypatch.setattr("sys.stdin", text)
     modes.translate(opened(task, variables=variables))
     lines = capsys.readouterr().out.splitlines()
-    best = task.n_best(variables, ["<de>3. März 2005", "<en>May 4, 1999"])
+    best = translator(task)(variables, ["<de>3. März 2005", "<en>May 4, 1999"])
     pairs = [pair for hypotheses in best for pair in hypotheses]
     assert lines == [text if count == 1 else f"{score:8.3f}  {text}" for score, text in pairs]
     assert len(lines) == 2 * count

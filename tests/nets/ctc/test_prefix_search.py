@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nets.ctc.loss import ctc_greedy, ctc_loss
-from nets.ctc.prefix_search import SymbolModel, ctc_beam_search, rescore
+from nets.ctc.prefix_search import ctc_beam_search, rescore
+from nets.decoding.step_model import StepModel
 from nets.language.recurrent_lm import LanguageModel
 from tests.nets.ctc.ctc_paths import log_softmax, totals
 
@@ -73,7 +74,7 @@ def bigram(table, tokens, carry):
 def test_fusion_with_a_language_model_agrees_with_enumeration(logits, expected):
     """The blank's id begins and ends a text; its tables differ for odd and even steps."""
     table = np.random.default_rng(6).normal(0, 2, (V, 2, V)).astype(np.float32)
-    model = SymbolModel(bigram, table, np.zeros(3, np.int32), BLANK, BLANK)
+    model = StepModel(bigram, table, np.zeros(3, np.int32), BLANK, BLANK)
     weight, bonus = 0.7, 0.3
     options = {"beam_size": WIDE, "blank_id": BLANK, "lm_weight": weight, "length_bonus": bonus}
     result = jax.device_get(ctc_beam_search(logits, LENGTHS, **options, language_model=model))
@@ -109,7 +110,7 @@ def test_a_recurrent_model_of_characters_is_fused():
 
     logits = np.random.default_rng(7).normal(0, 1, (2, 6, 4)).astype(np.float32)
     lengths = np.array([6, 5])
-    model = SymbolModel(step_fn, variables, carry, bos_id=4)
+    model = StepModel(step_fn, variables, carry, bos_id=4)
     result = ctc_beam_search(logits, lengths, beam_size=7, language_model=model, lm_weight=0.5)
     result = jax.device_get(result)
     assert (result.lengths > 1).any()
@@ -198,5 +199,5 @@ def test_wrong_arguments_are_refused(logits):
     refused("n_best must be from 1 to the beam_size 0", beam_size=0)
     refused("max_labels must be at least 1, got 0", max_labels=0)
     refused("blank_id must be from 0 to 3", blank_id=4)
-    small = SymbolModel(bigram, np.zeros((3, 2, 3)), np.zeros(3, np.int32), 0)
+    small = StepModel(bigram, np.zeros((3, 2, 3)), np.zeros(3, np.int32), 0)
     refused(r"shape \(3, 4 or more\), got \(3, 3\)", language_model=small)

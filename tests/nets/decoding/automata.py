@@ -1,13 +1,22 @@
 """Random automata as models, and slow searches in numpy as references for decoding."""
 
+import dataclasses
 import itertools
 from collections import Counter
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from nets.decoding.constraints import Limits
+from nets.decoding.scores import Score
+from nets.decoding.step_model import StepModel
+
+OF_SCORE, OF_LIMITS = (
+    {field.name for field in dataclasses.fields(kind)} for kind in (Score, Limits)
+)
 STATES, V, STEPS, SOURCE = 23, 3, 12, 4
 EOS = 2
 
@@ -55,6 +64,16 @@ def attending(model, tokens, carry, valid=None):
     return logits, (state, step), jax.nn.softmax(keys)
 
 
+def run(search, step_fn, model, carry, *, bos_id=1, eos_id=EOS, memory=None, **options):
+    """Search with the options of the score, the limits and the search in one dictionary."""
+    score, limits = (
+        {name: options.pop(name) for name in names & set(options)}
+        for names in (OF_SCORE, OF_LIMITS)
+    )
+    given = StepModel(step_fn, model, carry, bos_id, eos_id, memory)
+    return search(given, score=Score(**score), limits=Limits(**limits), **options)
+
+
 def softmax(logits):
     """Softmax in double precision."""
     odds = np.exp(np.float64(logits) - logits.max())
@@ -84,14 +103,70 @@ def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, cove
     return log_probs.sum() / lengths + coverage_penalty * coverage
 
 
+def as_phrases(required):
+    """Required tokens and phrases as tuples; -1 is an unused slot."""
+    phrases = [(int(entry),) if np.ndim(entry) == 0 else tuple(entry) for entry in required]
+    return tuple(phrase for phrase in phrases if phrase != (-1,))
+
+
+def occurrences(tokens, phrase):
+    """How often a hypothesis contains a phrase."""
+    length = len(phrase)
+    return sum(tokens[i : i + length] == phrase for i in range(len(tokens) - length + 1))
+
+
 def lacking(tokens, required):
-    """Number of required tokens that a hypothesis misses; -1 is an unused slot."""
-    return (Counter(t for t in required if t >= 0) - Counter(tokens)).total()
+    """Number of required tokens and phrases that a hypothesis misses."""
+    counts = Counter(as_phrases(required))
+    return sum(max(n - occurrences(tokens, phrase), 0) for phrase, n in counts.items())
 
 
-def allowed(tokens, most, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=(), required=()):
+@cache
+def needed(tokens, required, banned_phrases, vocabulary):
+    """Fewest further tokens until a hypothesis misses nothing, by trying all of them."""
+    if not banned_phrases and all(len(phrase) == 1 for phrase in required):
+        return lacking(tokens, required)
+    others = [token for token in range(vocabulary) if token != EOS]
+    for count in range(8):
+        for more in itertools.product(others, repeat=count):
+            banned = any(
+                (*tokens, *more[:n])[-len(phrase) :] == phrase
+                for n in range(1, count + 1)
+                for phrase in banned_phrases
+            )
+            if not banned and lacking((*tokens, *more), required) == 0:
+                return count
+    raise AssertionError("no hypothesis of this test needs as many tokens")
+
+
+def stages(tokens, required):
+    """Stages that are left: 1 for each missing token, 2 for each phrase, one less within it."""
+    count = begun = 0
+    for phrase, n in Counter(as_phrases(required)).items():
+        lack = max(n - occurrences(tokens, phrase), 0)
+        count += lack * (1 + (len(phrase) > 1))
+        within = any(tokens[-i:] == phrase[:i] for i in range(1, len(phrase)))
+        begun |= lack > 0 and within
+    return count - begun
+
+
+def allowed(
+    tokens,
+    most,
+    *,
+    vocabulary=V,
+    banned=(),
+    banned_phrases=(),
+    min_length=0,
+    no_repeat_ngram=0,
+    prefix=(),
+    required=(),
+):
     """Whether a hypothesis of at most `most` tokens satisfies the constraints, or still can."""
-    if lacking(tokens, required) > (0 if tokens[-1] == EOS else most - len(tokens)):
+    missing, room = lacking(tokens, required), 0 if tokens[-1] == EOS else most - len(tokens)
+    if 0 < missing <= room:
+        missing = needed(tokens, as_phrases(required), tuple(banned_phrases), vocabulary)
+    if missing > room:
         return False
     for position, token in enumerate(tokens):
         if position < len(prefix) and prefix[position] >= 0:
@@ -103,7 +178,9 @@ def allowed(tokens, most, *, banned=(), min_length=0, no_repeat_ngram=0, prefix=
         grams = [tuple(tokens[end - n : end]) for end in ends]
         repeats = grams and grams[-1] in grams[:-1]
         early = token == EOS and position + 1 < min_length
-        if token in banned or repeats or early:
+        written = tuple(tokens[: position + 1])
+        spelled = any(written[-len(phrase) :] == phrase for phrase in banned_phrases)
+        if token in banned or spelled or repeats or early:
             return False
     return True
 
@@ -118,18 +195,20 @@ def enumerate_all(vocabulary, max_length):
 
 def best_of_all(model, state, bos, max_length, limits, **scoring):
     """All allowed hypotheses with a positive probability, best first: (score, tokens)."""
-    every = enumerate_all(model["logits"].shape[2], max_length)
-    every = [tokens for tokens in every if allowed(tokens, max_length, **limits)]
+    vocabulary = model["logits"].shape[2]
+    every = enumerate_all(vocabulary, max_length)
+    every = [t for t in every if allowed(t, max_length, vocabulary=vocabulary, **limits)]
     return sorted(((score(model, state, bos, t, **scoring), t) for t in every), reverse=True)
 
 
 def allocate_beams(extended, width, required):
-    """The hypotheses that get one of `width` beams, shared evenly by number of missing tokens."""
-    needed = sum(token >= 0 for token in required)
+    """The hypotheses that get one of `width` beams, shared evenly by number of stages."""
+    most = stages((), required)
+    banks = {tokens: stages(tokens, required) for _, tokens in extended}
     chosen = set()
-    for number in range(needed + 1):
-        alike = [tokens for _, tokens in extended if lacking(tokens, required) == number]
-        chosen.update(alike[: width // (needed + 1) + (number < width % (needed + 1))])
+    for number in range(most + 1):
+        alike = [tokens for _, tokens in extended if banks[tokens] == number]
+        chosen.update(alike[: width // (most + 1) + (number < width % (most + 1))])
     rest = [tokens for _, tokens in extended if tokens not in chosen]
     chosen.update(rest[: width - len(chosen)])
     return [(value, tokens) for value, tokens in extended if tokens in chosen]
@@ -142,6 +221,7 @@ def slow_beam_search(
     width, vocabulary = beam_size // groups, model["logits"].shape[2]
     beams, pools = [[(0.0, ())] for _ in range(groups)], [[] for _ in range(groups)]
     rule = scoring.get("normalize", "gnmt"), scoring.get("length_penalty", 0)
+    required = limits.get("required", ())
     for length in range(1, max_length + 1):
         counts = np.zeros(vocabulary)
         for group in range(groups):
@@ -149,10 +229,9 @@ def slow_beam_search(
                 (walk(model, state, bos, (*tokens, v))[0].sum(), (*tokens, v))
                 for _, tokens in beams[group]
                 for v in range(vocabulary)
-                if allowed((*tokens, v), max_length, **limits)
+                if allowed((*tokens, v), max_length, vocabulary=vocabulary, **limits)
             ]
             extended.sort(key=lambda h: h[0] - diversity * counts[h[1][-1]], reverse=True)
-            required = limits.get("required", ())
             ended = [t for _, t in allocate_beams(extended, width, required) if t[-1] == EOS]
             going = [h for h in extended if h[1][-1] != EOS]
             beams[group] = allocate_beams(going, width, required)

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.decoding.beam import BeamResult, beam_search
+from nets.decoding.constraints import Limits
 from nets.decoding.sampling import greedy
+from nets.decoding.scores import Score
+from nets.decoding.step_model import StepModel
 from tests.nets.decoding.automata import (
     EOS,
     SOURCE,
@@ -18,6 +21,7 @@ from tests.nets.decoding.automata import (
     best_of_all,
     lengths,
     plain,
+    run,
     seeds,
     slow_beam_search,
     starts,
@@ -55,7 +59,7 @@ def same(result: BeamResult, row: int, expected, model, state):
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
 def test_a_full_beam_finds_the_best_hypotheses(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, 2)
-    result = jax.device_get(beam_search(plain, model, carry, **FULL, **rule))
+    result = jax.device_get(run(beam_search, plain, model, carry, **FULL, **rule))
     for row in range(2):
         expected = best_of_all(model, carry[0][row], 1, 4, {}, **rule)
         assert len(expected) == 1 + 2 + 4 + 8 * 3
@@ -72,7 +76,7 @@ def test_a_full_beam_finds_the_best_allowed_hypotheses(seed, rule, beta, ban):
     limits = {"min_length": int(random.integers(1, 5)), "no_repeat_ngram": 2}
     rule = rule | {"coverage_penalty": beta}
     options = {"prefix": prefix, "banned": banned, "return_attention": True, **limits, **rule}
-    result = jax.device_get(beam_search(attending, model, carry, **FULL, **options))
+    result = jax.device_get(run(beam_search, attending, model, carry, **FULL, **options))
     for row in range(2):
         mine = limits | {"prefix": prefix[row], "banned": np.flatnonzero(banned[row])}
         expected = best_of_all(model, carry[0][row], 1, 4, mine, **rule)
@@ -83,7 +87,7 @@ def test_a_full_beam_finds_the_best_allowed_hypotheses(seed, rule, beta, ban):
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
 def test_it_agrees_with_the_search_on_lists(seed, rule, spread):
     model, carry = automaton(seed, 5, spread), starts(seed, 3)
-    result = jax.device_get(beam_search(plain, model, carry, **SMALL, **rule))
+    result = jax.device_get(run(beam_search, plain, model, carry, **SMALL, **rule))
     for row in range(3):
         expected = slow_beam_search(model, carry[0][row], 1, 7, {}, beam_size=3, **rule)
         same(result, row, expected, model, carry[0][row])
@@ -99,7 +103,7 @@ def test_with_all_options_it_agrees_with_the_search_on_lists(seed, rule, beta, n
     rule = rule | {"coverage_penalty": beta}
     options = {"banned": (int(random.integers(0, 5)),), **limits}
     given_options = options | rule | {"prefix": prefix, "return_attention": True}
-    result = jax.device_get(beam_search(attending, model, carry, **SMALL, **given_options))
+    result = jax.device_get(run(beam_search, attending, model, carry, **SMALL, **given_options))
     for row in range(3):
         mine = options | {"prefix": prefix[row]}
         expected = slow_beam_search(model, carry[0][row], 1, 7, mine, beam_size=3, **rule)
@@ -111,7 +115,7 @@ def test_with_all_options_it_agrees_with_the_search_on_lists(seed, rule, beta, n
 def test_groups_are_searched_one_after_the_other(seed, rule, diversity):
     model, carry = automaton(seed, 5), starts(seed, 2)
     options = {"beam_size": 6, "groups": 3, "diversity": diversity, **rule}
-    result = jax.device_get(beam_search(plain, model, carry, **SMALL | options))
+    result = jax.device_get(run(beam_search, plain, model, carry, **SMALL | options))
     for row in range(2):
         expected = slow_beam_search(model, carry[0][row], 1, 7, {}, **options)
         if diversity == 0:
@@ -134,7 +138,7 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
     first, second, later = (0, 0.48, 0.52, 0, 0), (0.1, 0.5, 0.4, 0, 0), (0, 0.94, 0.06, 0, 0)
     odds = np.array([first, second, *[later] * 10], np.float32) + np.float32(1e-6)
     model["logits"][:] = np.log(odds)[:, None]
-    result = beam_search(plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
+    result = run(beam_search, plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
     assert tuple(result.tokens[0, 0, : result.lengths[0, 0]].tolist()) == best
 
 
@@ -143,9 +147,8 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
 def test_one_beam_without_penalty_is_the_greedy_loop(seed):
     model, carry = automaton(seed, 5), starts(seed, ROWS)
     bos = jnp.array([0, 1, 3], jnp.int32)
-    options = {"eos_id": EOS, "max_length": 7}
-    result = beam_search(plain, model, carry, bos_id=bos, beam_size=1, **options)
-    one = greedy(plain, model, carry, bos, **options)
+    result = run(beam_search, plain, model, carry, bos_id=bos, beam_size=1, max_length=7)
+    one = greedy(StepModel(plain, model, carry, bos, EOS), max_length=7)
     np.testing.assert_array_equal(result.tokens[:, 0], one.tokens)
     np.testing.assert_array_equal(result.lengths[:, 0], one.lengths)
     np.testing.assert_allclose(result.log_probs[:, 0], one.log_probs, atol=1e-6)
@@ -170,7 +173,7 @@ def test_rows_stop_independently_and_then_cost_nothing():
     step = counted(calls)
     ends = jnp.asarray([1, 9, 2, 3] + [2] * 12, jnp.int32)
     options = {"bos_id": 1, "eos_id": EOS, "max_length": 12, "beam_size": 2}
-    result = beam_search(step, model, carry, memory=ends, **options)
+    result = run(beam_search, step, model, carry, memory=ends, **options)
     jax.effects_barrier()
     np.testing.assert_array_equal(result.lengths[:, 0], ends + 1)
     # one row searches another step for its second hypothesis; from step 3 on 8 rows suffice
@@ -180,7 +183,7 @@ def test_rows_stop_independently_and_then_cost_nothing():
     assert 10 <= len(calls) < 12
     for row in (0, 1, 7):
         state = (carry[0][row : row + 1], carry[1][row : row + 1])
-        alone = beam_search(step, model, state, memory=ends[row : row + 1], **options)
+        alone = run(beam_search, step, model, state, memory=ends[row : row + 1], **options)
         for name in ("tokens", "scores", "log_probs", "lengths"):
             whole, single = getattr(result, name)[row], getattr(alone, name)[0]
             np.testing.assert_array_equal(whole, single, err_msg=name)
@@ -193,9 +196,9 @@ def test_rows_stop_independently_and_then_cost_nothing():
 def test_n_best_does_not_change_the_first_hypotheses(more):
     model, carry = automaton(5, 5), starts(5, 30)
     options = SMALL | {"beam_size": 4} | more
-    every = beam_search(plain, model, carry, **options)
+    every = run(beam_search, plain, model, carry, **options)
     for count in (1, 2):
-        best = beam_search(plain, model, carry, **options, n_best=count)
+        best = run(beam_search, plain, model, carry, **options, n_best=count)
         for complete, first in zip(every[:4], best[:4], strict=True):
             np.testing.assert_array_equal(complete[:, :count], first)
         assert best.attention is None
@@ -209,7 +212,7 @@ def test_a_search_for_one_hypothesis_stops_once_it_is_proven():
     for count in (1, 3):
         calls = []
         ends = jnp.zeros(1, jnp.int32)  # the end comes first, and its probability is nearly 1
-        beam_search(counted(calls), model, carry, memory=ends, **options, n_best=count)
+        run(beam_search, counted(calls), model, carry, memory=ends, **options, n_best=count)
         jax.effects_barrier()
         steps[count] = len(calls)
     assert steps[1] == 1 < steps[3]
@@ -222,14 +225,14 @@ def test_source_padding_changes_nothing():
     model, carry = automaton(7, 5), starts(7, ROWS)
     short = jnp.ones((ROWS, 2), bool)
     padded = jnp.zeros((ROWS, SOURCE), bool).at[:, :2].set(True)
-    a = beam_search(attending, model, carry, memory=short, source_valid=short, **COVERING)
-    b = beam_search(attending, model, carry, memory=padded, source_valid=padded, **COVERING)
+    a = run(beam_search, attending, model, carry, memory=short, source_valid=short, **COVERING)
+    b = run(beam_search, attending, model, carry, memory=padded, source_valid=padded, **COVERING)
     for bare, wide in zip(a[:4], b[:4], strict=True):
         np.testing.assert_allclose(bare, wide, rtol=1e-6)
     np.testing.assert_allclose(a.attention, b.attention[..., :2], atol=1e-7)
     assert not b.attention[..., 2:].any()
     # without the mask, padding is a position that was never attended to
-    c = beam_search(attending, model, carry, memory=padded, **COVERING)
+    c = run(beam_search, attending, model, carry, memory=padded, **COVERING)
     assert np.isfinite(c.scores).all()
     assert (c.scores < b.scores - 10).all()
 
@@ -238,11 +241,11 @@ def test_a_source_that_is_covered_twice_costs_nothing():
     model, carry = automaton(8, 5), starts(8, ROWS)
     model["logits"][..., EOS] = -20.0
     memory = jnp.ones((ROWS, SOURCE), bool)
-    some = beam_search(attending, model, carry, memory=memory, **COVERING)
+    some = run(beam_search, attending, model, carry, memory=memory, **COVERING)
     # seven tokens attend equally to four positions: each is covered
     model = {**model, "keys": np.zeros_like(model["keys"])}
-    covered = beam_search(attending, model, carry, memory=memory, **COVERING)
-    without = beam_search(plain, model, carry, **SMALL)
+    covered = run(beam_search, attending, model, carry, memory=memory, **COVERING)
+    without = run(beam_search, plain, model, carry, **SMALL)
     np.testing.assert_array_equal(covered.lengths, 7)
     np.testing.assert_allclose(covered.scores, without.scores, rtol=1e-6)
     assert (some.scores <= covered.scores + 1e-6).all()
@@ -252,7 +255,7 @@ def test_a_source_that_is_covered_twice_costs_nothing():
 def test_a_model_that_never_ends_stops_at_max_length():
     model, carry = automaton(9, 5), starts(9, ROWS)
     model["logits"][..., EOS] = -np.inf
-    result = beam_search(plain, model, carry, **SMALL, length_penalty=1.0)
+    result = run(beam_search, plain, model, carry, **SMALL, length_penalty=1.0)
     assert (result.lengths == 7).all()
     assert (result.tokens != EOS).all()
     assert np.isfinite(result.scores).all()
@@ -266,13 +269,13 @@ def test_logits_without_a_distribution_end_a_hypothesis(bad):
     model["logits"][:2, :, EOS] = -np.inf
     model["logits"][2:, 1] = bad
     carry = (jnp.arange(ROWS), jnp.zeros(ROWS, jnp.int32))
-    result = beam_search(plain, model, carry, **SMALL)
+    result = run(beam_search, plain, model, carry, **SMALL)
     assert np.isfinite(result.scores[::2]).all()
     assert (result.scores[1] == -np.inf).all()
     for nothing in (result.tokens[1], result.log_probs[1], result.lengths[1]):
         assert not nothing.any()
     model["logits"][1, :, EOS] = 0.0
-    ended = beam_search(plain, model, carry, **SMALL)
+    ended = run(beam_search, plain, model, carry, **SMALL)
     np.testing.assert_array_equal(ended.tokens[1, 0], [1, EOS, 0, 0, 0, 0, 0])
 
 
@@ -290,7 +293,7 @@ def test_it_is_compiled_once_for_other_values():
         options = {"eos_id": EOS, "beam_size": 2, "max_length": 7, "groups": 2}
         prefix = np.full((2, seed + 1), -1)
         limits = {"prefix": prefix, "banned": (seed,), "diversity": 0.5 + seed}
-        beam_search(step, model, carry, bos_id=bos, **options, **rule, **limits)
+        run(beam_search, step, model, carry, bos_id=bos, **options, **rule, **limits)
         if seed == 0:
             first = len(traces)
     assert first == len(traces) <= 3
@@ -320,29 +323,26 @@ def test_it_is_compiled_once_for_other_values():
         ({"banned": np.zeros(4, bool)}, r"banned has shape \(4,\); it must be \(3,\) or \(2, 3\)"),
         ({"bos_id": jnp.zeros(3, jnp.int32)}, "must agree in their first axis"),
         ({"memory": jnp.zeros(())}, "must agree in their first axis"),
+        ({"eos_id": None}, "a search needs a token that ends a sequence"),
     ],
 )
 def test_invalid_options_are_refused(options, message):
     model, carry = automaton(0), starts(0, 2)
     with pytest.raises(ValueError, match=message):
-        beam_search(plain, model, carry, **SMALL | options)
-
-
-def test_a_mask_of_another_source_is_refused():
-    model, carry = automaton(0), starts(0, 2)
-    options = SMALL | {"coverage_penalty": 1.0}
-    with pytest.raises(ValueError, match=r"source_valid has shape \(2, 3\); .* \(2, 4\)"):
-        beam_search(attending, model, carry, source_valid=np.ones((2, 3), bool), **options)
+        run(beam_search, plain, model, carry, **SMALL | options)
 
 
 def test_it_works_inside_jit():
     model, carry = jax.tree.map(jnp.asarray, automaton(13, 5)), starts(13, ROWS)
+    options = {"beam_size": 3, "max_length": 7}
 
-    def decode(model, carry, alpha, **limits):
-        return beam_search(plain, model, carry, **SMALL, length_penalty=alpha, **limits)
+    def decode(model, score, limits):
+        return beam_search(model, score=score, limits=limits, **options)
 
-    # under jit the prefix and the mask have no values when they are checked
-    limits = {"prefix": np.full((ROWS, 2), -1), "banned": np.zeros(5, bool)}
-    alone, inside = decode(model, carry, 0.7), jax.jit(decode)(model, carry, 0.7, **limits)
+    given = StepModel(plain, model, carry, 1, EOS)
+    score = Score(length_penalty=0.7)
+    # under jit the penalty, the prefix and the mask have no values when they are checked
+    limits = Limits(prefix=np.full((ROWS, 2), -1), banned=np.zeros(5, bool))
+    alone, inside = decode(given, score, Limits()), jax.jit(decode)(given, score, limits)
     for a, b in zip(alone[:4], inside[:4], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)

@@ -15,6 +15,7 @@ from tests.nets.decoding.automata import (
     best_of_all,
     lengths,
     plain,
+    run,
     seeds,
     starts,
     walk,
@@ -37,7 +38,7 @@ def check(result, model, state, expected):
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
 def test_it_finds_the_best_hypothesis(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, 1)
-    result = exact_search(plain, model, carry, **OPTIONS, **rule)
+    result = run(exact_search, plain, model, carry, **OPTIONS, **rule)
     check(result, model, carry[0][0], best_of_all(model, carry[0][0], 1, 4, {}, **rule))
     assert result.nodes <= 1 + 2 + 4 + 8
 
@@ -50,7 +51,7 @@ def test_it_finds_the_best_allowed_hypothesis(seed, rule, beta, ban):
     prefix = np.where(random.random((1, 2)) < 0.5, random.integers(0, V, (1, 2)), -1)
     limits = {"min_length": int(random.integers(1, 5)), "no_repeat_ngram": 2, "banned": (ban,)}
     rule = rule | {"coverage_penalty": beta}
-    result = exact_search(attending, model, carry, **OPTIONS, **limits, **rule, prefix=prefix)
+    result = run(exact_search, attending, model, carry, **OPTIONS, **limits, **rule, prefix=prefix)
     expected = best_of_all(model, carry[0][0], 1, 4, limits | {"prefix": prefix[0]}, **rule)
     if expected:
         check(result, model, carry[0][0], expected)
@@ -66,11 +67,11 @@ LONGER = {"bos_id": 1, "eos_id": EOS, "max_length": 7}
 @pytest.mark.parametrize("rule", [{}, {"normalize": "average"}, {"length_penalty": 0.8}])
 def test_beam_search_finds_no_better_hypothesis(rule):
     model, carry = automaton(0, 5), starts(0, 15)
-    result = beam_search(plain, model, carry, beam_size=1, **LONGER, **rule)
+    result = run(beam_search, plain, model, carry, beam_size=1, **LONGER, **rule)
     missed = 0
     for row in range(15):
         alone = (carry[0][row : row + 1], carry[1][row : row + 1])
-        best = exact_search(plain, model, alone, **LONGER, **rule)
+        best = run(exact_search, plain, model, alone, **LONGER, **rule)
         assert best.optimal
         assert best.score >= result.scores[row, 0] - 1e-6
         missed += best.score > result.scores[row, 0] + 1e-5
@@ -80,21 +81,21 @@ def test_beam_search_finds_no_better_hypothesis(rule):
 def test_with_a_limit_of_nodes_the_result_is_not_proven():
     model, carry = automaton(1, 5, 0.3), starts(1, 1)
     options = LONGER | {"normalize": "average"}
-    whole = exact_search(plain, model, carry, **options)
+    whole = run(exact_search, plain, model, carry, **options)
     assert whole.optimal
     assert whole.nodes > 10
-    some = exact_search(plain, model, carry, **options, max_nodes=10)
+    some = run(exact_search, plain, model, carry, **options, max_nodes=10)
     assert some.nodes == 10
     assert not some.optimal
     assert -np.inf < some.score <= whole.score
-    enough = exact_search(plain, model, carry, **options, max_nodes=whole.nodes)
+    enough = run(exact_search, plain, model, carry, **options, max_nodes=whole.nodes)
     assert enough.optimal
     assert enough.nodes == whole.nodes
 
 
 def test_the_bound_prunes_most_of_a_confident_model():
     model, carry = automaton(2, 5, 8.0), starts(2, 1)
-    result = exact_search(plain, model, carry, **LONGER, length_penalty=0.6)
+    result = run(exact_search, plain, model, carry, **LONGER, length_penalty=0.6)
     assert result.optimal
     assert result.nodes < 4**6 / 50
 
@@ -102,7 +103,7 @@ def test_the_bound_prunes_most_of_a_confident_model():
 def test_logits_of_nan_have_no_hypothesis():
     model, carry = automaton(3), starts(3, 1)
     model["logits"][:] = np.nan
-    result = exact_search(plain, model, carry, **OPTIONS)
+    result = run(exact_search, plain, model, carry, **OPTIONS)
     assert (result.score, result.optimal, result.nodes) == (-np.inf, True, 1)
     assert not result.log_probs.size
 
@@ -110,8 +111,8 @@ def test_logits_of_nan_have_no_hypothesis():
 def test_invalid_options_are_refused():
     model = automaton(0)
     with pytest.raises(ValueError, match="exact_search takes one row at a time, got 2"):
-        exact_search(plain, model, starts(0, 2), **OPTIONS)
+        run(exact_search, plain, model, starts(0, 2), **OPTIONS)
     with pytest.raises(ValueError, match="max_nodes is 0"):
-        exact_search(plain, model, starts(0, 1), **OPTIONS, max_nodes=0)
+        run(exact_search, plain, model, starts(0, 1), **OPTIONS, max_nodes=0)
     with pytest.raises(ValueError, match="need a step_fn with attention"):
-        exact_search(plain, model, starts(0, 1), **OPTIONS, coverage_penalty=0.2)
+        run(exact_search, plain, model, starts(0, 1), **OPTIONS, coverage_penalty=0.2)

@@ -1,5 +1,7 @@
 """Sampling agrees with greedy decoding and with the distribution of the model, in numpy."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,6 @@ import pytest
 from scipy import stats
 
 from nets.decoding.sampling import (
-    ensemble,
     greedy,
     keep_min_p,
     keep_top_k,
@@ -15,6 +16,7 @@ from nets.decoding.sampling import (
     sample,
     sample_steps,
 )
+from nets.decoding.step_model import StepModel, ensemble
 from tests.nets.decoding import automata
 
 V = 4
@@ -45,7 +47,9 @@ def test_temperature_zero_is_the_greedy_loop():
     first = jnp.array([0, 3, 1], jnp.int32)
     start = jnp.array([0, 1, 2], jnp.int32)
     options = {"length": 9, "temperature": 0.0}
-    drawn = sample(counting, table, (start, start * 0), first, jax.random.key(0), **options)
+    drawn = sample(
+        StepModel(counting, table, (start, start * 0), first), jax.random.key(0), **options
+    )
     assert drawn.shape == (3, 9)
     assert drawn.dtype == jnp.int32
     for row in range(3):
@@ -59,7 +63,7 @@ def test_temperature_zero_is_the_greedy_loop():
 def test_at_temperature_zero_ties_go_to_the_lowest_id():
     table, first = jnp.zeros((V, V)).at[:, 0].set(-1.0), jnp.zeros(100, jnp.int32)
     options = {"length": 2, "temperature": 0.0}
-    drawn = sample(markov, table, (), first, jax.random.key(0), **options)
+    drawn = sample(StepModel(markov, table, (), first), jax.random.key(0), **options)
     np.testing.assert_array_equal(drawn, 1)
 
 
@@ -68,7 +72,7 @@ def test_pairs_are_drawn_from_the_softmax_of_each_last_token(temperature):
     table, rows = random_table(V, V), 20_000
     first = jnp.full(rows, 2, jnp.int32)
     options = {"length": 2, "temperature": temperature}
-    drawn = np.asarray(sample(markov, table, (), first, jax.random.key(1), **options))
+    drawn = np.asarray(sample(StepModel(markov, table, (), first), jax.random.key(1), **options))
     odds = softmax(np.asarray(table, np.float64) / temperature)
     expected = rows * odds[2][:, None] * odds
     counted = np.zeros((V, V))
@@ -82,14 +86,14 @@ def test_a_low_temperature_takes_the_most_probable():
     table = jnp.asarray([[0.0, 1.0, 0.2, 0.5]] * V)
     first = jnp.zeros(2000, jnp.int32)
     options = {"length": 2, "temperature": 0.01}
-    drawn = sample(markov, table, (), first, jax.random.key(2), **options)
+    drawn = sample(StepModel(markov, table, (), first), jax.random.key(2), **options)
     np.testing.assert_array_equal(drawn, 1)
 
 
 def test_samples_depend_on_the_key():
     table, first = random_table(V, V), jnp.zeros(8, jnp.int32)
     a, again, b = (
-        np.asarray(sample(markov, table, (), first, jax.random.key(seed), length=20))
+        np.asarray(sample(StepModel(markov, table, (), first), jax.random.key(seed), length=20))
         for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(a, again)
@@ -105,7 +109,7 @@ def test_a_token_of_no_probability_is_never_drawn(temperature):
     table = random_table(V, V).at[:, banned].set(-jnp.inf)
     first = jnp.zeros(500, jnp.int32)
     options = {"length": 4, "temperature": temperature}
-    drawn = np.asarray(sample(markov, table, (), first, jax.random.key(5), **options))
+    drawn = np.asarray(sample(StepModel(markov, table, (), first), jax.random.key(5), **options))
     assert set(np.unique(drawn)) <= {1, 3}
     if temperature >= 1:
         assert set(np.unique(drawn)) == {1, 3}
@@ -114,7 +118,7 @@ def test_a_token_of_no_probability_is_never_drawn(temperature):
 def test_the_greedy_loop_takes_the_most_probable_until_the_end():
     model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
     first = jnp.arange(20, dtype=jnp.int32) % 5
-    result = greedy(automata.plain, model, carry, first, eos_id=2, max_length=8)
+    result = greedy(StepModel(automata.plain, model, carry, first, 2), max_length=8)
     for row in range(20):
         state, tokens = carry[0][row], [int(first[row])]
         while len(tokens) <= 8 and (len(tokens) == 1 or tokens[-1] != 2):
@@ -139,18 +143,20 @@ def test_the_greedy_loop_ends_with_its_last_row():
 
     ends = jnp.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
     carry, memory = jnp.zeros(3, jnp.int32), jnp.array([0, 4, 2])
-    options = {"eos_id": 2, "max_length": 9, "memory": memory}
-    result = greedy(step, ends, carry, carry, **options)
+    model = StepModel(step, ends, carry, carry, 2, memory)
+    result = greedy(model, max_length=9)
     jax.effects_barrier()
     np.testing.assert_array_equal(result.lengths, [1, 5, 3])
     assert len(calls) == 5
     with pytest.raises(ValueError, match="max_length is 0"):
-        greedy(step, ends, carry, carry, **options | {"max_length": 0})
+        greedy(model, max_length=0)
+    with pytest.raises(ValueError, match="a search needs a token that ends a sequence"):
+        greedy(StepModel(step, ends, carry, carry, memory=memory), max_length=9)
 
 
 def test_nan_logits_give_nan_log_probs():
     table, first = random_table(V, V).at[3].set(jnp.nan), jnp.array([3], jnp.int32)
-    result = greedy(markov, table, (), first, eos_id=2, max_length=1)
+    result = greedy(StepModel(markov, table, (), first, 2), max_length=1)
     assert np.isnan(result.log_probs).all()
 
 
@@ -219,7 +225,7 @@ def test_tokens_are_drawn_from_the_filtered_distribution(filters):
     assert 1 < np.count_nonzero(expected) < 7
     options = {"length": 1, "temperature": temperature, **filters}
     table, first = jnp.asarray(logits)[None], jnp.zeros(rows, jnp.int32)
-    drawn = sample(markov, table, (), first, jax.random.key(7), **options)
+    drawn = sample(StepModel(markov, table, (), first), jax.random.key(7), **options)
     counts = np.bincount(np.asarray(drawn)[:, 0], minlength=7)
     inside = expected > 0
     assert not counts[~inside].any()
@@ -230,7 +236,7 @@ def test_tokens_are_drawn_from_the_filtered_distribution(filters):
 def test_a_row_that_has_ended_is_padded():
     table, first = random_table(V, V), jnp.zeros(64, jnp.int32)
     free, ended = (
-        np.asarray(sample(markov, table, (), first, jax.random.key(8), length=12, eos_id=eos))
+        np.asarray(sample(StepModel(markov, table, (), first, eos), jax.random.key(8), length=12))
         for eos in (None, 2)
     )
     ends = 0
@@ -243,11 +249,13 @@ def test_a_row_that_has_ended_is_padded():
     assert ends > 0
 
 
-@pytest.mark.parametrize("options", [{}, {"eos_id": 2, "top_k": 3, "top_p": 0.9, "min_p": 0.01}])
-def test_tokens_drawn_step_by_step_are_those_drawn_at_once(options):
+@pytest.mark.parametrize(
+    ("eos", "options"), [(None, {}), (2, {"top_k": 3, "top_p": 0.9, "min_p": 0.01})]
+)
+def test_tokens_drawn_step_by_step_are_those_drawn_at_once(eos, options):
     table, first = random_table(3, V, V), jnp.arange(8, dtype=jnp.int32) % V
     start = jnp.arange(8, dtype=jnp.int32) % 3
-    inputs = (counting, table, (start, start * 0), first, jax.random.key(9))
+    inputs = StepModel(counting, table, (start, start * 0), first, eos), jax.random.key(9)
     options = {"length": 10, "temperature": 1.5, **options}
     steps = list(sample_steps(*inputs, **options))
     assert len(steps) == 10
@@ -262,8 +270,8 @@ def test_sampling_reads_the_memory():
 
     memory = jnp.full((3, V), -jnp.inf).at[jnp.arange(3), jnp.array([2, 0, 3])].set(0.0)
     first = jnp.zeros(3, jnp.int32)
-    options = {"length": 2, "memory": memory}
-    drawn = sample(step, random_table(V, V), (), first, jax.random.key(0), **options)
+    model = StepModel(step, random_table(V, V), (), first, memory=memory)
+    drawn = sample(model, jax.random.key(0), length=2)
     np.testing.assert_array_equal(drawn, [[2, 2], [0, 0], [3, 3]])
 
 
@@ -279,40 +287,55 @@ def test_sampling_reads_the_memory():
 def test_filters_that_keep_nothing_are_refused(options, message):
     first = jnp.zeros(3, jnp.int32)
     with pytest.raises(ValueError, match=message):
-        sample(markov, random_table(V, V), (), first, jax.random.key(0), length=1, **options)
+        sample(
+            StepModel(markov, random_table(V, V), (), first), jax.random.key(0), length=1, **options
+        )
 
 
 def test_an_ensemble_of_one_is_the_model():
     model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
-    tokens, options = jnp.arange(20, dtype=jnp.int32) % 5, {"eos_id": 2, "max_length": 8}
-    one = ensemble([automata.attending])
-    alone = greedy(automata.plain, model, carry, tokens, **options)
-    for a, b in zip(alone, greedy(one, (model,), (carry,), tokens, **options), strict=True):
+    tokens = jnp.arange(20, dtype=jnp.int32) % 5
+    alone = greedy(StepModel(automata.plain, model, carry, tokens, 2), max_length=8)
+    one = ensemble([StepModel(automata.attending, model, carry, tokens, 2)])
+    for a, b in zip(alone, greedy(one, max_length=8), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     memory = jnp.ones((20, automata.SOURCE), bool).at[::2, 1:].set(False)
     logits, state, attention = automata.attending(model, tokens, carry, memory)
-    result = one((model,), tokens, (carry,), (memory,))
+    one = ensemble([StepModel(automata.attending, model, carry, tokens, 2, memory)])
+    result = one.step(tokens, one.carry)
     np.testing.assert_allclose(result[0], jax.nn.log_softmax(logits), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(result[1][0][0], state[0])
     np.testing.assert_array_equal(result[2], attention)
 
 
 def test_an_ensemble_takes_the_geometric_mean():
-    models = [automata.automaton(seed, 5) for seed in range(3)]
-    carries = tuple(automata.starts(seed, 4) for seed in range(3))
+    parameters = [automata.automaton(seed, 5) for seed in range(3)]
+    carries = [automata.starts(seed, 4) for seed in range(3)]
     tokens = jnp.array([0, 3, 1, 4])
-    steps = [automata.attending(m, tokens, c) for m, c in zip(models, carries, strict=True)]
-    together = ensemble([automata.attending] * 3)
-    logits, carry, attention = together(tuple(models), tokens, carries)
+    models = [
+        StepModel(automata.attending, p, c, tokens, 2)
+        for p, c in zip(parameters, carries, strict=True)
+    ]
+    steps = [model.step(tokens, model.carry) for model in models]
+    together = ensemble(models)
+    logits, carry, attention = together.step(tokens, together.carry)
     odds = np.prod([softmax(np.float64(s[0])) for s in steps], axis=0) ** (1 / 3)
     np.testing.assert_allclose(np.exp(logits), odds / odds.sum(axis=1, keepdims=True), rtol=1e-5)
     np.testing.assert_allclose(attention, np.mean([s[2] for s in steps], axis=0), rtol=1e-6)
     for mine, step in zip(carry, steps, strict=True):
         np.testing.assert_array_equal(mine[0], step[1][0])
-    mixed = ensemble([automata.attending, automata.plain])
-    assert len(mixed(tuple(models[:2]), tokens, carries[:2])) == 2
-    # ensembles of equal members are equal, so they share a compiled program
-    assert hash(together) == hash(ensemble([automata.attending] * 3))
-    assert together == ensemble([automata.attending] * 3)
-    with pytest.raises(ValueError, match="at least one step function"):
+    mixed = ensemble([models[0], replace(models[1], step_fn=automata.plain)])
+    assert mixed.step(tokens, mixed.carry)[2] is None
+    # ensembles of equal step functions share a compiled program
+    assert hash(together.step_fn) == hash(ensemble(models).step_fn)
+    assert together.step_fn == ensemble(models).step_fn
+
+
+def test_models_that_do_not_fit_together_are_refused():
+    models = [StepModel(markov, random_table(V, V), (), jnp.zeros(3, jnp.int32), 2)] * 2
+    with pytest.raises(ValueError, match="at least one model"):
         ensemble([])
+    with pytest.raises(ValueError, match="must have the same bos_id and eos_id"):
+        ensemble([*models, replace(models[0], eos_id=3)])
+    with pytest.raises(ValueError, match="must have the same bos_id and eos_id"):
+        ensemble([*models, replace(models[0], bos_id=jnp.ones(3, jnp.int32))])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nets.decoding.beam import beam_search
 from nets.decoding.exact import exact_search
-from nets.decoding.scores import scoring, upper_bound
+from nets.decoding.scores import Score, scoring, upper_bound
 from tests.nets.decoding.automata import (
     EOS,
     V,
@@ -20,6 +20,7 @@ from tests.nets.decoding.automata import (
     lacking,
     lengths,
     plain,
+    run,
     seeds,
     slow_beam_search,
     starts,
@@ -63,7 +64,9 @@ def test_a_full_beam_finds_the_best_with_the_required_tokens(seed, rule, spread)
     model, carry = automaton(seed, spread=spread), starts(seed, ROWS)
     required = some_tokens(np.random.default_rng(seed), (ROWS, 2), V)
     required[0] = seed % 2  # the same token twice
-    result = jax.device_get(beam_search(plain, model, carry, **FULL, **rule, required=required))
+    result = jax.device_get(
+        run(beam_search, plain, model, carry, **FULL, **rule, required=required)
+    )
     for row in range(ROWS):
         limits = {"required": required[row]}
         expected = best_of_all(model, carry[0][row], 1, 4, limits, **rule)
@@ -76,7 +79,7 @@ def test_a_full_beam_finds_the_best_with_the_required_tokens(seed, rule, spread)
 def test_a_full_beam_finds_the_best_within_the_limit_of_each_row(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, ROWS)
     most = np.random.default_rng(seed).integers(1, 5, ROWS)
-    result = jax.device_get(beam_search(plain, model, carry, **FULL, **rule, max_lengths=most))
+    result = jax.device_get(run(beam_search, plain, model, carry, **FULL, **rule, max_lengths=most))
     for row in range(ROWS):
         expected = best_of_all(model, carry[0][row], 1, int(most[row]), {}, **rule)
         same(hypotheses(result, row), expected)
@@ -90,7 +93,7 @@ def test_a_prefix_takes_precedence_over_required_tokens(seed, rule):
     required = some_tokens(random, (ROWS, 2), V)
     prefix = np.where(random.random((ROWS, 4)) < 0.5, random.integers(0, V, (ROWS, 4)), -1)
     options = {"required": required, "prefix": prefix, "max_lengths": random.integers(3, 5, ROWS)}
-    result = jax.device_get(beam_search(attending, model, carry, **FULL, **rule, **options))
+    result = jax.device_get(run(beam_search, attending, model, carry, **FULL, **rule, **options))
     for row in range(ROWS):
         most, limits = int(options["max_lengths"][row]), {"prefix": prefix[row]}
         anything = best_of_all(model, carry[0][row], 1, most, limits, **rule)
@@ -110,7 +113,9 @@ def test_groups_allocate_their_beams_as_the_search_on_lists(seed, rule, diversit
     limits = {"no_repeat_ngram": 2, "min_length": 2}
     options = {"groups": 2, "diversity": diversity, "beam_size": 4, **rule}
     rows = {"required": required, "max_lengths": most}
-    result = jax.device_get(beam_search(plain, model, carry, **SMALL | options | limits | rows))
+    result = jax.device_get(
+        run(beam_search, plain, model, carry, **SMALL | options | limits | rows)
+    )
     for row in range(ROWS):
         mine = limits | {"required": required[row]}
         expected = slow_beam_search(model, carry[0][row], 1, int(most[row]), mine, **options)
@@ -125,12 +130,12 @@ def test_a_row_is_searched_as_if_it_were_alone(seed, rule):
     required, most = some_tokens(random, (ROWS, 1), 5), random.permutation([4, 4, 7])
     options = SMALL | rule | {"beam_size": 2, "return_attention": True}
     rows = {"required": required, "max_lengths": most}
-    result = jax.device_get(beam_search(attending, model, carry, **options, **rows))
+    result = jax.device_get(run(beam_search, attending, model, carry, **options, **rows))
     for row in np.flatnonzero(most == 4):
         mine = slice(row, row + 1)
         limits = {"required": required[mine], "max_length": 4}
         state = jax.tree.map(lambda leaf, mine=mine: leaf[mine], carry)
-        alone = jax.device_get(beam_search(attending, model, state, **options | limits))
+        alone = jax.device_get(run(beam_search, attending, model, state, **options | limits))
         np.testing.assert_array_equal(result.lengths[row], alone.lengths[0])
         np.testing.assert_allclose(result.scores[row], alone.scores[0], rtol=1e-6)
         for name in ("tokens", "log_probs", "attention"):
@@ -144,7 +149,7 @@ def test_a_row_is_searched_as_if_it_were_alone(seed, rule):
 def test_one_beam_has_all_required_tokens(seed, spread):
     model, carry = automaton(seed, 5, spread), starts(seed, ROWS)
     required = some_tokens(np.random.default_rng(seed), (ROWS, 3), 5)
-    result = jax.device_get(beam_search(plain, model, carry, **ONE, required=required))
+    result = jax.device_get(run(beam_search, plain, model, carry, **ONE, required=required))
     for row in range(ROWS):
         ((_, tokens),) = hypotheses(result, row)
         assert lacking(tokens, required[row]) == 0
@@ -156,7 +161,7 @@ def test_a_required_token_comes_where_it_costs_little():
     # without a beam of its own the token would come last, after the likely zeros
     model["logits"][:] = np.log([0.96, 0.01, 0.01, 0.01, 0.01])
     model["logits"][:, 3] = np.log([0.01, 0.01, 0.96, 0.01, 0.01])
-    result = beam_search(plain, model, carry, **ONE, required=[[3, -1, -1]] * ROWS)
+    result = run(beam_search, plain, model, carry, **ONE, required=[[3, -1, -1]] * ROWS)
     np.testing.assert_array_equal(result.tokens[:, 0], [[3, EOS, 0, 0, 0, 0, 0]] * ROWS)
 
 
@@ -168,7 +173,7 @@ def test_the_exact_search_finds_the_best_with_the_required_tokens(seed, rule):
     required = some_tokens(random, (1, 2), V)
     limits = {"no_repeat_ngram": 2, "min_length": int(random.integers(1, 5))}
     options = {"bos_id": 1, "eos_id": EOS, "max_length": 4, "required": required}
-    result = exact_search(attending, model, carry, **options, **limits, **rule)
+    result = run(exact_search, attending, model, carry, **options, **limits, **rule)
     mine = limits | {"required": required[0]}
     expected = best_of_all(model, carry[0][0], 1, 4, mine, **rule)
     assert result.optimal
@@ -181,7 +186,7 @@ def test_limits_work_inside_jit():
 
     def decode(required, max_lengths):
         limits = {"required": required, "max_lengths": max_lengths, "banned": (4,)}
-        return beam_search(plain, model, carry, **ONE, **limits)
+        return run(beam_search, plain, model, carry, **ONE, **limits)
 
     alone, inside = decode(required, most), jax.jit(decode)(required, most)
     for a, b in zip(alone[:4], inside[:4], strict=True):
@@ -192,7 +197,7 @@ def test_limits_work_inside_jit():
 @given(rule=lengths, most=st.lists(st.integers(1, 60), min_size=3, max_size=3))
 def test_the_bound_is_tight_for_the_best_length_within_the_limit(rule, most):
     name, alpha = rule["normalize"], rule.get("length_penalty", 0)
-    table = scoring(name, alpha, None, 60)
+    table = scoring(Score(normalize=name, length_penalty=alpha), 60)
     steps = np.diff(table.divisors[1:])
     assert (steps >= 0).all() or (steps <= 0).all()
     for length in range(0, max(most), 9):
@@ -214,7 +219,7 @@ def test_a_row_stops_by_the_bound_of_its_own_limit():
 
     # after one token: log .0045 / 6 is below log .55, and log .0045 / 12 above it
     options = {"bos_id": 1, "eos_id": EOS, "beam_size": 1, "max_length": 12}
-    beam_search(step, model, carry, **options, normalize="average", max_lengths=[6])
+    run(beam_search, step, model, carry, **options, normalize="average", max_lengths=[6])
     jax.effects_barrier()
     assert len(calls) == 1
 
@@ -241,4 +246,11 @@ def test_a_row_stops_by_the_bound_of_its_own_limit():
 )
 def test_limits_that_no_hypothesis_satisfies_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        beam_search(plain, automaton(0), starts(0, 2), **SMALL | options)
+        run(beam_search, plain, automaton(0), starts(0, 2), **SMALL | options)
+
+
+def test_a_mask_of_another_source_is_refused():
+    model, carry = automaton(0), starts(0, 2)
+    options = SMALL | {"coverage_penalty": 1.0}
+    with pytest.raises(ValueError, match=r"source_valid has shape \(2, 3\); .* \(2, 4\)"):
+        run(beam_search, attending, model, carry, source_valid=np.ones((2, 3), bool), **options)

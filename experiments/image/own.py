@@ -1,0 +1,49 @@
+"""--mode=classify, and the user's own pictures for the modes of image classifiers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from data.catalogue import DataError
+from data.images.decode import decode_image
+from data.images.labelled import EvaluationBatches, Images
+from train.config import ConfigError
+from train.trained import TrainedRun
+
+BATCH = 16
+
+
+def own_images(run: TrainedRun) -> tuple[list[str], np.ndarray]:
+    """Paths of config.input, and their images float32 [N, H, W, C] in 0 .. 1, as in training.
+
+    Raises ConfigError when there is no path, DataError when an image cannot be read.
+    """
+    paths = [path.strip() for path in run.config.input.split(",") if path.strip()]
+    if not paths:
+        raise ConfigError("this mode needs --config.input=FILE, or several, separated by commas")
+    _, height, width, channels = run.example["image"].shape
+    if height != width:
+        raise DataError(f"own pictures need a network of square images, got {height} x {width}")
+    pixels = [decode_image(Path(path).expanduser(), channels, height, path) for path in paths]
+    return paths, np.stack(pixels).astype(np.float32) / 255
+
+
+def classify(run: TrainedRun) -> None:
+    """Print the most probable class of each image file of config.input, and its probability."""
+    paths, images = own_images(run)
+    for start in range(0, len(images), BATCH):
+        outputs, _ = run.predict({"image": images[start : start + BATCH]})
+        logits = np.asarray(outputs, np.float64)
+        probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+        for path, row in zip(paths[start:], probabilities, strict=False):
+            best = int(row.argmax())
+            print(f"{path}\t{run.task.classes[best]}\t{row[best]:.3f}", flush=True)
+
+
+def pictures(run: TrainedRun) -> EvaluationBatches:
+    """Images of config.input with their predicted classes; without it, the held-out set "test"."""
+    if not run.config.input:
+        return run.held_out("test")
+    _, images = own_images(run)
+    labels = np.asarray(run.predict({"image": images})[0]).argmax(axis=1).astype(np.int32)
+    return EvaluationBatches(Images(images, labels, run.task.classes), BATCH)
