@@ -41,7 +41,7 @@ def write_safetensors(run: TrainedRun, folder: Path) -> list[Path]:
     """Write the arrays by path, and a description in JSON; return the paths of both files."""
     from safetensors.numpy import save_file
 
-    arrays = {path: np.ascontiguousarray(array) for path, array in paths(run.variables).items()}
+    arrays = {path: np.asarray(array, order="C") for path, array in paths(run.variables).items()}
     save_file(arrays, folder / "network.safetensors")
     shapes = {path: list(array.shape) for path, array in arrays.items()}
     return [folder / "network.safetensors", describe(run, folder, {"arrays": shapes})]

@@ -67,9 +67,9 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     placement = make_placement(config.parallel, config.batch_size)
     check_parts(config, len(placement.devices))
     run = Run(experiment, config, workdir)
-    with opened([run]) as (folder,), stop_signals() as received:
+    with opened([run]) as ((folder,), batch), stop_signals() as received:
         began = time.perf_counter()
-        initial = placement.init(experiment, config.seed, experiment.train(0))
+        initial = placement.init(experiment, config.seed, batch)
         empty = placement.copy(initial[1])
         step, ((state, window),) = first_states([run], [initial])
         start = Start(step, placement.spread(state), placement.copy(window), empty)

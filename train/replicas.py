@@ -63,9 +63,9 @@ def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any
     its error is raised after the last step.
     """
     experiment, config = runs[0].experiment, runs[0].config
-    with opened(runs) as folders, stop_signals() as received:
+    with opened(runs) as (folders, batch), stop_signals() as received:
         began = time.perf_counter()
-        make = devices.initializer(experiment, experiment.train(0))
+        make = devices.initializer(experiment, batch)
         initial = [make(run.config.seed) for run in runs]
         empty = devices.copy([initial[0][1]] * len(runs))
         step, canonical = first_states(runs, initial)

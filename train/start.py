@@ -15,12 +15,14 @@ from .recorder import Run
 from .rundir import check_data, locked_run, write_assets
 from .state import TrainState
 from .step import Canonical
+from .task import Batch
 
 
 @contextlib.contextmanager
-def opened(runs: Sequence[Run]) -> Iterator[list[Path]]:
-    """Create and lock the directories of runs; yield the folder of each that this process writes.
+def opened(runs: Sequence[Run]) -> Iterator[tuple[list[Path], Batch]]:
+    """Create and lock the directories of runs.
 
+    Yields the folder of each that this process writes, and the first batch of the first run.
     Raises ConfigError, and changes nothing, when one was made with another config or other data.
     """
     with contextlib.ExitStack() as stack:
@@ -31,7 +33,7 @@ def opened(runs: Sequence[Run]) -> Iterator[list[Path]]:
         example = runs[0].experiment.train(0)
         for run, folder in zip(runs, folders, strict=True):
             write_assets(folder, run.experiment.assets, example)
-        yield folders
+        yield folders, example
 
 
 def first_states(

@@ -195,12 +195,11 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
 def other_sizes(task, batch):
     """Rows and lengths that differ from those of a batch: three rows, twice the open lengths."""
     other = {}
-    for name, values in batch.items():
+    for name, array in batch.items():
         axes = task.axes.get(name.rpartition("/")[2], "b").replace(" ", "").split(",")
-        array = np.asarray(values)[:3]
-        for axis in (i for i, symbol in enumerate(axes) if i and symbol != "..."):
-            array = np.repeat(array, 2, axis)
-        other[name] = array
+        repeats = [1 if symbol in ("b", "...") else 2 for symbol in axes]
+        rows = np.asarray(array)[:3]
+        other[name] = np.tile(rows, repeats + [1] * (rows.ndim - len(repeats)))
     return other
 
 

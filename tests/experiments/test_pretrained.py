@@ -80,12 +80,11 @@ def test_the_first_checkpoint_has_the_vectors_of_known_words(name, text_file, tm
     config.vectors = str(file)
     experiment = module.build(config)
     row = ROW_OF[name](experiment.task, "the")
-    batches = [experiment.train(0)]
 
     def train(step):
-        if not batches:
+        if (tmp_path / "run" / "checkpoints").is_dir():  # the state of step 0 is saved
             raise EnoughError
-        return batches.pop()
+        return experiment.train(step)
 
     with pytest.raises(EnoughError):
         fit(dataclasses.replace(experiment, train=train), config, tmp_path / "run")

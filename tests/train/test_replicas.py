@@ -242,7 +242,9 @@ def test_no_checkpoint_is_deleted_before_every_run_has_the_next(
 
         monkeypatch.setattr(Checkpoints, name, noted)
     together(make_runs(regression, small_config(replicas=2), tmp_path))
-    assert saved == ["wait", "wait", "save", "save"] * 5  # steps 0, 4, 6, 8, 12
+    each = ["wait", "wait", "save", "save"]
+    # steps 0, 4, 6 and 8; before the last evaluation, and at step 12
+    assert saved == [*each * 4, "wait", "wait", *each]
 
 
 def test_runs_that_cannot_share_a_program_are_refused(tmp_path, regression, small_config):
