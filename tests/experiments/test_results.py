@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import __main__ as table
+from experiments.report import systems as table
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"

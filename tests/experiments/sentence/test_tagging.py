@@ -69,7 +69,7 @@ def test_loss_is_a_mean_over_words_and_scores_are_of_the_best_paths(network):
         total -= scores[tuple(batch["tags"][row, :length].tolist())]
         best[index] = [task.vocabularies.tags[i] for i in max(scores, key=scores.get)]
     predicted = [best[index] for index in range(2)]
-    true = [sentence.tags for sentence in held_out.sentences]
+    true = [sentence.tags for sentence in held_out.examples]
     np.testing.assert_allclose(means["loss"].value, total / 6, rtol=1e-5)
     pairs = [p for x, y in zip(true, predicted, strict=True) for p in zip(x, y, strict=True)]
     np.testing.assert_allclose(means["accuracy"].value, np.mean([a == b for a, b in pairs]))
