@@ -36,6 +36,7 @@ NEED_DATA = {
     "cache": "s",
     "decode": "s",
 }
+OTHER_INPUT = ("waveforms",)  # its mode reads numbers: docs/new_experiment.md
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
 PHRASES = "\n<en>May 4, 1999\n<en>May 5, 1999\n"
 
@@ -188,12 +189,10 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
                 pkgutil.resolve_name(function)(run)
             assert "\n" not in str(caught.value)
         else:
-            try:
-                pkgutil.resolve_name(function)(run)
-            except DataError as error:  # of an experiment that reads another kind of input
-                assert "the input" in str(error)
-            else:
-                assert capsys.readouterr().out.strip(), mode
+            if name in OTHER_INPUT:
+                continue
+            pkgutil.resolve_name(function)(run)
+            assert capsys.readouterr().out.strip(), mode
 
 
 def other_sizes(task, batch):
