@@ -19,14 +19,18 @@ experiments/README.md.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from experiments.common.pretrained import vectors
 from experiments.translation.task import Config as TranslationConfig
 from experiments.translation.task import Translate, make_network, signatures
 from train import cli
-from train.config import option
+from train.config import ConfigError, option
 from train.optimizer import make_optimizer
 from train.task import Assets, Experiment
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from data.text.vocabulary import Vocabulary
     from experiments.translation.corpora import Corpus
 
 VOCABULARY = "vocabulary"  # name of the asset
@@ -52,6 +56,8 @@ class Config(TranslationConfig):
     target: str = option(
         "de", "target language", note="only with pairs:FOLDER and tables", group="data"
     )
+
+    vectors: str = vectors()
 
     steps: int = TranslationConfig.changed("steps", 1500)
 
@@ -86,6 +92,24 @@ def read_text(config: Config) -> "Corpus":
     return corpus._replace(provenance=provenance)
 
 
+def pretrained_tables(config: Config, vocabulary: "Vocabulary") -> dict[str, "np.ndarray"]:
+    """Initial embeddings of both sides by config.vectors, if that names a file.
+
+    Raises ConfigError when the symbols of the vocabulary are not words.
+    """
+    if not config.vectors:
+        return {}
+    from data.text.subwords import JOINER, Words
+    from data.text.vocabulary import FIRST
+    from experiments.common.pretrained import pretrained_rows
+
+    if not isinstance(vocabulary, Words):
+        raise ConfigError("config.vectors needs parallel text and config.tokenizer=words")
+    words = [symbol.removeprefix(JOINER) for symbol in vocabulary.symbols]
+    rows = pretrained_rows(config.vectors, words, config.embedding, FIRST)
+    return {f"params/{side}/table/embedding": rows for side in ("encoder", "decoder")}
+
+
 def make_task(config: Config, assets: Assets) -> Translate:
     """Make the network for the vocabulary, which both languages share."""
     from experiments.translation.corpora import vocabulary_of
@@ -106,6 +130,7 @@ def build(config: Config) -> Experiment:
         evals=corpus.evals,
         provenance=corpus.provenance,
         assets=assets,
+        pretrained=pretrained_tables(config, corpus.source),
     )
 
 

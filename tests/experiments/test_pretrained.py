@@ -3,13 +3,16 @@
 import dataclasses
 import importlib
 
+import jax
 import numpy as np
 import pytest
 
 from data.catalogue import DataError
 from data.text.vectors import write_vectors
+from experiments import nmt
 from experiments.common.pretrained import pretrained_rows
 from tests.experiments.test_experiments import small
+from train.config import ConfigError
 from train.loop import fit
 from train.weights import paths, read_state
 
@@ -94,3 +97,29 @@ def test_the_first_checkpoint_has_the_vectors_of_known_words(name, text_file, tm
     assert np.isfinite(others).all()
     assert not (np.abs(others - table[0]).max(axis=1) == 0).any()
     assert not np.isin(others, table[1]).any()
+
+
+def test_both_sides_of_a_translation_start_from_the_vectors_of_words(tmp_path):
+    lines = [f"{n} little cat{'s' * (n > 1)}\t{n} kleine Katze{'n' * (n > 1)}" for n in range(99)]
+    (tmp_path / "cats.tsv").write_text("\n".join(lines))
+    write_vectors(tmp_path / "v.txt", ["Katzen", "dog"], np.float32([[1, 2], [3, 4]]))
+    config = nmt.Config(
+        dataset=f"tsv:{tmp_path / 'cats.tsv'}",
+        tokenizer="words",
+        vocab_size=40,
+        embedding=2,
+        hidden=4,
+        vectors=str(tmp_path / "v.txt"),
+    )
+    experiment = nmt.build(config)
+    ((row,),) = experiment.task.source.encode(["Katzen"])
+    tables = experiment.pretrained
+    assert set(tables) == {"params/encoder/table/embedding", "params/decoder/table/embedding"}
+    shapes = paths(jax.eval_shape(experiment.task.init, jax.random.key(0), experiment.train(0)))
+    for path, table in tables.items():
+        assert table.shape == shapes[path].shape
+        np.testing.assert_array_equal(table[row], [1, 2])
+        assert np.isnan(np.delete(table, row, axis=0)).all()
+    config.tokenizer = "characters"
+    with pytest.raises(ConfigError, match=r"config\.vectors needs .* config\.tokenizer=words"):
+        nmt.build(config)
