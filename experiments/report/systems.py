@@ -58,7 +58,7 @@ def result_cells(
     Raises ValueError when no group is the baseline.
     """
     labels = [
-        ", ".join(f"{name} {value}" for name, value in row["settings"].items())
+        ", ".join(setting_text(name, value) for name, value in row["settings"].items())
         for row in result["rows"]
     ]
     if baseline and baseline not in labels:
@@ -76,6 +76,11 @@ def result_cells(
         ours = f"{label}: " * bool(label) + "; ".join(metrics) + f"; n = {len(row['seeds'])}"
         cells.append((ours, mean_time(row["seconds"]), result["machine"]))
     return cells
+
+
+def setting_text(name: str, value: Any) -> str:
+    """Name and value of a setting; an empty text is "none"."""
+    return f"{name} {'none' if value == '' else value}"
 
 
 def difference(row: dict[str, Any], other: dict[str, Any], metric: str) -> str:
