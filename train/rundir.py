@@ -94,6 +94,12 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
     if read_json(workdir / config_file(not config.replicated)) is not None:
         kind = "a single run" if config.replicated else "replicas, one run in each subfolder"
         raise ConfigError(f"workdir {workdir} contains {kind}: give another --workdir")
+    experiment = (read_json(workdir / "environment.json") or {}).get("experiment")
+    if experiment not in (None, module_of(config)):
+        raise ConfigError(
+            f"workdir {workdir} is a run of {experiment}, not of {module_of(config)}: give another "
+            f"--workdir, or use it by `python -m experiments {workdir}`"
+        )
     fields = dataclasses.fields(config)
     defaults = {field.name: field.default for field in fields}
     saved = read_config(workdir / config_file(config.replicated), defaults)

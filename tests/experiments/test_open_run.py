@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from experiments import __main__, char_lm, open_run
+from experiments import __main__, char_lm, open_run, opinion_spans, pos_tagger
 from experiments.language.calibration import calibrate
 from tests.experiments.test_experiments import NAMES, small
 from train.config import ConfigError
 from train.loop import fit
-from train.rundir import locked_run
+from train.rundir import check_config, locked_run
 
 
 def test_the_package_lists_the_experiments(capsys):
@@ -68,6 +68,20 @@ def test_settings_that_the_network_depends_on_cannot_change(settings, message, t
         pass
     with pytest.raises(ConfigError, match=message):
         open_run(tmp_path, **settings)
+
+
+def test_a_run_of_another_experiment_is_refused(text_file, tmp_path):
+    config = small(pos_tagger, text_file)
+    with locked_run(tmp_path, config, {}):
+        pass
+    other = small(opinion_spans, text_file)
+    for training in (True, False):
+        with pytest.raises(
+            ConfigError, match=r"a run of experiments\.pos_tagger, not of"
+        ) as caught:
+            check_config(tmp_path, other, training)
+        assert "\n" not in str(caught.value)
+    check_config(tmp_path, config)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
