@@ -6,10 +6,10 @@ import pkgutil
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -19,12 +19,10 @@ from .loop import fit
 from .process import keep_compiled_programs, keep_freed_memory
 from .rundir import check_config, experiment_of, finished, restore_config
 from .signals import STOP_SIGNALS, PreemptedError
-from .task import Assets, Experiment, Task
+from .task import Build, MakeTask
 from .validity import hint
 
 AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
-Build = Callable[[Any], Experiment]
-MakeTask = Callable[[Any, Assets], Task]
 # modes of every experiment
 TRAINED_MODES = {"export": "train.export:export"}  # of a trained run
 PLANNED_MODES = {"summary": "train.inspect:summary", "check": "train.inspect:check"}
@@ -99,8 +97,9 @@ def _run(
     modes = {**modes, **TRAINED_MODES}
     config, workdir, mode = parse(config_class, ("train", *modes, *PLANNED_MODES), argv)
     config.check()
-    if mode in PLANNED_MODES:
+    if mode != "train":
         signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
+    if mode in PLANNED_MODES:
         pkgutil.resolve_name(_here(PLANNED_MODES[mode]))(build, config)
         return
     check_config(workdir, config, training=mode == "train")
@@ -120,7 +119,6 @@ def _run(
             fit(build(config), config, workdir)
             print(f"finished: {workdir}")
     else:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
         from .trained import load_run
 
         pkgutil.resolve_name(_here(modes[mode]))(load_run(build, make_task, config, workdir))

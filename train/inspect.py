@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from .checkpoint import Checkpoints
 from .config import RunConfig
 from .evaluate import Evaluator
 from .loop import make_placement
-from .task import Experiment, initial_carry
+from .start import print_data
+from .task import Build, initial_carry
 
 TIMED = 3  # steps
 
 
-def summary(build: Callable[[Any], Experiment], config: RunConfig) -> None:
+def summary(build: Build, config: RunConfig) -> None:
     """Print the layers with their parameters, the cost of a step, and the sizes of the data."""
     experiment = build(config)
     task, batch = experiment.task, experiment.train(0)
@@ -48,7 +49,7 @@ def summary(build: Callable[[Any], Experiment], config: RunConfig) -> None:
     print_data(experiment.provenance)
 
 
-def check(build: Callable[[Any], Experiment], config: RunConfig) -> None:
+def check(build: Build, config: RunConfig) -> None:
     """Build everything, take a few steps, evaluate, save, and print the cost of the run.
 
     All is written to a temporary folder.
@@ -103,8 +104,3 @@ def print_shapes(batch: Mapping[str, Any]) -> None:
     """Print the arrays of a batch."""
     for name, array in batch.items():
         print(f"batch: {name:<20} {array.dtype} {list(array.shape)}")
-
-
-def print_data(provenance: Mapping[str, Any]) -> None:
-    """Print what identifies the data."""
-    print("data: " + ", ".join(f"{name} {value}" for name, value in provenance.items()))

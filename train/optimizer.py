@@ -54,17 +54,15 @@ def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
         "adamw": [optax.scale_by_adam(b2=config.beta2), l2],
     }
     # twice: frozen gradients do not count in the norm, and nothing decays frozen parameters
-    freeze = [_frozen(config.freeze)] if config.freeze else []
+    freeze = []
+    if config.freeze:
+        from .transfer import frozen
+
+        freeze = [frozen(config.freeze)]
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
     average = [average_params(config.ema_decay)] if config.ema_decay else []
     scale = optax.scale_by_learning_rate(rate)
     return optax.chain(*freeze, *clip, *rules[config.optimizer], scale, *freeze, *average)
-
-
-def _frozen(freeze: str) -> optax.GradientTransformation:
-    from .transfer import frozen
-
-    return frozen(freeze)
 
 
 class AverageState(NamedTuple):

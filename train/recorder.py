@@ -40,15 +40,6 @@ class Run(NamedTuple):
     workdir: Path
 
 
-def tracker_of(config: RunConfig, folder: Path) -> "Tracker | None":
-    """Tracker that config.track names, in the first process alone."""
-    if not config.track or jax.process_index():
-        return None
-    from .tracking import make_tracker
-
-    return make_tracker(config, folder)
-
-
 class Due(NamedTuple):
     """What is due after a step; last: it is the last step."""
 
@@ -85,7 +76,11 @@ class Recorder:
     ):
         self.run, self.folder, self.placement = run, folder, placement
         self.evaluator = evaluator or Evaluator(run.experiment.task, placement)
-        self.tracker = tracker_of(run.config, folder)
+        self.tracker: Tracker | None = None
+        if run.config.track and jax.process_index() == 0:
+            from .tracking import make_tracker
+
+            self.tracker = make_tracker(run.config, folder)
         self.metrics = Metrics(folder, start_step, name, self.tracker)
         log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")

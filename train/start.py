@@ -1,9 +1,10 @@
 """The start of runs: their directories, and their states: new, pretrained, or restored."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -45,14 +46,19 @@ def first_states(
     """
     warn = partial(print, "warning:", flush=True)
     restored = restore_latest([run.workdir / "checkpoints" for run in runs], initial, warn)
-    about = ", ".join(f"{name} {value}" for name, value in runs[0].experiment.provenance.items())
-    print(f"data: {about}", flush=True)
+    print_data(runs[0].experiment.provenance)
     if restored is None:
         pairs = zip(runs, initial, strict=True)
         return -1, [(pretrained(run, state), window) for run, (state, window) in pairs]
     step = int(restored[0][0].step)
     print(f"continues at step {step} of {runs[0].config.steps}", flush=True)
     return step, restored
+
+
+def print_data(provenance: Mapping[str, Any]) -> None:
+    """Print what identifies the data."""
+    about = ", ".join(f"{name} {value}" for name, value in provenance.items())
+    print(f"data: {about}", flush=True)
 
 
 def pretrained(run: Run, state: TrainState) -> TrainState:

@@ -174,3 +174,7 @@ class Experiment:
     assets: Assets = field(default_factory=dict)
     schedule: optax.Schedule | None = None
     pretrained: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+Build = Callable[[Any], Experiment]  # of a config, with the data
+MakeTask = Callable[[Any, Assets], Task]  # of a config and the assets of a run

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,9 @@ from .rundir import (
     read_json,
     restore_config,
 )
-from .task import Assets, Batch, Experiment, Task
+from .task import Batch, Build, Experiment, MakeTask
 from .validity import hint
 from .weights import check_shapes, read_variables
-
-Build = Callable[[Any], Experiment]
-MakeTask = Callable[[Any, Assets], Task]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
-from experiments.common.assets import from_json, to_json
+from experiments.common.assets import CLASSES, to_json
 from experiments.common.settings import validation_fraction
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Assets, Batch, Experiment, Task
+from train.task import Batch, Experiment, MakeTask
 
 MODES = {
     "robustness": "experiments.image.robustness:robustness",
     "inside": "experiments.image.inside:look_inside",
     "classify": "experiments.image.own:classify",
 }
-MakeTask = Callable[[Any, Assets], Task]
 SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/augment.py
 
 
@@ -123,7 +122,7 @@ def load_data(config: Config, size: int = 32) -> ImageData:
 
 def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Experiment:
     """Make an experiment of images, whose only asset is the names of their classes."""
-    assets = {"classes.json": to_json(data.classes)}
+    assets = {CLASSES: to_json(data.classes)}
     return Experiment(
         task=make_task(config, assets),
         optimizer=make_optimizer(config),
@@ -135,8 +134,3 @@ def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Exp
         provenance=data.provenance,
         assets=assets,
     )
-
-
-def classes_of(assets: Assets) -> tuple[str, ...]:
-    """Names of the classes of a trained network."""
-    return tuple(from_json(assets["classes.json"]))
