@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from experiments.common.assets import classes_of
 from experiments.common.classification import Classify
-from experiments.image.task import MODES, classes_of, load_data, make_experiment
+from experiments.image.task import MODES, load_data, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.resnet import ConvNet
 from train import cli

@@ -18,6 +18,7 @@ reads a picture, or the points of a pen from a CSV file, and draws which frames 
 symbol. Measured: the row of C11 in experiments/README.md.
 """
 
+import json
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from data.catalogue import unknown_dataset
 from data.lines.transcripts import Alphabet
-from experiments.common.assets import from_json, to_json
+from experiments.common.assets import to_json
 from experiments.common.split import split_indices
 from experiments.signal.task import (
     ALPHABET,
@@ -99,7 +100,7 @@ def make_task(config: Config, assets: Assets) -> Transcribe:
     if config.dataset.startswith("pens"):
         from data.lines.pens import read_pen
 
-        read_file = partial(read_pen, scale=from_json(assets[SCALE]))
+        read_file = partial(read_pen, scale=json.loads(assets[SCALE]))
         return Transcribe(config, alphabet, network, read_file, "pen")
     from data.lines.digits import read_line
 

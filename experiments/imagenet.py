@@ -34,11 +34,11 @@ from data.images.photos import (
     photo_provenance,
     principal_colours,
 )
+from experiments.common.assets import classes_of
 from experiments.common.classification import Classify
 from experiments.image.task import (
     MODES,
     ImageData,
-    classes_of,
     load_data,
     make_augmentation,
     make_experiment,

@@ -31,8 +31,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from experiments.common.assets import classes_of
 from experiments.common.classification import Classify
-from experiments.image.task import MODES, classes_of, load_data, make_experiment
+from experiments.image.task import MODES, load_data, make_experiment
 from experiments.image.task import Config as ImageConfig
 from nets.image.lenet import LeNet5, PublishedLeNet5
 from train import cli

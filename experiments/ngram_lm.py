@@ -22,16 +22,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
-from data.text.words import RunningWords, as_text, load_words
+from data.text.words import RunningWords
 from experiments.common.pretrained import vectors
 from experiments.language.task import (
     MODES,
     VOCABULARY,
     SymbolConfig,
     SymbolTask,
-    make_experiment,
-    pretrained_embedding,
 )
+from experiments.language.word_corpus import make_word_experiment
 from nets.language.neural_ngram import NeuralNGram
 from train import cli
 from train.config import option
@@ -140,17 +139,7 @@ def make_task(config: Config, assets: Assets) -> NextWord:
 
 def build(config: Config) -> Experiment:
     """Read the corpus; make the vocabulary, the task and the batches."""
-    corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
-    return make_experiment(
-        make_task,
-        config,
-        vocabulary,
-        train=as_text(corpus.train),
-        held_out={name: as_text(split) for name, split in corpus.held_out.items()},
-        sha256=corpus.sha256,
-        pretrained=pretrained_embedding(config, vocabulary),
-    )
+    return make_word_experiment(make_task, config)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ experiments/README.md.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.common.pretrained import vectors
+from experiments.common.pretrained import pretrained_tables, vectors
 from experiments.translation.task import Config as TranslationConfig
 from experiments.translation.task import Translate, make_network, signatures
 from train import cli
@@ -92,7 +92,7 @@ def read_text(config: Config) -> "Corpus":
     return corpus._replace(provenance=provenance)
 
 
-def pretrained_tables(config: Config, vocabulary: "Vocabulary") -> dict[str, "np.ndarray"]:
+def pretrained(config: Config, vocabulary: "Vocabulary") -> dict[str, "np.ndarray"]:
     """Initial embeddings of both sides by config.vectors, if that names a file.
 
     Raises ConfigError when the symbols of the vocabulary are not words.
@@ -101,13 +101,12 @@ def pretrained_tables(config: Config, vocabulary: "Vocabulary") -> dict[str, "np
         return {}
     from data.text.subwords import JOINER, Words
     from data.text.vocabulary import FIRST
-    from experiments.common.pretrained import pretrained_rows
 
     if not isinstance(vocabulary, Words):
         raise ConfigError("config.vectors needs parallel text and config.tokenizer=words")
     words = [symbol.removeprefix(JOINER) for symbol in vocabulary.symbols]
-    rows = pretrained_rows(config.vectors, words, config.embedding, FIRST)
-    return {f"params/{side}/table/embedding": rows for side in ("encoder", "decoder")}
+    sides = [f"params/{side}/table/embedding" for side in ("encoder", "decoder")]
+    return pretrained_tables(config, words, *sides, first=FIRST)
 
 
 def make_task(config: Config, assets: Assets) -> Translate:
@@ -130,7 +129,7 @@ def build(config: Config) -> Experiment:
         evals=corpus.evals,
         provenance=corpus.provenance,
         assets=assets,
-        pretrained=pretrained_tables(config, corpus.source),
+        pretrained=pretrained(config, corpus.source),
     )
 
 

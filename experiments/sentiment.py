@@ -27,8 +27,8 @@ from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.sentences.sentiment import FOLDS, load_sentiment
 from data.sentences.sentiment_batches import LabelledIds
 from data.text.words import FIRST_WORD, WordVocabulary
-from experiments.common.assets import from_json, to_json
-from experiments.common.pretrained import pretrained_rows, vectors
+from experiments.common.assets import CLASSES, classes_of, to_json
+from experiments.common.pretrained import pretrained_tables, vectors
 from experiments.sentence.rating import Rate
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.classifier import POOLINGS, SentenceClassifier
@@ -39,7 +39,7 @@ from train.optimizer import make_optimizer
 from train.task import Assets, Experiment
 
 MODES = {"rate": "experiments.sentence.rating_modes:rate"}
-VOCABULARY, CLASSES = "vocabulary.json", "classes.json"  # names of the assets
+VOCABULARY = "vocabulary.json"  # name of an asset
 REVIEWS: dict[str, Any] = {"learning_rate": 2e-3, "max_length": 60}
 PRESETS: dict[str, dict[str, Any]] = {
     "mr": {
@@ -164,7 +164,7 @@ def make_network(config: Config, words: int, classes: int) -> SentenceClassifier
 def make_task(config: Config, assets: Assets) -> Rate:
     """Make the network for the words and the classes."""
     vocabulary = WordVocabulary.from_bytes(assets[VOCABULARY])
-    classes = tuple(from_json(assets[CLASSES]))
+    classes = classes_of(assets)
     network = make_network(config, vocabulary.padded_size, len(classes))
     return Rate(network, classes, vocabulary)
 
@@ -187,10 +187,6 @@ def build(config: Config) -> Experiment:
     batches = TrainingBuckets(
         train, config.batch_size, config.seed, config.max_length, config.buckets
     )
-    pretrained = {}
-    if config.vectors:
-        rows = pretrained_rows(config.vectors, vocabulary.words, config.embedding, FIRST_WORD)
-        pretrained = {"params/encoder/embed/embedding": rows}
     assets = {VOCABULARY: vocabulary.to_bytes(), CLASSES: to_json(corpus.classes)}
     return Experiment(
         task=make_task(config, assets),
@@ -211,7 +207,9 @@ def build(config: Config) -> Experiment:
             "words": len(vocabulary),
         },
         assets=assets,
-        pretrained=pretrained,
+        pretrained=pretrained_tables(
+            config, vocabulary.words, "params/encoder/embed/embedding", first=FIRST_WORD
+        ),
     )
 
 

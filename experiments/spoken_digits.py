@@ -25,7 +25,7 @@ import numpy as np
 
 from data.catalogue import DataError, unknown_dataset
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
-from experiments.common.assets import from_json, to_json
+from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.classification import Classify
 from experiments.common.settings import validation_fraction
 from experiments.common.split import split_indices
@@ -36,7 +36,6 @@ from train.optimizer import make_optimizer
 from train.task import Assets, Experiment
 from train.trained import TrainedRun
 
-CLASSES = "classes.json"  # name of the asset
 MODES = {"shift": f"{__name__}:shift"}
 DATASETS = ("strokes", "pendigits:FOLDER", "waves:FOLDER")
 SIDE = 28  # of the image of a pen path, in pixels
@@ -197,7 +196,7 @@ class ClassifyFlattened(ClassifySeries):
 def make_task(config: Config, assets: Assets) -> ClassifySeries:
     """Make the network for the classes."""
     kind = ClassifyFlattened if config.readout == "flatten" else ClassifySeries
-    return kind(config, tuple(from_json(assets[CLASSES])))
+    return kind(config, classes_of(assets))
 
 
 def build(config: Config) -> Experiment:

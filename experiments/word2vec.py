@@ -29,7 +29,7 @@ import optax
 
 from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
 from data.text.words import RARE, WordVocabulary, load_words
-from experiments.common.pretrained import pretrained_rows, vectors
+from experiments.common.pretrained import pretrained_tables, vectors
 from experiments.language.vectors import WordTests, neighbours_text, normalized
 from nets.language.huffman import huffman_tree
 from nets.language.skipgram import SkipGram, context_mask, path_log_probabilities
@@ -223,10 +223,6 @@ def build(config: Config) -> Experiment:
     encode = partial(vocabulary.encode, rare=config.rare)
     train = TrainingBlocks(encode(corpus.train), keep, blocks, config.batch_size, config.seed)
     held_out = partial(EvaluationBlocks, keep=keep, blocks=blocks, batch_size=config.batch_size)
-    pretrained = {}
-    if config.vectors:
-        rows = pretrained_rows(config.vectors, vocabulary.words, config.embedding)
-        pretrained = {"params/words": rows}
     # scales the gradient from a mean to a sum over pairs; a longer sum overshoots with the softmax
     pairs = min(train.pairs_per_step, SOFTMAX_PAIRS if config.objective == "softmax" else math.inf)
     schedule = optax.cosine_decay_schedule(
@@ -247,7 +243,7 @@ def build(config: Config) -> Experiment:
         },
         assets={VOCABULARY: vocabulary.to_bytes()},
         schedule=schedule,
-        pretrained=pretrained,
+        pretrained=pretrained_tables(config, vocabulary.words, "params/words"),
     )
 
 

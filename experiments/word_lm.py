@@ -26,17 +26,16 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from data.text.words import RunningWords, as_text, load_words
+from data.text.words import RunningWords
 from experiments.common.pretrained import vectors
 from experiments.language.presets import PRESETS
 from experiments.language.task import (
     SCORING,
     VOCABULARY,
     NextSymbol,
-    make_experiment,
-    pretrained_embedding,
 )
 from experiments.language.task import Config as LanguageConfig
+from experiments.language.word_corpus import make_word_experiment
 from nets.language.recurrent_lm import SOFTMAXES, LanguageModel
 from train import cli
 from train.config import ConfigError, option
@@ -173,17 +172,7 @@ def build(config: Config) -> Experiment:
         raise ConfigError("config.softmax=adaptive needs config.tie_embeddings=False")
     if list(config.cutoffs) != sorted({int(first) for first in config.cutoffs}):
         raise ConfigError(f"config.cutoffs must be increasing integers, got {config.cutoffs}")
-    corpus = load_words(config.dataset, config.data_dir)
-    vocabulary = RunningWords.from_sentences(corpus.train, config.min_count)
-    return make_experiment(
-        make_task,
-        config,
-        vocabulary,
-        train=as_text(corpus.train),
-        held_out={name: as_text(split) for name, split in corpus.held_out.items()},
-        sha256=corpus.sha256,
-        pretrained=pretrained_embedding(config, vocabulary),
-    )
+    return make_word_experiment(make_task, config)
 
 
 if __name__ == "__main__":

@@ -45,3 +45,15 @@ def pretrained_rows(path: str, words: Sequence[str], size: int, first: int = 0) 
         raise DataError(f"{path} has a vector of none of the {len(words)} words")
     print(f"vectors: {count} of {len(words)} words are in {path}", flush=True)
     return rows
+
+
+def pretrained_tables(
+    config: Any, words: Sequence[str], *paths: str, first: int = 0
+) -> dict[str, np.ndarray]:
+    """Initial rows of the tables at `paths` by config.vectors; empty if that names no file.
+
+    words, first: as in `pretrained_rows`.
+    """
+    if not config.vectors:
+        return {}
+    return dict.fromkeys(paths, pretrained_rows(config.vectors, words, config.embedding, first))

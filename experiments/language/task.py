@@ -251,13 +251,3 @@ def make_experiment(
         assets=assets,
         pretrained=pretrained or {},
     )
-
-
-def pretrained_embedding(config: Any, vocabulary: Any) -> dict[str, np.ndarray]:
-    """Initial embeddings of the words of a vocabulary by config.vectors, if that names a file."""
-    if not config.vectors:
-        return {}
-    from experiments.common.pretrained import pretrained_rows
-
-    words = vocabulary.vocabulary.words
-    return {"params/embed/embedding": pretrained_rows(config.vectors, words, config.embedding)}

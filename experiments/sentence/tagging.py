@@ -14,7 +14,7 @@ from data.sentences.tag_batches import Vocabularies
 from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
 from data.text.words import FIRST_WORD
 from experiments.common.held_out import HeldOut
-from experiments.common.pretrained import pretrained_rows, vectors
+from experiments.common.pretrained import pretrained_tables, vectors
 from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
 from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
@@ -275,9 +275,7 @@ def make_experiment(
         **corpus.notes,
     }
     task, optimizer = make_task(config, assets), make_optimizer(config)
-    pretrained = {}
-    if config.vectors:
-        words = vocabularies.words.words
-        rows = pretrained_rows(config.vectors, words, config.embedding, FIRST_WORD)
-        pretrained = {"params/encoder/embed/embedding": rows}
+    pretrained = pretrained_tables(
+        config, vocabularies.words.words, "params/encoder/embed/embedding", first=FIRST_WORD
+    )
     return Experiment(task, optimizer, train, evals, provenance, assets, pretrained=pretrained)
