@@ -85,9 +85,13 @@ class Recorder:
         log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")
         first = next(iter(run.experiment.evals))
-        lines = read_metrics(folder)
-        self.losses = [line[f"{first}/loss"] for line in lines if f"{first}/loss" in line]
-        self.ended = self.out_of_patience
+        self.evaluations = [
+            {name.removeprefix(f"{first}/"): value for name, value in line.items()}
+            for line in read_metrics(folder)
+            if f"{first}/loss" in line
+        ]
+        self.alone = not name  # one of several runs trains on until the last step
+        self.ended = bool(self.early_end)
         config, self.schedule = run.config, run.experiment.schedule
         if isinstance(config, OptimizerConfig):
             self.schedule = make_schedule(config)
@@ -112,11 +116,15 @@ class Recorder:
         objective, last, draw = math.inf, due.last, due.draw
         if due.evaluate:
             objective = self.evaluate(step, state)
-            if self.out_of_patience and not last:
+            if self.early_end and not last:
                 self.ended = last = True
                 draw = draw or 1.0 in self.run.config.figures_at
                 count = self.run.config.patience
-                tqdm.write(f"the loss is not lower after {count} evaluations: training ends")
+                reasons = {
+                    "solved": f"solved after {step} steps",
+                    "patience": f"the loss is not lower after {count} evaluations",
+                }
+                tqdm.write(f"{reasons[self.early_end]}: training ends")
         if last:
             self.evaluate_last(step, state)
         if draw:
@@ -124,11 +132,18 @@ class Recorder:
         return objective
 
     @property
-    def out_of_patience(self) -> bool:
-        """True when config.patience evaluations have not lowered the first held-out loss."""
-        patience = self.run.config.patience
-        since_best = len(self.losses) - 1 - int(np.argmin(self.losses or [0]))
-        return bool(patience) and since_best >= patience
+    def early_end(self) -> str:
+        """Why the run is over before its last step: "solved", "patience", or "" if it is not.
+
+        Patience ends when config.patience evaluations have not lowered the first held-out loss.
+        """
+        if not (self.evaluations and self.alone):
+            return ""
+        if self.run.experiment.task.solved(self.evaluations[-1]):
+            return "solved"
+        patience, losses = self.run.config.patience, [each["loss"] for each in self.evaluations]
+        since_best = len(losses) - 1 - int(np.argmin(losses))
+        return "patience" if patience and since_best >= patience else ""
 
     def close(self, end: str, step: int, seconds: float) -> None:
         """Wait until everything is on disk; log how the attempt ended."""
@@ -154,9 +169,8 @@ class Recorder:
     def evaluate(self, step: int, state: TrainState) -> float:
         """Evaluate the first held-out set; return its loss."""
         name, batches = next(iter(self.run.experiment.evals.items()))
-        loss = self._write(step, name, self.evaluator(state.variables, batches))
-        self.losses.append(loss)
-        return loss
+        self.evaluations.append(self.evaluator(state.variables, batches))
+        return self._write(step, name, self.evaluations[-1])
 
     def evaluate_last(self, step: int, state: TrainState) -> None:
         """Evaluate the other held-out sets, with this state and with the best checkpoint.
@@ -167,7 +181,7 @@ class Recorder:
         self.checkpoints.wait()  # the best one may still be written
         saved = objectives(self.run.workdir / "checkpoints").values()
         best = None
-        if self.losses[-1] > min(saved, default=math.inf):
+        if self.evaluations[-1]["loss"] > min(saved, default=math.inf):
             from .weights import read_variables
 
             best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
@@ -208,7 +222,7 @@ class Recorder:
         names = list(experiment.evals)
         result = {
             "step": step,
-            "end": "patience" if step < config.steps else "steps",
+            "end": self.early_end if step < config.steps else "steps",
             "headline": f"{names[-1]}/{experiment.task.headline}",
             "curve": f"{names[0]}/{experiment.task.headline}",
             "objective": f"{names[0]}/loss",

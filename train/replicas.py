@@ -80,7 +80,7 @@ def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any
 class ReplicaRecorder:
     """The recorders of several runs; the only place that knows which of them have failed."""
 
-    ended = False  # config.patience needs a single run
+    ended = False  # an early end needs a single run
 
     def __init__(
         self, runs: Sequence[Run], folders: Sequence[Path], devices: "Replicas", start_step: int

@@ -115,6 +115,13 @@ class Task:
         """Return metrics that follow from the means of many batches, such as a perplexity."""
         return {}
 
+    def solved(self, values: Mapping[str, float]) -> bool:
+        """True when the metrics of the first held-out set leave nothing to learn.
+
+        Training then ends, unless several runs are trained in one program.
+        """
+        return False
+
     def scores(self, predict: Any, batches: Iterable[Batch]) -> dict[str, float]:
         """Return metrics that are not means (corpus scores), computed on the host in evaluation.
 

@@ -1,6 +1,5 @@
 """Labelled images in memory, and batches of them."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..catalogue import DataError, data_folder, load_splits
 from ..epochs import Batch, check_batch_size, epoch_examples
+from ..tabular.batches import padded, sha256_of
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, cached, fingerprint
 
@@ -113,11 +113,7 @@ def decode(name: str, source: Any) -> Arrays:
 
 def checksum(*sets: Images) -> str:
     """SHA-256 of the images and labels of some sets, one set after the other."""
-    digest = hashlib.sha256()
-    for images in sets:
-        digest.update(np.ascontiguousarray(images.images).data)
-        digest.update(np.ascontiguousarray(images.labels).data)
-    return digest.hexdigest()
+    return sha256_of(*(array for each in sets for array in (each.images, each.labels)))
 
 
 def fit_to(images: np.ndarray, size: int) -> np.ndarray:
@@ -165,13 +161,7 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
-        count = len(self.source)
-        for start in range(0, count, self.batch_size):
+        for start in range(0, len(self.source), self.batch_size):
             examples = self.source.subset(slice(start, start + self.batch_size))
-            rows = len(examples.labels)
-            pad = self.batch_size - rows
-            yield {
-                "image": np.pad(examples.images, [(0, pad), (0, 0), (0, 0), (0, 0)]),
-                "label": np.pad(examples.labels, (0, pad)),
-                "mask": (np.arange(self.batch_size) < rows).astype(np.float32),
-            }
+            rows = {"image": examples.images, "label": examples.labels}
+            yield padded(rows, self.batch_size)

@@ -1,12 +1,12 @@
 """Labelled time series in memory, their augmentation, and batches of them."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..epochs import Batch, check_batch_size, epoch_examples
+from ..tabular.batches import padded, sha256_of
 
 
 def pad(series: Sequence[np.ndarray], steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -38,10 +38,7 @@ class TimeSeries:
     @property
     def sha256(self) -> str:
         """Hex digest of series, lengths and labels."""
-        digest = hashlib.sha256()
-        for array in (self.x, self.lengths, self.labels):
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return sha256_of(self.x, self.lengths, self.labels)
 
     def subset(self, indices: slice | np.ndarray) -> "TimeSeries":
         """Return the examples selected by a slice, by indices or by bools."""
@@ -123,11 +120,5 @@ class EvaluationSeries:
         """Yield batches of exactly batch_size rows."""
         for start in range(0, len(self.source.labels), self.batch_size):
             examples = self.source.subset(slice(start, start + self.batch_size))
-            rows = len(examples.labels)
-            fill = self.batch_size - rows
-            yield {
-                "x": np.pad(examples.x, [(0, fill), (0, 0), (0, 0)]),
-                "lengths": np.pad(examples.lengths, (0, fill)),
-                "label": np.pad(examples.labels, (0, fill)),
-                "mask": (np.arange(self.batch_size) < rows).astype(np.float32),
-            }
+            rows = {"x": examples.x, "lengths": examples.lengths, "label": examples.labels}
+            yield padded(rows, self.batch_size)

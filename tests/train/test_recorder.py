@@ -158,3 +158,20 @@ def test_the_best_checkpoint_is_found_while_it_is_still_written(tmp_path, rising
     assert not unfinished
     assert result["best_step"] == 3
     assert result["metrics"]["test_best/loss"] == pytest.approx(loss_at(3, 5.0), rel=1e-4)
+
+
+def test_a_solved_task_ends_training_and_stays_finished(tmp_path, rising, capsys):
+    config = Rising(figures_at=())
+
+    def solvable():
+        experiment = rising(config)
+        experiment.task.solved = lambda values: values["loss"] < 1
+        return experiment
+
+    expected = next(step for step in range(9) if loss_at(step, 2.7) < 1)
+    result = fit(solvable(), config, tmp_path)
+    assert 0 < expected < config.steps
+    assert (result["end"], result["step"]) == ("solved", expected)
+    assert f"solved after {expected} steps: training ends" in capsys.readouterr().out
+    (tmp_path / "result.json").unlink()  # as if it had been killed before the result was written
+    assert fit(solvable(), config, tmp_path)["metrics"] == result["metrics"]

@@ -1,0 +1,2 @@
+from .activations import ACTIVATIONS as ACTIVATIONS
+from .mlp import MLP as MLP
