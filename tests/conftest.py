@@ -93,8 +93,12 @@ os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=2, help="number of kills in tests/test_resume.py")
-    parser.addoption("--soak", action="store_true", help="twelve runs in tests/test_sweep_kills.py")
+    parser.addoption(
+        "--kills", type=int, default=2, help="number of kills in tests/commands/test_resume.py"
+    )
+    parser.addoption(
+        "--soak", action="store_true", help="twelve runs in tests/commands/test_sweep_kills.py"
+    )
 
 
 def pytest_collection_modifyitems(items):

@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("nets", "train", "data")
 CORE = {"jax", "flax", "numpy"}
 PAGES = ("recurrent", "decoding", "ctc")

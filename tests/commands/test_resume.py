@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 import pytest
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COMMON = [
     "--config.steps=60",
     "--config.log_every=4",

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import __main__ as experiments_main
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STEPS = {5000: 5, 500: 2, 1000: 3, 200: 2}
 CUT = {f"--config.steps={number}": f"--config.steps={less}" for number, less in STEPS.items()}
 SMALL = [

@@ -18,7 +18,7 @@ import pytest
 
 from jobs.status import sweep_status
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MARK = "SWEEP_OF_A_TEST"  # in the environment of every process of the sweep
 KINDS = {
     "launch.py": "launcher",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CUT = {
     "lenet5": ["--config.steps=2", "--config.batch_size=8", "--config.figures_at=()"],
     "char_lm": [
@@ -68,7 +68,7 @@ def test_demo_runs(command, tmp_path):
     recipe = re.search(r"demo:.*\n((?:\t.*\n)+)", makefile).group(1).replace("\\\n", " ")
     words = cut(recipe.replace("$(DEMO_FLAGS)", ""), tmp_path)
     assert words[0] == "$(BIN)/python"
-    done = command(*words[1:])  # tests/test_launch.py compares several runs, and resumes
+    done = command(*words[1:])  # tests/commands/test_sweeps.py compares several runs, and resumes
     assert done.returncode == 0, done.stderr
     for part in ("heldout/bits_per_character", "95 %", "sample, step 0 of 2"):
         assert part in done.stdout
@@ -124,7 +124,7 @@ def test_documented_experiment_runs_in_a_copy_of_the_project(one_device, tmp_pat
     run(tests.replace("-k waveforms", "-k 'waveforms and not bfloat16'"))
 
 
-# tests/test_wheel.py runs the other pages, as an installed package
+# test_wheel.py runs the other pages, as an installed package
 @pytest.mark.parametrize("page", ["language_models"])
 def test_documented_parts_print_what_the_page_says(page, command, tmp_path):
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
