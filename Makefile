@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FLAGS ?=
 KILLS ?= 50
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint bench results soak lock clean
+.PHONY: demo test test-commands lint bench results soak lock clean
 
 demo: .venv/ready
 	$(BIN)/python launch.py --experiment=char_lm --workdir=runs/demo --workers=2 \
@@ -13,7 +14,10 @@ demo: .venv/ready
 	  --config.heldout_characters=50000 $(DEMO_FLAGS)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/commands
+
+test-commands: .venv/ready
+	$(BIN)/python -m pytest $(PARALLEL) tests/commands
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -39,7 +43,8 @@ results: .venv/ready
 	$(BIN)/python -m experiments.report.systems
 
 soak: .venv/ready
-	$(BIN)/python -m pytest tests/test_resume.py tests/test_sweep_kills.py -s --kills=$(KILLS) --soak
+	$(BIN)/python -m pytest -s --kills=$(KILLS) --soak \
+	  tests/commands/test_resume.py tests/commands/test_sweep_kills.py
 
 lock: .venv/ready
 	$(BIN)/python -m pip install -q uv

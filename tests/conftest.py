@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOWEST = (  # files that take 20 processor-seconds or more
     "test_experiments",
     "test_readme",
-    "test_launch",
+    "test_sweeps",
     "test_resume",
     "test_sweep_kills",
     "test_replicas",
@@ -93,12 +93,8 @@ os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--kills", type=int, default=2, help="number of kills in tests/commands/test_resume.py"
-    )
-    parser.addoption(
-        "--soak", action="store_true", help="twelve runs in tests/commands/test_sweep_kills.py"
-    )
+    parser.addoption("--kills", type=int, default=2, help="kills in commands/test_resume.py")
+    parser.addoption("--soak", action="store_true", help="twelve runs of a sweep that is killed")
 
 
 def pytest_collection_modifyitems(items):
