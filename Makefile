@@ -5,7 +5,7 @@ DEMO_FLAGS ?=
 KILLS ?= 50
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-commands lint bench results soak lock clean
+.PHONY: demo test test-runs lint bench results soak lock clean
 
 demo: .venv/ready
 	$(BIN)/python launch.py --experiment=char_lm --workdir=runs/demo --workers=2 \
@@ -14,10 +14,10 @@ demo: .venv/ready
 	  --config.heldout_characters=50000 $(DEMO_FLAGS)
 
 test: .venv/ready
-	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/commands
+	$(BIN)/python -m pytest $(PARALLEL) --ignore=tests/runs
 
-test-commands: .venv/ready
-	$(BIN)/python -m pytest $(PARALLEL) tests/commands
+test-runs: .venv/ready
+	$(BIN)/python -m pytest $(PARALLEL) tests/runs
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -44,7 +44,7 @@ results: .venv/ready
 
 soak: .venv/ready
 	$(BIN)/python -m pytest -s --kills=$(KILLS) --soak \
-	  tests/commands/test_resume.py tests/commands/test_sweep_kills.py
+	  tests/runs/test_resume.py tests/runs/test_sweep_kills.py
 
 lock: .venv/ready
 	$(BIN)/python -m pip install -q uv

@@ -93,7 +93,7 @@ os.environ["TFDS_DATA_DIR"] = str(ROOT / ".cache" / "tfds")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=2, help="kills in commands/test_resume.py")
+    parser.addoption("--kills", type=int, default=2, help="kills in runs/test_resume.py")
     parser.addoption("--soak", action="store_true", help="twelve runs of a sweep that is killed")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from experiments import __main__, char_lm, open_run, opinion_spans, pos_tagger
 from experiments.language.calibration import calibrate
-from tests.experiments.test_experiments import NAMES, small
+from tests.runs.test_experiments import NAMES, small
 from train.config import ConfigError
 from train.loop import fit
 from train.rundir import check_config, locked_run

@@ -11,7 +11,7 @@ from data.catalogue import DataError
 from data.text.vectors import write_vectors
 from experiments import nmt
 from experiments.common.pretrained import pretrained_rows
-from tests.experiments.test_experiments import small
+from tests.runs.test_experiments import small
 from train.config import ConfigError
 from train.loop import fit
 from train.weights import paths, read_state

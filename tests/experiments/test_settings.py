@@ -16,7 +16,7 @@ import pytest
 from flax import linen as nn
 
 from tests.closure import closure, path_of
-from tests.experiments.test_experiments import FOLDER, NAMES, ROOT, small
+from tests.runs.test_experiments import FOLDER, NAMES, ROOT, small
 from train.cli import TRAINED_MODES, parse
 from train.config import OptimizerConfig
 

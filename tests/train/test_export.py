@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.commands.test_wheel import link_distributions
+from tests.runs.test_wheel import link_distributions
 from tests.train.conftest import batch_at
 from train.config import ConfigError
 from train.export import as_json, export

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 from experiments.report.runs import group_runs, load_runs
-from tests.experiments.test_experiments import small
+from tests.runs.test_experiments import small
 from train.loop import fit
 from train.metrics import read_metrics
 from train.replicas import train_replicas

@@ -68,7 +68,7 @@ def test_demo_runs(command, tmp_path):
     recipe = re.search(r"demo:.*\n((?:\t.*\n)+)", makefile).group(1).replace("\\\n", " ")
     words = cut(recipe.replace("$(DEMO_FLAGS)", ""), tmp_path)
     assert words[0] == "$(BIN)/python"
-    done = command(*words[1:])  # tests/commands/test_sweeps.py compares several runs, and resumes
+    done = command(*words[1:])  # tests/runs/test_sweeps.py compares several runs, and resumes
     assert done.returncode == 0, done.stderr
     for part in ("heldout/bits_per_character", "95 %", "sample, step 0 of 2"):
         assert part in done.stdout
