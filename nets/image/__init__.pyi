@@ -1,5 +1,10 @@
 from .alexnet import AlexNet as AlexNet
 from .alexnet import local_response_norm as local_response_norm
+from .boxes import decode as decode
+from .boxes import encode as encode
+from .boxes import iou as iou
+from .boxes import match as match
+from .boxes import nms as nms
 from .lenet import LeNet5 as LeNet5
 from .lenet import PublishedLeNet5 as PublishedLeNet5
 from .lenet import digit_codes as digit_codes
