@@ -64,9 +64,7 @@ def filter_window(features: jax.Array, values: jax.Array, radius: int) -> jax.Ar
 
     def add(sums: tuple[jax.Array, jax.Array], offset: jax.Array) -> tuple[tuple, None]:
         start, size = (offset // side, offset % side, 0), (height, width)
-        f, v, r = (
-            jax.lax.dynamic_slice(x, start, (*size, x.shape[2])) for x in (*padded, real)
-        )
+        f, v, r = (jax.lax.dynamic_slice(x, start, (*size, x.shape[2])) for x in (*padded, real))
         distance = jnp.square(f - features).sum(axis=-1, keepdims=True)
         weight = r * jnp.exp(-distance / 2)
         return (sums[0] + weight * v, sums[1] + weight), None

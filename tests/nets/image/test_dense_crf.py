@@ -22,15 +22,17 @@ def example(height=4, width=3, labels=3):
     return logits, image, {"params": params}
 
 
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
 def plain(logits, image, params, iterations, radius=10**6, damping=0.0):
     """Loops over pixels in float64."""
     logits, image = logits[0].astype(float), image[0].astype(float)
     weights, compatibility = (params["params"][n] for n in ("weights", "compatibility"))
     height, width, labels = logits.shape
     pixels = list(itertools.product(range(height), range(width)))
-    softmax = lambda x: np.exp(x - x.max(-1, keepdims=True)) / np.exp(  # noqa: E731
-        x - x.max(-1, keepdims=True)
-    ).sum(-1, keepdims=True)
     q = softmax(logits)
     steps = [q]
     for _ in range(iterations):

@@ -1,0 +1,133 @@
+"""Scenes of coloured digits with boxes, masks and captions: real handwriting on a smooth ground."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .captions import COLOURS, captions_of
+
+SIDE = 96  # pixels
+TEST = 1437  # the first digit of the test scenes, of 1,797
+NOISE = 0.04  # standard deviation of a pixel
+TRIES = 30  # to place a digit where it covers no other
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What scenes of a kind contain: how many digits, their size in pixels, and their stroke."""
+
+    digits: tuple[int, int]
+    size: tuple[int, int]
+    thick: bool
+
+
+KINDS = {
+    "detection": Kind((1, 4), (22, 43), False),
+    "segmentation": Kind((1, 3), (36, 57), True),
+    "captions": Kind((2, 2), (22, 36), False),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """image float32 [SIDE, SIDE, 3] in 0 .. 1, and what it shows.
+
+    boxes: float32 [N, 4], the ink of each digit, (xmin, ymin, xmax, ymax) in pixels. labels: int32
+    [N], the digits. colours: int32 [N], indices of COLOURS. mask: int32 [SIDE, SIDE], 0 or the
+    digit plus 1.
+    """
+
+    image: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    colours: np.ndarray
+    mask: np.ndarray
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Eight true captions of a scene of two digits."""
+        return captions_of(self.boxes, self.labels, self.colours)
+
+
+@lru_cache(maxsize=1)
+def handwriting() -> tuple[np.ndarray, np.ndarray]:
+    """Ink float32 [1797, 8, 8] in 0 .. 1 and labels of scikit-learn's digits, in their order."""
+    from sklearn import datasets  # loads slowly
+
+    images, labels = datasets.load_digits(return_X_y=True)
+    return (images / 16).reshape(-1, 8, 8).astype(np.float32), labels.astype(np.int32)
+
+
+@lru_cache(maxsize=256)
+def interpolation(size: int, cells: int) -> np.ndarray:
+    """Matrix float32 [size, cells] that interpolates linearly between the centres of cells."""
+    at = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells))).astype(np.float32)
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """Return an image [H, W, ...] as [size, size, ...], interpolated linearly."""
+    rows, columns = (interpolation(size, cells) for cells in image.shape[:2])
+    return np.einsum("yh,xw,hw...->yx...", rows, columns, image, optimize=True)
+
+
+def make_scene(kind: str, split: str, seed: int, index: int) -> Scene:
+    """Scene of a number: a pure function of the arguments.
+
+    kind: a name in KINDS. split: "train", whose digits are the first 1,437 of scikit-learn's, or
+    "test", with the other 360.
+    """
+    rng = np.random.default_rng((seed, index, split == "test"))
+    inks, digits = handwriting()
+    what = KINDS[kind]
+    image = resized(rng.uniform(0.1, 0.9, (3, 3, 3)), SIDE)
+    mask = np.zeros((SIDE, SIDE), np.int32)
+    boxes: list[tuple[int, int, int, int]] = []
+    labels, colours = [], []
+    for colour in rng.permutation(len(COLOURS))[: rng.integers(*what.digits, endpoint=True)]:
+        number = rng.integers(*((TEST, len(digits)) if split == "test" else (0, TEST)))
+        ink = resized(inks[number], int(rng.integers(*what.size, endpoint=True)))
+        ink = np.clip((ink - 0.25) * (8 if what.thick else 4), 0, 1)
+        rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
+        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        placed = place(rng, ink.shape, boxes, kind == "captions")
+        if placed is None:
+            continue
+        x, y = placed
+        height, width = ink.shape
+        part = slice(y, y + height), slice(x, x + width)
+        shade = np.array(list(COLOURS.values())[colour]) * rng.uniform(0.8, 1)
+        image[part] += ink[..., None] * (shade - image[part])
+        mask[part][ink > 0.5] = digits[number] + 1
+        boxes.append((x, y, x + width, y + height))
+        labels.append(digits[number])
+        colours.append(colour)
+    image += rng.normal(0, NOISE, image.shape)
+    return Scene(
+        np.clip(image, 0, 1).astype(np.float32),
+        np.array(boxes, np.float32),
+        np.array(labels, np.int32),
+        np.array(colours, np.int32),
+        mask,
+    )
+
+
+def place(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    boxes: list[tuple[int, int, int, int]],
+    must: bool,
+) -> tuple[int, int] | None:
+    """Draw a corner (x, y) where a box of `shape` meets none of the boxes; None if there is none.
+
+    must: try until there is one, which two digits of a caption always have.
+    """
+    tries = 0
+    while must or tries < TRIES:
+        tries += 1
+        x, y = (int(rng.integers(SIDE - side + 1)) for side in (shape[1], shape[0]))
+        right, bottom = x + shape[1], y + shape[0]
+        if not any(x < b[2] and b[0] < right and y < b[3] and b[1] < bottom for b in boxes):
+            return x, y
+    return None
