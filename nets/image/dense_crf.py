@@ -90,7 +90,7 @@ class CRFasRNN(nn.Module):
 
     for the two kernels k of `Kernels`. w [2, L] and the compatibility [L, L] are trained; they
     start as kernel_weights, and as the Potts model 1 - identity. damping: fraction of the previous
-    Q that stays in each iteration, which prevents oscillations. radius: of the window of the kernels
+    Q that stays in each iteration, which prevents oscillations. radius: of the kernels' window
     in pixels; None: all pixels, whose cost grows with the square of their number.
 
     Sources: Krähenbühl and Koltun, "Efficient inference in fully connected CRFs with Gaussian edge

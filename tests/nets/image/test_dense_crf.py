@@ -27,7 +27,7 @@ def softmax(x):
     return e / e.sum(-1, keepdims=True)
 
 
-def plain(logits, image, params, iterations, radius=10**6, damping=0.0):
+def plain(logits, image, params, *, iterations, radius=10**6, damping=0.0):
     """Loops over pixels in float64."""
     logits, image = logits[0].astype(float), image[0].astype(float)
     weights, compatibility = (params["params"][n] for n in ("weights", "compatibility"))
@@ -60,7 +60,7 @@ def test_equals_loops_over_pixels(radius, damping):
     logits, image, params = example()
     model = CRFasRNN(KERNELS, iterations=3, radius=radius, damping=damping)
     result = np.exp(model.apply(params, logits, image))
-    expected = plain(logits, image, params, 3, 10**6 if radius is None else radius, damping)
+    expected = plain(logits, image, params, iterations=3, radius=radius or 10**6, damping=damping)
     np.testing.assert_allclose(result[0], expected, rtol=1e-4)
 
 
