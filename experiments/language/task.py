@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from data.text.streams import EvaluationWindows, TrainingStreams
 from nets.language.recurrent_lm import LanguageModel
-from nets.recurrent.cells import CELLS
+from nets.recurrent.variants import ALL_CELLS
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.state import stream
@@ -53,7 +53,7 @@ class SymbolConfig(OptimizerConfig):
 class Config(SymbolConfig):
     """Settings of recurrent language models."""
 
-    cell: str = option("gru", "recurrent cell", choices=CELLS)
+    cell: str = option("gru", "recurrent cell", choices=ALL_CELLS)
     hidden: int = option(192, "hidden units per layer", minimum=1)
     layers: int = option(1, "number of recurrent layers", minimum=1)
     embedding: int = option(0, "embedding dimension", note="0: one-hot input", minimum=0)
