@@ -56,10 +56,13 @@ class Config(AugmentationConfig):
         "identity": {"label": "identity", "widths": (20,)},
         "convnet": {
             "architecture": "convnet",
-            "steps": 800,
+            "steps": 600,
             "learning_rate": 3e-3,
             "weight_decay": 0.05,
             "warmup_steps": 100,
+            "channels": 8,
+            "stages": 3,
+            "mirror": True,
             "shift": 2.0,
             "scale": 0.1,
         },
@@ -84,6 +87,9 @@ class Config(AugmentationConfig):
         choices=("image", "person"),
     )
     validation_fraction: float = validation_fraction()
+    mirror: bool = option(
+        False, "add mirror images for training, with left and right exchanged", group="data"
+    )
     batch_size: int = AugmentationConfig.changed("batch_size", 32)
     shift: float = AugmentationConfig.changed("shift", 0.0)
     scale: float = AugmentationConfig.changed("scale", 0.0)
@@ -101,11 +107,11 @@ class Config(AugmentationConfig):
         0.1, "dropout probability", note="of the convnet, before the last layer", minimum=0, below=1
     )
 
-    steps: int = AugmentationConfig.changed("steps", 1500)
+    steps: int = AugmentationConfig.changed("steps", 3000)
     optimizer: str = AugmentationConfig.changed("optimizer", "adamw")
-    learning_rate: float = AugmentationConfig.changed("learning_rate", 1e-2)
-    weight_decay: float = AugmentationConfig.changed("weight_decay", 0.02)
-    eval_every: int = AugmentationConfig.changed("eval_every", 100)
+    learning_rate: float = AugmentationConfig.changed("learning_rate", 5e-3)
+    weight_decay: float = AugmentationConfig.changed("weight_decay", 0.3)
+    eval_every: int = AugmentationConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = AugmentationConfig.changed("figures_at", (1.0,))
     picture: str = option("", "image file to write", note="default: MODE.png", modes=("weights",))
 
@@ -188,10 +194,13 @@ def build(config: Config) -> Experiment:
         )
     if config.label == "identity" and config.split == "person":
         raise ConfigError("config.label=identity needs config.split=image: all people in training")
-    classes, labels = faces.classes[config.label], faces.labels[config.label]
+    classes = faces.classes[config.label]
+    parts = {name: faces.subset(part) for name, part in split_faces(faces, config).items()}
+    if config.mirror:
+        parts["train"] = parts["train"].with_mirrored()
     sets = {
-        name: Images(faces.images[indices], labels[indices], classes)
-        for name, indices in split_faces(faces, config).items()
+        name: Images(part.images, part.labels[config.label], classes)
+        for name, part in parts.items()
     }
     assets, train = {CLASSES: to_json(classes)}, sets.pop("train")
     missing = {"missing": faces.missing} if faces.missing else {}

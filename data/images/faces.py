@@ -50,6 +50,17 @@ class Faces:
         labels = {name: array[indices] for name, array in self.labels.items()}
         return replace(self, images=self.images[indices], labels=labels)
 
+    def with_mirrored(self) -> "Faces":
+        """Return the images and their mirror images, in which left and right are exchanged."""
+        left, right = (self.classes["pose"].index(name) for name in ("left", "right"))
+        exchanged = np.arange(len(self.classes["pose"]), dtype=np.int32)
+        exchanged[[left, right]] = right, left
+        other = {**self.labels, "pose": exchanged[self.labels["pose"]]}
+        labels = {name: np.concatenate([self.labels[name], other[name]]) for name in other}
+        return replace(
+            self, images=np.concatenate([self.images, self.images[:, :, ::-1]]), labels=labels
+        )
+
 
 def load_faces(name: str, reduction: str = "4", data_dir: str = "") -> Faces:
     """Load `faces:DIR`, see `read_faces`, or `digits`, see `turned_digits`.

@@ -64,6 +64,17 @@ def test_images_of_a_reduction_are_read_with_their_labels(tmp_path):
     assert (len(part), part.labels["pose"].tolist()) == (1, [0])
 
 
+def test_mirror_images_look_the_other_way(tmp_path):
+    write(tmp_path / "a_left_sad_open_4.pgm")
+    write(tmp_path / "a_up_sad_open_4.pgm")
+    both = read_faces(tmp_path).with_mirrored()
+    poses = [both.classes["pose"][pose] for pose in both.labels["pose"]]
+    assert poses == ["left", "up", "right", "up"]
+    assert both.labels["expression"].tolist() == [2] * 4
+    np.testing.assert_array_equal(both.images[2, :, 0], both.images[0, :, -1])
+    assert len(both) == 4
+
+
 def test_people_and_poses_with_missing_images_are_named(tmp_path):
     for person in ("a", "b"):
         for pose in FACTORS["pose"]:
