@@ -27,7 +27,7 @@ def weights_picture(
     figure = Figure(
         figsize=(1.35 * columns + beside + 1.4, (tall + 0.7) * len(layers)), layout="constrained"
     )
-    parts = np.atleast_1d(figure.subfigures(len(layers), 1))
+    parts = figure.subfigures(len(layers), 1, squeeze=False)[:, 0]
     for part, (title, (first, output)) in zip(parts, layers.items(), strict=True):
         name = f"{title}: " if title else ""
         part.suptitle(f"{name}weights of each unit, by pixel", fontsize=10)
