@@ -26,6 +26,8 @@ def linear(name: str, features: int, **options: Any) -> Cell:
     return getattr(linear_cells, name)(features, **options)
 
 
+LINEAR = ("min_gru", "min_lstm")  # those without recurrent kernels
+
 # all are called as cell(features, **options), with the options of Cell, and have `features` outputs
 ALL_CELLS: dict[str, Callable[..., Any]] = {
     **CELLS,
