@@ -22,16 +22,9 @@ SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/a
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(OptimizerConfig):
-    """Settings of labelled images and their augmentation."""
+class AugmentationConfig(OptimizerConfig):
+    """Settings of the augmentation of training images."""
 
-    dataset: str = OptimizerConfig.changed(
-        "dataset",
-        "digits",
-        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
-        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
-    )
-    validation_fraction: float = validation_fraction()
     shift: float = option(
         2.0, "augmentation: maximum translation, in pixels", group="data", minimum=0
     )
@@ -52,6 +45,19 @@ class Config(OptimizerConfig):
         group="data",
         minimum=0,
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(AugmentationConfig):
+    """Settings of labelled images."""
+
+    dataset: str = OptimizerConfig.changed(
+        "dataset",
+        "digits",
+        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
+        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
+    )
+    validation_fraction: float = validation_fraction()
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
     picture: str = option(
@@ -69,7 +75,7 @@ class Config(OptimizerConfig):
     units: int = option(12, "number of units to draw per layer", modes=("inside",), minimum=1)
 
 
-def make_augmentation(config: Config) -> Augmentation:
+def make_augmentation(config: AugmentationConfig) -> Augmentation:
     """Augmentation of the training images by the settings."""
     return Augmentation(
         shift=config.shift,
