@@ -41,7 +41,14 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtra
 
 
 def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Clip by global norm, add L2 (before Adam's scaling, after AdamW's), scale by the schedule."""
+    """Clip by global norm, add L2 (only AdamW's after its scaling), scale by the schedule.
+
+    Sources: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964
+    (momentum); Sutskever et al., "On the importance of initialization and momentum in deep
+    learning", 2013 (Nesterov's); Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011
+    (AdaGrad); Tieleman and Hinton, "Lecture 6.5: RMSProp", 2012; Kingma and Ba, "Adam", 2015;
+    Loshchilov and Hutter, "Decoupled weight decay regularization", 2019 (AdamW).
+    """
     rate = make_schedule(config)
     l2 = optax.add_decayed_weights(
         config.weight_decay,
@@ -50,6 +57,9 @@ def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
     rules = {
         "sgd": [l2],
         "momentum": [l2, optax.trace(config.momentum)],
+        "nesterov": [l2, optax.trace(config.momentum, nesterov=True)],
+        "adagrad": [l2, optax.scale_by_rss(initial_accumulator_value=0.0, eps=1e-10)],
+        "rmsprop": [l2, optax.scale_by_rms(config.rms_decay, eps_in_sqrt=False)],
         "adam": [l2, optax.scale_by_adam(b2=config.beta2)],
         "adamw": [optax.scale_by_adam(b2=config.beta2), l2],
     }

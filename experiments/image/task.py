@@ -22,7 +22,7 @@ SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/a
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(OptimizerConfig):
+class ImageConfig(OptimizerConfig):
     """Settings of labelled images and their augmentation."""
 
     dataset: str = OptimizerConfig.changed(
@@ -54,6 +54,11 @@ class Config(OptimizerConfig):
     )
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
+
+@dataclass(slots=True, kw_only=True)
+class Config(ImageConfig):
+    """Settings of MODES, the modes of a convolutional network, in addition."""
+
     picture: str = option(
         "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
     )
@@ -69,7 +74,7 @@ class Config(OptimizerConfig):
     units: int = option(12, "number of units to draw per layer", modes=("inside",), minimum=1)
 
 
-def make_augmentation(config: Config) -> Augmentation:
+def make_augmentation(config: ImageConfig) -> Augmentation:
     """Augmentation of the training images by the settings."""
     return Augmentation(
         shift=config.shift,
@@ -91,7 +96,7 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def load_data(config: Config, size: int = 32) -> ImageData:
+def load_data(config: ImageConfig, size: int = 32) -> ImageData:
     """Load images, padded or resampled to size x size pixels.
 
     Without a split "validation", the last training images become it.
@@ -120,7 +125,7 @@ def load_data(config: Config, size: int = 32) -> ImageData:
     return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)
 
 
-def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Experiment:
+def make_experiment(config: ImageConfig, make_task: MakeTask, data: ImageData) -> Experiment:
     """Make an experiment of images, whose only asset is the names of their classes."""
     assets = {CLASSES: to_json(data.classes)}
     return Experiment(
