@@ -69,6 +69,7 @@ def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int) -> None:
         layers = np.arange(start, start + len(values))
         label = name if values.any() else f"{name} (all zero)"
         axis.plot(layers, values, marker=marker, color=colour, label=label, markersize=5)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("layer")
     axis.legend(fontsize=8)
 
