@@ -24,7 +24,7 @@ Data: digits (scikit-learn's, the default), mnist, or any other prepared dataset
 images; see experiments/lenet5.py. Measured: the rows of A8 in experiments/README.md.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -72,13 +72,11 @@ class Config(ImageConfig):
     )
     init: str = option("he", "initialisation of the kernels", choices=INITIALIZERS)
     batch_norm: bool = option(False, "batch norm before each activation function")
-    dropout: float = option(
-        0.0, "dropout probability", note="of hidden units", minimum=0, below=1
-    )
+    dropout: float = option(0.0, "dropout probability", note="of hidden units", minimum=0, below=1)
 
     steps: int = ImageConfig.changed("steps", 1000)
     optimizer: str = ImageConfig.changed("optimizer", "momentum")
-    learning_rate: float = ImageConfig.changed("learning_rate", 0.03)
+    learning_rate: float = ImageConfig.changed("learning_rate", 0.1)
 
 
 class ClassifyByLayers(Classify):
@@ -130,12 +128,8 @@ def make_task(config: Config, assets: Assets) -> ClassifyByLayers:
 
 
 def build(config: Config) -> Experiment:
-    """Load the images, keep some of them for training, and make the task."""
-    data = load_data(config, config.image_size)
-    if config.train_examples:
-        few = data.train.source.subset(slice(config.train_examples))
-        train = replace(data.train, source=few)
-        data = data._replace(train=train, provenance={**data.provenance, "train": len(few)})
+    """Load the images; make the task and the batches."""
+    data = load_data(config, config.image_size, config.train_examples or None)
     return make_experiment(config, make_task, data)
 
 

@@ -61,6 +61,7 @@ def layer_sizes(
 def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int) -> None:
     """Draw sizes by layer, the first of which is number `start`, on a logarithmic scale."""
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
     colours = colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
     axis.set_yscale("log", nonpositive="mask")
@@ -69,7 +70,7 @@ def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int) -> None:
         layers = np.arange(start, start + len(values))
         label = name if values.any() else f"{name} (all zero)"
         axis.plot(layers, values, marker=marker, color=colour, label=label, markersize=5)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("layer")
     axis.legend(fontsize=8)
 

@@ -96,10 +96,11 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def load_data(config: ImageConfig, size: int = 32) -> ImageData:
+def load_data(config: ImageConfig, size: int = 32, most: int | None = None) -> ImageData:
     """Load images, padded or resampled to size x size pixels.
 
-    Without a split "validation", the last training images become it.
+    Without a split "validation", the last training images become it. most: number of training
+    images that are used, the first ones; all by default.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -114,6 +115,7 @@ def load_data(config: ImageConfig, size: int = 32) -> ImageData:
         held_out = max(1, round(len(full.labels) * config.validation_fraction))
         train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
         sha256 = checksum(full, test)
+    train = train.subset(slice(most))
     provenance = {
         "dataset": config.dataset.split(":")[0],
         "train": len(train),
