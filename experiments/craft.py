@@ -71,7 +71,7 @@ class Config(ImageConfig):
         2, "affine functions per maxout unit", note="only with activation=maxout", minimum=1
     )
     init: str = option("he", "initialisation of the kernels", choices=INITIALIZERS)
-    batch_norm: bool = option(False, "batch norm before each activation function")
+    batch_norm: bool = option(False, "batch normalisation", note="before each activation function")
     dropout: float = option(0.0, "dropout probability", note="of hidden units", minimum=0, below=1)
 
     steps: int = ImageConfig.changed("steps", 1000)
