@@ -138,10 +138,8 @@ def main() -> None:
     draw_losses(second, args.runs)
     draw_starts(third, fourth)
     rows = rows_of("init")
-    norm = [", batch norm" * row["settings"]["batch_norm"] for row in rows]
-    labels = [f"{row['settings']['init']}{text}" for row, text in zip(rows, norm, strict=True)]
-    draw_rows(fifth, labels, rows)
-    fifth.set_title("initialisation, 10 hidden layers")
+    draw_rows(fifth, [row["settings"]["init"] for row in rows], rows)
+    fifth.set_title("initialisation, 5 hidden layers")
     draw_depth(sixth)
     rows = rows_of("regularisation")
     draw_rows(seventh, names_of(rows), rows)
