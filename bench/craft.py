@@ -27,7 +27,7 @@ from experiments.image.task import load_data
 from experiments.report.runs import group_runs, load_runs, mean_curve, mean_interval
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
-DEPTH = 20  # of the networks that are not trained
+DEPTH = 20  # hidden layers of the networks that are not trained
 STARTS: dict[str, dict[str, Any]] = {
     "N(0, 0.01²)": {"init": "small"},
     "Glorot": {"init": "glorot"},
@@ -60,8 +60,10 @@ def draw_starts(left: Axes, right: Axes) -> None:
         sizes[name] = layer_sizes(model, model.init(key, x), x, batch["label"], key)
     draw_sizes(left, {name: each.activities for name, each in sizes.items()}, 0)
     draw_sizes(right, {name: each.gradients for name, each in sizes.items()}, 1)
-    left.set(title="activities before training", ylabel="root mean square", xlabel="hidden layer")
+    left.set(title=f"activities before training, {DEPTH} layers", xlabel="hidden layer")
+    left.set_ylabel("root mean square")
     right.set(title="gradients of the kernels before training", ylabel="root mean square")
+    right.legend(fontsize=8, loc=(0.05, 0.2))  # between the curves
 
 
 def draw_depth(axis: Axes) -> None:
@@ -130,7 +132,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the optimizer table")
     parser.add_argument("--picture", required=True, help="image file to write")
     args = parser.parse_args()
-    figure = Figure(figsize=(17, 8.5), layout="constrained")
+    figure = Figure(figsize=(15, 7.5), layout="constrained")
     (first, second, third, fourth), (fifth, sixth, seventh, eighth) = figure.subplots(2, 4)
     rows = rows_of("activations")
     draw_rows(first, [row["settings"]["activation"] for row in rows], rows)
