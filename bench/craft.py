@@ -66,22 +66,6 @@ def draw_starts(left: Axes, right: Axes) -> None:
     right.legend(fontsize=8, loc=(0.05, 0.2))  # between the curves
 
 
-def draw_depth(axis: Axes) -> None:
-    """Draw the accuracy against the depth."""
-    curves: dict[str, list[tuple[float, float, float]]] = {}
-    for row in rows_of("depth"):
-        settings = row["settings"]
-        label = settings["init"].capitalize() + ", batch norm" * settings["batch_norm"]
-        mean, half = mean_interval(row["metrics"]["test/accuracy"])
-        curves.setdefault(label, []).append((settings["depth"], mean, half or 0))
-    places = zip(curves.items(), colours_of(len(curves)), MARKERS, LINES, strict=False)
-    for (label, points), colour, marker, line in places:
-        x, y, halves = zip(*sorted(points), strict=True)
-        axis.errorbar(x, y, halves, color=colour, marker=marker, ls=line, label=label, capsize=3)
-    axis.set(title="depth", xlabel="hidden layers", ylabel="test accuracy", ylim=(0, 1.02))
-    axis.legend(fontsize=8)
-
-
 def draw_losses(axis: Axes, folder: Path) -> None:
     """Draw the training loss of each optimizer."""
     groups = group_runs(load_runs(folder))
@@ -142,7 +126,11 @@ def main() -> None:
     rows = rows_of("init")
     draw_rows(fifth, [row["settings"]["init"] for row in rows], rows)
     fifth.set_title("initialisation, 5 hidden layers")
-    draw_depth(sixth)
+    rows = rows_of("depth")
+    norms = [", batch norm" * row["settings"]["batch_norm"] for row in rows]
+    labels = [f"{row['settings']['init']}{norm}" for row, norm in zip(rows, norms, strict=True)]
+    draw_rows(sixth, labels, rows)
+    sixth.set_title("20 hidden layers")
     rows = rows_of("regularisation")
     draw_rows(seventh, names_of(rows), rows)
     seventh.set_title("regularisation, 1,000 training images")
