@@ -48,7 +48,7 @@ class AugmentationConfig(OptimizerConfig):
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(AugmentationConfig):
+class ImageConfig(AugmentationConfig):
     """Settings of labelled images."""
 
     dataset: str = OptimizerConfig.changed(
@@ -59,6 +59,11 @@ class Config(AugmentationConfig):
     )
     validation_fraction: float = validation_fraction()
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(ImageConfig):
+    """Settings of MODES, the modes of a convolutional network, in addition."""
 
     picture: str = option(
         "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
@@ -97,10 +102,11 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def load_data(config: Config, size: int = 32) -> ImageData:
+def load_data(config: ImageConfig, size: int = 32, most: int | None = None) -> ImageData:
     """Load images, padded or resampled to size x size pixels.
 
-    Without a split "validation", the last training images become it.
+    Without a split "validation", the last training images become it. most: number of training
+    images that are used, the first ones; all by default.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -115,6 +121,7 @@ def load_data(config: Config, size: int = 32) -> ImageData:
         held_out = max(1, round(len(full.labels) * config.validation_fraction))
         train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
         sha256 = checksum(full, test)
+    train = train.subset(slice(most))
     provenance = {
         "dataset": config.dataset.split(":")[0],
         "train": len(train),
@@ -126,7 +133,7 @@ def load_data(config: Config, size: int = 32) -> ImageData:
     return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)
 
 
-def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Experiment:
+def make_experiment(config: ImageConfig, make_task: MakeTask, data: ImageData) -> Experiment:
     """Make an experiment of images, whose only asset is the names of their classes."""
     assets = {CLASSES: to_json(data.classes)}
     return Experiment(

@@ -1,6 +1,7 @@
 """Networks of dense layers, from the perceptron on.
 
-Read first: `mlp` (any number of hidden layers, with the activations of `activations`).
+Read first: `mlp` (any number of hidden layers, with the activations of `activations` and the
+initial values of `initializers`).
 """
 
 from ..lazy import exports

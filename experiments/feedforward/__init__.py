@@ -1,0 +1,1 @@
+"""Code shared by experiments with feed-forward networks of dense layers."""
