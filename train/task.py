@@ -63,6 +63,8 @@ class Task:
 
     model: nn.Module
     headline = "loss"  # the metric of tables and curves
+    # whose lowest value on the first held-out set selects the best checkpoint; for patience as well
+    objective = "loss"
     # symbolic shapes of inputs for --mode=export, by name, such as "b, t"; default "b, ..."
     axes: ClassVar[Mapping[str, str]] = {}
 
