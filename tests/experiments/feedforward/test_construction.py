@@ -33,7 +33,7 @@ def test_a_trained_network_knows_its_function_and_is_solved_when_all_values_are_
     for outputs, accuracy in (([-1, 2, 3, -4], 1.0), ([-1, 2, 3, 0], 0.75)):
         means = task.means(np.array(outputs, np.float32)[:, None], batch)
         assert float(means["accuracy"].value) == accuracy
-        assert task.solved({"accuracy": accuracy}) == (accuracy == 1)
+        assert task.solved(task.summaries({"accuracy": accuracy})) == (accuracy == 1)
     loss = np.log1p(np.exp([-1.0, -2, -3, 0])).mean()
     assert float(means["loss"].value) == pytest.approx(loss)
 
