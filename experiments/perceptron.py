@@ -63,7 +63,7 @@ class Config(RunConfig):
     PRESETS: ClassVar = {
         "xor": {"dataset": "xor", "order": "fixed", "steps": 40, "eval_every": 4, "log_every": 4},
         "iris": {"dataset": "iris:setosa", "eval_every": 120},
-        "digits": {"dataset": "digits:3,8", "units": 512, "eval_every": 286},
+        "digits": {"dataset": "digits:3,8", "associative_units": 512, "eval_every": 286},
     }
     TINY: ClassVar = {"points": 24}
 
@@ -87,11 +87,14 @@ class Config(RunConfig):
         False, "train although no margin separates the data", note="xor always is", group="data"
     )
     batch_size: int = RunConfig.changed("batch_size", 1, "1: the online rule")
-    units: int = option(
+    associative_units: int = option(
         0, "associative units", note="0: the inputs themselves and a constant 1", minimum=0
     )
     fan_in: int = option(
-        8, "random inputs of each associative unit", note="only with units > 0", minimum=1
+        8,
+        "random inputs of each associative unit",
+        note="only with associative_units > 0",
+        minimum=1,
     )
     learning_rate: float = OptimizerConfig.changed("learning_rate", 1.0, "constant")
     steps: int = RunConfig.changed("steps", 20000)
@@ -112,7 +115,7 @@ def make_task(config: Config, assets: Assets, history: History | None = None) ->
 def make_network(config: Config) -> Perceptron:
     """Make the network."""
     dtype = jnp.dtype(config.precision)
-    return Perceptron(config.units, config.fan_in, dtype=dtype)
+    return Perceptron(config.associative_units, config.fan_in, dtype=dtype)
 
 
 def load_data(config: Config) -> tuple[TwoClasses, TwoClasses]:
@@ -126,7 +129,7 @@ def load_data(config: Config) -> tuple[TwoClasses, TwoClasses]:
         split = split_indices(len(data.t), TEST_FRACTION, config.seed)
         if config.dataset == "xor":
             split = np.arange(4), np.arange(4)
-    if config.units and config.fan_in > data.x.shape[1]:
+    if config.associative_units and config.fan_in > data.x.shape[1]:
         raise ConfigError(
             f"config.fan_in {config.fan_in} is more than the {data.x.shape[1]} inputs of "
             f"dataset {config.dataset}"

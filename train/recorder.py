@@ -136,8 +136,7 @@ class Recorder:
     def early_end(self) -> str:
         """Why the run is over before its last step: "solved", "patience", or "" if it is not.
 
-        Patience ends when config.patience evaluations have not lowered the task's objective on the
-        first held-out set.
+        Patience ends when config.patience evaluations have not lowered the task's objective.
         """
         if not (self.evaluations and self.alone):
             return ""

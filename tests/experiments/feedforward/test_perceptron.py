@@ -46,7 +46,7 @@ def numpy_rule(config, experiment, steps):
     "changes",
     [
         {"order": "fixed", "learning_rate": 0.25},
-        {"dataset": "digits:3,8", "units": 64},
+        {"dataset": "digits:3,8", "associative_units": 64},
     ],
 )
 def test_online_training_equals_a_loop_in_numpy_and_leaves_the_wiring(changes):
@@ -107,7 +107,7 @@ def test_a_cycle_that_starts_later_or_is_not_reached():
     ("changes", "message"),
     [
         ({"dataset": "iris:virginica"}, "no margin separates the 120 .*allow_inseparable=True"),
-        ({"units": 8}, r"config\.fan_in 8 is more than the 2 inputs of dataset points"),
+        ({"associative_units": 8}, r"config\.fan_in 8 is more than the 2 inputs of dataset points"),
         ({"init_from": "runs/x"}, r"config\.init_from must be empty"),
     ],
 )
