@@ -129,3 +129,39 @@ def test_the_line_of_a_picture_is_the_boundary():
     assert x.min() < low[0]
     assert x.max() > high[0]
     assert boundary(np.array([0.0, 0.0, 1.0]), low, high) is None
+
+
+class Zeros:
+    """Outputs of a network that was not trained."""
+
+    def __init__(self, experiment):
+        example = experiment.train(0)
+        self.variables = experiment.task.init({"params": jax.random.key(0)}, example)
+
+    def __call__(self, batch):
+        return np.zeros(len(batch["t"]), np.float32), ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"dataset": "digits:3,8"}, {"weights", "outputs"}),
+        ({"dataset": "xor", "order": "fixed"}, {"cycle", "boundary"}),
+    ],
+)
+def test_figures_depend_on_the_data(changes, names):
+    experiment = build(Config(**changes))
+    batches = experiment.evals["test"]
+    assert set(experiment.task.figures(Zeros(experiment), batches)) == names
+
+
+def test_weights_of_associative_units_are_summed_for_each_point():
+    task = build(Config(dataset="digits:3,8", associative_units=64)).task
+    rng = np.random.default_rng(0)
+    kernel, wires = rng.normal(size=(65, 1)), rng.choice([-1, 0, 1], (400, 64))
+    variables = {
+        "params": {"output": {"kernel": kernel}},
+        "wiring": {"associative": {"connections": wires}},
+    }
+    expected = [sum(kernel[j, 0] * wires[i, j] for j in range(64)) for i in range(400)]
+    np.testing.assert_allclose(task.weights_of_points(variables), expected)
