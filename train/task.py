@@ -63,6 +63,7 @@ class Task:
 
     model: nn.Module
     headline = "loss"  # the metric of tables and curves
+    objective = "loss"  # its lowest value on the first held-out set selects the best checkpoint
     # symbolic shapes of inputs for --mode=export, by name, such as "b, t"; default "b, ..."
     axes: ClassVar[Mapping[str, str]] = {}
 
