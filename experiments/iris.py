@@ -14,8 +14,9 @@ difference of their weights.
 --mode=regions draws the negative log-likelihood against steps, and which class the network predicts
 where. --mode=classify reads rows with a header, from a file or the standard input.
 
-Data: iris (the default: 150 flowers, scikit-learn's copy, a fixed 30 of them the test set), or
-tables with a header: docs/own_data.md. Columns of numbers are standardised, others are one-hot.
+Data: iris (the default: 150 flowers, scikit-learn's copy; the test set is that of the lectures'
+program, 30 flowers, or with --config.fold a fifth of each species), or tables with a header:
+docs/own_data.md. Columns of numbers are standardised, others are one-hot.
 Measured: the rows of A3 in experiments/README.md; see also docs/feedforward.md.
 """
 
@@ -62,11 +63,11 @@ class Config(OptimizerConfig):
         group="data",
     )
     fold: int = option(
-        0,
+        -1,
         "cross-validation fold that is the test set",
-        note="only with iris",
+        note="-1: the test set of TensorFlow's tutorial; only with iris",
         group="data",
-        minimum=0,
+        minimum=-1,
         maximum=FOLDS - 1,
     )
     validation_fraction: float = validation_fraction()
