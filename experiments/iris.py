@@ -8,7 +8,8 @@ difference of their weights.
     python -m experiments.iris --workdir=runs/iris
     python -m experiments.iris --workdir=runs/softmax --config.preset=softmax
     python -m experiments.iris --workdir=runs/iris --mode=regions --config.picture=regions.png
-    python -m experiments.iris --workdir=runs/own --config.dataset=csv:FILE --config.label=COLUMN
+    python -m experiments.iris --workdir=runs/own --config.dataset=csv:FILE \\
+        --config.label_column=NAME
     python -m experiments.iris --workdir=runs/own --mode=classify --config.input=ROWS.csv
 
 --mode=regions draws the negative log-likelihood against steps, and which class the network predicts
@@ -56,7 +57,7 @@ class Config(OptimizerConfig):
     TINY: ClassVar = {}
 
     dataset: str = OptimizerConfig.changed("dataset", "iris", "iris, csv:PATH or tsv:PATH")
-    label: str = option(
+    label_column: str = option(
         "",
         "column of the classes",
         note="default: the last one; only with csv:PATH and tsv:PATH",
@@ -133,7 +134,7 @@ def make_task(config: Config, assets: Assets) -> ClassifyRows:
 
 def build(config: Config) -> Experiment:
     """Load the rows, encode them by the columns of the training rows, and make the network."""
-    data = load_rows(config.dataset, config.label, config.fold)
+    data = load_rows(config.dataset, config.label_column, config.fold)
     sets = dict(data.sets)
     if "validation" not in sets:
         train = sets["train"]

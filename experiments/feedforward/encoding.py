@@ -71,5 +71,5 @@ def draw_curves(axis: Axes, lines: Sequence[Mapping[str, float]], names: Sequenc
         )
     axis.set_xlabel("gradient steps (one pattern each)")
     axis.xaxis.set_major_formatter("{x:,.0f}")
-    axis.legend(fontsize=7, ncols=3 if len(names) > 4 else 1, title_fontsize=7)
+    axis.legend(fontsize=8, ncols=5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13))
     axis.grid(alpha=0.3)

@@ -94,7 +94,8 @@ def draw_regions(
     edges = {"markerfacecolor": "0.8", "marker": "o", "ls": "", "color": "black"}
     handles.append(Line2D([], [], label=f"{last} ({len(labels)})", **edges))
     handles.append(Line2D([], [], color="black", marker="x", ls="", label=f"wrong ({wrong.sum()})"))
-    axis.legend(handles=handles, fontsize=8, framealpha=0.9)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "frameon": False}
+    axis.legend(handles=handles, fontsize=8, ncols=len(handles), columnspacing=1, **below)
     axis.set_xlabel(plane.names[0])
     axis.set_ylabel(plane.names[1])
     axis.set_title("predicted class in the plane, and rows projected onto it", fontsize=10)
