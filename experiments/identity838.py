@@ -80,8 +80,7 @@ def initial_weights(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -
 @partial(jax.jit, static_argnums=0)
 def hidden_activities(model: MLP, variables, x) -> jax.Array:
     """Activities [B, units] of the only hidden layer for x [B, D]."""
-    (hidden,) = model.apply(variables, x, method="hidden")
-    return hidden
+    return model.apply(variables, x, method="hidden")[0]
 
 
 class ReproducePatterns(Task):

@@ -24,12 +24,13 @@ Measured: the rows of A3 in experiments/README.md; see also docs/feedforward.md.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
-from data.tabular.batches import EvaluationArrays, TrainingArrays, sha256_of
+from data.tabular.batches import EvaluationArrays, TrainingArrays, padded, sha256_of
 from data.tabular.columns import Column, encode_rows, fit_columns, from_values, to_values
 from data.tabular.rows import FOLDS, Row, labels_of, load_rows
 from experiments.common.assets import CLASSES, classes_of, to_json
@@ -107,23 +108,27 @@ class ClassifyRows(Classify):
         """Return the encoded columns."""
         return (batch["x"],)
 
+    def predicted(self, predict, x, multiple: int = 1) -> np.ndarray:
+        """Most probable class int [N] of inputs [N, D], padded to a multiple of some rows."""
+        batch = padded({"x": x}, -(-len(x) // multiple) * multiple)
+        return np.argmax(predict(batch)[0], axis=1)[: len(x)]
+
     def figures(self, predict, batches):
         """Draw the confusion matrix, and the regions of the classes with the rows of the set."""
         from experiments.common.pictures import confusion_picture
         from experiments.feedforward.regions import principal_plane, regions_picture
 
-        rows = [
-            {name: array[batch["mask"] > 0] for name, array in batch.items()} for batch in batches
-        ]
-        x, labels = (np.concatenate([each[name] for each in rows]) for name in ("x", "label"))
-        figures = {
-            "confusion": confusion_picture(
-                labels, np.argmax(predict({"x": x})[0], axis=1), self.classes
-            )
-        }
+        batches = list(batches)
+        real = np.concatenate([batch["mask"] for batch in batches]) > 0
+        x, labels = (
+            np.concatenate([batch[name] for batch in batches])[real] for name in ("x", "label")
+        )
+        # every device computes a share of the rows
+        classify = partial(self.predicted, predict, multiple=len(batches[0]["x"]))
+        figures = {"confusion": confusion_picture(labels, classify(x), self.classes)}
         if x.shape[1] > 1:
             sets = {"held-out": (x, labels)}
-            figures["regions"] = regions_picture(predict, principal_plane(x), sets, self.classes)
+            figures["regions"] = regions_picture(classify, principal_plane(x), sets, self.classes)
         return figures
 
 

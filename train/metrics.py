@@ -50,8 +50,7 @@ class Metrics:
     def write(self, step: int, prefix: str, values: Mapping[str, float], note: str = "") -> None:
         """Record values under `prefix/`; the line is on disk when this returns.
 
-        So no checkpoint is ever ahead of metrics.jsonl. Names with a slash, such as weight/1, are
-        recorded but not printed. note: text that is only printed.
+        So no checkpoint is ahead of it. Names with a slash are not printed; note is only printed.
         """
         named = {f"{prefix}/{name}": value for name, value in values.items()}
         with open(self.path, "a", encoding="utf-8") as file:

@@ -16,8 +16,11 @@ FORMS = ("csv:PATH", "tsv:PATH")
 MISSING = ("", "na", "n/a", "nan", "null", "?")  # in lower case
 FOLDS = 5  # of the iris flowers
 # test set of TensorFlow's tutorial for iris, by the order of the flowers in scikit-learn
-TUTORIAL = (0, 13, 20, 23, 24, 32, 33, 39, 53, 61, 62, 66, 72, 74, 79, 82, 85, 86, 88, 89, 91, 97)
-TUTORIAL += (102, 103, 108, 113, 121, 133, 139, 144)
+TUTORIAL = (
+    {0, 13, 20, 23, 24, 32, 33, 39}
+    | {53, 61, 62, 66, 72, 74, 79, 82, 85, 86, 88, 89, 91, 97}
+    | {102, 103, 108, 113, 121, 133, 139, 144}
+)
 
 
 class Row(NamedTuple):
@@ -67,7 +70,7 @@ def load_iris(fold: int = -1) -> RowSets:
     from sklearn import datasets  # loads slowly
 
     data = datasets.load_iris()
-    test = set(TUTORIAL)
+    test = TUTORIAL
     if fold >= 0:
         rng = np.random.default_rng(0)
         orders = [rng.permutation(np.flatnonzero(data.target == c)) for c in range(3)]

@@ -1,6 +1,6 @@
 """Pictures of which class a network predicts where, in a plane through its inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -15,6 +15,7 @@ from experiments.common.plane import principal_axes
 POINTS = 200  # of the grid along each axis
 MARKERS = "os^Dv"  # of the classes, in turn
 CURVES = {"train/loss": ("training", "-", "0.55"), "validation/loss": ("validation", "--", "black")}
+Classify = Callable[[np.ndarray], np.ndarray]  # inputs [N, D] -> classes int [N]
 Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]  # inputs [N, D] and labels [N] by name
 
 
@@ -56,7 +57,7 @@ def principal_plane(x: np.ndarray) -> Plane:
 
 
 def draw_regions(
-    axis: Axes, predict: Any, plane: Plane, sets: Sets, classes: Sequence[str]
+    axis: Axes, classify: Classify, plane: Plane, sets: Sets, classes: Sequence[str]
 ) -> None:
     """Draw the predicted class of each point of a plane, and rows of several sets by their labels.
 
@@ -67,7 +68,7 @@ def draw_regions(
     margin = 0.08 * (high - low) + 1e-6
     u, v = (np.linspace(a, b, POINTS) for a, b in zip(low - margin, high + margin, strict=True))
     grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
-    predicted = np.argmax(predict({"x": plane.inputs(grid)})[0], axis=1).reshape(POINTS, POINTS)
+    predicted = classify(plane.inputs(grid)).reshape(POINTS, POINTS)
     colours = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.95, len(classes)))
     axis.imshow(
         0.6 + 0.4 * colours[predicted, :3],  # pale
@@ -76,7 +77,7 @@ def draw_regions(
         aspect="auto",
         interpolation="nearest",
     )
-    for c in range(len(classes) - 1):
+    for c in np.unique(predicted)[:-1]:
         axis.contour(u, v, predicted > c, levels=[0.5], colors="black", linewidths=0.6)
     *_, last = sets
     handles = []
@@ -84,32 +85,41 @@ def draw_regions(
         marker = MARKERS[c % len(MARKERS)]
         for of_set, (_, labels) in sets.items():
             large = of_set == last
-            style = {"s": 46, "edgecolor": "black"} if large else {"s": 16, "edgecolor": "white"}
+            style: dict[str, Any] = (
+                {"s": 46, "edgecolor": "black"} if large else {"s": 16, "edgecolor": "white"}
+            )
             chosen = points[of_set][labels == c]
-            axis.scatter(*chosen.T, marker=marker, color=colours[c], linewidth=0.8, **style)
+            axis.scatter(
+                chosen[:, 0], chosen[:, 1], marker=marker, color=colours[c], linewidth=0.8, **style
+            )
         handles.append(Line2D([], [], color=colours[c], marker=marker, ls="", label=name))
     x, labels = sets[last]
-    wrong = np.argmax(predict({"x": x})[0], axis=1) != labels
-    axis.scatter(*points[last][wrong].T, marker="x", color="black", s=90, linewidth=1.4)
-    edges = {"markerfacecolor": "0.8", "marker": "o", "ls": "", "color": "black"}
+    wrong = classify(x) != labels
+    crossed = points[last][wrong]
+    axis.scatter(crossed[:, 0], crossed[:, 1], marker="x", color="black", s=90, linewidth=1.4)
+    edges: dict[str, Any] = {"markerfacecolor": "0.8", "marker": "o", "ls": "", "color": "black"}
     handles.append(Line2D([], [], label=f"{last} ({len(labels)})", **edges))
     handles.append(Line2D([], [], color="black", marker="x", ls="", label=f"wrong ({wrong.sum()})"))
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "frameon": False}
+    below: dict[str, Any] = {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, -0.13),
+        "frameon": False,
+    }
     axis.legend(handles=handles, fontsize=8, ncols=len(handles), columnspacing=1, **below)
     axis.set_xlabel(plane.names[0])
     axis.set_ylabel(plane.names[1])
     axis.set_title("predicted class in the plane, and rows projected onto it", fontsize=10)
 
 
-def regions_picture(predict: Any, plane: Plane, sets: Sets, classes: Sequence[str]) -> Figure:
+def regions_picture(classify: Classify, plane: Plane, sets: Sets, classes: Sequence[str]) -> Figure:
     """Draw the regions alone: see `draw_regions`."""
     figure = Figure(figsize=(5.6, 4.6), layout="constrained")
-    draw_regions(figure.subplots(), predict, plane, sets, classes)
+    draw_regions(figure.subplots(), classify, plane, sets, classes)
     return figure
 
 
 def draw_run(
-    predict: Any,
+    classify: Classify,
     plane: Plane,
     sets: Sets,
     classes: Sequence[str],
@@ -127,5 +137,5 @@ def draw_run(
     left.set_title("training", fontsize=10)
     left.legend()
     left.grid(alpha=0.3)
-    draw_regions(right, predict, plane, sets, classes)
+    draw_regions(right, classify, plane, sets, classes)
     return figure

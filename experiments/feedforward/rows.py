@@ -1,6 +1,8 @@
 """Modes of a classifier of rows: --mode=classify and --mode=regions."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,14 +50,16 @@ def regions(run: TrainedRun) -> None:
     test = list(run.held_out("test"))
     real = np.concatenate([batch["mask"] for batch in test]) > 0
     x, labels = (np.concatenate([batch[name] for batch in test])[real] for name in ("x", "label"))
-    rows = run.experiment.train.arrays
+    train: Any = run.experiment.train
+    rows = train.arrays
     sets = {"training": (rows["x"], rows["label"]), "test": (x, labels)}
     plane = feature_plane(run) if run.config.features else principal_plane(rows["x"])
     lines = read_metrics(run.workdir)
-    figure = draw_run(run.predict, plane, sets, run.task.classes, lines)
+    predicted = partial(run.task.predicted, run.predict)
+    figure = draw_run(predicted, plane, sets, run.task.classes, lines)
     save(figure, run.config.picture)
     for name, (inputs, classes) in sets.items():
-        right = np.argmax(run.predict({"x": inputs})[0], axis=1) == classes
+        right = predicted(inputs) == classes
         print(f"{name}: {right.sum()} of {len(right)} rows right")
     print(f"wrote {run.config.picture}")
 
