@@ -51,6 +51,7 @@ ARROWS = {
     },
     "experiments": {
         "common": set(),
+        "feedforward": {"common"},
         "report": set(),
         "feedforward": {"common"},
         "image": {"common"},
