@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 
 from data.catalogue import DataError
 from data.images.augment import Augmentation
-from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
+from data.images.labelled import (
+    EvaluationBatches,
+    Images,
+    TrainingBatches,
+    checksum,
+    load_images,
+)
 from experiments.common.assets import CLASSES, to_json
 from experiments.common.settings import validation_fraction
 from train.config import OptimizerConfig, option
@@ -91,10 +97,19 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def load_data(config: Config, size: int = 32) -> ImageData:
+class Splits(NamedTuple):
+    """Labelled images for training, the held-out sets by name, and provenance."""
+
+    train: Images
+    held_out: Mapping[str, Images]
+    provenance: Mapping[str, Any]
+
+
+def load_splits(config: Any, size: int) -> Splits:
     """Load images, padded or resampled to size x size pixels.
 
-    Without a split "validation", the last training images become it.
+    config: has dataset, data_dir and validation_fraction. Without a split "validation", the last
+    training images become it.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -116,8 +131,14 @@ def load_data(config: Config, size: int = 32) -> ImageData:
         "test": len(test),
         "sha256": sha256,
     }
+    return Splits(train, {"validation": validation, "test": test}, provenance)
+
+
+def load_data(config: Config, size: int = 32) -> ImageData:
+    """Load images as `load_splits` does; augment those for training."""
+    train, held_out, provenance = load_splits(config, size)
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
-    return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)
+    return ImageData(train.classes, batches, held_out, provenance)
 
 
 def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Experiment:

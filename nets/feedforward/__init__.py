@@ -1,6 +1,7 @@
 """Networks of dense layers, from the perceptron on.
 
 Read first: `mlp` (any number of hidden layers, with the activations of `activations`).
+`autoencoder` reconstructs its input from a short code; `rbm` pretrains its layers.
 """
 
 from ..lazy import exports

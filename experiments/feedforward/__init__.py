@@ -1,0 +1,5 @@
+"""Experiments with networks of dense layers.
+
+`reconstruction` has the task of an autoencoder, `stages` the pretraining of its layers, `linear`
+principal components and linear classifiers to compare with, `pictures` its figures.
+"""
