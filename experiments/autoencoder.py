@@ -21,28 +21,30 @@ A7 in experiments/README.md; see also docs/autoencoder.md.
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 
-from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches
 from experiments.common.settings import validation_fraction
-from experiments.feedforward.linear import Components, linear_accuracy, principal_components
-from experiments.feedforward.reconstruction import PretrainAndReconstruct, Reconstruct, coded
-from experiments.feedforward.stages import LINEAR_RATE, StagedBatches, staged_optimizer
+from experiments.feedforward.linear import Components, principal_components
+from experiments.feedforward.reconstruction import PretrainAndReconstruct, Reconstruct
+from experiments.feedforward.stages import (
+    LINEAR_RATE,
+    StagedBatches,
+    staged_optimizer,
+    staged_schedule,
+)
 from experiments.image.task import load_splits
 from nets.feedforward.activations import ACTIVATIONS
 from nets.feedforward.autoencoder import LINEAR, ConvolutionalAutoencoder, DenseAutoencoder
 from train import cli
 from train.config import ConfigError, OptimizerConfig, option
-from train.optimizer import make_optimizer
+from train.optimizer import make_optimizer, make_schedule
 from train.task import Assets, Experiment
-from train.trained import TrainedRun
 
-MODES = {}
+MODES = {"features": "experiments.feedforward.features:features"}
 COMPONENTS = "components.npz"  # name of the asset with the principal components
 NETWORKS = {"dense": DenseAutoencoder, "convolutional": ConvolutionalAutoencoder}
 MNIST = {
@@ -51,12 +53,8 @@ MNIST = {
     "validation_fraction": 1 / 12,
     "widths": (1000, 500, 250),
     "code": 30,
-    "batch_size": 100,
-    "log_every": 550,
-    "eval_every": 5500,
-    "save_every": 1100,
 }
-PASS = 550  # steps of a pass over the training images of MNIST
+PASS = 550  # batches of 100 in the training images
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,8 +62,17 @@ class Config(OptimizerConfig):
     """Settings of the images, the network and its pretraining."""
 
     PRESETS: ClassVar = {
-        "mnist": MNIST | {"activation": "relu", "steps": 60 * PASS},
-        "published": MNIST | {"activation": "sigmoid", "pretrain_steps": 10 * PASS},
+        "mnist": MNIST
+        | {"batch_size": 250, "learning_rate": 1.5e-3, "steps": 4400, "eval_every": 880},
+        "published": MNIST
+        | {
+            "activation": "sigmoid",
+            "batch_size": 100,
+            "pretrain_steps": 50 * PASS,
+            "steps": (4 * 50 + 200) * PASS,
+            "log_every": PASS,
+            "eval_every": 10 * PASS,
+        },
     }
     TINY: ClassVar = {"widths": (16,)}
 
@@ -129,17 +136,17 @@ class Config(OptimizerConfig):
     eval_every: int = OptimizerConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
-    labels: tuple[int, ...] = option(
+    label_counts: tuple[int, ...] = option(
         (100, 1000),
-        "numbers of labelled images to train a linear classifier with",
+        "numbers of labelled images that train a linear classifier",
         modes=("features",),
         minimum=2,
     )
 
     @property
-    def pretrained_steps(self) -> int:
-        """Steps of pretraining of all layers."""
-        return self.pretrain_steps * (len(self.widths) + 1)
+    def layers(self) -> int:
+        """Number of layers of the encoder of a dense network."""
+        return len(self.widths) + 1
 
     def check(self) -> None:
         """Raise ConfigError also when the pretraining or the penalty does not fit the network."""
@@ -156,11 +163,13 @@ class Config(OptimizerConfig):
                 "config.pretrain_steps needs config.network=dense and config.activation=sigmoid"
             )
         if self.code_activation not in (LINEAR, "sigmoid"):
-            raise ConfigError("config.pretrain_steps needs config.code_activation linear or sigmoid")
-        if self.pretrained_steps >= self.steps:
             raise ConfigError(
-                f"config.pretrain_steps needs {self.pretrained_steps} steps for "
-                f"{len(self.widths) + 1} layers, but config.steps is {self.steps}"
+                "config.pretrain_steps needs config.code_activation linear or sigmoid"
+            )
+        if self.layers * self.pretrain_steps >= self.steps:
+            raise ConfigError(
+                f"config.pretrain_steps={self.pretrain_steps} for each of {self.layers} layers "
+                f"leaves none of the {self.steps} steps of config.steps"
             )
         if self.ema_decay:
             raise ConfigError("config.pretrain_steps cannot be combined with config.ema_decay")
@@ -193,25 +202,25 @@ def build(config: Config) -> Experiment:
     images, held_out, provenance = load_splits(config, config.image_size)
     components = principal_components(images.images.reshape(len(images), -1), config.code)
     assets = {COMPONENTS: components.to_bytes()}
-    train = TrainingBatches(images, config.batch_size, config.seed, Augmentation())
+    train: Any = TrainingBatches(images, config.batch_size, config.seed, Augmentation())
     optimizer, schedule = make_optimizer(config), None
     if config.pretrain_steps:
-        stages = len(config.widths) + 1
-        fine_tuning = replace(config, steps=config.steps - config.pretrained_steps)
-        rates = {f"layer_{i}": config.pretrain_learning_rate for i in range(stages)}
+        steps, layers = config.pretrain_steps, config.layers
+        rates = {f"layer_{i}": config.pretrain_learning_rate for i in range(layers)}
         if config.code_activation == LINEAR:
-            rates[f"layer_{stages - 1}"] *= LINEAR_RATE
-        optimizer = staged_optimizer(make_optimizer(fine_tuning), rates, config.pretrain_steps)
-        train = StagedBatches(train, stages, config.pretrain_steps)
+            rates[f"layer_{layers - 1}"] *= LINEAR_RATE
+        fine_tuning = replace(config, steps=config.steps - layers * steps)
+        optimizer = staged_optimizer(make_optimizer(fine_tuning), rates, steps)
+        schedule = staged_schedule(make_schedule(fine_tuning), rates, steps)
+        train = StagedBatches(train, layers, steps)
     return Experiment(
         task=make_task(config, assets),
         optimizer=optimizer,
         train=train,
-        evals={
-            name: EvaluationBatches(each, config.batch_size) for name, each in held_out.items()
-        },
+        evals={name: EvaluationBatches(each, config.batch_size) for name, each in held_out.items()},
         provenance=provenance,
         assets=assets,
+        schedule=schedule,
     )
 
 

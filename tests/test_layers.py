@@ -52,6 +52,7 @@ ARROWS = {
     "experiments": {
         "common": set(),
         "report": set(),
+        "feedforward": {"common"},
         "image": {"common"},
         "language": {"common"},
         "sentence": {"common"},

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from experiments.common.pictures import sheet
@@ -59,14 +60,12 @@ def codes_picture(codes: np.ndarray, labels: np.ndarray) -> Figure:
     figure = Figure(figsize=(7, 6), layout="constrained")
     axis = figure.subplots()
     classes = np.unique(labels)
-    from matplotlib import colormaps
-
     colours = colormaps["viridis"](np.linspace(0, 0.95, len(classes)))
     for i, (label, colour) in enumerate(zip(classes, colours, strict=True)):
-        own = points[labels == label]
+        x, y = points[labels == label].T
         marker = MARKERS[i % len(MARKERS)]
-        axis.scatter(*own.T, s=14, color=colour, marker=marker, linewidths=0, label=str(label))
-        axis.text(*np.median(own, axis=0), str(label), fontsize=14, weight="bold", ha="center")
+        axis.scatter(x, y, s=14, color=colour, marker=marker, linewidths=0, label=str(label))
+        axis.text(np.median(x), np.median(y), str(label), fontsize=14, weight="bold", ha="center")
     axis.set(title=f"codes of {len(codes)} images", xlabel=names[0], ylabel=names[1])
     axis.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -75,8 +75,11 @@ class Reconstruct(Task):
 
     def figures(self, predict, batches):
         """Draw reconstructions, the codes in a plane, and the weights of the first layer."""
-        from experiments.feedforward.pictures import codes_picture, reconstructions_picture
-        from experiments.feedforward.pictures import first_layer_picture
+        from experiments.feedforward.pictures import (
+            codes_picture,
+            first_layer_picture,
+            reconstructions_picture,
+        )
 
         result = coded(predict, batches)
         params = predict.variables["params"]

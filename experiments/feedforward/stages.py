@@ -5,13 +5,14 @@ below; in the last stage, all layers are trained. The batch says which stage it 
 remains a pure function of the step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 import optax
 
+from data.images.labelled import Images, TrainingBatches
 from train.task import Batch
 
 # as published
@@ -22,17 +23,36 @@ LINEAR_RATE = 0.01  # learning rate of a machine with linear hidden units, relat
 
 @dataclass(frozen=True)
 class StagedBatches:
-    """step -> the batch of another source, with "stage" int32 [B], the number of the stage."""
+    """step -> the batch of another source, with "stage" int32 [B], the number of the stage.
 
-    source: Callable[[int], Batch]
+    batches: step -> a batch with "image". stages: number of stages of `steps` steps before the
+    last.
+    """
+
+    batches: TrainingBatches
     stages: int
     steps: int
 
+    @property
+    def source(self) -> Images:
+        """The training images."""
+        return self.batches.source
+
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
-        batch = self.source(step)
+        batch = self.batches(step)
         stage = min(step // self.steps, self.stages)
-        return {**batch, "stage": np.full(len(batch["label"]), stage, np.int32)}
+        return {**batch, "stage": np.full(len(batch["image"]), stage, np.int32)}
+
+
+def staged_schedule(
+    fine_tuning: optax.Schedule, rates: Mapping[str, float], steps: int
+) -> optax.Schedule:
+    """Learning rate at each step of `staged_optimizer`, to log it."""
+    constant = [optax.constant_schedule(rate) for rate in rates.values()]
+    return optax.join_schedules(
+        [*constant, fine_tuning], [steps * (i + 1) for i in range(len(rates))]
+    )
 
 
 def staged_optimizer(

@@ -1,6 +1,7 @@
 """Autoencoders of images: dense layers, which can be pretrained, or convolutions."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -67,9 +68,7 @@ class Autoencoder(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool = False) -> tuple[jax.Array, jax.Array]:
         """Return logits float32 [B, *shape] and codes float32 [B, code] of images [B, *shape]."""
         if train and self.corruption:
-            keep = jax.random.bernoulli(
-                self.make_rng("dropout"), 1 - self.corruption, images.shape
-            )
+            keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.corruption, images.shape)
             images = images * keep
         code = self.encode(images.astype(self.dtype))
         if train and self.sparsity_penalty:
@@ -148,7 +147,7 @@ class DenseAutoencoder(Autoencoder):
                 GLOROT_LOGISTIC if self.activation == "sigmoid" else GLOROT,
                 dtype=self.dtype,
             )
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+            for inputs, outputs in pairwise(sizes)
         ]
 
     def activations(self) -> list[str]:

@@ -41,10 +41,8 @@ class RBM(NamedTuple):
         """F [B] of v [B, D], with P(v) ~ exp(-F(v)): minus the log of the sum over h."""
         total = self.hidden_bias + visible @ self.kernel
         if self.linear:
-            terms = (total**2 - self.hidden_bias**2) / 2
-        else:
-            terms = nn.softplus(total)
-        return -visible @ self.visible_bias - terms.sum(axis=-1)
+            return -visible @ self.visible_bias - (total**2 - self.hidden_bias**2).sum(axis=-1) / 2
+        return -visible @ self.visible_bias - nn.softplus(total).sum(axis=-1)
 
 
 def contrastive_divergence(

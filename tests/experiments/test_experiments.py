@@ -31,6 +31,7 @@ NEED_DATA = {
     "inside": " 'test'",
     "shift": " 'test'",
     "units": " 'validation'",
+    "features": " 'test'",
     "calibrate": "s",
     "dynamic": "s",
     "cache": "s",
