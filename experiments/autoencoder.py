@@ -6,7 +6,8 @@ image of 3.00, where logistic PCA has 8.01 and PCA 13.87. The networks are in
 nets/feedforward/autoencoder.py, the machines that pretrain the layers in nets/feedforward/rbm.py.
 
     python -m experiments.autoencoder --workdir=runs/autoencoder
-    python -m experiments.autoencoder --workdir=runs/conv --config.network=convolutional
+    python -m experiments.autoencoder --workdir=runs/conv --config.network=convolutional \\
+        --config.widths="(16,32)"
     python -m experiments.autoencoder --workdir=runs/denoising --config.corruption=0.2
     python -m experiments.autoencoder --workdir=runs/plane --config.code=2
     python -m experiments.autoencoder --workdir=runs/mnist --config.preset=mnist
@@ -132,7 +133,7 @@ class Config(OptimizerConfig):
         above=0,
     )
     batch_size: int = OptimizerConfig.changed("batch_size", 100)
-    steps: int = OptimizerConfig.changed("steps", 5000)
+    steps: int = OptimizerConfig.changed("steps", 3000)
     eval_every: int = OptimizerConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
