@@ -6,7 +6,7 @@ image of 3.00, where logistic PCA has 8.01 and PCA 13.87. The networks are in
 nets/feedforward/autoencoder.py, the machines that pretrain the layers in nets/feedforward/rbm.py.
 
     python -m experiments.autoencoder --workdir=runs/autoencoder
-    python -m experiments.autoencoder --workdir=runs/conv --config.network=convolutional \\
+    python -m experiments.autoencoder --workdir=runs/conv --config.architecture=convolutional \\
         --config.widths="(16,32)"
     python -m experiments.autoencoder --workdir=runs/denoising --config.corruption=0.2
     python -m experiments.autoencoder --workdir=runs/plane --config.code=2
@@ -83,7 +83,7 @@ class Config(OptimizerConfig):
     validation_fraction: float = validation_fraction()
     image_size: int = option(8, "side of the images, in pixels", group="data", minimum=2)
 
-    network: str = option("dense", "kind of network", choices=tuple(NETWORKS))
+    architecture: str = option("dense", "network architecture", choices=tuple(NETWORKS))
     widths: tuple[int, ...] = option(
         (128, 64),
         "units of each hidden layer",
@@ -91,12 +91,16 @@ class Config(OptimizerConfig):
         minimum=1,
     )
     code: int = option(8, "number of code units", minimum=1)
-    activation: str = option("relu", "activation function", choices=tuple(ACTIVATIONS))
+    activation: str = option(
+        "relu", "activation function of the hidden layers", choices=tuple(ACTIVATIONS)
+    )
     code_activation: str = option(
         LINEAR, "activation function of the code", choices=(LINEAR, *ACTIVATIONS)
     )
     tie_weights: bool = option(
-        False, "decoder kernels are the transposed encoder kernels", note="only with network=dense"
+        False,
+        "decoder kernels are the transposed encoder kernels",
+        note="only with architecture=dense",
     )
     corruption: float = option(
         0.0,
@@ -121,7 +125,7 @@ class Config(OptimizerConfig):
     pretrain_steps: int = option(
         0,
         "steps that pretrain each layer as a restricted Boltzmann machine",
-        note="the first of `steps`; only with network=dense and activation=sigmoid",
+        note="the first of `steps`; only with architecture=dense and activation=sigmoid",
         group="optimizer",
         minimum=0,
     )
@@ -156,12 +160,12 @@ class Config(OptimizerConfig):
             raise ConfigError("config.sparsity_penalty needs config.code_activation=sigmoid")
         dense = self.network == "dense"
         if self.tie_weights and not dense:
-            raise ConfigError("config.tie_weights needs config.network=dense")
+            raise ConfigError("config.tie_weights needs config.architecture=dense")
         if not self.pretrain_steps:
             return
         if not dense or self.activation != "sigmoid":
             raise ConfigError(
-                "config.pretrain_steps needs config.network=dense and config.activation=sigmoid"
+                "config.pretrain_steps needs config.architecture=dense and activation=sigmoid"
             )
         if self.code_activation not in (LINEAR, "sigmoid"):
             raise ConfigError(
@@ -181,8 +185,8 @@ def make_task(config: Config, assets: Assets) -> Reconstruct:
     components = Components.from_bytes(assets[COMPONENTS])
     size = config.image_size
     shape = (size, size, len(components.mean) // size**2)
-    tied = {"tie_weights": config.tie_weights} if config.network == "dense" else {}
-    model = NETWORKS[config.network](
+    tied = {"tie_weights": config.tie_weights} if config.architecture == "dense" else {}
+    model = NETWORKS[config.architecture](
         shape,
         config.widths,
         config.code,

@@ -71,7 +71,7 @@ def test_each_layer_changes_in_its_stage_and_then_all_do():
     ("changes", "message"),
     [
         ({"activation": "relu"}, "activation=sigmoid"),
-        ({"network": "convolutional"}, "network=dense"),
+        ({"architecture": "convolutional"}, "architecture=dense"),
         ({"code_activation": "relu"}, "code_activation"),
         ({"steps": 6}, "leaves none of the 6 steps"),
         ({"ema_decay": 0.9}, "ema_decay"),
