@@ -158,7 +158,7 @@ class Config(OptimizerConfig):
         super(Config, self).check()
         if self.sparsity_penalty and self.code_activation != "sigmoid":
             raise ConfigError("config.sparsity_penalty needs config.code_activation=sigmoid")
-        dense = self.network == "dense"
+        dense = self.architecture == "dense"
         if self.tie_weights and not dense:
             raise ConfigError("config.tie_weights needs config.architecture=dense")
         if not self.pretrain_steps:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from data.images.labelled import EvaluationBatches, Images
+from experiments.feedforward.codes import coded
 from experiments.feedforward.linear import linear_accuracy
-from experiments.feedforward.reconstruction import coded
 from train.config import ConfigError
 from train.trained import TrainedRun
 

@@ -1,6 +1,6 @@
 """Pictures of an autoencoder: reconstructions, codes, and weights of the first layer."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -8,10 +8,8 @@ from matplotlib.figure import Figure
 
 from experiments.common.pictures import sheet
 from experiments.common.plane import principal_components
+from experiments.feedforward.codes import Coded
 from experiments.feedforward.linear import Components
-
-if TYPE_CHECKING:
-    from experiments.feedforward.reconstruction import Coded
 
 COLUMNS = 10  # of images
 MARKERS = "osD^v<>Pp*"
@@ -23,7 +21,7 @@ def squared_errors(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarra
     return np.square(images - reconstructions).sum(axis=(1, 2, 3))
 
 
-def reconstructions_picture(result: "Coded", components: Components) -> Figure:
+def reconstructions_picture(result: Coded, components: Components) -> Figure:
     """Draw an image of each class, its reconstruction, and that by principal components."""
     firsts = [np.flatnonzero(result.labels == label)[0] for label in np.unique(result.labels)]
     rows = np.array(firsts[:COLUMNS])

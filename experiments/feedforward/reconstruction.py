@@ -1,36 +1,13 @@
 """Task of an autoencoder: reconstruct images from a short code, better than PCA does."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
+from experiments.feedforward.codes import coded
 from experiments.feedforward.linear import Components
 from nets.feedforward.autoencoder import Autoencoder, DenseAutoencoder
-from train.task import Batch, Mean, Task
-
-
-class Coded(NamedTuple):
-    """Images [N, H, W, C], their labels [N], codes [N, K] and reconstructions [N, H, W, C]."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    codes: np.ndarray
-    reconstructions: np.ndarray
-
-
-def coded(predict: Any, batches: Iterable[Batch]) -> Coded:
-    """Codes and reconstructions of all images of a set."""
-    rows = []
-    for batch in batches:
-        real = np.asarray(batch.get("mask", np.ones(len(batch["label"])))) > 0
-        logits, code = predict(batch)[0]
-        arrays = batch["image"], batch["label"], code, jax.nn.sigmoid(logits)
-        rows.append([np.asarray(array)[real] for array in arrays])
-    return Coded(*(np.concatenate(arrays) for arrays in zip(*rows, strict=True)))
+from train.task import Mean, Task
 
 
 class Reconstruct(Task):

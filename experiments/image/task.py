@@ -6,13 +6,7 @@ from typing import Any, NamedTuple
 
 from data.catalogue import DataError
 from data.images.augment import Augmentation
-from data.images.labelled import (
-    EvaluationBatches,
-    Images,
-    TrainingBatches,
-    checksum,
-    load_images,
-)
+from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
 from experiments.common.assets import CLASSES, to_json
 from experiments.common.settings import validation_fraction
 from train.config import OptimizerConfig, option
@@ -97,19 +91,10 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-class Splits(NamedTuple):
-    """Labelled images for training, the held-out sets by name, and provenance."""
+def load_splits(config: Any, size: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Training images, held-out sets and provenance; size x size pixels, padded or resampled.
 
-    train: Images
-    held_out: Mapping[str, Images]
-    provenance: Mapping[str, Any]
-
-
-def load_splits(config: Any, size: int) -> Splits:
-    """Load images, padded or resampled to size x size pixels.
-
-    config: has dataset, data_dir and validation_fraction. Without a split "validation", the last
-    training images become it.
+    Without a split "validation", the last training images become it.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -131,11 +116,11 @@ def load_splits(config: Any, size: int) -> Splits:
         "test": len(test),
         "sha256": sha256,
     }
-    return Splits(train, {"validation": validation, "test": test}, provenance)
+    return train, {"validation": validation, "test": test}, provenance
 
 
 def load_data(config: Config, size: int = 32) -> ImageData:
-    """Load images as `load_splits` does; augment those for training."""
+    """Load images of size x size pixels; those for training are augmented."""
     train, held_out, provenance = load_splits(config, size)
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
     return ImageData(train.classes, batches, held_out, provenance)
