@@ -1,6 +1,6 @@
 """Experiments with networks of dense layers.
 
-`reconstruction` has the task of an autoencoder, `stages` the pretraining of its layers, `codes` what
-a trained one makes of a set, `linear` principal components and linear classifiers to compare with,
-`features` a mode that does so, and `pictures` the figures.
+`reconstruction` has the task of an autoencoder and `stages` the pretraining of its layers. `codes`
+applies a trained autoencoder to a set, `linear` has principal components and linear classifiers,
+`features` is a mode that compares both, and `pictures` has the figures.
 """
