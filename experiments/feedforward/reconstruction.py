@@ -14,8 +14,8 @@ from train.task import Mean, Task
 class Reconstruct(Task):
     """Reconstruction error of an image, summed over its pixels.
 
-    loss: a name in LOSSES. components: principal components for comparison, as many as the code has
-    units.
+    loss: "cross_entropy" or "squared_error", which training minimises. components: principal
+    components for comparison, as many as the code has units.
     """
 
     headline = "squared_error"
