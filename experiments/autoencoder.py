@@ -176,8 +176,9 @@ class Config(OptimizerConfig):
                 f"config.pretrain_steps={self.pretrain_steps} for each of {self.layers} layers "
                 f"leaves none of the {self.steps} steps of config.steps"
             )
-        if self.ema_decay:
-            raise ConfigError("config.pretrain_steps cannot be combined with config.ema_decay")
+        for name, value in (("ema_decay", self.ema_decay), ("freeze", self.freeze)):
+            if value:
+                raise ConfigError(f"config.pretrain_steps cannot be combined with config.{name}")
 
 
 def make_task(config: Config, assets: Assets) -> Reconstruct:

@@ -75,6 +75,11 @@ def test_each_layer_changes_in_its_stage_and_then_all_do():
         ({"code_activation": "relu"}, "code_activation"),
         ({"steps": 6}, "leaves none of the 6 steps"),
         ({"ema_decay": 0.9}, "ema_decay"),
+        ({"freeze": "layer_0"}, "freeze"),
+        (
+            {"architecture": "convolutional", "pretrain_steps": 0, "tie_weights": True},
+            "tie_weights",
+        ),
         ({"sparsity_penalty": 0.1}, "code_activation=sigmoid"),
     ],
 )
