@@ -94,7 +94,7 @@ class Recorder:
         self.alone = not name  # one of several runs trains on until the last step
         self.ended = bool(self.early_end)
         config, self.schedule = run.config, run.experiment.schedule
-        if isinstance(config, OptimizerConfig):
+        if isinstance(config, OptimizerConfig) and not self.schedule:
             self.schedule = make_schedule(config)
 
     def batch(self, step: int) -> Any:

@@ -102,8 +102,10 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def load_data(config: ImageConfig, size: int = 32, most: int | None = None) -> ImageData:
-    """Load images, padded or resampled to size x size pixels.
+def load_splits(
+    config: Any, size: int, most: int | None = None
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Training images, held-out sets and provenance; size x size pixels, padded or resampled.
 
     Without a split "validation", the last training images become it. most: number of training
     images that are used, the first ones; all by default.
@@ -129,8 +131,14 @@ def load_data(config: ImageConfig, size: int = 32, most: int | None = None) -> I
         "test": len(test),
         "sha256": sha256,
     }
+    return train, {"validation": validation, "test": test}, provenance
+
+
+def load_data(config: ImageConfig, size: int = 32, most: int | None = None) -> ImageData:
+    """Load images as `load_splits` does; those for training are augmented."""
+    train, held_out, provenance = load_splits(config, size, most)
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
-    return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)
+    return ImageData(train.classes, batches, held_out, provenance)
 
 
 def make_experiment(config: ImageConfig, make_task: MakeTask, data: ImageData) -> Experiment:

@@ -2,6 +2,7 @@
 
 Read first: `mlp` (any number of hidden layers, with the activations of `activations` and the
 initial values of `initializers`).
+`autoencoder` reconstructs its input from a short code; `rbm` pretrains its layers.
 """
 
 from ..lazy import exports

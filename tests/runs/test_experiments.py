@@ -32,6 +32,7 @@ NEED_DATA = {
     "shift": " 'test'",
     "regions": " 'test'",
     "units": " 'validation'",
+    "features": " 'test'",
     "calibrate": "s",
     "dynamic": "s",
     "cache": "s",
