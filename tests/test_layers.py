@@ -53,7 +53,6 @@ ARROWS = {
         "common": set(),
         "feedforward": {"common"},
         "report": set(),
-        "feedforward": {"common"},
         "image": {"common"},
         "language": {"common"},
         "sentence": {"common"},
