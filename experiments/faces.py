@@ -5,7 +5,8 @@ with one hidden layer of sigmoid units reads a face of 32 x 30 pixels. Published
 images for the pose, with three hidden units (2,899 parameters).
 
     python -m experiments.faces --workdir=runs/turned
-    python -m experiments.faces --workdir=runs/pose --config.dataset=faces:DIR
+    python -m experiments.faces --workdir=runs/pose --config.dataset=faces:DIR \\
+        --config.preset=published
     python -m experiments.faces --workdir=runs/pose --mode=weights
     python -m experiments.faces --workdir=runs/who --config.dataset=faces:DIR \\
         --config.preset=identity
@@ -53,7 +54,8 @@ class Config(AugmentationConfig):
     """Settings of the data and the two networks; augmentation: experiments/image/task.py."""
 
     PRESETS: ClassVar = {
-        "identity": {"label": "identity", "widths": (20,)},
+        "published": {"widths": (3,)},
+        "identity": {"label": "identity"},
         "convnet": {
             "architecture": "convnet",
             "steps": 600,
@@ -96,7 +98,7 @@ class Config(AugmentationConfig):
 
     architecture: str = option("mlp", "network architecture", choices=("mlp", "convnet"))
     widths: tuple[int, ...] = option(
-        (3,), "units of each hidden layer", note="only with architecture=mlp", minimum=1
+        (20,), "units of each hidden layer", note="only with architecture=mlp", minimum=1
     )
     channels: int = option(
         16, "channels of the first layer", note="each stage doubles them", minimum=1

@@ -48,8 +48,8 @@ def test_the_test_sets_of_five_seeds_have_every_image_once(data, split):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, 960 * 3 + 3 + 3 * 4 + 4),
-        ({"label": "identity", "widths": (20,)}, 960 * 20 + 20 + 20 * 20 + 20),
+        (faces.Config.PRESETS["published"], 960 * 3 + 3 + 3 * 4 + 4),
+        (faces.Config.PRESETS["identity"], 960 * 20 + 20 + 20 * 20 + 20),
         ({"label": "eyes", "widths": (5, 3)}, 960 * 5 + 5 + 5 * 3 + 3 + 3 * 2 + 2),
     ],
 )
@@ -62,7 +62,8 @@ def test_numbers_of_parameters(data, changes, expected):
 
 
 def test_the_perceptron_reads_standardised_pixels_and_its_weights_are_drawn(data, tmp_path, capsys):
-    config = faces.Config(steps=1, batch_size=8, figures_at=(), picture=str(tmp_path / "drawn.png"))
+    path = str(tmp_path / "drawn.png")
+    config = faces.Config(widths=(3,), steps=1, batch_size=8, figures_at=(), picture=path)
     experiment = faces.build(config)
     (pixels,) = experiment.task.inputs(experiment.train(0))
     assert pixels.shape == (8, 960)
