@@ -2,17 +2,21 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
 from data.tabular.boolean import FUNCTIONS, all_inputs, function_values
 from experiments.common.pictures import save
-from nets.feedforward.boolean import boolean_network
+from nets.feedforward.boolean import BooleanNetwork, boolean_network
 from train.trained import TrainedRun
 
 CHECKED = 12  # inputs of a network of at most 4,096 hidden units, which is evaluated on all inputs
 TABLE = 10  # inputs of the largest network of the table
 MARKERS = ("o", "s", "^")
+
+
+evaluate = jax.jit(BooleanNetwork.__call__)
 
 
 class Built(NamedTuple):
@@ -25,7 +29,7 @@ class Built(NamedTuple):
 def built_network(x: np.ndarray, y: np.ndarray) -> Built:
     """Build the network of a function with values y [2^D] for all inputs x [2^D, D]."""
     network = boolean_network(x, y)
-    values = np.asarray(network(x)) if x.shape[1] <= CHECKED else None
+    values = np.asarray(evaluate(network, x)) if x.shape[1] <= CHECKED else None
     return Built(len(network.patterns), values)
 
 
