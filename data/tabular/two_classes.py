@@ -1,7 +1,6 @@
 """Two classes of vectors with targets -1 and +1: points in the plane, and small data sets."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,8 @@ from ..epochs import Batch, check_batch_size
 from ..forms.labels import read_labels
 from ..forms.readers import load_tables
 from .batches import sha256_of
+from .columns import NumberColumn, encode_rows
+from .rows import cells_of
 
 DATASETS = ("points", "xor", "iris:CLASS", "digits:A,B", "csv:PATH")
 RETINA = 20  # side of the image of a digit
@@ -139,25 +140,12 @@ def read_two_classes(path: str) -> TwoClasses:
         raise DataError(
             f"column label of {path} has {len(classes)} classes; a perceptron separates two"
         )
-    columns = [name for name in tables[0].names if name != "label"]
-    rows = []
-    for table in tables:
-        table.require(*columns)
-        values = [table.read(name) for name in columns]
-        for index, row in enumerate(zip(*values, strict=True)):
-            rows.append(_numbers(row, table.place(index)))
+    names = [name for name in tables[0].names if name != "label"]
+    cells = [row for table in tables for row in cells_of(table, names, "label")]
+    columns = [NumberColumn(name, 0.0, 1.0) for name in names]  # not standardised
+    x = encode_rows(columns, *zip(*cells, strict=True))
     t = 2 * np.array(labels["train"], np.float32) - 1
-    return TwoClasses(np.array(rows, np.float32), t, (classes[0], classes[1]))
-
-
-def _numbers(row: Sequence[str], place: str) -> list[float]:
-    try:
-        values = [float(value) for value in row]
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{place}: {error}") from None
-    if not all(map(math.isfinite, values)):
-        raise DataError(f"{place}: every number must be finite")
-    return values
+    return TwoClasses(x, t, (classes[0], classes[1]))
 
 
 def load_two_classes(name: str) -> TwoClasses:

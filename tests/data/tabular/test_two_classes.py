@@ -59,8 +59,9 @@ def test_rows_of_a_csv_file(tmp_path):
     ("text", "message"),
     [
         ("a,label\n1,x\n2,y\n3,z\n4,x\n5,y\n6,z\n", "has 3 classes; a perceptron separates two"),
-        ("a,label\n1,x\nb,y\n", "line 3 of .*: could not convert"),
-        ("a,label\n1,x\nnan,y\n", "line 3 of .*: every number must be finite"),
+        ("a,label\n1,x\nb,y\n", "column a in line 3 of .* is 'b', not a number"),
+        ("a,label\n1,x\n1e99,y\n", "column a in line 3 of .* is '1e99', not a number"),
+        ("a,label\n1,x\nnan,y\n", "column a in line 3 of .* is missing: 'nan'"),
     ],
 )
 def test_unusable_files_are_refused(text, message, tmp_path):
