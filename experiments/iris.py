@@ -15,8 +15,8 @@ difference of their weights.
 --mode=regions draws the negative log-likelihood against steps, and which class the network predicts
 where. --mode=classify reads rows with a header, from a file or the standard input.
 
-Data: iris (the default: 150 flowers, scikit-learn's copy; the test set is that of the lectures'
-program, 30 flowers, or with --config.fold a fifth of each species), or tables with a header:
+Data: iris (the default: 150 flowers, scikit-learn's copy; the test set is that of TensorFlow's
+tutorial, 30 flowers, or with --config.fold a fifth of each species), or tables with a header:
 docs/own_data.md. Columns of numbers are standardised, others are one-hot.
 Measured: the rows of A3 in experiments/README.md; see also docs/feedforward.md.
 """
