@@ -15,8 +15,8 @@ difference of their weights.
 --mode=regions draws the negative log-likelihood against steps, and which class the network predicts
 where. --mode=classify reads rows with a header, from a file or the standard input.
 
-Data: iris (the default: 150 flowers, scikit-learn's copy; the test set is that of the lectures'
-program, 30 flowers, or with --config.fold a fifth of each species), or tables with a header:
+Data: iris (the default: 150 flowers, scikit-learn's copy; the test set is that of TensorFlow's
+tutorial, 30 flowers, or with --config.fold a fifth of each species), or tables with a header:
 docs/own_data.md. Columns of numbers are standardised, others are one-hot.
 Measured: the rows of A3 in experiments/README.md; see also docs/feedforward.md.
 """
@@ -54,7 +54,9 @@ COLUMNS = "columns.json"  # name of the asset with the constants and categories 
 class Config(OptimizerConfig):
     """Settings of the rows and the network."""
 
-    PRESETS: ClassVar = {"softmax": {"widths": ()}}
+    PRESETS: ClassVar = {
+        "softmax": {"widths": (), "learning_rate": 3e-2, "weight_decay": 0.0},
+    }
     TINY: ClassVar = {}
 
     dataset: str = OptimizerConfig.changed("dataset", "iris", "iris, csv:PATH or tsv:PATH")
@@ -76,7 +78,7 @@ class Config(OptimizerConfig):
     batch_size: int = OptimizerConfig.changed("batch_size", 32, "in rows")
 
     widths: tuple[int, ...] = option(
-        (10, 20, 10), "units of each hidden layer", note="(): softmax regression", minimum=1
+        (10, 20, 10), "units of each hidden layer", note="none: softmax regression", minimum=1
     )
 
     steps: int = OptimizerConfig.changed("steps", 2000)
