@@ -60,10 +60,10 @@ def draw_starts(left: Axes, right: Axes) -> None:
         sizes[name] = layer_sizes(model, model.init(key, x), x, batch["label"], key)
     draw_sizes(left, {name: each.activities for name, each in sizes.items()}, 0)
     draw_sizes(right, {name: each.gradients for name, each in sizes.items()}, 1)
-    left.set(title=f"activities before training, {DEPTH} layers", xlabel="hidden layer")
+    left.set(title=f"before training, {DEPTH} layers: activities", xlabel="hidden layer")
     left.set_ylabel("root mean square")
-    right.set(title="gradients of the kernels before training", ylabel="root mean square")
-    right.legend(fontsize=8, loc=(0.05, 0.2))  # between the curves
+    right.set(title="their gradients (of the kernels)", ylabel="root mean square")
+    right.get_legend().remove()  # the same as on the left
 
 
 def draw_losses(axis: Axes, folder: Path) -> None:
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the optimizer table")
     parser.add_argument("--picture", required=True, help="image file to write")
     args = parser.parse_args()
-    figure = Figure(figsize=(15, 7.5), layout="constrained")
+    figure = Figure(figsize=(13.5, 6.75), layout="constrained")
     (first, second, third, fourth), (fifth, sixth, seventh, eighth) = figure.subplots(2, 4)
     rows = rows_of("activations")
     draw_rows(first, [row["settings"]["activation"] for row in rows], rows)
@@ -133,7 +133,7 @@ def main() -> None:
     sixth.set_title("20 hidden layers")
     rows = rows_of("regularisation")
     draw_rows(seventh, names_of(rows), rows)
-    seventh.set_title("regularisation, 1,000 training images")
+    seventh.set_title("1,000 training images")
     draw_restarts(eighth)
     save(figure, args.picture)
 
