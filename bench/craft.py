@@ -60,10 +60,11 @@ def draw_starts(left: Axes, right: Axes) -> None:
         sizes[name] = layer_sizes(model, model.init(key, x), x, batch["label"], key)
     draw_sizes(left, {name: each.activities for name, each in sizes.items()}, 0)
     draw_sizes(right, {name: each.gradients for name, each in sizes.items()}, 1)
-    left.set(title=f"activities before training, {DEPTH} layers", xlabel="hidden layer")
+    left.set(title="before training: activities", xlabel="hidden layer")
     left.set_ylabel("root mean square")
-    right.set(title="gradients of the kernels before training", ylabel="root mean square")
-    right.legend(fontsize=8, loc=(0.05, 0.2))  # between the curves
+    left.legend(fontsize=6)
+    right.set(title="before training: gradients", ylabel="root mean square")
+    right.get_legend().remove()  # the same as on the left
 
 
 def draw_losses(axis: Axes, folder: Path) -> None:
@@ -76,7 +77,7 @@ def draw_losses(axis: Axes, folder: Path) -> None:
         axis.plot(steps, means, color=colour, ls=LINES[i % 4], marker=MARKERS[i], ms=3, label=label)
     axis.set_yscale("log")
     axis.set(title="optimizers", xlabel="step", ylabel="training loss, in nats")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=6)
 
 
 def draw_rows(axis: Axes, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
@@ -116,7 +117,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of the optimizer table")
     parser.add_argument("--picture", required=True, help="image file to write")
     args = parser.parse_args()
-    figure = Figure(figsize=(15, 7.5), layout="constrained")
+    figure = Figure(figsize=(13, 6.5), layout="constrained")
     (first, second, third, fourth), (fifth, sixth, seventh, eighth) = figure.subplots(2, 4)
     rows = rows_of("activations")
     draw_rows(first, [row["settings"]["activation"] for row in rows], rows)
@@ -125,7 +126,7 @@ def main() -> None:
     draw_starts(third, fourth)
     rows = rows_of("init")
     draw_rows(fifth, [row["settings"]["init"] for row in rows], rows)
-    fifth.set_title("initialisation, 5 hidden layers")
+    fifth.set_title("5 hidden layers")
     rows = rows_of("depth")
     norms = [", batch norm" * row["settings"]["batch_norm"] for row in rows]
     labels = [f"{row['settings']['init']}{norm}" for row, norm in zip(rows, norms, strict=True)]
@@ -133,7 +134,7 @@ def main() -> None:
     sixth.set_title("20 hidden layers")
     rows = rows_of("regularisation")
     draw_rows(seventh, names_of(rows), rows)
-    seventh.set_title("regularisation, 1,000 training images")
+    seventh.set_title("1,000 training images")
     draw_restarts(eighth)
     save(figure, args.picture)
 
