@@ -60,10 +60,10 @@ def draw_starts(left: Axes, right: Axes) -> None:
         sizes[name] = layer_sizes(model, model.init(key, x), x, batch["label"], key)
     draw_sizes(left, {name: each.activities for name, each in sizes.items()}, 0)
     draw_sizes(right, {name: each.gradients for name, each in sizes.items()}, 1)
-    left.set(title="before training: activities", xlabel="hidden layer")
-    left.set_ylabel("root mean square")
+    left.set(title="20 layers before training", xlabel="hidden layer")
+    left.set_ylabel("activities, root mean square")
     left.legend(fontsize=6)
-    right.set(title="before training: gradients", ylabel="root mean square")
+    right.set(title="20 layers before training", ylabel="gradients, root mean square")
     right.get_legend().remove()  # the same as on the left
 
 
@@ -100,6 +100,26 @@ def names_of(rows: Sequence[dict[str, Any]]) -> list[str]:
     return names
 
 
+def draw_depths(axis: Axes) -> None:
+    """Draw the accuracy against the number of hidden layers."""
+    curves: dict[str, list[tuple[float, float, float]]] = {}
+    for row in rows_of("depth"):
+        settings = row["settings"]
+        name = settings["init"] + ", batch norm" * settings["batch_norm"]
+        values = mean_interval(row["metrics"]["test/accuracy"])
+        curves.setdefault(name, []).append((settings["depth"], *values))
+    for (name, points), colour, marker in zip(
+        sorted(curves.items()), colours_of(len(curves)), MARKERS, strict=False
+    ):
+        depths, means, halves = zip(*sorted(points), strict=True)
+        axis.errorbar(depths, means, halves, color=colour, marker=marker, capsize=3, label=name)
+    axis.set_xscale("log")
+    axis.set_xticks(depths, depths)
+    axis.minorticks_off()
+    axis.set(title="depth", xlabel="hidden layers", ylabel="test accuracy")
+    axis.legend(fontsize=8)
+
+
 def draw_restarts(axis: Axes) -> None:
     """Draw each run, and the expected accuracy of the best of k."""
     (row,) = rows_of("restarts")
@@ -127,11 +147,7 @@ def main() -> None:
     rows = rows_of("init")
     draw_rows(fifth, [row["settings"]["init"] for row in rows], rows)
     fifth.set_title("5 hidden layers")
-    rows = rows_of("depth")
-    norms = [", batch norm" * row["settings"]["batch_norm"] for row in rows]
-    labels = [f"{row['settings']['init']}{norm}" for row, norm in zip(rows, norms, strict=True)]
-    draw_rows(sixth, labels, rows)
-    sixth.set_title("20 hidden layers")
+    draw_depths(sixth)
     rows = rows_of("regularisation")
     draw_rows(seventh, names_of(rows), rows)
     seventh.set_title("1,000 training images")
