@@ -64,7 +64,7 @@ class Config(OptimizerConfig):
 
     PRESETS: ClassVar = {
         "mnist": MNIST
-        | {"batch_size": 250, "learning_rate": 1.5e-3, "steps": 3520, "eval_every": 880},
+        | {"batch_size": 250, "learning_rate": 1.5e-3, "steps": 13200, "eval_every": 880},
         "published": MNIST
         | {
             "activation": "sigmoid",

@@ -14,6 +14,7 @@ from experiments.feedforward.linear import Components
 COLUMNS = 10  # of images
 MARKERS = "osD^v<>Pp*"
 UNITS = 48  # largest number of units in a picture
+POINTS = 1500  # largest number of codes in a picture
 
 
 def squared_errors(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
@@ -44,7 +45,10 @@ def reconstructions_picture(result: Coded, components: Components) -> Figure:
 
 
 def codes_picture(codes: np.ndarray, labels: np.ndarray) -> Figure:
-    """Draw codes [N, K] in a plane, by class; with K > 2, that of their principal components."""
+    """Draw codes [N, K], at most POINTS, in a plane, by class.
+
+    With K > 2 it is the plane of the first two principal components of all codes.
+    """
     names = ["code 1", "code 2"][: codes.shape[1]]
     points = codes
     if codes.shape[1] > 2:
@@ -55,6 +59,7 @@ def codes_picture(codes: np.ndarray, labels: np.ndarray) -> Figure:
         ]
     if points.shape[1] == 1:
         points, names = np.c_[points, labels], ["code", "label"]
+    points, labels = points[:POINTS], labels[:POINTS]
     figure = Figure(figsize=(7, 6), layout="constrained")
     axis = figure.subplots()
     classes = np.unique(labels)
@@ -64,7 +69,7 @@ def codes_picture(codes: np.ndarray, labels: np.ndarray) -> Figure:
         marker = MARKERS[i % len(MARKERS)]
         axis.scatter(x, y, s=14, color=colour, marker=marker, linewidths=0, label=str(label))
         axis.text(np.median(x), np.median(y), str(label), fontsize=14, weight="bold", ha="center")
-    axis.set(title=f"codes of {len(codes)} images", xlabel=names[0], ylabel=names[1])
+    axis.set(title=f"codes of {len(points)} images", xlabel=names[0], ylabel=names[1])
     axis.legend(title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
