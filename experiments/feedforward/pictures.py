@@ -47,7 +47,7 @@ def reconstructions_picture(result: Coded, components: Components) -> Figure:
 def codes_picture(codes: np.ndarray, labels: np.ndarray) -> Figure:
     """Draw codes [N, K], at most POINTS, in a plane, by class.
 
-    With K > 2 it is the plane of the first two principal components of all codes.
+    With K > 2, this is the plane of the first two principal components of all codes.
     """
     names = ["code 1", "code 2"][: codes.shape[1]]
     points = codes
