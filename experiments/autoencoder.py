@@ -64,7 +64,13 @@ class Config(OptimizerConfig):
 
     PRESETS: ClassVar = {
         "mnist": MNIST
-        | {"batch_size": 250, "learning_rate": 1.5e-3, "steps": 13200, "eval_every": 880},
+        | {
+            "loss": "squared_error",
+            "batch_size": 250,
+            "learning_rate": 1.5e-3,
+            "steps": 11000,
+            "eval_every": 2200,
+        },
         "published": MNIST
         | {
             "activation": "sigmoid",

@@ -2,7 +2,7 @@
 
 Reproduces: Rosenblatt, "The perceptron: a probabilistic model for information storage and
 organization in the brain", 1958; the bound of Novikoff, "On convergence proofs for perceptrons",
-1963. On samples with features phi that some w* of unit norm separates with margin delta, at most
+1962. On samples with features phi that some w* of unit norm separates with margin delta, at most
 M / delta^2 updates are made from w = 0 on, where M is the largest squared norm of phi.
 
     python -m experiments.perceptron --workdir=runs/perceptron
@@ -13,8 +13,8 @@ M / delta^2 updates are made from w = 0 on, where M is the largest squared norm 
 
 Each step presents one sample; a mistake adds learning_rate * t * phi to the weights. The run ends
 when an evaluation finds no mistake on the training set, and prints the updates beside the bound.
-With config.batch_size > 1 the mistakes of a batch are added in one step (the batch form of the
-rule), and the bound is multiplied by the batch size.
+With config.batch_size > 1 each step adds the mean over the mistakes and other samples of a batch
+(the batch form of the rule, up to scale), and the bound is multiplied by the batch size.
 
 Data: points in the plane (the default), xor, iris:CLASS (one species against the rest),
 digits:A,B (two of scikit-learn's digits, on a retina of 20 x 20 points), or csv:PATH with a column

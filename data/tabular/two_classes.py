@@ -134,8 +134,11 @@ def read_two_classes(path: str) -> TwoClasses:
 
     Raises DataError when the file cannot be read so, or when it has more than two classes.
     """
-    tables = load_tables("csv", path)["train"]
-    classes, labels = read_labels({"train": tables}, "label")
+    sets = load_tables("csv", path)
+    if list(sets) != ["train"]:
+        raise DataError(f"{path} must be one set, which is split at random, not {', '.join(sets)}")
+    tables = sets["train"]
+    classes, labels = read_labels(sets, "label")
     if len(classes) > 2:
         raise DataError(
             f"column label of {path} has {len(classes)} classes; a perceptron separates two"

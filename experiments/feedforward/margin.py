@@ -28,7 +28,7 @@ def widest_separator(phi: np.ndarray, t: np.ndarray) -> Separator | None:
     goal = np.zeros(len(matrix))
     goal[-1] = 1
     multipliers, _ = nnls(matrix, goal, maxiter=100 * len(t))
-    weights = (matrix @ multipliers)[:-1]  # of length margin / scale / sqrt(1 + (margin / scale)^2)
+    weights = (matrix @ multipliers)[:-1]  # of length m / (1 + m^2), m = margin / scale
     length = np.linalg.norm(weights)
     if length < SMALLEST:
         return None
@@ -40,6 +40,6 @@ def widest_separator(phi: np.ndarray, t: np.ndarray) -> Separator | None:
 def updates_bound(phi: np.ndarray, margin: float) -> float:
     """M / margin^2, with M the largest squared norm of phi [N, M], for a start at w = 0.
 
-    Source: Novikoff, "On convergence proofs for perceptrons", 1963.
+    Source: Novikoff, "On convergence proofs for perceptrons", 1962.
     """
     return float((phi.astype(np.float64) ** 2).sum(axis=1).max()) / margin**2

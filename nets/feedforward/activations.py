@@ -16,7 +16,7 @@ def identity(x: jax.Array) -> jax.Array:
 
 
 def step(x: jax.Array) -> jax.Array:
-    """f(x) = 1 if x >= 0, else 0; f' = 0 everywhere.
+    """f(x) = 1 if x >= 0, else 0; f' = 0, also at 0.
 
     Source: McCulloch and Pitts, "A logical calculus of the ideas immanent in nervous activity",
     1943.
@@ -25,7 +25,7 @@ def step(x: jax.Array) -> jax.Array:
 
 
 def sign(x: jax.Array) -> jax.Array:
-    """f(x) = 1 if x >= 0, else -1; f' = 0 everywhere."""
+    """f(x) = 1 if x >= 0, else -1; f' = 0, also at 0."""
     return 2 * step(x) - 1
 
 

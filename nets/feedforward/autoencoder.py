@@ -136,7 +136,7 @@ class DenseAutoencoder(Autoencoder):
     tie_weights: bool = False
 
     def setup(self) -> None:
-        """Make the layers `layer0`, `layer1`, ..., the last of which has the code."""
+        """Make the layers `layer_0`, `layer_1`, ..., the last of which has the code."""
         height, width, channels = self.shape
         sizes = (height * width * channels, *self.widths, self.code)
         self.layer = [

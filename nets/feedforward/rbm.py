@@ -8,10 +8,11 @@ from flax import linen as nn
 
 
 class RBM(NamedTuple):
-    """E(v, h) = -b.v - c.h - v W h for logistic units v and h in 0 .. 1; P(v) ~ sum_h exp(-E).
+    """E(v, h) = -b.v - c.h - v W h; P(v) is proportional to the sum of exp(-E) over h.
 
-    kernel: W [D, H]. hidden_bias: c [H]. visible_bias: b [D]. linear: the hidden units are real
-    numbers with Gaussian noise of variance 1, and the energy has (h - c)^2 / 2 instead of -c.h.
+    The visible units v are between 0 and 1, the hidden units h are 0 or 1. kernel: W [D, H].
+    hidden_bias: c [H]. visible_bias: b [D]. linear: the hidden units are real numbers with Gaussian
+    noise of variance 1; the energy has (h - c)^2 / 2 instead of -c.h, and the sum is an integral.
     Source: Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks",
     2006.
     """

@@ -55,6 +55,13 @@ def test_rows_of_a_csv_file(tmp_path):
     assert data.classes == ("no", "yes")
 
 
+def test_a_folder_with_a_test_set_is_refused(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("a,label\n1,x\n2,y\n")
+    with pytest.raises(DataError, match="must be one set, which is split at random, not train, te"):
+        load_two_classes(f"csv:{tmp_path}")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
