@@ -27,6 +27,7 @@ STEPS = 3400
 SETTINGS = {
     "dataset": "mnist",
     "steps": STEPS,
+    "variant": "modern",
     "batch_size": 128,
     "learning_rate": 5e-3,
     "shift": 2.0,

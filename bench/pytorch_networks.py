@@ -7,7 +7,7 @@ import numpy as np
 
 
 def lenet() -> Any:
-    """Make LeNet-5 with a softmax output, for 32 x 32 images."""
+    """Make LeNet-5 with modern layers, for 32 x 32 images."""
     nn = importlib.import_module("torch.nn")
     return nn.Sequential(
         *(nn.Conv2d(1, 6, 5), nn.Tanh(), nn.AvgPool2d(2)),

@@ -107,7 +107,7 @@ class Config(ImageConfig):
         note="only with architecture=alexnet",
     )
     batch_norm: bool = option(
-        False, "batch normalisation after each convolution", note="only with vgg"
+        False, "batch normalisation", note="after each convolution; only with vgg"
     )
     width_multiplier: float = option(
         0.125, "number of channels and units relative to the published network", above=0

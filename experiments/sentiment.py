@@ -30,7 +30,8 @@ from data.text.words import FIRST_WORD, WordVocabulary
 from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.pretrained import pretrained_tables, vectors
 from experiments.sentence.rating import Rate
-from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
+from nets.recurrent.stack import DIRECTIONS, DeepRecurrent
+from nets.recurrent.variants import ALL_CELLS
 from nets.sentence.classifier import POOLINGS, SentenceClassifier
 from nets.sentence.encoder import SentenceEncoder
 from train import cli
@@ -113,7 +114,7 @@ class Config(OptimizerConfig):
     batch_size: int = OptimizerConfig.changed("batch_size", 64, "in sentences")
 
     embedding: int = option(100, "embedding dimension", minimum=1)
-    cell: str = option("lstm", "recurrent cell", choices=UNITS)
+    cell: str = option("lstm", "recurrent cell", choices=ALL_CELLS)
     hidden: int = option(64, "hidden units per layer", note="per direction", minimum=1)
     layers: int = option(1, "number of recurrent layers", minimum=1)
     directions: str = option("both", "reading directions", choices=DIRECTIONS)

@@ -5,8 +5,12 @@ softmax, hierarchical softmax (Huffman tree) or negative sampling, and subsample
 
     python -m experiments.word2vec --workdir=runs/words
     python -m experiments.word2vec --workdir=runs/ptb --config.dataset=words:FOLDER
+    python -m experiments.word2vec --workdir=runs/words --mode=ask
     echo parser | python -m experiments.word2vec --workdir=runs/words --mode=neighbours
     python -m experiments.word2vec --workdir=runs/words --mode=save --config.save_to=words.bin
+
+--mode=ask reads a question per line: "king - man + woman" and "king" are answered with the nearest
+words, "cat ~ dog" with a cosine. --mode=neighbours reads single words.
 
 A step reads config.batch_size blocks of text. All pairs of a block share its negative samples,
 which count as config.negatives samples for each pair. The learning rate is that of a single pair,
@@ -27,10 +31,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from data.text.analogies import normalized
 from data.text.skipgram import Blocks, EvaluationBlocks, TrainingBlocks, keep_probability, noise_cdf
 from data.text.words import RARE, WordVocabulary, load_words
 from experiments.common.pretrained import pretrained_tables, vectors
-from experiments.language.vectors import WordTests, neighbours_text, normalized
+from experiments.language.vectors import WordTests, neighbours_text
 from nets.language.huffman import huffman_tree
 from nets.language.skipgram import SkipGram, context_mask, path_log_probabilities
 from train import cli
@@ -38,6 +43,7 @@ from train.config import RunConfig, option
 from train.task import Assets, Experiment, Mean, Task
 
 MODES = {
+    "ask": "experiments.language.ask:ask",
     "save": "experiments.language.vectors:save",
     "neighbours": "experiments.language.vectors:nearest",
 }
@@ -107,7 +113,15 @@ class Config(RunConfig):
     save_to: str = option(
         "", "word-vector file to write", note="binary if it ends in .bin", modes=("save",)
     )
-    neighbours: int = option(8, "number of neighbours to print", modes=("neighbours",), minimum=1)
+    neighbours: int = option(
+        8, "number of neighbours to print", modes=("ask", "neighbours"), minimum=1
+    )
+    question: str = option(
+        "",
+        "question about words, such as 'king - man + woman', 'king' or 'cat ~ dog'",
+        note="default: the lines of the input",
+        modes=("ask",),
+    )
 
 
 def softmax_nats(scores, pairs, targets):

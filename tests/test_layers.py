@@ -51,6 +51,7 @@ ARROWS = {
     },
     "experiments": {
         "common": set(),
+        "feedforward": {"common"},
         "report": set(),
         "image": {"common"},
         "language": {"common"},
@@ -61,7 +62,7 @@ ARROWS = {
 }
 FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
 LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "yaml", "jobs", "optuna"}
-LINES_LOADED = {"lenet5": 3850, "char_lm": 4550, "nmt": 5200, "word2vec": 4050, "speech_ctc": 5500}
+LINES_LOADED = {"lenet5": 3950, "char_lm": 4600, "nmt": 5250, "word2vec": 4100, "speech_ctc": 5550}
 
 
 def sources(folder):

@@ -233,15 +233,26 @@ class OptimizerConfig(RunConfig):
     """Settings of a run whose optimizer is chosen on the command line: train/optimizer.py."""
 
     optimizer: str = option(
-        "adam", "optimizer", group="optimizer", choices=("sgd", "momentum", "adam", "adamw")
+        "adam",
+        "optimizer",
+        group="optimizer",
+        choices=("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"),
     )
     learning_rate: float = option(1e-3, "peak learning rate", group="optimizer", above=0)
     momentum: float = option(
         0.9,
         "momentum coefficient",
-        note="only with optimizer=momentum",
+        note="only with optimizer=momentum or nesterov",
         group="optimizer",
         minimum=0,
+        below=1,
+    )
+    rms_decay: float = option(
+        0.9,
+        "decay rate of RMSProp's mean of squared gradients",
+        note="only with optimizer=rmsprop",
+        group="optimizer",
+        above=0,
         below=1,
     )
     beta2: float = option(

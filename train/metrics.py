@@ -50,7 +50,7 @@ class Metrics:
     def write(self, step: int, prefix: str, values: Mapping[str, float], note: str = "") -> None:
         """Record values under `prefix/`; the line is on disk when this returns.
 
-        So no checkpoint is ever ahead of metrics.jsonl. note: text that is only printed.
+        So no checkpoint is ahead of it. Names with a slash are not printed; note is only printed.
         """
         named = {f"{prefix}/{name}": value for name, value in values.items()}
         with open(self.path, "a", encoding="utf-8") as file:
@@ -61,7 +61,7 @@ class Metrics:
             self.board.add_scalar(name, value, step)
         if self.tracker:
             self.tracker.log(step, named)
-        text = "  ".join(f"{name} {value:.4f}" for name, value in named.items())
+        text = "  ".join(f"{prefix}/{x} {value:.4f}" for x, value in values.items() if "/" not in x)
         tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}{note and '  ' + note}")
         sys.stdout.flush()
 

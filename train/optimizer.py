@@ -1,7 +1,7 @@
 """Optimizer and learning-rate schedule of an OptimizerConfig, by Optax."""
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,14 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtra
 
 
 def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Clip by global norm, add L2 (before Adam's scaling, after AdamW's), scale by the schedule."""
+    """Clip by global norm, add L2 (only AdamW's after its scaling), scale by the schedule.
+
+    Sources: Polyak, "Some methods of speeding up the convergence of iteration methods", 1964
+    (momentum); Sutskever et al., "On the importance of initialization and momentum in deep
+    learning", 2013 (Nesterov's); Duchi, Hazan and Singer, "Adaptive subgradient methods", 2011
+    (AdaGrad); Tieleman and Hinton, "Lecture 6.5: RMSProp", 2012; Kingma and Ba, "Adam", 2015;
+    Loshchilov and Hutter, "Decoupled weight decay regularization", 2019 (AdamW).
+    """
     rate = make_schedule(config)
     l2 = optax.add_decayed_weights(
         config.weight_decay,
@@ -50,6 +57,9 @@ def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
     rules = {
         "sgd": [l2],
         "momentum": [l2, optax.trace(config.momentum)],
+        "nesterov": [l2, optax.trace(config.momentum, nesterov=True)],
+        "adagrad": [l2, optax.scale_by_rss(initial_accumulator_value=0.0, eps=1e-10)],
+        "rmsprop": [l2, optax.scale_by_rms(config.rms_decay, eps_in_sqrt=False)],
         "adam": [l2, optax.scale_by_adam(b2=config.beta2)],
         "adamw": [optax.scale_by_adam(b2=config.beta2), l2],
     }
@@ -60,38 +70,10 @@ def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
 
         freeze = [frozen(config.freeze)]
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    average = [average_params(config.ema_decay)] if config.ema_decay else []
+    average = []
+    if config.ema_decay:
+        from .averaging import average_params
+
+        average = [average_params(config.ema_decay)]
     scale = optax.scale_by_learning_rate(rate)
     return optax.chain(*freeze, *clip, *rules[config.optimizer], scale, *freeze, *average)
-
-
-class AverageState(NamedTuple):
-    """Number of updates, int32, and the averaged parameters, a tree like the parameters."""
-
-    number: jax.Array
-    averaged_params: Any
-
-
-def average_params(decay: float) -> optax.GradientTransformation:
-    """Keep an exponential moving average of the parameters; the updates pass unchanged.
-
-    It must be the last of a chain. The t-th update moves the average towards the new parameters by
-    the fraction max(1 - decay, 9 / (9 + t)), so that early parameters are soon forgotten.
-    `optax.ema` averages updates instead. `TrainState.variables` reads the average. Source: Polyak
-    and Juditsky 1992.
-    """
-
-    def init(params: Any) -> AverageState:
-        return AverageState(jnp.int32(0), jax.tree.map(jnp.copy, params))
-
-    def update(updates: Any, state: AverageState, params: Any) -> tuple[Any, AverageState]:
-        number = optax.safe_increment(state.number)
-        rate = jnp.maximum(1 - decay, 9 / (9 + number))
-        new = optax.apply_updates(params, updates)
-
-        def move(average: jax.Array, to: jax.Array) -> jax.Array:
-            return average + rate * (to - average)  # exactly `average` when both are equal
-
-        return updates, AverageState(number, jax.tree.map(move, state.averaged_params, new))
-
-    return optax.GradientTransformation(init, update)

@@ -76,6 +76,7 @@ class Recorder:
     ):
         self.run, self.folder, self.placement = run, folder, placement
         self.evaluator = evaluator or Evaluator(run.experiment.task, placement)
+        self.objective = run.experiment.task.objective
         self.tracker: Tracker | None = None
         if run.config.track and jax.process_index() == 0:
             from .tracking import make_tracker
@@ -93,7 +94,7 @@ class Recorder:
         self.alone = not name  # one of several runs trains on until the last step
         self.ended = bool(self.early_end)
         config, self.schedule = run.config, run.experiment.schedule
-        if isinstance(config, OptimizerConfig):
+        if isinstance(config, OptimizerConfig) and not self.schedule:
             self.schedule = make_schedule(config)
 
     def batch(self, step: int) -> Any:
@@ -122,7 +123,7 @@ class Recorder:
                 count = self.run.config.patience
                 reasons = {
                     "solved": f"solved after {step} steps",
-                    "patience": f"the loss is not lower after {count} evaluations",
+                    "patience": f"the {self.objective} is not lower after {count} evaluations",
                 }
                 tqdm.write(f"{reasons[self.early_end]}: training ends")
         if last:
@@ -135,14 +136,14 @@ class Recorder:
     def early_end(self) -> str:
         """Why the run is over before its last step: "solved", "patience", or "" if it is not.
 
-        Patience ends when config.patience evaluations have not lowered the first held-out loss.
+        Patience ends when config.patience evaluations have not lowered the task's objective.
         """
         if not (self.evaluations and self.alone):
             return ""
         if self.run.experiment.task.solved(self.evaluations[-1]):
             return "solved"
-        patience, losses = self.run.config.patience, [each["loss"] for each in self.evaluations]
-        since_best = len(losses) - 1 - int(np.argmin(losses))
+        patience, values = self.run.config.patience, [e[self.objective] for e in self.evaluations]
+        since_best = len(values) - 1 - int(np.argmin(values))
         return "patience" if patience and since_best >= patience else ""
 
     def close(self, end: str, step: int, seconds: float) -> None:
@@ -167,21 +168,22 @@ class Recorder:
         self.metrics.write(step, "train", values, self.metrics.speed(step, config.batch_size))
 
     def evaluate(self, step: int, state: TrainState) -> float:
-        """Evaluate the first held-out set; return its loss."""
+        """Evaluate the first held-out set; return its objective."""
         name, batches = next(iter(self.run.experiment.evals.items()))
         self.evaluations.append(self.evaluator(state.variables, batches))
-        return self._write(step, name, self.evaluations[-1])
+        self._write(step, name, self.evaluations[-1])
+        return self.evaluations[-1][self.objective]
 
     def evaluate_last(self, step: int, state: TrainState) -> None:
         """Evaluate the other held-out sets, with this state and with the best checkpoint.
 
         The metrics of the latter are those of NAME_best. This state has been evaluated on the first
-        set; it is the best one if no checkpoint has a lower loss there.
+        set; it is the best one if no checkpoint has a lower objective there.
         """
         self.checkpoints.wait()  # the best one may still be written
         saved = objectives(self.run.workdir / "checkpoints").values()
         best = None
-        if self.evaluations[-1]["loss"] > min(saved, default=math.inf):
+        if self.evaluations[-1][self.objective] > min(saved, default=math.inf):
             from .weights import read_variables
 
             best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
@@ -191,14 +193,13 @@ class Recorder:
             self._write(step, name, values)
             self._write(step, f"{name}_best", self.evaluator(best, batches) if best else values)
 
-    def _write(self, step: int, name: str, values: Mapping[str, float]) -> float:
-        """Write the metrics of a set, and return its loss."""
+    def _write(self, step: int, name: str, values: Mapping[str, float]) -> None:
+        """Write the metrics of a set; NonFiniteError when its loss is not finite."""
         if not math.isfinite(values["loss"]):
             raise NonFiniteError(
                 f"{name}/loss is {values['loss']} at step {step}; the best checkpoint is kept"
             )
         self.metrics.write(step, name, values)
-        return values["loss"]
 
     def draw(self, step: int, state: TrainState, last: bool) -> None:
         """Write the task's figures, of the last held-out set at the end, else of the first."""
@@ -225,7 +226,7 @@ class Recorder:
             "end": self.early_end if step < config.steps else "steps",
             "headline": f"{names[-1]}/{experiment.task.headline}",
             "curve": f"{names[0]}/{experiment.task.headline}",
-            "objective": f"{names[0]}/loss",
+            "objective": f"{names[0]}/{self.objective}",
             "metrics": final_metrics(self.folder, step),
             "best_step": best_first(workdir / "checkpoints")[0],
             "seconds": seconds,

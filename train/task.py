@@ -63,6 +63,7 @@ class Task:
 
     model: nn.Module
     headline = "loss"  # the metric of tables and curves
+    objective = "loss"  # its lowest value on the first held-out set selects the best checkpoint
     # symbolic shapes of inputs for --mode=export, by name, such as "b, t"; default "b, ..."
     axes: ClassVar[Mapping[str, str]] = {}
 
@@ -168,9 +169,9 @@ class Experiment:
     iterated repeatedly; the first is evaluated during training and chooses the best checkpoint, the
     others are evaluated once, at the end. provenance: sizes and checksums that identify the data.
     assets: files by name with all that the trained network needs of the data, such as vocabularies;
-    they are written to the run directory. schedule: step -> learning rate, to log the rate of an
-    experiment whose config is not an OptimizerConfig. pretrained: initial values of parameters by
-    path, such as "params/embed/embedding"; NaN keeps the usual initial value.
+    they are written to the run directory. schedule: step -> learning rate, to log the rate where it
+    is not that of an OptimizerConfig. pretrained: initial values of parameters by path, such as
+    "params/embed/embedding"; NaN keeps the usual initial value.
     """
 
     task: Task

@@ -17,6 +17,11 @@ from ..catalogue import DataError
 from .files import by_split, listed, nearest_file, read_text
 from .table import Table
 
+DIALECTS: dict[str, dict[str, Any]] = {
+    "csv": {"delimiter": ",", "strict": True},
+    "tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+}
+
 
 def load_tables(form: str, rest: str) -> dict[str, list[Table]]:
     """Tables of each split, {"train": [table]} for a single file; DataError when it is unusable.
@@ -56,17 +61,18 @@ def load_tables(form: str, rest: str) -> dict[str, list[Table]]:
 
 def read_csv(path: Path) -> Table:
     """Table of a CSV file: a header, and fields separated by commas, quoted where needed."""
-    return _delimited(path, delimiter=",", strict=True)
+    return delimited(path, read_text(path), "csv")
 
 
 def read_tsv(path: Path) -> Table:
     """Table of a TSV file: a header, and fields separated by tabs; quotes are characters."""
-    return _delimited(path, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return delimited(path, read_text(path), "tsv")
 
 
-def _delimited(path: Path, **options: Any) -> Table:
+def delimited(path: Path, text: str, form: str) -> Table:
+    """Table of the text of a CSV or TSV file; path: its name in messages."""
     # with newline="" the reader sees line ends inside quotes as they are
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), **options)
+    reader = csv.reader(io.StringIO(text, newline=""), **DIALECTS[form])
     limit = csv.field_size_limit(sys.maxsize)  # a text may be long
     rows, numbers = [], []
     before = 0

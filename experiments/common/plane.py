@@ -3,14 +3,21 @@
 import numpy as np
 
 
-def principal_components(vectors) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates [N, 2] of vectors [N, D] along the two directions of largest variance.
+def principal_axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Directions [2, D] of largest variance of vectors [N, D], and their fractions [2] of it.
 
-    Also returns the fractions [2] of the variance. The sign of a direction is chosen so that its
-    coordinate of largest magnitude is positive.
+    The sign of a direction is chosen so that the coordinate of largest magnitude of the centred
+    vectors is positive.
     """
     centred = vectors - vectors.mean(axis=0)
-    left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-    points = left[:, :2] * scale[:2]
+    _, scale, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2]
+    points = centred @ axes.T
     largest = points[np.abs(points).argmax(axis=0), np.arange(2)]
-    return points * np.sign(largest), scale[:2] ** 2 / (scale**2).sum()
+    return axes * np.sign(largest)[:, None], scale[:2] ** 2 / (scale**2).sum()
+
+
+def principal_components(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates [N, 2] of vectors [N, D] along `principal_axes`, and the fractions [2]."""
+    axes, fractions = principal_axes(vectors)
+    return (vectors - vectors.mean(axis=0)) @ axes.T, fractions

@@ -22,16 +22,9 @@ SQUEEZE, SHEAR = 0.2, 0.25  # strength of config.distort; units in data/images/a
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(OptimizerConfig):
-    """Settings of labelled images and their augmentation."""
+class AugmentationConfig(OptimizerConfig):
+    """Settings of the augmentation of training images."""
 
-    dataset: str = OptimizerConfig.changed(
-        "dataset",
-        "digits",
-        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
-        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
-    )
-    validation_fraction: float = validation_fraction()
     shift: float = option(
         2.0, "augmentation: maximum translation, in pixels", group="data", minimum=0
     )
@@ -52,7 +45,25 @@ class Config(OptimizerConfig):
         group="data",
         minimum=0,
     )
+
+
+@dataclass(slots=True, kw_only=True)
+class ImageConfig(AugmentationConfig):
+    """Settings of labelled images."""
+
+    dataset: str = OptimizerConfig.changed(
+        "dataset",
+        "digits",
+        "digits, mnist, fashion_mnist or another TFDS dataset of labelled images; or own images: "
+        "folder:DIR, idx:DIR, npz:FILE, parquet:PATH or arrow:PATH",
+    )
+    validation_fraction: float = validation_fraction()
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
+
+
+@dataclass(slots=True, kw_only=True)
+class Config(ImageConfig):
+    """Settings of MODES, the modes of a convolutional network, in addition."""
 
     picture: str = option(
         "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
@@ -69,7 +80,7 @@ class Config(OptimizerConfig):
     units: int = option(12, "number of units to draw per layer", modes=("inside",), minimum=1)
 
 
-def make_augmentation(config: Config) -> Augmentation:
+def make_augmentation(config: AugmentationConfig) -> Augmentation:
     """Augmentation of the training images by the settings."""
     return Augmentation(
         shift=config.shift,
@@ -91,10 +102,13 @@ class ImageData(NamedTuple):
     provenance: Mapping[str, Any]
 
 
-def load_data(config: Config, size: int = 32) -> ImageData:
-    """Load images, padded or resampled to size x size pixels.
+def load_splits(
+    config: Any, size: int, most: int | None = None
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Training images, held-out sets and provenance; size x size pixels, padded or resampled.
 
-    Without a split "validation", the last training images become it.
+    Without a split "validation", the last training images become it. most: number of training
+    images that are used, the first ones; all by default.
     """
     splits = load_images(config.dataset, config.data_dir, size)
     if not {"train", "test"} <= set(splits):
@@ -109,6 +123,7 @@ def load_data(config: Config, size: int = 32) -> ImageData:
         held_out = max(1, round(len(full.labels) * config.validation_fraction))
         train, validation = full.subset(slice(None, -held_out)), full.subset(slice(-held_out, None))
         sha256 = checksum(full, test)
+    train = train.subset(slice(most))
     provenance = {
         "dataset": config.dataset.split(":")[0],
         "train": len(train),
@@ -116,11 +131,17 @@ def load_data(config: Config, size: int = 32) -> ImageData:
         "test": len(test),
         "sha256": sha256,
     }
+    return train, {"validation": validation, "test": test}, provenance
+
+
+def load_data(config: ImageConfig, size: int = 32, most: int | None = None) -> ImageData:
+    """Load images as `load_splits` does; those for training are augmented."""
+    train, held_out, provenance = load_splits(config, size, most)
     batches = TrainingBatches(train, config.batch_size, config.seed, make_augmentation(config))
-    return ImageData(full.classes, batches, {"validation": validation, "test": test}, provenance)
+    return ImageData(train.classes, batches, held_out, provenance)
 
 
-def make_experiment(config: Config, make_task: MakeTask, data: ImageData) -> Experiment:
+def make_experiment(config: ImageConfig, make_task: MakeTask, data: ImageData) -> Experiment:
     """Make an experiment of images, whose only asset is the names of their classes."""
     assets = {CLASSES: to_json(data.classes)}
     return Experiment(

@@ -13,8 +13,8 @@ from flax import linen as nn
 
 from data.text.streams import EvaluationWindows, TrainingStreams
 from nets.language.recurrent_lm import LanguageModel
-from nets.recurrent.cells import CELLS
-from train.config import OptimizerConfig, option
+from nets.recurrent.variants import ALL_CELLS, LINEAR
+from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.state import stream
 from train.task import Assets, Batch, Experiment, Mean, RecurrentTask, Task
@@ -53,7 +53,7 @@ class SymbolConfig(OptimizerConfig):
 class Config(SymbolConfig):
     """Settings of recurrent language models."""
 
-    cell: str = option("gru", "recurrent cell", choices=CELLS)
+    cell: str = option("gru", "recurrent cell", choices=ALL_CELLS)
     hidden: int = option(192, "hidden units per layer", minimum=1)
     layers: int = option(1, "number of recurrent layers", minimum=1)
     embedding: int = option(0, "embedding dimension", note="0: one-hot input", minimum=0)
@@ -79,6 +79,15 @@ class Config(SymbolConfig):
     dynamic_window: int = option(
         32, "symbols that are scored before each update", modes=("dynamic",), minimum=1
     )
+
+    def check(self) -> None:
+        """Raise ConfigError for an invalid setting."""
+        SymbolConfig.check(self)
+        if self.weight_drop and self.cell in LINEAR:
+            raise ConfigError(
+                f"config.weight_drop={self.weight_drop} needs a cell with recurrent weights, which "
+                f"config.cell={self.cell} has not"
+            )
 
 
 class Symbols(Protocol):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from data.text.analogies import nearest_ids, normalized
 from data.text.words import WordVocabulary
 from train.config import ConfigError
 from train.trained import TrainedRun
@@ -64,12 +65,6 @@ def rank_correlation(a, b) -> float:
     return float(spearmanr(a, b).statistic) if np.ptp(a) and np.ptp(b) else 0.0
 
 
-def normalized(vectors) -> np.ndarray:
-    """Unit vectors float32 [V, D] of vectors [V, D]; zero vectors stay zero."""
-    vectors = np.asarray(vectors, np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
-
-
 def answers(units, questions) -> np.ndarray:
     """Word d, int [N], with the highest cosine to b - a + c for questions (a, b, c) int [N, 3].
 
@@ -85,19 +80,11 @@ def answers(units, questions) -> np.ndarray:
     return np.concatenate(words)
 
 
-def neighbours(units, word: int, count: int) -> list[tuple[int, float]]:
-    """Ids and cosines of the `count` words nearest to `word`; units: unit vectors [V, D]."""
-    cosines = units @ units[word]
-    cosines[word] = -np.inf
-    nearest_first = np.argsort(-cosines, kind="stable")[: min(count, len(units) - 1)]
-    return [(int(i), float(cosines[i])) for i in nearest_first]
-
-
 def neighbours_text(task, units, ids: Sequence[int]) -> str:
     """Return one line for each word: the word, and its neighbours with their cosines."""
     words, lines = task.vocabulary.words, []
     for i in ids:
-        pairs = neighbours(units, i, task.config.neighbours)
+        pairs = nearest_ids(units, units[i], task.config.neighbours, [i])
         listed = (f"{words[j]} {cosine:.2f}" for j, cosine in pairs)
         lines.append(f"{words[i]}: {', '.join(listed)}\n")
     return "".join(lines)

@@ -2,9 +2,9 @@
 
 from matplotlib.figure import Figure
 
+from data.text.analogies import normalized
 from data.text.words import WordVocabulary
 from experiments.common.plane import principal_components
-from experiments.language.vectors import normalized
 
 
 def plane(vocabulary: WordVocabulary, vectors, count: int = 150) -> Figure:

@@ -15,7 +15,8 @@ from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, s
 from data.text.words import FIRST_WORD
 from experiments.common.held_out import HeldOut
 from experiments.common.pretrained import pretrained_tables, vectors
-from nets.recurrent.stack import DIRECTIONS, UNITS, DeepRecurrent
+from nets.recurrent.stack import DIRECTIONS, DeepRecurrent
+from nets.recurrent.variants import ALL_CELLS
 from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
 from nets.sentence.linear_crf import log_prob, viterbi
@@ -92,7 +93,7 @@ class Config(OptimizerConfig):
         note="must be even with char_encoder=recurrent",
         minimum=2,
     )
-    cell: str = option("lstm", "recurrent cell", choices=UNITS)
+    cell: str = option("lstm", "recurrent cell", choices=ALL_CELLS)
     hidden: int = option(100, "hidden units per layer", note="per direction", minimum=1)
     layers: int = option(1, "number of recurrent layers", minimum=1)
     directions: str = option("both", "reading directions", choices=DIRECTIONS)

@@ -17,7 +17,8 @@ from data.lines.transcripts import Alphabet, Transcripts
 from experiments.common.settings import validation_fraction
 from nets.ctc.acoustic_model import Transcriber
 from nets.ctc.loss import ctc_greedy, ctc_loss
-from nets.recurrent.stack import UNITS, DeepRecurrent
+from nets.recurrent.stack import DeepRecurrent
+from nets.recurrent.variants import ALL_CELLS
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Assets, Experiment, Mean, Task
@@ -71,7 +72,7 @@ class Config(OptimizerConfig):
     batch_size: int = OptimizerConfig.changed("batch_size", 32, "in lines")
 
     frame_stacking: int = option(1, "number of consecutive frames stacked into one", minimum=1)
-    cell: str = option("lstm", "recurrent cell", choices=UNITS)
+    cell: str = option("lstm", "recurrent cell", choices=ALL_CELLS)
     hidden: int = option(64, "hidden units per layer", note="per direction", minimum=1)
     layers: int = option(2, "number of recurrent layers", note="bidirectional", minimum=1)
     dropout: float = option(

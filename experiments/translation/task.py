@@ -16,7 +16,7 @@ from flax import linen as nn
 from data.text.vocabulary import BEGIN, END, KINDS, Vocabulary
 from experiments.common.held_out import HeldOut
 from experiments.translation.settings import SearchConfig
-from nets.recurrent.cells import CELLS
+from nets.recurrent.variants import ALL_CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
 from train.config import ConfigError, option
 from train.task import Batch, Mean, Task
@@ -81,7 +81,7 @@ class Config(SearchConfig):
         1000, "examples per held-out set", note="only with dates", group="data", minimum=1
     )
 
-    cell: str = option("gru", "recurrent cell", choices=CELLS)
+    cell: str = option("gru", "recurrent cell", choices=ALL_CELLS)
     hidden: int = option(
         128, "hidden units per layer", note="per direction in the encoder", minimum=1
     )

@@ -1,2 +1,13 @@
 from .activations import ACTIVATIONS as ACTIVATIONS
+from .activations import maxout as maxout
+from .activations import straight_through as straight_through
+from .autoencoder import ConvolutionalAutoencoder as ConvolutionalAutoencoder
+from .autoencoder import DenseAutoencoder as DenseAutoencoder
+from .boolean import BooleanNetwork as BooleanNetwork
+from .boolean import boolean_network as boolean_network
+from .initializers import INITIALIZERS as INITIALIZERS
 from .mlp import MLP as MLP
+from .perceptron import Perceptron as Perceptron
+from .perceptron import perceptron_criterion as perceptron_criterion
+from .rbm import RBM as RBM
+from .rbm import contrastive_divergence as contrastive_divergence

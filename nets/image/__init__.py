@@ -1,7 +1,9 @@
-"""Image classifiers: LeNet-5, AlexNet, VGG and a small residual network.
+"""Image classifiers (LeNet-5, AlexNet, VGG, a small residual network), and parts of detectors.
 
-Read first: `lenet` (both the lectures' LeNet-5 and the published one). `resnet` is a typical modern
-network; `alexnet` and `vgg` follow their papers and also accept small images.
+Read first: `lenet` (LeNet-5 of the lectures, with modern layers, and as published). `resnet` is a
+typical modern network; `alexnet` and `vgg` follow their papers and also accept small images.
+`boxes` has the geometry of detections, `pyramid` pools windows of feature maps, and `dense_crf`
+refines the answer of a network for every pixel.
 """
 
 from ..lazy import exports

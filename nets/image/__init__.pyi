@@ -5,9 +5,14 @@ from .boxes import encode as encode
 from .boxes import iou as iou
 from .boxes import match as match
 from .boxes import nms as nms
+from .dense_crf import CRFasRNN as CRFasRNN
+from .dense_crf import Kernels as Kernels
+from .lenet import LectureLeNet5 as LectureLeNet5
 from .lenet import LeNet5 as LeNet5
 from .lenet import PublishedLeNet5 as PublishedLeNet5
 from .lenet import digit_codes as digit_codes
+from .pyramid import pool_windows as pool_windows
+from .pyramid import windows_of_boxes as windows_of_boxes
 from .resnet import ConvNet as ConvNet
 from .resnet import Residual as Residual
 from .vgg import VGG as VGG

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..recurrent.cells import CELLS
 from ..recurrent.layers import RNN, Stacked
+from ..recurrent.variants import ALL_CELLS
 
 SOFTMAXES = ("full", "sampled", "adaptive")
 
@@ -26,7 +26,7 @@ class LanguageModel(nn.Module):
 
     The lectures' network of 100 tanh units is `cell="rnn", hidden=100, layers=1, embedding=0`.
 
-    vocabulary: number of symbols. cell: "rnn", "gru" or "lstm". embedding: width of the learned
+    vocabulary: number of symbols. cell: a name in ALL_CELLS. embedding: width of the learned
     embedding; 0 feeds one-hot vectors. tied: V is the embedding table, and the last of several
     layers has the width of the embedding (Inan et al. 2017, Press and Wolf 2017).
     input_scale: standard deviation of the kernel that one-hot vectors select rows of; 0 for LeCun's
@@ -103,7 +103,7 @@ class LanguageModel(nn.Module):
             )
         self.recurrent = [
             RNN(
-                CELLS[self.cell](
+                ALL_CELLS[self.cell](
                     width,
                     dtype=self.dtype,
                     kernel_init=kernel if number else first,
@@ -132,7 +132,7 @@ class LanguageModel(nn.Module):
     @nn.nowrap
     def initialize_carry(self, batch: int) -> Any:
         """Return a tuple of the zero carry of every layer, for `batch` rows."""
-        cells = [CELLS[self.cell](width, parent=None) for width in self.widths]
+        cells = [ALL_CELLS[self.cell](width, parent=None) for width in self.widths]
         key = jax.random.key(0)
         return tuple(cell.initialize_carry(key, (batch, cell.features)) for cell in cells)
 

@@ -3,8 +3,8 @@
 Read first: `cells` (the equations), then `layers` (RNN, Stacked), `bidirectional` and `scan` (how
 a cell runs over time). `linear_cells` run in parallel over time, `bptt` has hand-written gradients,
 `chunks` saves memory on long rows, `cudnn` runs an LSTM on an NVIDIA GPU, and `checks` validates
-arguments. `stack` builds a deep network from a few settings, `grid` reads images, and `convert`
-exchanges parameters with PyTorch and Flax.
+arguments. `variants` names every cell, `stack` builds a deep network from a few settings, `grid`
+reads images, and `convert` exchanges parameters with PyTorch and Flax.
 """
 
 from ..lazy import exports

@@ -19,3 +19,4 @@ from .linear_cells import MinGRUCell as MinGRUCell
 from .linear_cells import MinLSTMCell as MinLSTMCell
 from .linear_cells import ParallelCell as ParallelCell
 from .stack import DeepRecurrent as DeepRecurrent
+from .variants import ALL_CELLS as ALL_CELLS

@@ -1,6 +1,5 @@
 """DeepRecurrent: a stack of recurrent layers in one or both directions, with dropout."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -8,11 +7,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from .bidirectional import Bidirectional
-from .cells import CELLS, ElmanCell
 from .checks import Marks, draws_noise
 from .layers import RNN, Layer, Results, Stacked
+from .variants import ALL_CELLS
 
-UNITS: dict[str, Any] = {**CELLS, "relu": partial(ElmanCell, activation=nn.relu)}
 DIRECTIONS = ("both", "forward", "backward")
 
 
@@ -21,10 +19,10 @@ class DeepRecurrent(Layer):
 
     With "backward", all layers read from the end; outputs stay aligned with their inputs.
 
-    hidden: units per direction. cell: "rnn", "gru", "lstm", or "relu", an Elman cell with
-    rectifiers. dropout: rate, in training, for the inputs of every layer and the last outputs;
-    variational: use one mask for all steps of a row. recurrent_dropout: rate for h in the recurrent
-    product, with one mask for all steps. dtype: dtype of the products.
+    hidden: units per direction. cell: a name in ALL_CELLS. dropout: rate, in training, for the
+    inputs of every layer and the last outputs; variational: use one mask for all steps of a row.
+    recurrent_dropout: rate for h in the recurrent product, with one mask for all steps. dtype:
+    dtype of the products.
 
     Sources: Graves, Mohamed and Hinton 2013 (deep bidirectional LSTM); Irsoy and Cardie, "Opinion
     mining with deep recurrent neural networks", 2014 (each direction of a layer reads both
@@ -48,8 +46,8 @@ class DeepRecurrent(Layer):
 
     def setup(self) -> None:
         """Declare the layers."""
-        if self.cell not in UNITS:
-            raise ValueError(f"cell must be one of {', '.join(UNITS)}, got {self.cell!r}")
+        if self.cell not in ALL_CELLS:
+            raise ValueError(f"cell must be one of {', '.join(ALL_CELLS)}, got {self.cell!r}")
         if self.directions not in DIRECTIONS:
             raise ValueError(
                 f"directions must be one of {', '.join(DIRECTIONS)}, got {self.directions!r}"
@@ -57,7 +55,7 @@ class DeepRecurrent(Layer):
 
         def make_rnn(depth: int) -> RNN:
             return RNN(
-                UNITS[self.cell](self.hidden, dtype=self.dtype),
+                ALL_CELLS[self.cell](self.hidden, dtype=self.dtype),
                 reverse=self.directions == "backward",
                 dropout=self.dropout if self.variational and depth else 0.0,
                 recurrent_dropout=self.recurrent_dropout,

@@ -8,12 +8,13 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
-from ..recurrent.cells import CELLS
 from ..recurrent.layers import RNN, Stacked
 from ..recurrent.stack import DeepRecurrent
+from ..recurrent.variants import ALL_CELLS
 from .attention import Attention, Memory
 
 BRIDGES = ("dense", "copy", "zeros")
@@ -128,15 +129,14 @@ class Decoder(nn.Module):
             raise ValueError("input feeding needs attention")
         self.table = self.embed or nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype)
         self.recurrent = [
-            RNN(CELLS[self.cell](self.hidden, dtype=self.dtype)) for _ in range(self.layers)
+            RNN(ALL_CELLS[self.cell](self.hidden, dtype=self.dtype)) for _ in range(self.layers)
         ]
         if self.attention != "none":
             size = (self.attention, self.hidden, self.hidden)
             self.attend = Attention(*size, self.window, self.centre, dtype=self.dtype)
             self.combine = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype)
         if self.bridge == "dense":
-            leaves = 2 if self.cell == "lstm" else 1
-            width = leaves * self.hidden
+            width = sum(leaf.shape[-1] for leaf in jax.tree.leaves(self._zeros(1)))
             self.bridges = [nn.Dense(width, dtype=self.dtype) for _ in range(self.layers)]
         if self.tied:
             self.narrow = nn.Dense(self.table.features, use_bias=False, dtype=self.dtype)
@@ -150,8 +150,7 @@ class Decoder(nn.Module):
     def start(self, encoded: Encoded) -> tuple[DecoderCarry, Memory | None]:
         """Return the carry before the first symbol, and the memory, or None without attention."""
         rows = encoded.valid.shape[0]
-        cell = CELLS[self.cell](self.hidden, parent=None)
-        zeros = cell.initialize_carry(jax.random.key(0), (rows, self.hidden))
+        zeros = self._zeros(rows)
         carries = [zeros] * self.layers
         if self.bridge != "zeros":
             if len(encoded.carries) != self.layers:
@@ -166,6 +165,12 @@ class Decoder(nn.Module):
         )
         return DecoderCarry(tuple(carries), jnp.zeros(rows, jnp.int32), attended), memory
 
+    @nn.nowrap
+    def _zeros(self, rows: int) -> Any:
+        """Return the zero carry of a layer."""
+        cell = ALL_CELLS[self.cell](self.hidden, parent=None)
+        return cell.initialize_carry(jax.random.key(0), (rows, self.hidden))
+
     def _bridge(self, layer: int, zeros: Any, carry: Any) -> Any:
         """Return the initial carry of a layer from the final carry of the same encoder layer."""
         if self.bridge == "copy":
@@ -175,7 +180,8 @@ class Decoder(nn.Module):
             return carry
         flat, treedef = jax.tree.flatten(zeros)
         h = jnp.tanh(self.bridges[layer](jnp.concatenate(jax.tree.leaves(carry), axis=-1)))
-        return jax.tree.unflatten(treedef, jnp.split(h.astype(flat[0].dtype), len(flat), axis=-1))
+        ends = np.cumsum([leaf.shape[-1] for leaf in flat])[:-1]
+        return jax.tree.unflatten(treedef, jnp.split(h.astype(flat[0].dtype), ends, axis=-1))
 
     def __call__(
         self, inputs: Array, carry: DecoderCarry, memory: Memory | None, *, train: bool = False

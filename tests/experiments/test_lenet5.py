@@ -74,7 +74,7 @@ def test_published_variant_trains_and_its_robustness_is_measured(monkeypatch, tm
 
 def test_only_training_images_are_distorted(tmp_path):
     plain, distorted = (
-        lenet5.build(settings(tmp_path, variant="softmax", distort=distort))
+        lenet5.build(settings(tmp_path, variant="lecture", distort=distort))
         for distort in (False, True)
     )
     first, second = plain.train(1), distorted.train(1)
@@ -92,7 +92,7 @@ def test_only_training_images_are_distorted(tmp_path):
 
 def test_augmentation_follows_the_settings(tmp_path):
     chosen = {"shift": 1.5, "scale": 0.25, "jitter": 0.125, "flip": True, "erase": 3}
-    config = settings(tmp_path, variant="softmax", distort=True, **chosen)
+    config = settings(tmp_path, variant="lecture", distort=True, **chosen)
     expected = Augmentation(1.5, 0.25, 0.125, squeeze=0.2, shear=0.25, flip=True, erase=3)
     assert lenet5.build(config).train.augmentation == expected
 
@@ -116,7 +116,8 @@ def test_images_that_the_published_network_cannot_read_are_rejected(
     monkeypatch.setattr("experiments.image.task.load_images", lambda *_, **__: splits)
     with pytest.raises(ConfigError, match=message):
         lenet5.build(settings(tmp_path))
-    lenet5.build(settings(tmp_path, variant="softmax"))
+    for variant in ("lecture", "modern"):
+        lenet5.build(settings(tmp_path, variant=variant))
 
 
 def test_a_validation_split_is_used_and_is_in_the_checksum(monkeypatch, tmp_path):

@@ -61,7 +61,7 @@ OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "scan_directions": 2}}
 ALIASES = {  # names of a setting in the networks
     "channels": "width",
     "embedding": "width features",
-    "hidden": "features",
+    "hidden": "features widths",
     "char_features": "features",
     "char_encoder": "kind",
     "frame_stacking": "count",
@@ -115,12 +115,18 @@ def test_every_field_of_every_config_is_read(module):
         assert field.metadata["help"] or field.metadata["choices"], field.name
 
 
+def is_sizes(value):
+    """Whether a field is a tuple of numbers, such as the widths of layers."""
+    return isinstance(value, tuple) and all(isinstance(each, int) for each in value)
+
+
 def fields_within(node):
     """(name, value) of the simple fields of a module and all modules in it."""
     if isinstance(node, nn.Module):
         fields = {field.name for field in dataclasses.fields(node)} - {"parent", "name"}
         values = {name: getattr(node, name) for name in fields}
         simple = {pair for pair in values.items() if isinstance(pair[1], (str, int, float))}
+        simple |= {(name, each) for name, x in values.items() if is_sizes(x) for each in x}
         return simple.union(*map(fields_within, values.values()))
     if isinstance(node, Mapping):
         node = tuple(node.values())

@@ -7,14 +7,15 @@ import jax
 import numpy as np
 import pytest
 
+from data.text.analogies import normalized
 from data.text.vectors import read_vectors
 from data.text.words import WordVocabulary
 from experiments import word2vec
+from experiments.language.ask import ask
 from experiments.language.vectors import (
     WordTests,
     answers,
     nearest,
-    normalized,
     rank_correlation,
     save,
 )
@@ -190,6 +191,33 @@ def test_neighbours_of_words_of_the_input(folder, monkeypatch, capsys):
         "d: unknown",
         "cc: unknown (did you mean c?)",
     ]
+
+
+def test_questions_of_the_input_are_answered_and_unknown_words_named(folder, monkeypatch, capsys):
+    lines = [b"a", b"", b"a - $b + c", b"a ~ c", b"aa + b + c", b"a ~", b"a c", b"a + c ~ $b", b"c"]
+    text = types.SimpleNamespace(buffer=io.BytesIO(b"\n".join(lines)), isatty=lambda: True)
+    monkeypatch.setattr("sys.stdin", text)
+    vocabulary = WordVocabulary(("a", "$b", "c", "d"), np.array([4, 3, 2, 1]))
+    words = np.array([[2, 0], [0, 1], [0.6, 0.8], [-3, 4]], np.float32)
+    run = opened(*trained(folder, neighbours=2))
+    run.task.vocabulary, run.predict.variables["params"]["words"] = vocabulary, words
+    ask(run)
+    usage = (
+        "not a question; ask king, king - man + woman or cat ~ dog, with spaces around the signs"
+    )
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "a: c 0.60, $b 0.00",
+        "a - $b + c: d -0.69",
+        "a ~ c: 0.60",
+        "aa + b + c: unknown aa (did you mean a?), b (did you mean $b?)",
+        *(f"{line}: {usage}" for line in ("a ~", "a c", "a + c ~ $b")),
+        "c: $b 0.80, a 0.60",
+    ]
+    assert err.startswith("ask king, king - man + woman or cat ~ dog, one per line")
+    run.config.question = "$b ~ c"
+    ask(run)
+    assert capsys.readouterr() == ("$b ~ c: 0.80\n", "")
 
 
 def test_save_writes_vectors_and_needs_a_file(folder, capsys):

@@ -30,7 +30,9 @@ NEED_DATA = {
     "robustness": " 'test'",
     "inside": " 'test'",
     "shift": " 'test'",
+    "regions": " 'test'",
     "units": " 'validation'",
+    "features": " 'test'",
     "calibrate": "s",
     "dynamic": "s",
     "cache": "s",
@@ -155,7 +157,12 @@ def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
 
 
 def input_file(name, folder):
-    """Return an input file for --mode=transcribe."""
+    """Return an input file for --mode=transcribe and --mode=classify."""
+    if name == "iris":
+        names = ("sepal length", "sepal width", "petal length", "petal width")
+        header = ",".join(f"{name} (cm)" for name in names)
+        (folder / "own.csv").write_text(f"{header}\n5.1,3.5,1.4,0.2\n")
+        return str(folder / "own.csv")
     if name == "speech_ctc":
         sound = np.sin(np.arange(4000) * 0.3) * 8000
         wavfile.write(folder / "own.wav", 8000, sound.astype(np.int16))

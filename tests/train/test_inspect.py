@@ -22,15 +22,18 @@ def module(regression, small_config):
     return SimpleNamespace(__name__="x", Config=OptimizerConfig, build=build)
 
 
-def test_the_summary_of_lenet5_has_the_published_numbers_of_parameters(run):
-    words = ["--mode=summary", "--config.variant=published", "--config.batch_size=4"]
+@pytest.mark.parametrize("variant", ["published", "lecture"])
+def test_the_summary_of_lenet5_has_the_published_numbers_of_parameters(run, variant):
+    words = ["--mode=summary", f"--config.variant={variant}", "--config.batch_size=4"]
     code, out, err = run(lenet5, *words)
     assert (code, err) == (0, "")
+    total = {"published": "60,000", "lecture": "60,850"}[variant]
+    last = ["850"] if variant == "lecture" else []
     layers = re.findall(r"│ (\w\d) +│ \w+ ", out)
     counts = re.findall(r"│ ([\d,]+) \([\d.]+ K?B\)", out)
     assert layers == ["C1", "S2", "C3", "S4", "C5", "F6"]
-    assert counts == ["156", "12", "1,516", "32", "48,120", "10,164", "60,000"]
-    assert "parameters: 60,000\n" in out
+    assert counts == ["156", "12", "1,516", "32", "48,120", "10,164", *last, total]
+    assert f"parameters: {total}\n" in out
     assert re.search(r"a step on each of 4 devices: [\d,]{8,} FLOPs, [\d,]+ bytes accessed", out)
     assert "batch: image                float32 [4, 32, 32, 1]\n" in out
     assert "data: dataset digits, train 1293, validation 144, test 360" in out

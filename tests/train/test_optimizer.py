@@ -46,6 +46,15 @@ def by_hand(config):
             elif config.optimizer == "momentum":
                 m = config.momentum * m + g
                 step = m
+            elif config.optimizer == "nesterov":  # the gradient is that after the next move
+                m = config.momentum * m + g
+                step = config.momentum * m + g
+            elif config.optimizer == "adagrad":
+                v = v + g * g
+                step = g / np.sqrt(v)
+            elif config.optimizer == "rmsprop":
+                v = config.rms_decay * v + (1 - config.rms_decay) * g * g
+                step = g / np.sqrt(v)
             else:
                 m = 0.9 * m + 0.1 * g
                 v = config.beta2 * v + (1 - config.beta2) * g * g
@@ -57,7 +66,10 @@ def by_hand(config):
     return result
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
+OPTIMIZERS = OptimizerConfig.__dataclass_fields__["optimizer"].metadata["choices"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("clip_norm", [0.0, 0.25])
 def test_two_updates_are_those_of_the_formula(optimizer, clip_norm):
     config = OptimizerConfig(
@@ -65,12 +77,31 @@ def test_two_updates_are_those_of_the_formula(optimizer, clip_norm):
         learning_rate=0.1,
         weight_decay=0.05,
         momentum=0.8,
+        rms_decay=0.7,
         beta2=0.95,
         clip_norm=clip_norm,
     )
     found, expected = updated(config), by_hand(config)
     for name in PARAMS:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+
+
+def test_nesterov_equals_the_gradient_at_the_point_where_momentum_leads():
+    # Sutskever et al. 2013: v <- mu v - rate f'(p + mu v), p <- p + v, on f(p) = sum c p^2 / 2;
+    # the optimizer holds p + mu v
+    curvature, rate, mu = np.array([[1.0, 8.0]]), 0.05, 0.9
+    config = OptimizerConfig(
+        optimizer="nesterov", learning_rate=rate, momentum=mu, schedule="constant"
+    )
+    optimizer = make_optimizer(config)
+    point = {"kernel": jnp.array([[1.0, -2.0]])}
+    state, p, v = optimizer.init(point), np.array([[1.0, -2.0]]), np.zeros((1, 2))
+    for _ in range(6):
+        updates, state = optimizer.update({"kernel": curvature * point["kernel"]}, state, point)
+        point = optax.apply_updates(point, updates)
+        v = mu * v - rate * curvature * (p + mu * v)
+        p = p + v
+        np.testing.assert_allclose(point["kernel"], p + mu * v, rtol=1e-4, atol=1e-6)
 
 
 def test_weight_decay_leaves_biases_alone():

@@ -175,3 +175,15 @@ def test_a_solved_task_ends_training_and_stays_finished(tmp_path, rising, capsys
     assert f"solved after {expected} steps: training ends" in capsys.readouterr().out
     (tmp_path / "result.json").unlink()  # as if it had been killed before the result was written
     assert fit(solvable(), config, tmp_path)["metrics"] == result["metrics"]
+
+
+def test_the_objective_of_a_task_selects_the_best_checkpoint(tmp_path, rising, capsys):
+    config = Rising(patience=2, figures_at=())
+    experiment = rising(config)
+    experiment.task.objective = "opposite"
+    experiment.task.summaries = lambda values: {"opposite": -values["loss"]}
+    result = fit(experiment, config, tmp_path)
+    # the loss falls from step 0 to step 3, and is highest at the start
+    assert (result["end"], result["step"], result["best_step"]) == ("patience", 2, 0)
+    assert result["objective"] == "validation/opposite"
+    assert "the opposite is not lower after 2 evaluations: " in capsys.readouterr().out

@@ -8,20 +8,20 @@ from hypothesis import strategies as st
 
 from train.task import Mean, merge
 
+SIZE = 30
+
 
 @settings(deadline=None, derandomize=True, max_examples=40)
 @given(
-    st.lists(st.tuples(st.floats(-100, 100, width=32), st.booleans()), min_size=1, max_size=30),
-    st.integers(0, 30),
+    st.lists(st.tuples(st.floats(-100, 100, width=32), st.booleans()), min_size=1, max_size=SIZE),
+    st.integers(0, SIZE),
 )
 def test_mean_is_that_of_numpy_for_any_division(pairs, cut):
-    values = np.array([value for value, _ in pairs], np.float32)
-    mask = np.array([real for _, real in pairs], np.float32)
-    poisoned = np.where(mask > 0, values, np.nan)
-    parts = [
-        Mean.from_values(poisoned[:cut], mask[:cut]),
-        Mean.from_values(poisoned[cut:], mask[cut:]),
-    ]
+    values, mask = np.full(SIZE, np.nan, np.float32), np.zeros(SIZE, np.float32)  # of one shape
+    for i, (value, real) in enumerate(pairs):
+        values[i], mask[i] = (value, 1) if real else (np.nan, 0)
+    first = mask * (np.arange(SIZE) < cut)
+    parts = [Mean.from_values(values, first), Mean.from_values(values, mask - first)]
     merged = merge({"a": parts[0]}, {"a": parts[1]})["a"]
     expected = values[mask > 0].mean() if mask.any() else 0.0
     np.testing.assert_allclose(float(merged.value), expected, rtol=1e-5, atol=1e-4)

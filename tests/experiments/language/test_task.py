@@ -112,6 +112,12 @@ def test_one_tied_layer_of_another_width_is_refused():
         word_lm.build(word_lm.Config(hidden=6, embedding=5))
 
 
+def test_weights_that_a_cell_has_not_cannot_be_dropped():
+    with pytest.raises(ConfigError, match=r"weight_drop=0.1 needs .* config.cell=min_gru has not"):
+        word_lm.Config(cell="min_gru", weight_drop=0.1).check()
+    word_lm.Config(cell="lstm_coupled", weight_drop=0.1).check()
+
+
 def test_a_perplexity_too_large_for_a_float_is_infinite(model):
     experiment, _ = model
     assert experiment.task.summaries({"loss": 800.0})["perplexity"] == math.inf

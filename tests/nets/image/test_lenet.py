@@ -1,4 +1,4 @@
-"""LeNet-5, both variants: the published sizes and a naive forward pass."""
+"""LeNet-5, all variants: the published sizes and a naive forward pass."""
 
 from functools import partial
 
@@ -6,9 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from scipy.signal import correlate2d
 
-from nets.image.lenet import LeNet5, PublishedLeNet5, digit_codes, squash
+from nets.image.lenet import (
+    LectureLeNet5,
+    LeNet5,
+    PublishedLeNet5,
+    Subsample,
+    digit_codes,
+    squash,
+)
 
 
 def randomised(channels, batch, seed=0):
@@ -59,6 +67,13 @@ def test_published_parameters_of_each_layer():
     assert sum(counts.values()) == 60000
 
 
+def test_parameters_of_each_layer_of_the_lectures():
+    counts = sizes(LectureLeNet5())
+    layers = {"C1": 156, "S2": 12, "C3": 1516, "S4": 32, "C5": 48120, "F6": 10164, "output": 850}
+    assert counts == layers
+    assert sum(counts.values()) == 60850
+
+
 # Table I as the paper describes it: contiguous triples, contiguous fours, three other fours, all
 CONNECTED = (
     *({i % 6 for i in range(first, first + 3)} for first in range(6)),
@@ -68,17 +83,13 @@ CONNECTED = (
 )
 
 
-def naive_published(image, p):
-    """Negative penalties [10] of an image [32, 32], map by map."""
-
-    def f(a):
-        return 1.7159 * np.tanh(2 / 3 * a)
+def naive_f6(image, p, f, g):
+    """F6 [84] of an image [32, 32], map by map; g: the function of subsampling."""
 
     def subsample(maps, layer):
         pairs = zip(maps, layer["coefficient"], layer["bias"], strict=True)
-        return [f(4 * w * halve(x) + b) for x, w, b in pairs]
+        return [g(4 * w * halve(x) + b) for x, w, b in pairs]
 
-    image = 1.275 * image - 0.1
     kernel = p["C1"]["kernel"]
     maps = [
         f(correlate2d(image, kernel[..., 0, k], "valid") + p["C1"]["bias"][k]) for k in range(6)
@@ -91,19 +102,32 @@ def naive_published(image, p):
         sums[o] = sums[o] + correlate2d(maps[i], p["C3"]["kernel"][..., number], "valid")
     maps = np.stack(subsample([f(a) for a in sums], p["S4"]), axis=-1)
     x = f((maps[..., None] * p["C5"]["kernel"]).sum((0, 1, 2)) + p["C5"]["bias"])
-    x = f(x @ p["F6"]["kernel"] + p["F6"]["bias"])
+    return f(x @ p["F6"]["kernel"] + p["F6"]["bias"])
+
+
+def naive_published(image, p):
+    """Negative penalties [10] of an image [32, 32]."""
+
+    def f(a):
+        return 1.7159 * np.tanh(2 / 3 * a)
+
+    x = naive_f6(1.275 * image - 0.1, p, f, f)
     return [-sum((x - code) ** 2) for code in digit_codes()]
 
 
-@pytest.fixture(scope="module")
-def published():
+def naive_lecture(image, p):
+    """Logits [10] of an image [32, 32]."""
+    x = naive_f6(image, p, np.tanh, lambda a: 1 / (1 + np.exp(-a)))
+    return x @ p["output"]["kernel"] + p["output"]["bias"]
+
+
+def measured(network):
     """Two images, initial parameters, outputs and the gradient of their sum, from one program."""
-    network = PublishedLeNet5()
     images = jnp.asarray(np.random.default_rng(0).random((2, 32, 32, 1)), jnp.float32)
 
     def total(variables):
         outputs = network.apply(variables, images)
-        return outputs.sum(), outputs
+        return (outputs**2).sum(), outputs
 
     def everything(key):
         variables = network.init(key, images)
@@ -113,15 +137,42 @@ def published():
     return images, *jax.jit(everything)(jax.random.key(0))
 
 
-def test_published_forward_matches_the_naive_one_and_every_parameter_has_a_gradient(published):
-    images, params, outputs, gradient = published
+@pytest.fixture(scope="module")
+def published():
+    return measured(PublishedLeNet5())
+
+
+@pytest.fixture(scope="module")
+def lecture():
+    return measured(LectureLeNet5())
+
+
+@pytest.mark.parametrize("variant", ["published", "lecture"])
+def test_forward_matches_the_naive_one_and_every_parameter_has_a_gradient(variant, request):
+    images, params, outputs, gradient = request.getfixturevalue(variant)
+    naive = {"published": naive_published, "lecture": naive_lecture}[variant]
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), params)
     assert sum(len(read) for read in CONNECTED) == p["C3"]["kernel"].shape[-1] == 60
-    expected = [naive_published(np.asarray(image[..., 0], np.float64), p) for image in images]
-    np.testing.assert_allclose(outputs, expected, rtol=1e-5)
+    expected = [naive(np.asarray(image[..., 0], np.float64), p) for image in images]
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
     for leaf in jax.tree.leaves(gradient):
         assert np.isfinite(leaf).all()
         assert (np.asarray(leaf) != 0).all()
+
+
+def test_subsampling_of_the_lectures_starts_as_one_half_plus_the_mean(lecture):
+    for name, maps in {"S2": 6, "S4": 16}.items():
+        np.testing.assert_array_equal(lecture[1][name]["coefficient"], np.ones(maps))
+        np.testing.assert_array_equal(lecture[1][name]["bias"], np.zeros(maps))
+    x = jnp.asarray(np.random.default_rng(1).uniform(-0.05, 0.05, (1, 4, 4, 2)), jnp.float32)
+    ones, zeros = nn.initializers.ones, nn.initializers.zeros
+    halved, _ = Subsample(nn.sigmoid, ones, zeros).init_with_output(jax.random.key(0), x)
+    np.testing.assert_allclose(halved[0], 0.5 + halve(np.asarray(x[0])), atol=1e-4)
+
+
+def test_initialisation_of_the_lectures_has_variance_one_over_fan_in(lecture):
+    for name, fan_in in {"C1": 25, "C5": 400, "F6": 120}.items():
+        assert np.var(lecture[1][name]["kernel"]) == pytest.approx(1 / fan_in, rel=0.25)
 
 
 def test_published_initialisation_is_uniform_within_the_fan_in(published):
@@ -184,14 +235,16 @@ def test_an_image_does_not_depend_on_the_others_nor_on_training():
 
 def test_number_of_classes_and_type():
     images = jnp.zeros((2, 32, 32, 1))
-    network = LeNet5(classes=7, dtype=jnp.bfloat16)
-    logits, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
-    assert logits.shape == (2, 7)
-    assert logits.dtype == jnp.float32
+    for kind in (LeNet5, LectureLeNet5):
+        network = kind(classes=7, dtype=jnp.bfloat16)
+        logits, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
+        assert logits.shape == (2, 7)
+        assert logits.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28, 1), (1, 32, 31, 1), (32, 32, 1), (1, 33, 32, 1)])
 def test_other_sizes_are_rejected_with_their_shape(shape):
-    with pytest.raises(ValueError, match="images must be") as caught:
-        LeNet5().init(jax.random.key(0), jnp.zeros(shape))
-    assert str(shape) in str(caught.value)
+    for network in (LeNet5(), LectureLeNet5()):
+        with pytest.raises(ValueError, match="images must be") as caught:
+            network.init(jax.random.key(0), jnp.zeros(shape))
+        assert str(shape) in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from nets.convolution.arithmetic import Window, receptive_field
-from nets.image.lenet import LeNet5, PublishedLeNet5
+from nets.image.lenet import LectureLeNet5, LeNet5, PublishedLeNet5
 from nets.interpret import convnets
 
 RNG = np.random.default_rng(0)
@@ -274,13 +274,14 @@ class Twice(nn.Module):
 def test_layers_have_the_names_of_their_modules():
     images = np.zeros((2, 32, 32, 1), np.float32)
     names = {}
-    for model in (LeNet5(), PublishedLeNet5()):
+    for model in (LeNet5(), LectureLeNet5(), PublishedLeNet5()):
         variables = jax.eval_shape(model.init, jax.random.key(0), images)
         shapes = convnets.layer_shapes(model, variables, images)
         assert shapes["C3"] == (2, 10, 10, 16)
         assert convnets.convolution_names(model, variables, images) == ["C1", "C3", "C5"]
         names[type(model)] = list(shapes)
     assert names[LeNet5] == ["C1", "C3", "C5", "F6", "output"]
+    assert names[LectureLeNet5] == ["C1", "S2", "C3", "S4", "C5", "F6", "output"]
     assert names[PublishedLeNet5] == ["C1", "S2", "C3", "S4", "C5", "F6"]
     with pytest.raises(ValueError, match=r"no layer 'c3' \(did you mean C3\?\); layers: C1, S2"):
         convnets.activations(model, variables, images, "c3")
