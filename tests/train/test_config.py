@@ -69,7 +69,10 @@ def test_changed_default_keeps_help_range_and_choices():
     assert OptimizerConfig().steps == 1000
     with pytest.raises(ConfigError, match=r"config\.steps must be at least 1, got 0"):
         Extended(steps=0).check()
-    with pytest.raises(ConfigError, match=r"one of sgd, momentum, adam, adamw, got 'adma'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"one of sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, got 'adma'",
+    ):
         Extended(optimizer="adma").check()
 
 

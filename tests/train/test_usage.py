@@ -120,7 +120,7 @@ def test_each_preset_lists_its_values():
         ("width=3", "hidden units; per layer"),
         ("corpus=a", "corpus (a, b)"),
         ("steps=300", "optimizer steps of the whole run; of this class"),
-        ("optimizer=adam", "optimizer (sgd, momentum, adam, adamw)"),
+        ("optimizer=adam", "optimizer (sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw)"),
         ("preset=", "name of a set of defaults, listed below (small, large)"),
         ("learning_rates=()", "learning rates to train in one program, each with every seed"),
     ],

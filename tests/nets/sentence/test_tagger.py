@@ -164,7 +164,7 @@ def test_variational_dropout_has_one_mask_for_each_row():
     [
         (tagger(output="hmm"), "output must be one of crf, softmax, got 'hmm'"),
         (tagger("letters"), "kind must be one of convolution, recurrent, got 'letters'"),
-        (tagger(cell="elman"), "cell must be one of rnn, gru, lstm, relu, got 'elman'"),
+        (tagger(cell="elman"), "min_gru, min_lstm, got 'elman'"),
         (tagger(directions="back"), "must be one of both, forward, backward, got 'back'"),
         (tagger(""), "if and only if there is a character encoder: got characters"),
     ],
