@@ -6,7 +6,13 @@ from tests.runs.test_sweeps import SMALL
 
 
 def test_exit_codes_of_a_real_process(command, tmp_path, text_file):
-    words = ["-m", "experiments.char_lm", f"--config.dataset=text:{text_file}", *SMALL, "--config.eval_every=50"]
+    words = [
+        "-m",
+        "experiments.char_lm",
+        f"--config.dataset=text:{text_file}",
+        *SMALL,
+        "--config.eval_every=50",
+    ]
     bad = command(*words, f"--workdir={tmp_path / 'a'}", "--config.cell=x")
     assert (bad.returncode, bad.stderr.count("\n"), bad.stdout) == (2, 1, "")
     diverging = ["--config.steps=40", "--config.optimizer=sgd", "--config.learning_rate=1e38"]
