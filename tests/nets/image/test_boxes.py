@@ -22,7 +22,8 @@ def plain_iou(a, c):
 def test_iou_equals_a_loop():
     rng = np.random.default_rng(0)
     first, second = random_boxes(rng, 3, 5), random_boxes(rng, 3, 7)
-    expected = [[[plain_iou(x, y) for y in ys] for x in xs] for xs, ys in zip(first, second)]  # noqa: B905
+    pairs = zip(first, second, strict=True)
+    expected = [[[plain_iou(x, y) for y in ys] for x in xs] for xs, ys in pairs]
     np.testing.assert_allclose(b.iou(first, second), expected, rtol=1e-5)
     assert b.iou([[0, 0, 10, 10]], [[5, 0, 15, 10]])[0, 0] == pytest.approx(1 / 3)
     assert b.iou([[1, 1, 1, 1]], [[1, 1, 1, 1]])[0, 0] == 0
