@@ -38,7 +38,7 @@ from nets.feedforward.initializers import INITIALIZERS
 from nets.feedforward.mlp import MLP
 from train import cli
 from train.config import option
-from train.state import stream
+from train.state import initial_keys
 from train.task import Assets, Experiment
 
 MODES = {"restarts": "experiments.feedforward.restarts:restarts"}
@@ -99,7 +99,7 @@ class ClassifyByLayers(Classify):
         batch = next(iter(batches))
         real = {name: array[batch["mask"] > 0] for name, array in batch.items()}
         (x,), key = self.inputs(real), jax.random.key(self.seed)
-        initial = self.init({"params": stream(key, "params", 0)}, real)
+        initial = self.init(initial_keys(self.seed), real)
         sizes = {
             name: layer_sizes(self.model, variables, x, real["label"], key)
             for name, variables in {"before training": initial, "now": predict.variables}.items()

@@ -41,7 +41,7 @@ from train import cli
 from train.config import ConfigError, option
 from train.optimizer import make_optimizer
 from train.rundir import read_json
-from train.state import stream
+from train.state import initial_keys
 from train.task import Assets, Experiment
 from train.trained import TrainedRun
 
@@ -229,8 +229,7 @@ def weights(run: TrainedRun) -> None:
 
     task, example, path = run.task, run.example, run.config.picture or "weights.png"
     seed = read_json(run.workdir / "config.json")["seed"]
-    key = stream(jax.random.key(seed), "params", 0)
-    states = {"before": task.init({"params": key}, example), "after": run.variables}
+    states = {"before": task.init(initial_keys(seed), example), "after": run.variables}
     sides = example["image"].shape[1:3]
     layers = {
         f"{when} training": task.first_layer(variables, sides) for when, variables in states.items()

@@ -31,7 +31,7 @@ from nets.recurrent.layers import RNN
 from train import cli
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.state import stream
+from train.state import initial_keys
 from train.task import Assets, Experiment, Mean, Task
 
 INITIALIZERS = ("orthogonal", "lecun")
@@ -145,7 +145,7 @@ class AddNumbers(Task):
     @cached_property
     def initial_ratios(self) -> dict[tuple[str, str], jax.Array]:
         """Ratios before training by (cell, initializer), with the random numbers of this run."""
-        keys = {"params": stream(jax.random.key(self.config.seed), "params", 0)}
+        keys = initial_keys(self.config.seed)
         ratios = {}
         for cell in CELLS:
             for initializer in INITIALIZERS:

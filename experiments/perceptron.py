@@ -47,7 +47,7 @@ from experiments.feedforward.perceptron_task import SeparateTwoClasses
 from nets.feedforward.perceptron import Perceptron
 from train import cli
 from train.config import ConfigError, OptimizerConfig, RunConfig, option
-from train.state import stream
+from train.state import initial_keys
 from train.task import Assets, Experiment
 
 MODES = {"bound": "experiments.feedforward.perceptron_bound:bound"}
@@ -141,11 +141,11 @@ def load_data(config: Config) -> tuple[TwoClasses, TwoClasses]:
 def features_of(config: Config, x: np.ndarray) -> np.ndarray:
     """Features float32 [N, M] of the network that training with the seed of the config starts."""
     network = make_network(config)
-    key = stream(jax.random.key(config.seed), "params", 0)
+    keys = initial_keys(config.seed)
 
     @jax.jit
     def compute(x: jax.Array) -> Any:
-        return network.apply(network.init(key, x), x, method="features")
+        return network.apply(network.init(keys, x), x, method="features")
 
     return np.asarray(compute(x))
 

@@ -53,9 +53,14 @@ def stream(key: jax.Array, name: str, step: ArrayLike) -> jax.Array:
     return jax.random.fold_in(jax.random.fold_in(key, zlib.crc32(name.encode())), step)
 
 
+def initial_keys(seed: ArrayLike) -> dict[str, jax.Array]:
+    """Random keys of Flax's `init` that give the initial parameters of a run with this seed."""
+    return {"params": stream(jax.random.key(seed), "params", 0)}
+
+
 def init_state(experiment: Experiment, seed: ArrayLike, batch: Batch) -> TrainState:
     """Build the state before the first step; call it under jit, which keeps buffers distinct."""
     key = jax.random.key(seed)
     task = experiment.task
-    variables = task.init({"params": stream(key, "params", 0)}, batch)
+    variables = task.init(initial_keys(seed), batch)
     return TrainState.start(variables, experiment.optimizer, initial_carry(task, batch), key)
