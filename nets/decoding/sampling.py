@@ -58,16 +58,16 @@ def _greedy(model: StepModel, first: Array, max_length: int) -> GreedyResult:
         out = GreedyResult(
             out.tokens.at[:, step].set(jnp.where(ended, 0, tokens)),
             out.log_probs.at[:, step].set(jnp.where(ended, 0, chosen)),
-            out.lengths + ~ended,
+            out.lengths + (~ended).astype(jnp.int32),
         )
         return step + 1, tokens, ended | (tokens == model.end), carry, out
 
     out = GreedyResult(
         jnp.zeros((rows, max_length), jnp.int32),
-        jnp.zeros((rows, max_length)),
+        jnp.zeros((rows, max_length), jnp.float32),
         jnp.zeros(rows, jnp.int32),
     )
-    state = (0, first, jnp.zeros(rows, bool), model.carry, out)
+    state = (jnp.int32(0), first, jnp.zeros(rows, bool), model.carry, out)
     return lax.while_loop(unfinished, draw, state)[-1]
 
 

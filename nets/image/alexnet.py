@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from ..convolution.conv import Conv
 from ..convolution.pooling import max_pool
+from ..shapes import flatten_from
 
 # features, kernel size, groups, inputs of a unit, initial bias (as published); operations after it
 LAYERS: tuple[tuple[int, int, int, int, float, tuple[str, ...]], ...] = (
@@ -123,7 +124,7 @@ class AlexNet(nn.Module):
                 x = local_response_norm(x)
             if "pool" in after:
                 x = max_pool(x, 3)
-        x = x.reshape(x.shape[0], -1)
+        x = flatten_from(x, 1)
         for index, (features, published, bias) in enumerate(DENSE):
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
             dense = nn.Dense(

@@ -43,9 +43,9 @@ def filter_exactly(features: jax.Array, values: jax.Array) -> jax.Array:
 
     def one(part: tuple[jax.Array, jax.Array]) -> jax.Array:
         own, number = part
-        squares = jnp.square(own).sum(-1)[:, None] + jnp.square(features).sum(-1)
+        squares = jnp.square(own).sum(-1)[:, None] + jnp.square(features).sum(-1)[None]
         distance = jnp.maximum(squares - 2 * own @ features.T, 0)
-        weights = jnp.where(number[:, None] == jnp.arange(count), 0, jnp.exp(-distance / 2))
+        weights = jnp.where(number[:, None] == jnp.arange(count)[None], 0, jnp.exp(-distance / 2))
         return _mean(weights @ values, weights.sum(axis=1, keepdims=True))
 
     return jax.lax.map(jax.checkpoint(one), (rows, numbers)).reshape(-1, values.shape[1])[:count]
@@ -58,7 +58,7 @@ def filter_window(features: jax.Array, values: jax.Array, radius: int) -> jax.Ar
     """
     height, width = values.shape[:2]
     margin = [(radius, radius), (radius, radius), (0, 0)]
-    real = jnp.pad(jnp.ones((height, width, 1)), margin)
+    real = jnp.pad(jnp.ones((height, width, 1), values.dtype), margin)
     padded = jnp.pad(features, margin), jnp.pad(values, margin)
     side = 2 * radius + 1
 
@@ -114,9 +114,11 @@ class CRFasRNN(nn.Module):
         if logits.shape[:3] != image.shape[:3]:
             raise ValueError(f"logits {logits.shape} and image {image.shape} must have equal sizes")
         labels = logits.shape[-1]
-        start = jnp.tile(jnp.asarray(self.kernel_weights)[:, None], (1, labels))
+        start = jnp.tile(jnp.asarray(self.kernel_weights, jnp.float32)[:, None], (1, labels))
         weights = self.param("weights", lambda key: start)
-        compatibility = self.param("compatibility", lambda key: 1 - jnp.eye(labels))
+        compatibility = self.param(
+            "compatibility", lambda key: 1 - jnp.eye(labels, dtype=jnp.float32)
+        )
         run = jax.vmap(lambda u, x: self.mean_field(u, x, weights, compatibility))
         return run(logits.astype(jnp.float32), image.astype(jnp.float32))
 
@@ -129,7 +131,7 @@ class CRFasRNN(nn.Module):
         def iterate(log_q: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
             q = jnp.exp(log_q)
             means = [self.filter(each, q) for each in features]
-            message = sum(w * mean for w, mean in zip(weights, means, strict=True))
+            message = sum(w[None, None] * mean for w, mean in zip(weights, means, strict=True))
             new = nn.log_softmax(u - message @ compatibility.T)
             if self.damping:
                 new = jnp.log((1 - self.damping) * jnp.exp(new) + self.damping * q)

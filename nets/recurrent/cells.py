@@ -29,6 +29,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..shapes import expand_to
+
 Weights = dict[str, jax.Array]
 Drop = jax.Array | None  # multiplier of h in the recurrent product
 Initializer = Callable[..., Any]
@@ -143,7 +145,8 @@ class Cell(nn.RNNCellBase):
     def project(self, weights: Weights, x: jax.Array) -> jax.Array:
         """Return U x + b, the input product, in the cell's dtype: [N, D] -> [N, G * H]."""
         product = self.product(x, weights["kernel"])
-        return (product + weights["bias"].astype(product.dtype)).astype(self.dtype or product.dtype)
+        bias = expand_to(weights["bias"].astype(product.dtype), product)
+        return (product + bias).astype(self.dtype or product.dtype)
 
     @nn.nowrap
     def step(self, weights: Weights, carry: Any, inputs: jax.Array, drop: Drop = None) -> Any:

@@ -21,8 +21,9 @@ class Marks:
     """The checked arguments that all layers of a network read: which steps are what.
 
     valid: bool [..., T], or None if all steps are valid. resets: bool [..., T], true where a
-    sequence begins, or None. lengths: int [...] if they alone tell which steps are valid. reverse: whether the layers read in the
-    direction opposite to their own; static, so that `nn.remat` and `nn.jit` do not trace it.
+    sequence begins, or None. lengths: int [...] if they alone tell which steps are valid. reverse:
+    whether the layers read in the direction opposite to their own; static, so that `nn.remat` and
+    `nn.jit` do not trace it.
     """
 
     valid: jax.Array | None = None
@@ -91,7 +92,7 @@ def check_inputs(
             raise ValueError(f"{name} must have shape {x.shape[:-1]}, got {jnp.shape(value)}")
     if resets is not None and segment_ids is not None:
         raise ValueError("give resets or segment_ids, not both")
-    starts = None if resets is None else jnp.asarray(resets) != 0
+    starts = None if resets is None else jnp.asarray(resets).astype(bool)
     if segment_ids is not None:
         starts = starts_of(jnp.asarray(segment_ids))
     valid = valid_steps(x.shape[:-1], lengths, mask)

@@ -28,6 +28,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from ..masking import valid_steps
+from ..shapes import expand_to
 
 FORBIDDEN = -1e30
 MAX_SPREAD = 60.0  # nats; exp(-MAX_SPREAD) is far above the smallest float32
@@ -78,10 +79,10 @@ def _prepare(chain: Chain, lengths: ArrayLike) -> _Potentials:
         return potentials.astype(jnp.promote_types(potentials.dtype, jnp.float32))
 
     emissions = jnp.where(valid[..., None], wide(chain.emissions), 0)
-    step = jnp.arange(shape[1])
+    step = jnp.arange(shape[1], dtype=lengths.dtype)[None]
     for ends, at in ((chain.start, step == 0), (chain.end, step == lengths[:, None] - 1)):
         if ends is not None:
-            emissions += jnp.where((valid & at)[..., None], wide(ends), 0)
+            emissions += jnp.where((valid & at)[..., None], expand_to(wide(ends), emissions), 0)
     transitions = chain.transitions
     if transitions is not None:
         transitions = jnp.maximum(wide(transitions), FORBIDDEN)
@@ -105,12 +106,13 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
     highest = lax.stop_gradient(potentials.transitions.max(axis=0))
 
     def by_sums(alpha: jax.Array, transitions: jax.Array) -> jax.Array:
-        return jax.nn.logsumexp(alpha[:, :, None] + transitions, axis=1)
+        return jax.nn.logsumexp(alpha[:, :, None] + transitions[None], axis=1)
 
     def by_product(alpha: jax.Array, transitions: jax.Array) -> jax.Array:  # K times fewer exp
         top = lax.stop_gradient(alpha.max(axis=1, keepdims=True))
-        probabilities, factors = jnp.exp(alpha - top), jnp.exp(transitions - highest)
-        return jnp.log(jnp.matmul(probabilities, factors, precision="highest")) + top + highest
+        probabilities, factors = jnp.exp(alpha - top), jnp.exp(transitions - highest[None])
+        sums = jnp.matmul(probabilities, factors, precision="highest")
+        return jnp.log(sums) + top + highest[None]
 
     def run(advance: Callable[..., jax.Array], potentials: _Potentials) -> jax.Array:
         def step(alpha: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -121,7 +123,7 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
         return lax.scan(step, potentials.emissions[:, 0], _steps(potentials))[0]
 
     # bounds the spread of alpha_t, so that every sum in the product is above exp(-spread)
-    spread = jnp.ptp(potentials.emissions, axis=2).max()
+    spread = jnp.ptp(potentials.emissions, axis=2).max(initial=0)
     spread += jnp.ptp(potentials.transitions, axis=1).max()
     exact = jax.checkpoint(partial(run, by_sums))  # stores nothing when the product is taken
     alpha = lax.cond(spread < MAX_SPREAD, partial(run, by_product), exact, potentials)
@@ -181,7 +183,7 @@ def viterbi(chain: Chain, lengths: ArrayLike) -> tuple[jax.Array, jax.Array]:
 
     def step(best: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         emissions, valid = inputs
-        new = (best[:, :, None] + transitions).max(axis=1) + emissions
+        new = (best[:, :, None] + transitions[None]).max(axis=1) + emissions
         return jnp.where(valid[:, None], new, best), best
 
     best, previous = lax.scan(step, potentials.emissions[:, 0], steps)

@@ -1,8 +1,7 @@
 """Long rows: in two halves, with less memory, truncated, unrolled; all against the plain run."""
 
-from functools import partial
-
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp

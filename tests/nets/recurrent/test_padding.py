@@ -67,7 +67,6 @@ def test_padding_values_change_nothing(lengths, resets, seed):
 def test_more_padding_changes_nothing(lengths, more, resets):
     variables, x, carry = LSTM
     longer = np.pad(x, [(0, 0), (0, more), (0, 0)], constant_values=np.nan)
-    real = np.arange(T) < lengths[:, None]
     last, outputs = RUN(variables, x, carry, lengths, resets)
     padded = RUN(variables, longer, carry, lengths, np.pad(resets, [(0, 0), (0, more)]))
     assert_close(padded, (last, np.pad(outputs, [(0, 0), (0, more), (0, 0)])), 1e-6)
@@ -274,7 +273,9 @@ def test_a_start_in_the_padding_keeps_the_carry():
     none = np.zeros((B, T), bool)
     late = none.copy()
     late[:2, 4] = True
-    assert_close(RUN(variables, x, carry, lengths, late), RUN(variables, x, carry, lengths, none), 0)
+    assert_close(
+        RUN(variables, x, carry, lengths, late), RUN(variables, x, carry, lengths, none), 0
+    )
 
 
 def test_resets_and_segment_ids_together_are_refused():

@@ -215,7 +215,7 @@ def test_a_residual_layer_of_another_width_is_refused_with_both_shapes():
 
 
 def test_stacks_in_both_directions():
-    """Each direction may be a whole stack, as Graves et al. 2013 do not, but Peters et al. 2018 do."""
+    """Each direction may be a whole stack, as in Peters et al. 2018."""
     net = Bidirectional(*(Stacked([RNN(GRUCell(H)), RNN(ElmanCell(H))]) for _ in range(2)))
     variables, x = variables_of(net), setting("gru")[1]
     (forward, backward), outputs = net.apply(variables, x, LENGTHS)
