@@ -203,7 +203,9 @@ def backtrace(pool: Pool, trace: Trace) -> BeamResult:
 
     length = trace.tokens.shape[1]
     steps = [jnp.swapaxes(leaf, 0, 1) for leaf in (trace.parents, trace.tokens, trace.log_probs)]
-    _, out = lax.scan(back, pool.parents, (jnp.arange(length, dtype=jnp.int32), *steps), reverse=True)
+    _, out = lax.scan(
+        back, pool.parents, (jnp.arange(length, dtype=jnp.int32), *steps), reverse=True
+    )
     parents, tokens, log_probs = (jnp.moveaxis(leaf, 0, 2) for leaf in out)
     attention = None
     if trace.attention is not None:

@@ -1,0 +1,129 @@
+"""Images with masks: readers, crops and whole images; every fault is one line that names a file."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.catalogue import DataError
+from data.images.segmented import (
+    CAMVID,
+    CAMVID_VOID,
+    EvaluationImages,
+    Segmented,
+    TrainingCrops,
+    largest,
+    load_segmented,
+    reduced,
+)
+from data.images.voc import VOID
+
+
+def source(sizes=((40, 50), (33, 64)), seed=0):
+    """Images whose colour tells the class of each pixel: red is 100 times the class."""
+    rng = np.random.default_rng(seed)
+    masks = [rng.integers(0, 3, size).astype(np.uint8) for size in sizes]
+    images = [np.stack([100 * m, m, m], axis=-1).astype(np.uint8) for m in masks]
+    return Segmented(images, masks, ("a", "b", "c"))
+
+
+def test_whole_crops_are_the_padded_images_each_once_an_epoch():
+    images = source()
+    batches = TrainingCrops(images, 2, seed=3)
+    seen = batches(0)
+    assert seen["image"].shape == (2, 64, 64, 3)
+    for image, label in zip(seen["image"], seen["label"], strict=True):
+        real = label != VOID
+        np.testing.assert_allclose(image[..., 0][real], label[real] * 100 / 255, atol=1e-6)
+        assert (image[~real] == 0).all()
+        assert real.sum() in (40 * 50, 33 * 64)
+    assert sorted((seen["label"] != VOID).sum(axis=(1, 2))) == [40 * 50, 33 * 64]
+
+
+def test_mirrored_and_resized_crops_keep_image_and_label_together():
+    size = (32, 32)
+    mask = np.repeat(np.repeat(np.arange(16).reshape(4, 4) % 3, 8, 0), 8, 1).astype(np.uint8)
+    image = np.stack([100 * mask] * 3, axis=-1)
+    batches = TrainingCrops(Segmented([image], [mask], ("a", "b", "c")), 1, 0, 24, 0.4, flip=True)
+    views = [batches(step) for step in range(6)]
+    for view in views:
+        assert view["image"].shape == (1, 24, 24, 3)
+        label, red = view["label"][0], view["image"][0, ..., 0] * 2.55
+        # away from edges between classes the colour is that of the label
+        inner = np.array([[len({*label[i - 1 : i + 2, j - 1 : j + 2].ravel()}) == 1
+                           for j in range(1, 23)] for i in range(1, 23)])  # fmt: skip
+        assert inner.any()
+        inner &= label[1:-1, 1:-1] != VOID
+        np.testing.assert_allclose(red[1:-1, 1:-1][inner], label[1:-1, 1:-1][inner], atol=1e-4)
+    assert len({view["label"].tobytes() for view in views}) > 3
+    np.testing.assert_array_equal(views[2]["image"], batches(2)["image"])
+    assert size == mask.shape
+
+
+def test_evaluation_pads_with_void_and_keeps_masks_at_full_size():
+    images = reduced(source(((40, 50), (33, 64), (20, 20))), 2)
+    assert [image.shape for image in images.images] == [(20, 25, 3), (17, 32, 3), (10, 10, 3)]
+    assert largest(images) == (32, 32)
+    first, second = EvaluationImages(images, 2)
+    assert first["image"].shape == (2, 32, 32, 3)
+    assert first["label"].shape == (2, 64, 64)
+    assert ((first["label"] != VOID).sum(axis=(1, 2)) == [40 * 50, 33 * 64]).all()
+    assert second["mask"].tolist() == [1, 0]
+    whole = source().images[0].reshape(20, 2, 25, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(first["image"][0, :20, :25] * 255, whole, atol=0.51)
+
+
+def test_frequencies_count_the_images_that_contain_a_class():
+    masks = [np.array([[0, 0], [1, 255]], np.uint8), np.array([[0, 0], [0, 0]], np.uint8)]
+    images = [np.zeros((2, 2, 3), np.uint8)] * 2
+    found = Segmented(images, masks, ("a", "b", "c")).frequencies()
+    np.testing.assert_allclose(found, [6 / 7, 1 / 3, 0])
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    root = tmp_path / "cam"
+    for prefix in ("train", "val", "test"):
+        (root / prefix).mkdir(parents=True)
+        (root / f"{prefix}annot").mkdir()
+        Image.new("RGB", (6, 4), (10, 20, 30)).save(root / prefix / "a.jpg")
+        mask = np.full((4, 6), CAMVID_VOID, np.uint8)
+        mask[0] = 3
+        Image.fromarray(mask).save(root / f"{prefix}annot" / "a.png")
+        (root / f"{prefix}.txt").write_text(f"/SegNet/{prefix}/a.jpg /SegNet/{prefix}annot/a.png\n")
+    return root
+
+
+def test_camvid(camvid):
+    sets = load_segmented(f"camvid:{camvid}", 1, 0.1)
+    assert set(sets) == {"train", "validation", "test"}
+    assert sets["train"].classes == CAMVID
+    assert np.unique(sets["test"].masks[0]).tolist() == [3, VOID]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda r: (r / "val.txt").unlink(), r"no file .*val.txt"),
+        (lambda r: (r / "val.txt").write_text("\n"), r"val.txt is empty"),
+        (lambda r: (r / "test/a.jpg").write_bytes(b"\xff\xd8 cut"), r"cannot read .*test.a.jpg"),
+        (lambda r: (r / "testannot/a.png").unlink(), r"cannot read .*testannot.a.png"),
+        (
+            lambda r: Image.new("L", (5, 4)).save(r / "trainannot/a.png"),
+            r"trainannot.a.png has shape \(4, 5\), its image \(4, 6\)",
+        ),
+        (
+            lambda r: Image.new("L", (6, 4), 40).save(r / "trainannot/a.png"),
+            r"a.png has the value 40; the largest is 11",
+        ),
+    ],
+)
+def test_faults_name_their_file(camvid, spoil, said):
+    spoil(camvid)
+    with pytest.raises(DataError, match=said) as error:
+        load_segmented(f"camvid:{camvid}", 1, 0.1)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(DataError, match=r"none of scenes, camvid:DIR"):
+        load_segmented("camvit:x", 1, 0.1)
