@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
+from flax import linen as nn
 
 from data.images.segmented import (
     FORMS,
@@ -63,13 +64,12 @@ class Config(OptimizerConfig):
         "camvid": {
             "image_reduction": 2,
             "batch_size": 4,
-            "steps": 1600,
+            "steps": 2500,
             "size_jitter": 0.3,
             "flip": True,
-            "class_weights": "median",
             "log_every": 50,
-            "eval_every": 400,
-            "save_every": 400,
+            "eval_every": 500,
+            "save_every": 500,
         },
     }
     TINY: ClassVar = {"image_reduction": 3, "hidden": 4, "crf": 1, "crf_radius": 1, "dropout": 0.0}
@@ -102,7 +102,7 @@ class Config(OptimizerConfig):
         0.1, "dropout probability", note="before the coarsest scores", minimum=0, below=1
     )
     class_weights: str = option(
-        "none", "weights of the classes in the loss", choices=("none", "median")
+        "median", "weights of the classes in the loss", choices=("none", "median")
     )
     crf: int = option(0, "mean-field iterations of the random field", note="0: none", minimum=0)
     crf_radius: int = option(
@@ -122,7 +122,7 @@ class Config(OptimizerConfig):
     )
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
     batch_size: int = OptimizerConfig.changed("batch_size", 8)
-    steps: int = OptimizerConfig.changed("steps", 600)
+    steps: int = OptimizerConfig.changed("steps", 1200)
     optimizer: str = OptimizerConfig.changed("optimizer", "adamw")
     learning_rate: float = OptimizerConfig.changed("learning_rate", 3e-3)
     weight_decay: float = OptimizerConfig.changed("weight_decay", 0.02)
@@ -133,7 +133,7 @@ class Config(OptimizerConfig):
 def make_task(config: Config, assets: Assets) -> Segment:
     """Make the network for the classes of the images, and the random field if there is one."""
     classes = classes_of(assets)
-    model = FCN(
+    network = FCN(
         make_backbone(config.backbone, config.precision),
         len(classes),
         config.stride,
@@ -142,6 +142,7 @@ def make_task(config: Config, assets: Assets) -> Segment:
         config.dropout,
         jnp.dtype(config.precision),
     )
+    model: nn.Module = network
     if config.crf:
         kernels = Kernels(position=config.crf_position, colour=config.crf_colour)
         crf = CRFasRNN(
@@ -150,7 +151,7 @@ def make_task(config: Config, assets: Assets) -> Segment:
             damping=config.crf_damping,
             radius=config.crf_radius or None,
         )
-        model = FCNWithCRF(model, crf)
+        model = FCNWithCRF(network, crf)
     return Segment(model, classes, json.loads(assets[WEIGHTS]))
 
 

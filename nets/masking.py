@@ -78,3 +78,8 @@ def only_valid(x: jax.Array, lengths: ArrayLike | None, fill: float = 0.0) -> ja
     """Return x [B, T, C] with `fill` in the padding; lengths: int [B], or None for no padding."""
     valid = valid_steps(x.shape[:2], lengths)
     return x if valid is None else jnp.where(valid[..., None], x, fill)
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether all arrays in pytrees have values, unlike the tracers of a program being compiled."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))

@@ -55,6 +55,7 @@ class Segment(Task):
             real &= (batch["mask"] != 0)[:, None, None]
         label = jnp.where(real, label, 0)
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, label)
+        losses = jnp.where(real, losses, 0)  # void may be anything
         weight = jnp.where(real, jnp.asarray(self.weights)[label], 0)
         return {
             "loss": Mean((weight * losses).sum(), weight.sum()),
@@ -92,7 +93,8 @@ ACCURACY = "pixel_accuracy"
 
 def at_labels(outputs: jax.Array, label: jax.Array) -> jax.Array:
     """Logits [B, H, W, classes] at the size of the labels [B, H, W]."""
-    return outputs if outputs.shape[1:3] == label.shape[1:] else enlarge(outputs, label.shape[1:])
+    size = label.shape[1], label.shape[2]
+    return outputs if outputs.shape[1:3] == size else enlarge(outputs, size)
 
 
 @partial(jax.jit, static_argnums=1)

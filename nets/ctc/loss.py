@@ -111,10 +111,10 @@ def _checked(
     if not labels.size:
         labels = labels.astype(jnp.int32)  # an empty list is float
     (rows, _, symbols), shape = logits.shape, labels.shape
-    if len(shape) != 2 or shape[0] != rows or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(
-            f"labels must be integers of shape ({rows}, N), got {labels.dtype} of shape {shape}"
-        )
+    if len(shape) != 2 or shape[0] != rows:
+        raise ValueError(f"labels must have shape ({rows}, N), got {shape}")
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"labels must be integers, got {labels.dtype}")
     label_lengths = _checked_lengths(shape, label_lengths)
     if not any(isinstance(a, jax.core.Tracer) for a in (labels, label_lengths)):
         known = np.asarray(labels)[np.arange(shape[1]) < np.asarray(label_lengths)[:, None]]

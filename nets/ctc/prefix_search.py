@@ -114,7 +114,7 @@ def ctc_beam_search(
     if language_model is not None:
         lm = language_model, lm_weight
         tokens = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        shape = language_model.first_outputs(tokens)[0].shape
+        shape = language_model.first_logits(tokens).shape
         if shape[0] != rows or shape[1] < symbols:
             raise ValueError(
                 f"the language model must give logits of shape ({rows}, {symbols} or more), "
@@ -143,7 +143,9 @@ def _search(
         model, weight = lm
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), carry)
         logits, flat, _ = model.step(tokens.ravel(), flat)
-        both = weight * jax.nn.log_softmax(logits), flat
+        log_probs = jax.nn.log_softmax(logits)
+        # without weight, a symbol that the model excludes counts like any other
+        both = jnp.where(jnp.asarray(weight) == 0, 0, weight * log_probs), flat
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), both)
 
     def step(state: tuple[_Beam, Any], frame: Array) -> tuple[tuple[_Beam, Any], None]:

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..masking import is_concrete
 from .phrases import PhraseAutomaton, make_phrases, parse_phrases
 from .required import RequiredTokens, check_required, make_required
-from .step_model import is_concrete
 from .values import Values, as_array, check_tokens
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from .step_model import is_concrete
+from ..masking import is_concrete
 
 Normalize = Literal["none", "average", "gnmt"]
 

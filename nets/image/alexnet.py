@@ -126,7 +126,6 @@ class AlexNet(nn.Module):
                 x = max_pool(x, 3)
         x = flatten_from(x, 1)
         for index, (features, published, bias) in enumerate(DENSE):
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
             dense = nn.Dense(
                 scaled(features, self.width),
                 kernel_init=weights(x.shape[-1], published),
@@ -134,7 +133,7 @@ class AlexNet(nn.Module):
                 dtype=self.dtype,
                 name=f"dense{index + 6}",
             )
-            x = nn.relu(dense(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(dense(x)))
         output = nn.Dense(
             self.classes, kernel_init=weights(x.shape[-1], 4096), dtype=self.dtype, name="output"
         )

@@ -1,6 +1,6 @@
 """Fully convolutional networks: a class for every pixel of an image of any size."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,9 @@ def bilinear_kernel(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.flo
     del key
     size = shape[0]
     line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / (size / 2)
-    return jnp.asarray(line[:, None, None, None] * line[:, None, None] * np.eye(*shape[2:]), dtype)
+    return jnp.asarray(
+        line[:, None, None, None] * line[:, None, None] * np.eye(shape[2], shape[3]), dtype
+    )
 
 
 def enlarge(x: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -86,7 +88,7 @@ class FCN(nn.Module):
     backbone: nn.Module
     classes: int
     stride: int = 8
-    upsampling: Literal["bilinear", "learned"] = "bilinear"
+    upsampling: str = "bilinear"
     hidden: int = 128
     dropout: float = 0.0
     dtype: Any = jnp.float32
@@ -123,7 +125,7 @@ class FCN(nn.Module):
             )(maps[stride])
             scores = fine + self._double(scores, f"up{2 * stride}")
         scores = scores.astype(jnp.float32)
-        return enlarge(scores, x.shape[1:3])[:, :height, :width]
+        return enlarge(scores, (x.shape[1], x.shape[2]))[:, :height, :width]
 
     def _double(self, scores: jax.Array, name: str) -> jax.Array:
         """Enlarge a map by 2."""

@@ -18,14 +18,14 @@ def log_uniform_samples(key: jax.Array, count: int, vocabulary: int) -> jax.Arra
     text when ids are frequency ranks (Zipf's law).
     """
     uniform = jax.random.uniform(key, (count,), jnp.float32)
-    ids = jnp.exp(uniform * np.float32(np.log(vocabulary + 1))).astype(jnp.int32) - 1
+    ids = jnp.exp(uniform * jnp.log(jnp.asarray(vocabulary, jnp.float32) + 1)).astype(jnp.int32) - 1
     return jnp.clip(ids, 0, vocabulary - 1)
 
 
 def log_uniform_log_prob(ids: jax.Array, vocabulary: int) -> jax.Array:
     """Return log q(i) = log(log((i + 2) / (i + 1)) / log(V + 1)), float32, for int32 ids i >= 0."""
-    scale = np.float32(np.log(vocabulary + 1))
-    return jnp.log(jnp.log1p(1 / (ids.astype(jnp.float32) + 1)) / scale)
+    total = jnp.log(jnp.asarray(vocabulary, jnp.float32) + 1)
+    return jnp.log(jnp.log1p(1 / (ids.astype(jnp.float32) + 1)) / total)
 
 
 def sampled_log_prob(

@@ -84,8 +84,8 @@ def context_mask(radius: jax.Array, sentence: jax.Array) -> jax.Array:
     side = (words - centres) // 2
     distance = abs(jnp.arange(words)[:, None] - side - jnp.arange(centres)[None])
     same = sentence[:, :, None] == sentence[:, None, side : side + centres]
-    distance = distance.astype(radius.dtype)[None]
-    return ((distance > 0) & (distance <= radius[:, None]) & same).astype(jnp.float32)
+    inside = distance.astype(jnp.int32)[None] <= radius[:, None].astype(jnp.int32)
+    return ((distance > 0)[None] & inside & same).astype(jnp.float32)
 
 
 def path_log_probabilities(scores: jax.Array, branches: jax.Array) -> jax.Array:

@@ -57,6 +57,15 @@ def layer_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     return centred * jax.lax.rsqrt(variance + 1e-6) * scale
 
 
+def drawn_wide(init: Any) -> Any:
+    """Return an initialiser that draws in float32 or wider: orthogonal ones need it."""
+
+    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        return init(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
+
+    return draw
+
+
 def accumulation_dtype(dtype: Any, wide: Any) -> Any:
     """Result dtype of a product of `dtype` operands that is then added to an array of dtype `wide`.
 
@@ -124,7 +133,7 @@ class Cell(nn.RNNCellBase):
     def weights(self, size: int) -> Weights:
         """Return the parameters by name, for inputs with `size` features."""
         return {
-            name: self.param(name, init, shape, self.param_dtype)
+            name: self.param(name, drawn_wide(init), shape, self.param_dtype)
             for name, (init, shape) in self.parameters(size).items()
         }
 

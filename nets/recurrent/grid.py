@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
-from .cells import LSTMCarry, Weights, by_gate
+from .cells import LSTMCarry, Weights, by_gate, drawn_wide
 
 
 def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
@@ -155,7 +155,7 @@ class MDRNN(nn.Module):
             "recurrent_kernel": (recurrent, (count, n, hidden, gates * hidden)),
         }
         return {
-            name: self.param(name, init, shape, self.param_dtype)
+            name: self.param(name, drawn_wide(init), shape, self.param_dtype)
             for name, (init, shape) in shapes.items()
         }
 

@@ -24,10 +24,11 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from ..masking import valid_steps
+from ..masking import is_concrete, valid_steps
 from ..shapes import expand_to
 
 FORBIDDEN = -1e30
@@ -133,7 +134,8 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
 def path_score(chain: Chain, tags: ArrayLike, lengths: ArrayLike) -> jax.Array:
     """Return s(tags) [B] of tags int [B, T].
 
-    Raises ValueError for shapes or types that do not match.
+    Raises ValueError for shapes or types that do not match and, outside of jit, for values that are
+    no tag.
     """
     potentials = _prepare(chain, lengths)
     tags = jnp.asarray(tags)
@@ -142,6 +144,11 @@ def path_score(chain: Chain, tags: ArrayLike, lengths: ArrayLike) -> jax.Array:
             f"tags must be integers of shape {potentials.valid.shape}, "
             f"got {tags.dtype} of shape {tags.shape}"
         )
+    if is_concrete(tags, potentials.valid):
+        known = np.asarray(tags)[np.asarray(potentials.valid)]
+        count = potentials.emissions.shape[2]
+        if known.size and not 0 <= known.min() <= known.max() < count:
+            raise ValueError(f"tags must be from 0 to {count - 1}, got {np.unique(known).tolist()}")
     tags = jnp.where(potentials.valid, tags, 0)
     score = jnp.take_along_axis(potentials.emissions, tags[..., None], axis=2)[..., 0].sum(axis=1)
     if potentials.transitions is not None:

@@ -72,7 +72,7 @@ def test_lists_and_whole_rows_are_taken_as_arrays():
     np.testing.assert_array_equal(whole.nats, lists.nats)
     for a, b in zip(ctc.ctc_greedy(logits, [4, 4]), ctc.ctc_greedy(logits, None), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(ValueError, match=r"labels must be integers of shape \(2, N\).*float"):
+    with pytest.raises(ValueError, match="labels must be integers, got float32"):
         ctc.ctc_loss(logits, None, [[1.5], [2.0]], None)
     images = np.zeros((2, 3, 4, 2), np.float32)
     net = ROOMS["recurrent"].MDRNN(3)
