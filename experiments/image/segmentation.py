@@ -136,7 +136,7 @@ def picture(images: np.ndarray, columns: dict[str, np.ndarray], classes: Sequenc
     figure = Figure(figsize=(2.4 * width + 1.6, height * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, width, squeeze=False)
     colours = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
-    colours.set_over("white")  # void
+    colours = colours.with_extremes(over="white")  # void
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
         for column, labels in enumerate(columns.values(), 1):

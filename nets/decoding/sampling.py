@@ -123,19 +123,19 @@ def _sampler(
             raise ValueError(f"{name} is {share}; it must be above 0 and at most 1")
     tokens = model.first_tokens()
     model.first_logits(tokens)
-    temperature = as_array(temperature)
-    if temperature.shape not in ((), tokens.shape):
+    heat = as_array(temperature)
+    if heat.shape not in ((), tokens.shape):
         raise ValueError(
             f"temperature must be one number, or one for each of the {len(tokens)} rows, "
-            f"got shape {temperature.shape}"
+            f"got shape {heat.shape}"
         )
-    if is_concrete(temperature) and not np.all(temperature >= 0):
+    if is_concrete(heat) and not np.all(heat >= 0):
         raise ValueError(f"temperature is {temperature}; it must be at least 0")
     state = tokens, model.carry, None if model.eos_id is None else jnp.zeros(tokens.shape, bool)
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     # the carry is in the state, so the first step is compiled like the others
     fixed = dataclasses.replace(model, carry=None, bos_id=0)
-    return state, partial(_draw, fixed, temperature=temperature, **filters)
+    return state, partial(_draw, fixed, temperature=heat, **filters)
 
 
 @partial(jax.jit, static_argnames="top_k")
