@@ -107,6 +107,10 @@ class Subwords:
     def __len__(self) -> int:
         return self._processor.vocab_size()
 
+    def normal_form(self, text: str) -> str:
+        """Text as `normalize` returns it."""
+        return normalize(text)
+
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Ids of each sentence, which is normalized first."""
         return self._processor.encode([normalize(sentence) for sentence in sentences])

@@ -135,8 +135,8 @@ def picture(images: np.ndarray, columns: dict[str, np.ndarray], classes: Sequenc
     height = 2.4 * images.shape[1] / images.shape[2]
     figure = Figure(figsize=(2.4 * width + 1.6, height * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, width, squeeze=False)
-    colours = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
-    colours = colours.with_extremes(over="white")  # void
+    listed = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
+    colours = listed.with_extremes(over="white")  # void
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
         for column, labels in enumerate(columns.values(), 1):

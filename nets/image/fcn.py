@@ -92,7 +92,6 @@ class FCN(nn.Module):
     hidden: int = 128
     dropout: float = 0.0
     dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
@@ -108,10 +107,7 @@ class FCN(nn.Module):
         height, width = images.shape[1:3]
         pad = [(0, 0), (0, -height % STRIDES[0]), (0, -width % STRIDES[0]), (0, 0)]
         x = jnp.pad(images, pad)
-        backbone = self.backbone
-        if self.axis_name and hasattr(backbone, "axis_name"):
-            backbone = backbone.clone(axis_name=self.axis_name)
-        maps = dict(zip((2, 4, 8, 16, 32), backbone(x, train=train), strict=True))
+        maps = dict(zip((2, 4, 8, 16, 32), self.backbone(x, train=train), strict=True))
 
         hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="dense")(maps[STRIDES[0]]))
         hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
@@ -150,7 +146,6 @@ class FCNWithCRF(nn.Module):
 
     network: nn.Module
     crf: nn.Module
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
@@ -159,7 +154,4 @@ class FCNWithCRF(nn.Module):
 
     def iterations(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         """Return log Q before and after each iteration, [B, iterations + 1, H, W, classes]."""
-        network = self.network
-        if self.axis_name:
-            network = network.clone(axis_name=self.axis_name)
-        return self.crf(network(images, train=train), images)
+        return self.crf(self.network(images, train=train), images)
