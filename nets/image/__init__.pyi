@@ -8,6 +8,8 @@ from .boxes import match as match
 from .boxes import nms as nms
 from .dense_crf import CRFasRNN as CRFasRNN
 from .dense_crf import Kernels as Kernels
+from .efficientnet import EfficientNetLite0 as EfficientNetLite0
+from .efficientnet import Lite0Classifier as Lite0Classifier
 from .fcn import FCN as FCN
 from .fcn import FCNWithCRF as FCNWithCRF
 from .lenet import LectureLeNet5 as LectureLeNet5

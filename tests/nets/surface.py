@@ -214,6 +214,9 @@ SURFACE = {
     "convolution.convolve": lambda n: with_gradient(
         lambda x: convolution.convolve(x, floats(5, 5, 1, 2), (1, 1), "SAME"), pictures(n)
     ),
+    "convolution.depthwise": lambda n: with_gradient(
+        lambda x: convolution.depthwise(x, floats(3, 3, 2), 2, ((0, 1), (0, 1))), floats(n, 8, 8, 2)
+    ),
     "convolution.max_pool": lambda n: with_gradient(convolution.max_pool, pictures(n)),
     "convolution.TimeConvNet": lambda n: trained(
         convolution.TimeConvNet(convolution.TimeConvolutions((4, 4), 3), 2),
@@ -302,6 +305,10 @@ SURFACE = {
         image.FCN(image.ConvFeatures((2,) * 5), 3, upsampling="learned"), pictures(n, 32, 3)
     ),
     "image.FCNWithCRF": None,  # in FCN and CRFasRNN
+    "image.EfficientNetLite0": lambda n: image.EfficientNetLite0().init_with_output(
+        KEY, pictures(n, 32, 3)
+    ),
+    "image.Lite0Classifier": None,  # its maps are those of EfficientNetLite0
     "image.LectureLeNet5": lambda n: trained(image.LectureLeNet5(), pictures(n)),
     "image.LeNet5": lambda n: trained(image.LeNet5(), pictures(n)),
     "image.PublishedLeNet5": lambda n: trained(image.PublishedLeNet5(), pictures(n)),
