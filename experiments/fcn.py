@@ -67,6 +67,7 @@ class Config(OptimizerConfig):
             "steps": 2500,
             "size_jitter": 0.3,
             "flip": True,
+            "colour_jitter": 0.3,
             "log_every": 50,
             "eval_every": 500,
             "save_every": 500,
@@ -88,6 +89,13 @@ class Config(OptimizerConfig):
     )
     size_jitter: float = option(
         0.0, "largest relative change of size in training", group="data", minimum=0, maximum=0.5
+    )
+    colour_jitter: float = option(
+        0.0,
+        "largest relative change of brightness, contrast and colours in training",
+        group="data",
+        minimum=0,
+        below=1,
     )
     flip: bool = option(False, "augmentation: random horizontal flips", group="data")
     backbone: str = backbone()
@@ -168,7 +176,13 @@ def build(config: Config) -> Experiment:
         task=make_task(config, assets),
         optimizer=make_optimizer(config),
         train=TrainingCrops(
-            train, config.batch_size, config.seed, config.crop, config.size_jitter, config.flip
+            train,
+            config.batch_size,
+            config.seed,
+            config.crop,
+            config.size_jitter,
+            config.flip,
+            config.colour_jitter,
         ),
         evals={name: EvaluationImages(part, config.batch_size) for name, part in sets.items()},
         provenance={

@@ -166,8 +166,9 @@ class TrainingCrops:
 
     Each crop has a random position and factor of size, and half of them are mirrored. size: height
     and width of a crop; 0 for the largest image, rounded up to a multiple of SIDE. scale: largest
-    relative change of size. Pixels outside the image are black, and VOID. Raises DataError when a
-    batch is larger than the set.
+    relative change of size. colour: largest relative change of the brightness of a crop, of its
+    contrast, and of each colour. Pixels outside the image are black, and VOID. Raises DataError
+    when a batch is larger than the set.
     """
 
     source: Segmented
@@ -176,6 +177,7 @@ class TrainingCrops:
     size: int = 0
     scale: float = 0.0
     flip: bool = False
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -207,6 +209,10 @@ class TrainingCrops:
             pixel = np.clip(at * self.source.reduce, 0, mask.shape[axis] - 1).astype(int)
             nearest_lines.append(np.where(inside, pixel, -1))
         pixels = separable(image[None].astype(np.float32) / 255, *lines)[0]
+        if self.colour:
+            bright, contrast, *tint = 1 + rng.uniform(-self.colour, self.colour, 5)
+            mean = pixels.mean()
+            pixels = np.clip(bright * np.array(tint) * (mean + contrast * (pixels - mean)), 0, 1)
         rows, columns = nearest_lines
         label = mask[np.ix_(rows, columns)].astype(np.int32)
         label[(rows < 0)[:, None] | (columns < 0)] = VOID

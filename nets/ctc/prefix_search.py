@@ -15,7 +15,8 @@ from jax.typing import ArrayLike
 
 from ..decoding.step_model import StepModel
 from ..decoding.top_k import top_k
-from .loss import checked_logits, frame_log_probs
+from .checks import checked_logits
+from .loss import frame_log_probs
 
 
 class CTCBeam(NamedTuple):

@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..shapes import expand_to
+from .initial import by_gate, drawn_wide
 
 Weights = dict[str, jax.Array]
 Drop = jax.Array | None  # multiplier of h in the recurrent product
@@ -37,33 +38,11 @@ Initializer = Callable[..., Any]
 Parameters = dict[str, tuple[Initializer, tuple[int, ...]]]
 
 
-def by_gate(init: Initializer, gates: int) -> Initializer:
-    """Initialiser of a kernel [rows, gates * H] that draws the block [rows, H] of each gate."""
-
-    def draw(key: jax.Array, shape: tuple[int, int], dtype: Any) -> Any:
-        rows, columns = shape
-        keys = jax.random.split(key, gates)
-        blocks = [init(k, (rows, columns // gates), dtype) for k in keys]
-        # a tree where the initialiser boxes its array, as `nn.with_partitioning` does
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *blocks)
-
-    return draw
-
-
 def layer_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     """Normalise rows of x [N, H] to mean 0 and variance 1, times scale [H]; Ba et al. 2016."""
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(variance + 1e-6) * scale
-
-
-def drawn_wide(init: Any) -> Any:
-    """Return an initialiser that draws in float32 or wider: orthogonal ones need it."""
-
-    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        return init(key, shape, jnp.promote_types(dtype, jnp.float32)).astype(dtype)
-
-    return draw
 
 
 def accumulation_dtype(dtype: Any, wide: Any) -> Any:

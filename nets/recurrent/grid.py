@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
-from .cells import LSTMCarry, Weights, by_gate, drawn_wide
+from .cells import LSTMCarry, Weights
+from .initial import by_gate, drawn_wide
 
 
 def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:

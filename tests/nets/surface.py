@@ -214,8 +214,9 @@ SURFACE = {
     "convolution.convolve": lambda n: with_gradient(
         lambda x: convolution.convolve(x, floats(5, 5, 1, 2), (1, 1), "SAME"), pictures(n)
     ),
-    "convolution.depthwise": lambda n: with_gradient(
-        lambda x: convolution.depthwise(x, floats(3, 3, 2), 2, ((0, 1), (0, 1))), floats(n, 8, 8, 2)
+    "convolution.convolve_depthwise": lambda n: with_gradient(
+        lambda x: convolution.convolve_depthwise(x, floats(3, 3, 2), 2, ((0, 1), (0, 1))),
+        floats(n, 8, 8, 2),
     ),
     "convolution.max_pool": lambda n: with_gradient(convolution.max_pool, pictures(n)),
     "convolution.TimeConvNet": lambda n: trained(

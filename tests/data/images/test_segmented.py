@@ -59,6 +59,14 @@ def test_mirrored_and_resized_crops_keep_image_and_label_together():
     assert size == mask.shape
 
 
+def test_colours_of_crops_change_but_not_their_labels():
+    plain = TrainingCrops(source(), 2, seed=3)(0)
+    tinted = TrainingCrops(source(), 2, seed=3, colour=0.3)(0)
+    np.testing.assert_array_equal(plain["label"], tinted["label"])
+    assert np.abs(plain["image"] - tinted["image"]).max() > 0.05
+    assert 0 <= tinted["image"].min() <= tinted["image"].max() <= 1
+
+
 def test_evaluation_pads_with_void_and_keeps_masks_at_full_size():
     images = reduced(source(((40, 50), (33, 64), (20, 20))), 2)
     assert [image.shape for image in images.images] == [(20, 25, 3), (17, 32, 3), (10, 10, 3)]
