@@ -23,6 +23,7 @@ from train.config import ConfigError
 from train.task import Mean, Task
 from train.trained import TrainedRun
 
+ACCURACY = "pixel_accuracy"
 BAND = 3  # pixels on either side of an edge between classes
 SHOWN = 6  # images of a picture
 # colours that differ in brightness as well as in hue
@@ -55,6 +56,7 @@ class Segment(Task):
             real &= (batch["mask"] != 0)[:, None, None]
         label = jnp.where(real, label, 0)
         losses = optax.softmax_cross_entropy_with_integer_labels(outputs, label)
+        losses = jnp.where(real, losses, 0)  # void may be anything
         weight = jnp.where(real, jnp.asarray(self.weights)[label], 0)
         return {
             "loss": Mean((weight * losses).sum(), weight.sum()),
@@ -63,19 +65,13 @@ class Segment(Task):
 
     def scores(self, predict, batches):
         """Scores of all pixels, and of those near an edge between two classes."""
-        size = len(self.classes)
-        everywhere, edges = np.zeros((2, size, size), np.int64)
+        scores = PixelScores(self.classes)
         for batch in batches:
             answers, labels = answers_of(predict, batch)
-            everywhere += confusion(labels, answers, size)
-            edges += confusion(np.where(near_edges(labels), labels, VOID), answers, size)
-        scores = {
-            name: x for name, x in segmentation_scores(everywhere).items() if name != ACCURACY
-        }
-        if edges.any():
-            near = segmentation_scores(edges)
-            scores |= {f"edge_{name}": near[name] for name in (ACCURACY, "mean_iu")}
-        return scores
+            scores.add(labels, answers)
+        values = scores.values()
+        del values[ACCURACY]  # it is one of the means
+        return values
 
     def figures(self, predict, batches):
         """Draw the first images with their classes and the answers."""
@@ -87,12 +83,32 @@ class Segment(Task):
         return {"segmentation": picture(images[rows], columns, self.classes)}
 
 
-ACCURACY = "pixel_accuracy"
+class PixelScores:
+    """Scores of many images: of all pixels, and as edge_* of those near an edge between classes."""
+
+    def __init__(self, classes: Sequence[str]):
+        size = len(classes)
+        self.everywhere, self.edges = np.zeros((2, size, size), np.int64)
+
+    def add(self, labels: np.ndarray, answers: np.ndarray) -> None:
+        """Count true and predicted classes [N, H, W]."""
+        size = len(self.everywhere)
+        self.everywhere += confusion(labels, answers, size)
+        self.edges += confusion(np.where(near_edges(labels), labels, VOID), answers, size)
+
+    def values(self) -> dict[str, float]:
+        """Return the scores by name; without an edge none of edges."""
+        scores = segmentation_scores(self.everywhere)
+        if self.edges.any():
+            near = segmentation_scores(self.edges)
+            scores |= {f"edge_{name}": near[name] for name in (ACCURACY, "mean_iu")}
+        return scores
 
 
 def at_labels(outputs: jax.Array, label: jax.Array) -> jax.Array:
     """Logits [B, H, W, classes] at the size of the labels [B, H, W]."""
-    return outputs if outputs.shape[1:3] == label.shape[1:] else enlarge(outputs, label.shape[1:])
+    size = label.shape[1], label.shape[2]
+    return outputs if outputs.shape[1:3] == size else enlarge(outputs, size)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -133,8 +149,8 @@ def picture(images: np.ndarray, columns: dict[str, np.ndarray], classes: Sequenc
     height = 2.4 * images.shape[1] / images.shape[2]
     figure = Figure(figsize=(2.4 * width + 1.6, height * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, width, squeeze=False)
-    colours = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
-    colours.set_over("white")  # void
+    listed = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
+    colours = listed.with_extremes(over="white")  # void
     for row, image in enumerate(images):
         axes[row, 0].imshow(image)
         for column, labels in enumerate(columns.values(), 1):
@@ -165,19 +181,3 @@ def segment(run: TrainedRun) -> None:
             where = where.with_stem(f"{where.stem}_{number + 1}")
         save(picture(image, {"answer": answer}, run.task.classes), str(where))
         print(f"picture: {where}", flush=True)
-
-
-def iterations(run: TrainedRun) -> None:
-    """Draw the answer of the random field before and after its iterations, on test images."""
-    model = run.task.model
-    if not hasattr(model, "crf"):
-        raise ConfigError("this run has no random field; train one with --config.crf=5")
-    batch = next(iter(run.held_out("test")))
-    images = batch["image"][:SHOWN]
-    log_q = model.apply(run.variables, images, method="iterations")
-    steps = sorted({i for i in (0, 1, 2, 5) if i < log_q.shape[1]} | {log_q.shape[1] - 1})
-    columns = {f"after {i} iterations": np.asarray(log_q[:, i].argmax(axis=-1)) for i in steps}
-    path = run.config.picture or "iterations.png"
-    truth = {"truth": batch["label"][: len(images)]}
-    save(picture(images, truth | columns, run.task.classes), path)
-    print(f"picture: {path}")

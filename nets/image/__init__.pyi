@@ -9,7 +9,6 @@ from .boxes import nms as nms
 from .dense_crf import CRFasRNN as CRFasRNN
 from .dense_crf import Kernels as Kernels
 from .fcn import FCN as FCN
-from .fcn import FCNWithCRF as FCNWithCRF
 from .lenet import LectureLeNet5 as LectureLeNet5
 from .lenet import LeNet5 as LeNet5
 from .lenet import PublishedLeNet5 as PublishedLeNet5

@@ -1,6 +1,6 @@
 """Fully convolutional networks: a class for every pixel of an image of any size."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,9 @@ def bilinear_kernel(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.flo
     del key
     size = shape[0]
     line = 1 - np.abs(np.arange(size) - (size - 1) / 2) / (size / 2)
-    return jnp.asarray(line[:, None, None, None] * line[:, None, None] * np.eye(*shape[2:]), dtype)
+    return jnp.asarray(
+        line[:, None, None, None] * line[:, None, None] * np.eye(shape[2], shape[3]), dtype
+    )
 
 
 def enlarge(x: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -77,7 +79,9 @@ class FCN(nn.Module):
     start at zero, so that a network with skips begins as the coarser one whose parameters it takes
     over (`--config.init_from`), as in the paper.
 
-    backbone: images -> maps at strides 2, 4, 8, 16, 32. Sides of an image that 32 does not divide
+    backbone: images -> maps at strides 2, 4, 8, 16, 32. crf: logits and images -> log Q of each
+    iteration, such as `CRFasRNN`, trained together with the scores: Zheng et al., "Conditional
+    random fields as recurrent neural networks", 2015. Sides of an image that 32 does not divide
     are padded with zeros. Source: Long, Shelhamer and Darrell, "Fully convolutional networks for
     semantic segmentation", 2015, whose backbone is VGG-16, whose W are its dense layers with 4,096
     units, and which pads and crops instead of centring the maps (see `Alignment`).
@@ -86,15 +90,32 @@ class FCN(nn.Module):
     backbone: nn.Module
     classes: int
     stride: int = 8
-    upsampling: Literal["bilinear", "learned"] = "bilinear"
+    upsampling: str = "bilinear"
     hidden: int = 128
     dropout: float = 0.0
     dtype: Any = jnp.float32
-    axis_name: str | None = None
+    crf: nn.Module | None = None
+
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Return logits float32 [B, H, W, classes], or log Q of the random field if there is one.
+
+        images: float [B, H, W, 3] in 0 .. 1. Raises ValueError for an unknown stride or upsampling.
+        """
+        logits = self.logits(images, train=train)
+        return logits if self.crf is None else self.crf(logits, images)[:, -1]
+
+    def iterations(self, images: jax.Array) -> jax.Array:
+        """Return log Q of the random field, [B, iterations + 1, H, W, classes], of Q^0 first.
+
+        Raises ValueError when there is no random field.
+        """
+        if self.crf is None:
+            raise ValueError("the network has no random field: crf is None")
+        return self.crf(self.logits(images), images)
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return logits float32 [B, H, W, classes] of images float [B, H, W, 3] in 0 .. 1.
+    def logits(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Return the scores float32 [B, H, W, classes] before the random field.
 
         Raises ValueError for an unknown stride or upsampling.
         """
@@ -106,10 +127,7 @@ class FCN(nn.Module):
         height, width = images.shape[1:3]
         pad = [(0, 0), (0, -height % STRIDES[0]), (0, -width % STRIDES[0]), (0, 0)]
         x = jnp.pad(images, pad)
-        backbone = self.backbone
-        if self.axis_name and hasattr(backbone, "axis_name"):
-            backbone = backbone.clone(axis_name=self.axis_name)
-        maps = dict(zip((2, 4, 8, 16, 32), backbone(x, train=train), strict=True))
+        maps = dict(zip((2, 4, 8, 16, 32), self.backbone(x, train=train), strict=True))
 
         hidden = nn.relu(nn.Dense(self.hidden, dtype=self.dtype, name="dense")(maps[STRIDES[0]]))
         hidden = nn.Dropout(self.dropout, deterministic=not train)(hidden)
@@ -123,7 +141,7 @@ class FCN(nn.Module):
             )(maps[stride])
             scores = fine + self._double(scores, f"up{2 * stride}")
         scores = scores.astype(jnp.float32)
-        return enlarge(scores, x.shape[1:3])[:, :height, :width]
+        return enlarge(scores, (x.shape[1], x.shape[2]))[:, :height, :width]
 
     def _double(self, scores: jax.Array, name: str) -> jax.Array:
         """Enlarge a map by 2."""
@@ -138,26 +156,3 @@ class FCN(nn.Module):
             dtype=self.dtype,
             name=name,
         )(scores)
-
-
-class FCNWithCRF(nn.Module):
-    """log Q of `CRFasRNN` after its last iteration, with the logits of an FCN as unaries.
-
-    Source: Zheng et al., "Conditional random fields as recurrent neural networks", 2015.
-    """
-
-    network: nn.Module
-    crf: nn.Module
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return log Q float32 [B, H, W, classes] of images float [B, H, W, 3] in 0 .. 1."""
-        return self.iterations(images, train=train)[:, -1]
-
-    def iterations(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return log Q before and after each iteration, [B, iterations + 1, H, W, classes]."""
-        network = self.network
-        if self.axis_name:
-            network = network.clone(axis_name=self.axis_name)
-        return self.crf(network(images, train=train), images)

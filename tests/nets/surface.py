@@ -301,7 +301,6 @@ SURFACE = {
     "image.FCN": lambda n: trained(
         image.FCN(image.ConvFeatures((2,) * 5), 3, upsampling="learned"), pictures(n, 32, 3)
     ),
-    "image.FCNWithCRF": None,  # in FCN and CRFasRNN
     "image.LectureLeNet5": lambda n: trained(image.LectureLeNet5(), pictures(n)),
     "image.LeNet5": lambda n: trained(image.LeNet5(), pictures(n)),
     "image.PublishedLeNet5": lambda n: trained(image.PublishedLeNet5(), pictures(n)),
