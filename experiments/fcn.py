@@ -9,7 +9,7 @@ the random field. On CamVid, SegNet-Basic has 46.3 % (Badrinarayanan et al. 2017
     python -m experiments.fcn --workdir=runs/coarse --config.stride=32
     python -m experiments.fcn --workdir=runs/finer --config.stride=16 --config.init_from=runs/coarse
     python -m experiments.fcn --workdir=runs/crf --config.crf=5 --config.init_from=runs/fcn \
-        --config.init_map='>network' --config.steps=100 --config.learning_rate=3e-4
+        --config.steps=100 --config.learning_rate=3e-4
     python -m experiments.fcn --workdir=runs/camvid --config.preset=camvid \
         --config.dataset=camvid:DATA_DIR/camvid
     python -m experiments.fcn --workdir=runs/fcn --mode=segment --config.input=a.jpg
@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
-from flax import linen as nn
 
 from data.images.segmented import (
     FORMS,
@@ -41,23 +40,23 @@ from data.tabular.batches import sha256_of
 from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.settings import validation_fraction
 from experiments.image.backbones import backbone, make_backbone, pretrained_values
+from experiments.image.random_field import RandomFieldConfig, random_field
 from experiments.image.segmentation import Segment, class_weights
-from nets.image.dense_crf import CRFasRNN, Kernels
-from nets.image.fcn import FCN, FCNWithCRF
+from nets.image.fcn import FCN, STRIDES
 from train import cli
-from train.config import OptimizerConfig, option
+from train.config import ConfigError, option
 from train.optimizer import make_optimizer
 from train.task import Assets, Experiment
 
 WEIGHTS = "class_weights.json"
 MODES = {
     "segment": "experiments.image.segmentation:segment",
-    "iterations": "experiments.image.segmentation:iterations",
+    "iterations": "experiments.image.random_field:iterations",
 }
 
 
 @dataclass(slots=True, kw_only=True)
-class Config(OptimizerConfig):
+class Config(RandomFieldConfig):
     """Settings of the network and its images."""
 
     PRESETS: ClassVar = {
@@ -75,7 +74,7 @@ class Config(OptimizerConfig):
     }
     TINY: ClassVar = {"image_reduction": 3, "hidden": 4, "crf": 1, "crf_radius": 1, "dropout": 0.0}
 
-    dataset: str = OptimizerConfig.changed("dataset", "scenes", ", ".join(FORMS))
+    dataset: str = RandomFieldConfig.changed("dataset", "scenes", ", ".join(FORMS))
     validation_fraction: float = validation_fraction()
     image_reduction: int = option(
         1, "factor by which the sides of the images are divided", group="data", minimum=1
@@ -112,36 +111,25 @@ class Config(OptimizerConfig):
     class_weights: str = option(
         "median", "weights of the classes in the loss", choices=("none", "median")
     )
-    crf: int = option(0, "mean-field iterations of the random field", note="0: none", minimum=0)
-    crf_radius: int = option(
-        5, "pixels that the random field reads on each side", note="0: the whole image", minimum=0
-    )
-    crf_position: float = option(
-        8.0, "standard deviation in pixels of the random field's bilateral kernel", above=0
-    )
-    crf_colour: float = option(
-        0.1, "standard deviation in colour of the random field's bilateral kernel", above=0
-    )
-    crf_damping: float = option(
-        0.0, "share of the last iteration that the random field keeps", minimum=0, below=1
-    )
     picture: str = option(
         "", "image file to write", note="default: MODE.png", modes=("segment", "iterations")
     )
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
-    batch_size: int = OptimizerConfig.changed("batch_size", 8)
-    steps: int = OptimizerConfig.changed("steps", 1200)
-    optimizer: str = OptimizerConfig.changed("optimizer", "adamw")
-    learning_rate: float = OptimizerConfig.changed("learning_rate", 3e-3)
-    weight_decay: float = OptimizerConfig.changed("weight_decay", 0.02)
-    warmup_steps: int = OptimizerConfig.changed("warmup_steps", 50)
-    figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
+    batch_size: int = RandomFieldConfig.changed("batch_size", 8)
+    steps: int = RandomFieldConfig.changed("steps", 1200)
+    optimizer: str = RandomFieldConfig.changed("optimizer", "adamw")
+    learning_rate: float = RandomFieldConfig.changed("learning_rate", 3e-3)
+    weight_decay: float = RandomFieldConfig.changed("weight_decay", 0.02)
+    warmup_steps: int = RandomFieldConfig.changed("warmup_steps", 50)
+    figures_at: tuple[float, ...] = RandomFieldConfig.changed("figures_at", (1.0,))
 
 
 def make_task(config: Config, assets: Assets) -> Segment:
     """Make the network for the classes of the images, and the random field if there is one."""
     classes = classes_of(assets)
-    network = FCN(
+    if config.stride not in STRIDES:
+        raise ConfigError(f"config.stride must be 32, 16 or 8, got {config.stride}")
+    model = FCN(
         make_backbone(config.backbone, config.precision),
         len(classes),
         config.stride,
@@ -149,17 +137,8 @@ def make_task(config: Config, assets: Assets) -> Segment:
         config.hidden,
         config.dropout,
         jnp.dtype(config.precision),
+        random_field(config, config.crf) if config.crf else None,
     )
-    model: nn.Module = network
-    if config.crf:
-        kernels = Kernels(position=config.crf_position, colour=config.crf_colour)
-        crf = CRFasRNN(
-            kernels,
-            iterations=config.crf,
-            damping=config.crf_damping,
-            radius=config.crf_radius or None,
-        )
-        model = FCNWithCRF(network, crf)
     return Segment(model, classes, json.loads(assets[WEIGHTS]))
 
 
@@ -170,7 +149,6 @@ def build(config: Config) -> Experiment:
     frequencies = train.frequencies()
     weights = class_weights(frequencies, config.class_weights)
     assets = {CLASSES: to_json(train.classes), WEIGHTS: to_json(weights)}
-    where = "params/network/backbone" if config.crf else "params/backbone"
     every = [array for part in (train, *sets.values()) for array in (*part.images, *part.masks)]
     return Experiment(
         task=make_task(config, assets),
@@ -192,7 +170,7 @@ def build(config: Config) -> Experiment:
             "sha256": sha256_of(*every),
         },
         assets=assets,
-        pretrained=pretrained_values(config.backbone, where),
+        pretrained=pretrained_values(config.backbone, "params/backbone"),
     )
 
 

@@ -4,6 +4,9 @@ The forms of a dataset are in FORMS. A mask has the index of a class, or VOID wh
 annotated; VOID is neither trained nor scored.
 """
 
+import io
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +18,14 @@ from ..builtin.scenes import make_scene
 from ..catalogue import DataError, nearest
 from ..epochs import Batch, check_batch_size, epoch_examples
 from ..forms.files import listed, nearest_file, read_text
+from ..forms.splits import complete
 from ..tabular.batches import padded
 from .augment import separable, weights
+from .coco import load_coco
 from .decode import FAULTS, decode_image
 from .voc import CLASSES, VOID, load_voc
 
-FORMS = ("scenes", "camvid:DIR", "voc:DIR")
+FORMS = ("scenes", "camvid:DIR_OR_ZIP", "voc:DIR", "coco:JSON")
 CAMVID = (
     *("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car"),
     *("pedestrian", "bicyclist"),
@@ -76,6 +81,8 @@ def load_segmented(name: str, reduce: int, held_out: float) -> dict[str, Segment
         sets = read_camvid(Path(rest).expanduser())
     elif form == "voc" and rest:
         sets = read_voc(rest)
+    elif form == "coco" and rest:
+        sets = read_coco(rest)
     else:
         known = [known.partition(":")[0] for known in FORMS]
         raise DataError(f"dataset {name!r} is none of {listed(FORMS)}{nearest(form, known)}")
@@ -96,33 +103,48 @@ def scenes(split: str, count: int) -> Segmented:
     return Segmented(images, masks, ("background", *map(str, range(10))))
 
 
-def read_camvid(folder: Path) -> dict[str, Segmented]:
+def read_camvid(path: Path) -> dict[str, Segmented]:
     """Sets of a folder with SET.txt, SET/NAME.jpg and SETannot/NAME.png for train, val and test.
 
-    A mask has the classes CAMVID in order, and CAMVID_VOID for none. Raises DataError.
+    path: the folder, or a ZIP file of its contents. A mask has the classes CAMVID in order, and
+    CAMVID_VOID for none. Raises DataError.
     """
+    try:
+        folder = zipfile.Path(path) if path.is_file() else path
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
     sets = {}
     for split, prefix in (("train", "train"), ("validation", "val"), ("test", "test")):
         lists = folder / f"{prefix}.txt"
-        if not lists.is_file():
-            raise DataError(f"there is no file {lists}{nearest_file(lists)}")
         # a line names the image, or the image and its mask with the paths of another machine
-        names = [Path(line.split()[0]).stem for line in read_text(lists).splitlines() if line]
+        text = read_text(lists)
+        names = [Path(line.split()[0]).stem for line in text.splitlines() if line.strip()]
         if not names:
             raise DataError(f"{lists} is empty")
         images, masks = [], []
         for name in names:
             image, mask = folder / prefix / f"{name}.jpg", folder / f"{prefix}annot/{name}.png"
-            images.append(decode_image(image, 3, 0, str(image)))
+            images.append(decode_image(_content(image), 3, 0, str(image)))
             masks.append(_read_mask(mask, images[-1].shape[:2]))
         sets[split] = Segmented(images, masks, CAMVID)
     return sets
 
 
-def _read_mask(path: Path, size: tuple[int, ...]) -> np.ndarray:
-    """Mask of CamVid, with VOID; DataError for another size, or a value that is no class."""
+def _content(path: Path | zipfile.Path) -> bytes:
+    """Bytes of a file; DataError when it is missing or damaged."""
     try:
-        with Image.open(path) as image:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+
+
+def _read_mask(path: Path | zipfile.Path, size: tuple[int, ...]) -> np.ndarray:
+    """Mask of CamVid, with VOID; DataError for another size, or a value that is no class."""
+    content = io.BytesIO(_content(path))
+    try:
+        with Image.open(content) as image:
             mask = np.array(image)
     except FAULTS as error:
         raise DataError(f"cannot read {path}: {error}") from None
@@ -149,6 +171,25 @@ def read_voc(folder: str) -> dict[str, Segmented]:
             images.append(image)
             masks.append(mask.astype(np.uint8))
         sets[split] = Segmented(images, masks, ("background", *CLASSES))
+    return sets
+
+
+def read_coco(path: str) -> dict[str, Segmented]:
+    """Sets of the images with masks of a COCO file, a tenth each for validation and test.
+
+    The classes are background and those of the file; `forms/splits.py` chooses the sets. Raises
+    DataError, also when there are not enough images.
+    """
+    coco = load_coco(path).having("mask")
+    if not len(coco):
+        raise DataError(f"{path} has no image with a mask")
+    parts = complete({"train": range(len(coco))}, lambda i: coco.records[i].file, path)
+    sets = {}
+    for split, indices in parts.items():
+        examples = [coco[index] for index in indices]
+        images = [example.image for example in examples]
+        masks = [np.asarray(example.mask, np.uint8) for example in examples]
+        sets[split] = Segmented(images, masks, ("background", *coco.classes))
     return sets
 
 

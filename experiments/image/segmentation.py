@@ -23,6 +23,7 @@ from train.config import ConfigError
 from train.task import Mean, Task
 from train.trained import TrainedRun
 
+ACCURACY = "pixel_accuracy"
 BAND = 3  # pixels on either side of an edge between classes
 SHOWN = 6  # images of a picture
 # colours that differ in brightness as well as in hue
@@ -64,19 +65,13 @@ class Segment(Task):
 
     def scores(self, predict, batches):
         """Scores of all pixels, and of those near an edge between two classes."""
-        size = len(self.classes)
-        everywhere, edges = np.zeros((2, size, size), np.int64)
+        scores = PixelScores(self.classes)
         for batch in batches:
             answers, labels = answers_of(predict, batch)
-            everywhere += confusion(labels, answers, size)
-            edges += confusion(np.where(near_edges(labels), labels, VOID), answers, size)
-        scores = {
-            name: x for name, x in segmentation_scores(everywhere).items() if name != ACCURACY
-        }
-        if edges.any():
-            near = segmentation_scores(edges)
-            scores |= {f"edge_{name}": near[name] for name in (ACCURACY, "mean_iu")}
-        return scores
+            scores.add(labels, answers)
+        values = scores.values()
+        del values[ACCURACY]  # it is one of the means
+        return values
 
     def figures(self, predict, batches):
         """Draw the first images with their classes and the answers."""
@@ -88,7 +83,26 @@ class Segment(Task):
         return {"segmentation": picture(images[rows], columns, self.classes)}
 
 
-ACCURACY = "pixel_accuracy"
+class PixelScores:
+    """Scores of many images: of all pixels, and as edge_* of those near an edge between classes."""
+
+    def __init__(self, classes: Sequence[str]):
+        size = len(classes)
+        self.everywhere, self.edges = np.zeros((2, size, size), np.int64)
+
+    def add(self, labels: np.ndarray, answers: np.ndarray) -> None:
+        """Count true and predicted classes [N, H, W]."""
+        size = len(self.everywhere)
+        self.everywhere += confusion(labels, answers, size)
+        self.edges += confusion(np.where(near_edges(labels), labels, VOID), answers, size)
+
+    def values(self) -> dict[str, float]:
+        """Return the scores by name; without an edge none of edges."""
+        scores = segmentation_scores(self.everywhere)
+        if self.edges.any():
+            near = segmentation_scores(self.edges)
+            scores |= {f"edge_{name}": near[name] for name in (ACCURACY, "mean_iu")}
+        return scores
 
 
 def at_labels(outputs: jax.Array, label: jax.Array) -> jax.Array:
@@ -167,19 +181,3 @@ def segment(run: TrainedRun) -> None:
             where = where.with_stem(f"{where.stem}_{number + 1}")
         save(picture(image, {"answer": answer}, run.task.classes), str(where))
         print(f"picture: {where}", flush=True)
-
-
-def iterations(run: TrainedRun) -> None:
-    """Draw the answer of the random field before and after its iterations, on test images."""
-    model = run.task.model
-    if not hasattr(model, "crf"):
-        raise ConfigError("this run has no random field; train one with --config.crf=5")
-    batch = next(iter(run.held_out("test")))
-    images = batch["image"][:SHOWN]
-    log_q = model.apply(run.variables, images, method="iterations")
-    steps = sorted({i for i in (0, 1, 2, 5) if i < log_q.shape[1]} | {log_q.shape[1] - 1})
-    columns = {f"after {i} iterations": np.asarray(log_q[:, i].argmax(axis=-1)) for i in steps}
-    path = run.config.picture or "iterations.png"
-    truth = {"truth": batch["label"][: len(images)]}
-    save(picture(images, truth | columns, run.task.classes), path)
-    print(f"picture: {path}")

@@ -79,7 +79,9 @@ class FCN(nn.Module):
     start at zero, so that a network with skips begins as the coarser one whose parameters it takes
     over (`--config.init_from`), as in the paper.
 
-    backbone: images -> maps at strides 2, 4, 8, 16, 32. Sides of an image that 32 does not divide
+    backbone: images -> maps at strides 2, 4, 8, 16, 32. crf: logits and images -> log Q of each
+    iteration, such as `CRFasRNN`, trained together with the scores: Zheng et al., "Conditional
+    random fields as recurrent neural networks", 2015. Sides of an image that 32 does not divide
     are padded with zeros. Source: Long, Shelhamer and Darrell, "Fully convolutional networks for
     semantic segmentation", 2015, whose backbone is VGG-16, whose W are its dense layers with 4,096
     units, and which pads and crops instead of centring the maps (see `Alignment`).
@@ -92,10 +94,28 @@ class FCN(nn.Module):
     hidden: int = 128
     dropout: float = 0.0
     dtype: Any = jnp.float32
+    crf: nn.Module | None = None
+
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Return logits float32 [B, H, W, classes], or log Q of the random field if there is one.
+
+        images: float [B, H, W, 3] in 0 .. 1. Raises ValueError for an unknown stride or upsampling.
+        """
+        logits = self.logits(images, train=train)
+        return logits if self.crf is None else self.crf(logits, images)[:, -1]
+
+    def iterations(self, images: jax.Array) -> jax.Array:
+        """Return log Q of the random field, [B, iterations + 1, H, W, classes], of Q^0 first.
+
+        Raises ValueError when there is no random field.
+        """
+        if self.crf is None:
+            raise ValueError("the network has no random field: crf is None")
+        return self.crf(self.logits(images), images)
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return logits float32 [B, H, W, classes] of images float [B, H, W, 3] in 0 .. 1.
+    def logits(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Return the scores float32 [B, H, W, classes] before the random field.
 
         Raises ValueError for an unknown stride or upsampling.
         """
@@ -136,22 +156,3 @@ class FCN(nn.Module):
             dtype=self.dtype,
             name=name,
         )(scores)
-
-
-class FCNWithCRF(nn.Module):
-    """log Q of `CRFasRNN` after its last iteration, with the logits of an FCN as unaries.
-
-    Source: Zheng et al., "Conditional random fields as recurrent neural networks", 2015.
-    """
-
-    network: nn.Module
-    crf: nn.Module
-
-    @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return log Q float32 [B, H, W, classes] of images float [B, H, W, 3] in 0 .. 1."""
-        return self.iterations(images, train=train)[:, -1]
-
-    def iterations(self, images: jax.Array, *, train: bool = False) -> jax.Array:
-        """Return log Q before and after each iteration, [B, iterations + 1, H, W, classes]."""
-        return self.crf(self.network(images, train=train), images)

@@ -305,7 +305,6 @@ SURFACE = {
     "image.FCN": lambda n: trained(
         image.FCN(image.ConvFeatures((2,) * 5), 3, upsampling="learned"), pictures(n, 32, 3)
     ),
-    "image.FCNWithCRF": None,  # in FCN and CRFasRNN
     "image.EfficientNetLite0": lambda n: image.EfficientNetLite0().init_with_output(
         KEY, pictures(n, 32, 3)
     ),

@@ -37,7 +37,7 @@ NEED_DATA = {
     "dynamic": "s",
     "cache": "s",
     "decode": "s",
-    "iterations": " 'test'",
+    "iterations": "s",
 }
 OTHER_INPUT = ("waveforms",)  # its mode reads numbers: docs/new_experiment.md
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}

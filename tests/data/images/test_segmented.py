@@ -1,5 +1,8 @@
 """Images with masks: readers, crops and whole images; every fault is one line that names a file."""
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -108,13 +111,31 @@ def test_camvid(camvid):
     assert np.unique(sets["test"].masks[0]).tolist() == [3, VOID]
 
 
+def test_camvid_in_a_zip_file(camvid, tmp_path):
+    path = tmp_path / "cam.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for file in sorted(camvid.rglob("*.*")):
+            out.write(file, file.relative_to(camvid))
+    found, expected = (load_segmented(f"camvid:{p}", 1, 0.1)["test"] for p in (path, camvid))
+    np.testing.assert_array_equal(found.images[0], expected.images[0])
+    np.testing.assert_array_equal(found.masks[0], expected.masks[0])
+    with zipfile.ZipFile(path, "w") as out:
+        out.writestr("train.txt", "a\n")
+    with pytest.raises(DataError, match=r"no file .*cam.zip/train/a.jpg"):
+        load_segmented(f"camvid:{path}", 1, 0.1)
+    path.write_bytes(b"PK cut")
+    with pytest.raises(DataError, match=r"cannot read .*cam.zip: "):
+        load_segmented(f"camvid:{path}", 1, 0.1)
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda r: (r / "val.txt").unlink(), r"no file .*val.txt"),
         (lambda r: (r / "val.txt").write_text("\n"), r"val.txt is empty"),
         (lambda r: (r / "test/a.jpg").write_bytes(b"\xff\xd8 cut"), r"cannot read .*test.a.jpg"),
-        (lambda r: (r / "testannot/a.png").unlink(), r"cannot read .*testannot.a.png"),
+        (lambda r: (r / "testannot/a.png").unlink(), r"no file .*testannot.a.png"),
+        (lambda r: (r / "testannot/a.png").write_bytes(b"cut"), r"cannot read .*testannot.a.png"),
         (
             lambda r: Image.new("L", (5, 4)).save(r / "trainannot/a.png"),
             r"trainannot.a.png has shape \(4, 5\), its image \(4, 6\)",
@@ -132,6 +153,27 @@ def test_faults_name_their_file(camvid, spoil, said):
     assert "\n" not in str(error.value)
 
 
+def test_coco_masks_are_divided_into_three_sets(tmp_path):
+    mask = Image.fromarray(np.array([[0, 1, 17, 0]] * 3, np.uint8))  # ids of person and cat
+    (tmp_path / "images").mkdir()
+    entries = []
+    for i in range(40):
+        Image.new("RGB", (4, 3), (i, 0, 0)).save(tmp_path / f"images/{i}.jpg")
+        mask.save(tmp_path / f"images/{i}.png")
+        own = {"mask": f"images/{i}.png"} if i else {}
+        entries.append({"file": f"{i}.jpg", "height": 3, "width": 4, **own})
+    path = tmp_path / "annotations.json"
+    categories = [f"class{i}" for i in range(80)]
+    path.write_text(json.dumps({"categories": categories, "images": entries}))
+    sets = load_segmented(f"coco:{path}", 1, 0.1)
+    assert sum(map(len, sets.values())) == 39
+    assert sets["test"].classes == ("background", *categories)
+    assert np.unique(sets["test"].masks[0]).tolist() == [0, 1, 16]
+    path.write_text(json.dumps({"categories": categories, "images": entries[:1]}))
+    with pytest.raises(DataError, match=r"annotations.json has no image with a mask"):
+        load_segmented(f"coco:{path}", 1, 0.1)
+
+
 def test_an_unknown_form_is_refused():
-    with pytest.raises(DataError, match=r"none of scenes, camvid:DIR"):
+    with pytest.raises(DataError, match=r"none of scenes, camvid:DIR_OR_ZIP"):
         load_segmented("camvit:x", 1, 0.1)

@@ -11,7 +11,6 @@ from nets.image.dense_crf import CRFasRNN
 from nets.image.fcn import (
     FCN,
     Alignment,
-    FCNWithCRF,
     bilinear_kernel,
     dense_as_convolution,
     enlarge,
@@ -106,12 +105,12 @@ def test_images_of_any_size_have_an_answer_for_every_pixel():
 
 def test_without_messages_the_random_field_returns_the_network():
     images = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
-    network = small(8)
-    model = FCNWithCRF(network, CRFasRNN(iterations=2, radius=1, kernel_weights=(0.0, 0.0)))
+    crf = CRFasRNN(iterations=2, radius=1, kernel_weights=(0.0, 0.0))
+    model = small(8, crf=crf)
     variables = model.init(jax.random.key(1), images)
-    inner = {"params": variables["params"]["network"],
-             "batch_stats": variables["batch_stats"]["network"]}  # fmt: skip
-    expected = nn.log_softmax(network.apply(inner, images))
+    expected = nn.log_softmax(small(8).apply(variables, images))  # the same paths of parameters
     np.testing.assert_allclose(model.apply(variables, images), expected, atol=1e-5)
     steps = model.apply(variables, images, method="iterations")
     assert steps.shape == (2, 3, 32, 32, 3)
+    with pytest.raises(ValueError, match="no random field"):
+        small(8).apply(variables, images, method="iterations")
