@@ -82,7 +82,7 @@ class Config(SearchConfig):
     )
     fold: int = option(
         0,
-        "fold that is the test set",
+        "cross-validation fold that is the test set",
         note="of five; with coco:FILE",
         group="data",
         minimum=0,

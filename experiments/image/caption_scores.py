@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def bleu_scores(answers: Sequence[str], references: References) -> dict[str, flo
     from sacrebleu.metrics import BLEU
 
     most = max(map(len, references))
-    streams = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
+    streams: Any = [[r[i] if i < len(r) else None for r in references] for i in range(most)]
     scores = {}
     for order in ORDERS:
         metric = BLEU(tokenize="none", max_ngram_order=order, smooth_method="none", force=True)

@@ -1,5 +1,6 @@
 """Captions of images: settings of the search, and the task with its scores and figures."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ class SearchConfig(OptimizerConfig):
     )
     no_repeat_ngram: int = caption_option(
         0,
-        "order of the n-grams that a translation may contain only once",
+        "order of the n-grams that a hypothesis may contain only once",
         note="0: none",
         minimum=0,
     )
@@ -76,6 +77,14 @@ class Caption(Task):
             raise ConfigError("config.diversity needs config.groups above 1")
         self.model, self.vocabulary, self.config = model, vocabulary, config
         self.headline = "true" if scenes else "cider_d"
+
+    def with_axis(self, axis_name: str) -> "Caption":
+        """Return the task for a share of each batch; the backbone may have batch statistics."""
+        other = copy.copy(self)
+        backbone = self.model.backbone
+        if hasattr(backbone, "axis_name"):
+            other.model = self.model.clone(backbone=backbone.clone(axis_name=axis_name))
+        return other
 
     def inputs(self, batch):
         """Return the images, and the captions shifted by one symbol."""

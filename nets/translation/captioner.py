@@ -14,7 +14,7 @@ VIEWS = ("attention", "each_step", "initial")
 class Captioner(nn.Module):
     """P(caption | image): feature maps of the image, and a decoder.
 
-        h_p = relu(W [m_p; x_p; y_p] + b),   v = mean_p h_p,   p_t = decoder(y_<t; h, v)
+        h_p = relu(W [m_p; x_p; y_p] + b),   v = max_p h_p,   p_t = decoder(y_<t; h, v)
 
     m_p is the feature map of the backbone at place p, and x_p, y_p its position, from -1 to 1. v is
     the state from which the bridge of the decoder makes s_0. view: how the decoder sees the image
@@ -66,7 +66,7 @@ class Captioner(nn.Module):
     def start(self, images: Array, *, train: bool = False) -> tuple[DecoderCarry, Memory | None]:
         """Return the initial (carry, memory) of the decoder for images [B, H, W, C]."""
         places = self.places(images, train=train)
-        state = places.mean(axis=1)
+        state = places.max(axis=1)
         if self.view == "each_step":
             places = state[:, None]
         valid = jnp.ones(places.shape[:2], bool)
