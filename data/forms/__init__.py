@@ -2,5 +2,6 @@
 
 Read first: `readers` (CSV, TSV, JSON lines; `arrow` reads Parquet and Arrow), which return a
 `table`, and `splits` (which example is in which set). `labels` turns a column into classes, `files`
-reads text files, and `names` says what a wrong name of a dataset probably means.
+reads text files, `torch_file` reads weights of PyTorch without it, and `names` says what a wrong
+name of a dataset probably means.
 """

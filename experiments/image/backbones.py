@@ -8,14 +8,20 @@ import numpy as np
 from flax import linen as nn
 
 from nets.image.backbone import ConvFeatures
+from nets.image.efficientnet import EfficientNetLite0
 from train.config import option
 
-BACKBONES = {"convnet": ConvFeatures}
+BACKBONES = {"convnet": ConvFeatures, "lite0": EfficientNetLite0}
 
 
 def backbone() -> Any:
     """Declare the field of a config for the network of feature maps."""
-    return option("convnet", "network that computes the feature maps", choices=tuple(BACKBONES))
+    return option(
+        "convnet",
+        "network that computes the feature maps: convnet, from scratch, or lite0, pre-trained on "
+        "ImageNet",
+        choices=tuple(BACKBONES),
+    )
 
 
 def make_backbone(name: str, precision: str) -> nn.Module:
@@ -26,6 +32,16 @@ def make_backbone(name: str, precision: str) -> nn.Module:
 def pretrained_values(name: str, path: str) -> Mapping[str, np.ndarray]:
     """Initial values of a backbone's parameters, by path below `path`; none if it has none.
 
-    path: where the parameters are, such as "params/backbone".
+    path: where the parameters are, such as "params/backbone". Raises DataError when the package
+    with the weights is missing.
     """
-    return {}
+    if name != "lite0":
+        return {}
+    from experiments.image.pretrained import lite0
+
+    return {
+        f"{path}/{rest}": values
+        for each, values in lite0().items()
+        for top, _, rest in [each.partition("/")]
+        if top == "backbone"
+    }

@@ -8,6 +8,8 @@ from .boxes import match as match
 from .boxes import nms as nms
 from .dense_crf import CRFasRNN as CRFasRNN
 from .dense_crf import Kernels as Kernels
+from .efficientnet import EfficientNetLite0 as EfficientNetLite0
+from .efficientnet import Lite0Classifier as Lite0Classifier
 from .lenet import LectureLeNet5 as LectureLeNet5
 from .lenet import LeNet5 as LeNet5
 from .lenet import PublishedLeNet5 as PublishedLeNet5
