@@ -8,7 +8,7 @@ deterministic system: its words are drawn independently of one another, and rare
     python -m experiments.captioning --workdir=runs/captions
     python -m experiments.captioning --workdir=runs/independent --config.feedback=False
     python -m experiments.captioning --workdir=runs/coco --config.preset=coco \\
-        --config.dataset=coco:FILE --config.fold=0
+        --config.dataset=coco:FILE
     python -m experiments.captioning --workdir=runs/captions --mode=caption --config.input=a.png
 
 Data: scenes of two coloured digits (the default), endless, with eight true captions each, so that
@@ -74,18 +74,18 @@ class Config(SearchConfig):
 
     dataset: str = SearchConfig.changed("dataset", "scenes", "scenes, or coco:FILE")
     image_size: int = option(
-        96,
+        48,
         "side of the images, in pixels",
-        note="with coco:FILE; scenes have 96",
+        note="scenes are made with 96",
         group="data",
         minimum=32,
     )
     fold: int = option(
-        0,
+        -1,
         "cross-validation fold that is the test set",
-        note="of five; with coco:FILE",
+        note="0 to 4, or -1: the remainder of the seed divided by 5; only with coco:FILE",
         group="data",
-        minimum=0,
+        minimum=-1,
         below=5,
     )
     vocab_size: int = option(
@@ -95,7 +95,7 @@ class Config(SearchConfig):
         4, "captions of each image in a batch", group="data", minimum=1
     )
     max_length: int = option(
-        16,
+        12,
         "maximum length of a training sequence",
         note="in words and the end; longer captions are cut",
         group="data",
@@ -195,21 +195,20 @@ def read_data(config: Config) -> tuple["Vocabulary", Any, dict[str, Any], dict[s
 
     form, _, path = config.dataset.partition(":")
     if config.dataset == captioned.SCENES:
-        captioned.check_scenes(config.image_size)
-        splits = captioned.held_out_scenes(config.heldout_examples)
-        known = captioned.scenes("train", config.seed, 0, min(KNOWN, 2 * config.heldout_examples))
+        size, count = config.image_size, config.heldout_examples
+        splits = captioned.held_out_scenes(count, size)
+        known = captioned.scenes("train", config.seed, 0, min(KNOWN, 2 * count), size)
         texts = captioned.scene_captions()
     elif form == "coco" and path:
-        splits = captioned.split_fold(
-            captioned.load_captioned(path, config.image_size), config.fold
-        )
+        fold = config.seed % captioned.FOLDS if config.fold < 0 else config.fold
+        splits = captioned.split_fold(captioned.load_captioned(path, config.image_size), fold)
         known = splits.pop("train")
         texts = [caption for captions in known.captions for caption in captions]
     else:
         raise unknown_dataset(config.dataset, ("coco:FILE",), (captioned.SCENES,))
     vocabulary = Words.from_texts(texts, config.vocab_size)
     layout = captioned.Layout(vocabulary.encode, config.captions_per_image, config.max_length)
-    train: Any = captioned.TrainingScenes(layout, config.batch_size, config.seed)
+    train: Any = captioned.TrainingScenes(layout, config.batch_size, config.seed, config.image_size)
     if form == "coco":
         train = captioned.TrainingCaptions(
             known, layout, config.batch_size, config.seed, config.flip

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..builtin.captions import COLOURS, NUMBERS, RELATIONS, TEMPLATES, facts_of, noun
-from ..builtin.scenes import SIDE, make_scene
+from ..builtin.scenes import make_scene
 from ..catalogue import DataError
 from ..epochs import Batch, check_batch_size, epoch_examples
 from ..text.vocabulary import BEGIN, END
@@ -60,11 +60,21 @@ def scene_captions() -> list[str]:
     return [t.format(a, r, b) for a, b in pairs for t, r in product(TEMPLATES, RELATIONS)]
 
 
-def scenes(split: str, seed: int, first: int, count: int) -> Pictures:
-    """`count` scenes of two digits from the number `first` on: a pure function of the arguments."""
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """Resize an image uint8 [H, W, 3] to size x size pixels, each a mean of those it covers."""
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures:
+    """`count` scenes of two digits from the number `first` on: a pure function of the arguments.
+
+    size: their side in pixels, to which they are resized.
+    """
     made = [make_scene("captions", split, seed, first + i) for i in range(count)]
     return Pictures(
-        np.stack([np.round(255 * scene.image).astype(np.uint8) for scene in made]),
+        np.stack([resized(np.round(255 * scene.image).astype(np.uint8), size) for scene in made]),
         [scene.captions for scene in made],
         [facts_of(scene.boxes, scene.labels, scene.colours) for scene in made],
     )
@@ -81,8 +91,7 @@ def load_captioned(path: str, size: int) -> Pictures:
     images, captions = [], []
     for index in range(len(coco)):
         element = coco[index]
-        resized = Image.fromarray(element.image).resize((size, size), Image.Resampling.BILINEAR)
-        images.append(np.asarray(resized))
+        images.append(resized(element.image, size))
         captions.append(tuple(map(plain, element.captions)))
     return Pictures(np.stack(images), captions)
 
@@ -155,10 +164,12 @@ class TrainingScenes:
     layout: Layout
     batch_size: int
     seed: int
+    size: int
 
     def __call__(self, step: int) -> Batch:
         """Return the batch of a step."""
-        found = scenes("train", self.seed, step * self.batch_size, self.batch_size)
+        first = step * self.batch_size
+        found = scenes("train", self.seed, first, self.batch_size, self.size)
         return self.layout.batch(found, shuffled(found, np.random.default_rng((self.seed, step))))
 
 
@@ -215,15 +226,12 @@ class HeldOutCaptions:
             yield {**batch, "index": np.where(real, rows, -1).astype(np.int32)}
 
 
-def check_scenes(size: int) -> None:
-    """Raise DataError for a size that scenes do not have."""
-    if size != SIDE:
-        raise DataError(f"scenes have {SIDE} x {SIDE} pixels, got config.image_size={size}")
+def held_out_scenes(count: int, size: int) -> dict[str, Pictures]:
+    """`count` scenes for "validation", with training digits, and for "test", with new digits.
 
-
-def held_out_scenes(count: int) -> dict[str, Pictures]:
-    """`count` scenes for "validation", with training digits, and for "test", with new ones."""
+    size: their side in pixels.
+    """
     return {
-        "validation": scenes("train", 0, HELD_OUT, count),
-        "test": scenes("test", 0, 0, count),
+        "validation": scenes("train", 0, HELD_OUT, count, size),
+        "test": scenes("test", 0, 0, count, size),
     }

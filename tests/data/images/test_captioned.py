@@ -43,7 +43,7 @@ def pictures():
 def test_words_of_captions():
     assert plain("A man’s  dog, 2 cats; (on)\na-bed.") == "a man's dog 2 cats on a bed"
     vocabulary = Words.from_texts(scene_captions(), 1000)
-    found = scenes("train", 0, 0, 20)
+    found = scenes("train", 0, 0, 20, 24)
     captions = [caption for of_one in found.captions for caption in of_one]
     ids = vocabulary.encode(captions)
     assert not any(UNKNOWN in each for each in ids)
@@ -94,12 +94,12 @@ def test_held_out_images_come_once_and_padding_is_masked(pictures):
 
 
 def test_scenes_are_functions_of_the_number():
-    batches = TrainingScenes(Layout(encode, 2, 16), 3, 0)
+    batches = TrainingScenes(Layout(encode, 2, 16), 3, 0, 96)
     first, again, other = batches(1), batches(1), batches(2)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["image"], other["image"])
-    np.testing.assert_allclose(first["image"][0] * 255, scenes("train", 0, 3, 1).images[0])
-    held_out = held_out_scenes(2)
+    np.testing.assert_allclose(first["image"][0] * 255, scenes("train", 0, 3, 1, 96).images[0])
+    held_out = held_out_scenes(2, 24)
     assert not np.array_equal(held_out["validation"].images, held_out["test"].images)
 
 

@@ -43,7 +43,6 @@ def test_without_feedback_captions_are_drawn_and_the_nearest_image_is_known(expe
         ({"n_best": 3}, ConfigError, "n_best must be at most config.beam_size, 2, got 3"),
         ({"groups": 3, "beam_size": 4}, ConfigError, "groups must divide config.beam_size, 4"),
         ({"diversity": 1.0}, ConfigError, "diversity needs config.groups above 1"),
-        ({"image_size": 64}, DataError, "scenes have 96 x 96 pixels, got config.image_size=64"),
         ({"dataset": "scene"}, DataError, "scene.*did you mean scenes"),
         ({"dataset": "coco:missing.json"}, DataError, "there is no file missing.json"),
     ],
@@ -67,7 +66,7 @@ def test_a_fold_of_a_coco_file(tmp_path):
     assert experiment.task.headline == "cider_d"
     expected = {"dataset": "coco", "train": 7, "validation": 1, "test": 2}
     assert {name: experiment.provenance[name] for name in expected} == expected
-    assert experiment.train(0)["image"].shape == (4, 96, 96, 3)
+    assert experiment.train(0)["image"].shape == (4, 48, 48, 3)
 
 
 def test_mode_caption(experiment, tmp_path):
