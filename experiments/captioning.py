@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.image.backbones import backbone, make_backbone, pretrained_values
 from experiments.image.captions import Caption, SearchConfig
@@ -54,6 +55,7 @@ class Config(SearchConfig):
             "freeze": "backbone",
             "stride": 32,
             "flip": True,
+            "detection": 0.0,
             "captions_per_image": 5,
             "max_length": 24,
             "dropout": 0.5,
@@ -64,6 +66,7 @@ class Config(SearchConfig):
         },
     }
     TINY: ClassVar = {
+        "train_examples": 16,
         "heldout_examples": 8,
         "captions_per_image": 2,
         "hidden": 8,
@@ -102,6 +105,9 @@ class Config(SearchConfig):
         minimum=4,
     )
     flip: bool = option(False, "augmentation: random horizontal flips", group="data")
+    train_examples: int = option(
+        8000, "number of training examples", note="only with scenes", group="data", minimum=1
+    )
     heldout_examples: int = option(
         500, "examples per held-out set", note="only with scenes", group="data", minimum=1
     )
@@ -116,6 +122,9 @@ class Config(SearchConfig):
         choices=VIEWS,
     )
     feedback: bool = option(True, "feed the preceding word to the decoder")
+    detection: float = option(
+        0.1, "weight in the loss of the detection of a caption's words in its image", minimum=0
+    )
     attention: str = option(
         "general",
         "attention score function",
@@ -172,6 +181,7 @@ def make_network(config: Config, vocabulary: int) -> Captioner:
         features=config.hidden,
         view=config.view,
         feedback=config.feedback,
+        detection=config.detection,
     )
 
 
@@ -195,35 +205,36 @@ def read_data(config: Config) -> tuple["Vocabulary", Any, dict[str, Any], dict[s
 
     form, _, path = config.dataset.partition(":")
     if config.dataset == captioned.SCENES:
-        size, count = config.image_size, config.heldout_examples
-        splits = captioned.held_out_scenes(count, size)
-        known = captioned.scenes("train", config.seed, 0, min(KNOWN, 2 * count), size)
+        size = config.image_size
+        splits = captioned.held_out_scenes(config.heldout_examples, size)
+        train = captioned.scenes("train", config.seed, 0, config.train_examples, size)
         texts = captioned.scene_captions()
     elif form == "coco" and path:
         fold = config.seed % captioned.FOLDS if config.fold < 0 else config.fold
         splits = captioned.split_fold(captioned.load_captioned(path, config.image_size), fold)
-        known = splits.pop("train")
-        texts = [caption for captions in known.captions for caption in captions]
+        train = splits.pop("train")
+        texts = [caption for captions in train.captions for caption in captions]
     else:
         raise unknown_dataset(config.dataset, ("coco:FILE",), (captioned.SCENES,))
     vocabulary = Words.from_texts(texts, config.vocab_size)
     layout = captioned.Layout(vocabulary.encode, config.captions_per_image, config.max_length)
-    train: Any = captioned.TrainingScenes(layout, config.batch_size, config.seed, config.image_size)
-    if form == "coco":
-        train = captioned.TrainingCaptions(
-            known, layout, config.batch_size, config.seed, config.flip
-        )
+    batches = captioned.TrainingCaptions(train, layout, config.batch_size, config.seed, config.flip)
+    known = train.subset(np.arange(min(KNOWN, len(train.images))))
     evals = {
         name: captioned.HeldOutCaptions(
             pictures, layout, config.batch_size, known if name == "test" else None
         )
         for name, pictures in splits.items()
     }
-    counts = {name: len(pictures.images) for name, pictures in splits.items()}
-    provenance = {"dataset": form, **counts, "words": len(vocabulary)}
-    if form == "coco":
-        provenance["train"] = len(known.images)
-    return vocabulary, train, evals, provenance
+    sizes = {name: len(pictures.images) for name, pictures in splits.items()}
+    provenance = {
+        "dataset": form,
+        "train": len(train.images),
+        **sizes,
+        "words": len(vocabulary),
+        "sha256": captioned.checksum(train),
+    }
+    return vocabulary, batches, evals, provenance
 
 
 def build(config: Config) -> Experiment:

@@ -1,5 +1,7 @@
 """Images with captions: built-in scenes, made by number, and the captioned images of COCO files."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,6 +82,13 @@ def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures
     )
 
 
+def checksum(pictures: Pictures) -> str:
+    """Hex digest of the images and their captions."""
+    digest = hashlib.sha256(np.ascontiguousarray(pictures.images).tobytes())
+    digest.update(json.dumps(list(pictures.captions)).encode())
+    return digest.hexdigest()
+
+
 def load_captioned(path: str, size: int) -> Pictures:
     """The captioned images of `coco:JSON`, in the order of the file, resized to size x size.
 
@@ -155,22 +164,6 @@ class Layout:
 def shuffled(pictures: Pictures, rng: np.random.Generator) -> list[np.ndarray]:
     """Random order of the captions of each image."""
     return [rng.permutation(len(captions)) for captions in pictures.captions]
-
-
-@dataclass(frozen=True)
-class TrainingScenes:
-    """step -> batch of new scenes, a pure function of (seed, step); see `Layout.batch`."""
-
-    layout: Layout
-    batch_size: int
-    seed: int
-    size: int
-
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        first = step * self.batch_size
-        found = scenes("train", self.seed, first, self.batch_size, self.size)
-        return self.layout.batch(found, shuffled(found, np.random.default_rng((self.seed, step))))
 
 
 @dataclass(frozen=True)

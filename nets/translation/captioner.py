@@ -23,6 +23,11 @@ class Captioner(nn.Module):
     networks", 2015). "initial": by s_0 alone (Vinyals et al., "Show and tell", 2015). The decoder
     needs attention unless the view is "initial", and none if it is.
 
+    detection: weight in the loss of the detection of words (Fang et al., "From captions to visual
+    concepts and back", 2015), which teaches the backbone where words are seen: the mean over images
+    of the cross-entropy, summed over the vocabulary, between sigmoid(max_p (U h_p + c)) and whether
+    the symbol occurs in the captions. It is added in training, as a penalty.
+
     backbone: a module from images [B, H, W, C] to a tuple of maps [B, H', W', C']. level: index of
     the map that is read. features: width of h_p. feedback: False replaces every preceding symbol by
     padding, so that p_t depends on t and the image alone, and symbols are drawn independently.
@@ -36,6 +41,7 @@ class Captioner(nn.Module):
     features: int = 128
     view: str = "attention"
     feedback: bool = True
+    detection: float = 0.0
 
     def setup(self) -> None:
         """Declare the layer of the places."""
@@ -48,13 +54,20 @@ class Captioner(nn.Module):
                 f"{self.decoder.attention!r}"
             )
         self.place = nn.Dense(self.features, dtype=self.decoder.dtype)
+        if self.detection:
+            self.detect = nn.Dense(self.decoder.vocabulary, dtype=self.decoder.dtype)
 
     def __call__(self, images: Array, inputs: Array, *, train: bool = False) -> Array:
         """Return logits float32 [B, K, T, V] of K captions of each of the B images.
 
         images: float [B, H, W, C]. inputs: int32 [B, K, T], the symbol before each symbol.
         """
-        carry, memory = self.start(images, train=train)
+        places = self.places(images, train=train)
+        if self.detection:
+            loss = self._detection_loss(places, inputs)
+            if train:
+                self.sow("penalties", "detection", self.detection * loss)
+        carry, memory = self._begin(places)
         rows, captions, time = inputs.shape
         carry = DecoderCarry(
             *jax.tree.map(lambda leaf: jnp.repeat(leaf, captions, axis=0), tuple(carry))
@@ -63,9 +76,12 @@ class Captioner(nn.Module):
         logits = self.decoder(flat, carry, memory, train=train)
         return logits.reshape(rows, captions, time, -1)
 
-    def start(self, images: Array, *, train: bool = False) -> tuple[DecoderCarry, Memory | None]:
+    def start(self, images: Array) -> tuple[DecoderCarry, Memory | None]:
         """Return the initial (carry, memory) of the decoder for images [B, H, W, C]."""
-        places = self.places(images, train=train)
+        return self._begin(self.places(images))
+
+    def _begin(self, places: Array) -> tuple[DecoderCarry, Memory | None]:
+        """Return the initial (carry, memory) of the decoder for places [B, P, features]."""
         state = places.max(axis=1)
         if self.view == "each_step":
             places = state[:, None]
@@ -91,6 +107,13 @@ class Captioner(nn.Module):
     def summary(self, images: Array) -> Array:
         """Return the mean over places of the map that is read, float32 [B, C']."""
         return self.backbone(images, train=False)[self.level].astype(jnp.float32).mean(axis=(1, 2))
+
+    def _detection_loss(self, places: Array, inputs: Array) -> Array:
+        """Return the loss of the detection of the symbols of captions [B, K, T] at the places."""
+        logits = self.detect(places).astype(jnp.float32).max(axis=1)
+        seen = nn.one_hot(inputs, self.decoder.vocabulary).max(axis=(1, 2))
+        losses = nn.softplus(logits) - seen * logits
+        return losses.sum(axis=-1).mean()
 
     def _fed_back(self, tokens: Array) -> Array:
         """Return what the decoder reads of the preceding symbols."""

@@ -1,5 +1,7 @@
 """Captioner: captions at once agree with single steps; what each view and feedback depend on."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,6 +88,26 @@ def test_places_are_those_of_the_map_with_their_positions():
             np.testing.assert_allclose(places[1, 3 * row + column], expected, rtol=1e-5, atol=1e-6)
     summary = net.apply(variables, IMAGES, method="summary")
     np.testing.assert_allclose(summary, IMAGES.mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_the_detection_of_words_is_a_penalty_of_training():
+    net, _ = make()
+    net = net.clone(detection=0.5)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS)
+    variables = {"params": noise_like(shapes, 1)["params"]}
+    apply = quick_jit(partial(net.apply, mutable="penalties"), static_argnames="train")
+    assert not apply(variables, IMAGES, INPUTS)[1]
+    outputs, changed = apply(variables, IMAGES, INPUTS, train=True)
+    places = np.asarray(net.apply(variables, IMAGES, method="places"), np.float64)
+    kernel, bias = (variables["params"]["detect"][name] for name in ("kernel", "bias"))
+    expected = 0.0
+    for row in range(B):
+        chance = 1 / (1 + np.exp(-(places[row] @ kernel + bias).max(axis=0)))
+        for symbol in range(W):
+            seen = symbol in INPUTS[row]
+            expected -= 0.5 / B * np.log(chance[symbol] if seen else 1 - chance[symbol])
+    np.testing.assert_allclose(changed["penalties"]["detection"][0], expected, rtol=1e-5)
+    assert_close(outputs, apply(variables, IMAGES, INPUTS)[0])
 
 
 def test_each_step_sees_one_place_and_attention_all():
