@@ -41,7 +41,7 @@ ARROWS = {
         "builtin": set(),
         "forms": set(),
         "tabular": {"builtin", "forms"},
-        "images": {"builtin", "forms", "tabular"},
+        "images": {"builtin", "forms", "tabular", "text"},
         "text": {"forms"},
         "series": {"tabular"},
         "pairs": {"forms", "text"},

@@ -28,7 +28,7 @@ class SearchConfig(OptimizerConfig):
     )
     no_repeat_ngram: int = translate_option(
         0,
-        "order of the n-grams that a translation may contain only once",
+        "order of the n-grams that a hypothesis may contain only once",
         note="0: none",
         minimum=0,
     )

@@ -1,5 +1,6 @@
 from .attention import Attention as Attention
 from .attention import Memory as Memory
+from .captioner import Captioner as Captioner
 from .multiway import MultiSeq2Seq as MultiSeq2Seq
 from .seq2seq import Decoder as Decoder
 from .seq2seq import DecoderCarry as DecoderCarry

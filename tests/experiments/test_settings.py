@@ -57,7 +57,10 @@ OPTIONS = {
     "grouped_convolutions": False,
 }
 EXCEPTIONS = {("gradient_health", "cell")}  # there the cell is a submodule of the network
-OTHER_OPTIONS = {"mdrnn": {"cell": "elman", "scan_directions": 2}}
+OTHER_OPTIONS = {
+    "mdrnn": {"cell": "elman", "scan_directions": 2},
+    "captioning": {"input_feeding": False, "view": "each_step"},
+}
 ALIASES = {  # names of a setting in the networks
     "channels": "width",
     "embedding": "width features",

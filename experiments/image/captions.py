@@ -1,0 +1,247 @@
+"""Captions of images: settings of the search, and the task with its scores and figures."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from data.text.vocabulary import BEGIN, END, Vocabulary
+from nets.decoding.beam import BeamResult, beam_search
+from nets.decoding.constraints import Limits
+from nets.decoding.sampling import sample
+from nets.decoding.scores import Score
+from nets.decoding.step_model import StepModel
+from nets.translation.captioner import Captioner
+from train.config import ConfigError, OptimizerConfig, option
+from train.state import stream
+from train.task import Mean, Task
+
+caption_option = partial(option, modes=("caption",))
+SHOWN = 8  # images of a figure
+
+
+@dataclass(slots=True, kw_only=True)
+class SearchConfig(OptimizerConfig):
+    """Settings of the search for captions."""
+
+    beam_size: int = option(
+        4, "beam size of the search", note="1: greedy", free_in_modes=True, minimum=1
+    )
+    length_penalty: float = option(
+        1.0, "alpha of the length penalty ((5 + length) / 6)^alpha", free_in_modes=True
+    )
+    n_best: int = caption_option(
+        3, "number of hypotheses to print", note="up to beam_size", minimum=1
+    )
+    no_repeat_ngram: int = caption_option(
+        0,
+        "order of the n-grams that a hypothesis may contain only once",
+        note="0: none",
+        minimum=0,
+    )
+    groups: int = caption_option(
+        1, "number of groups of the beam", note="must divide beam_size", minimum=1
+    )
+    diversity: float = caption_option(
+        0.0, "cost of a token that an earlier group has chosen at the same step", minimum=0
+    )
+    temperature: float = caption_option(
+        0.0, "sampling temperature", note="0: beam search", minimum=0
+    )
+
+
+class Caption(Task):
+    """Mean of -log P(y_t | y_<t, image) over the symbols of all captions.
+
+    A network with feedback is scored by beam search. Without feedback, the symbols of a caption are
+    drawn independently of one another, with the run's seed.
+    """
+
+    def __init__(self, model: Captioner, vocabulary: Vocabulary, scenes: bool, config: Any):
+        if config.n_best > config.beam_size and not config.temperature:
+            raise ConfigError(
+                f"config.n_best must be at most config.beam_size, {config.beam_size}, "
+                f"got {config.n_best}"
+            )
+        if config.beam_size % config.groups:
+            raise ConfigError(
+                f"config.groups must divide config.beam_size, {config.beam_size}, "
+                f"got {config.groups}"
+            )
+        if config.diversity and config.groups == 1:
+            raise ConfigError("config.diversity needs config.groups above 1")
+        self.model, self.vocabulary, self.config = model, vocabulary, config
+        self.headline = "true" if scenes else "cider_d"
+
+    def with_axis(self, axis_name: str) -> "Caption":
+        """Return the task for a share of each batch; the backbone may have batch statistics."""
+        other = copy.copy(self)
+        backbone = self.model.backbone
+        if hasattr(backbone, "axis_name"):
+            other.model = self.model.clone(backbone=backbone.clone(axis_name=axis_name))
+        return other
+
+    def inputs(self, batch):
+        """Return the images, and the captions shifted by one symbol."""
+        return batch["image"], batch["inputs"]
+
+    def means(self, outputs, batch):
+        """Loss in nats and accuracy per symbol."""
+        values = {
+            "loss": optax.softmax_cross_entropy_with_integer_labels(outputs, batch["targets"]),
+            "accuracy": outputs.argmax(axis=-1) == batch["targets"],
+        }
+        return {name: Mean.from_values(value, batch["mask"]) for name, value in values.items()}
+
+    def step_model(self, variables, images) -> StepModel:
+        """Model of the captions of images, for the searches of `nets.decoding`."""
+        carry, memory = self._start(variables, images)
+        return StepModel(self._step, variables, carry, BEGIN, END, memory)
+
+    @partial(jax.jit, static_argnums=0)
+    def _start(self, variables, images):
+        return self.model.apply(variables, images, method="start")
+
+    def _step(self, variables, tokens, carry, *memory):
+        return self.model.apply(variables, tokens, carry, *memory, method="step")
+
+    @partial(jax.jit, static_argnums=0)
+    def _summary(self, variables, images):
+        return self.model.apply(variables, images, method="summary")
+
+    def search(self, variables, images, **options: Any) -> BeamResult:
+        """Beam search for captions of images [B, H, W, C]; options: those of beam_search."""
+        return beam_search(
+            self.step_model(variables, images),
+            max_length=self.config.max_length,
+            score=Score(length_penalty=self.config.length_penalty),
+            **({"beam_size": self.config.beam_size} | options),
+        )
+
+    def drawn(self, variables, images, key: jax.Array, temperature: float = 1.0) -> list[str]:
+        """Return a sampled caption of each image."""
+        model = self.step_model(variables, images)
+        tokens = sample(model, key, length=self.config.max_length, temperature=temperature)
+        return [self.vocabulary.decode(row) for row in np.asarray(tokens)]
+
+    def captions(self, variables, batches) -> list[str]:
+        """Caption of each image of held-out batches, in order."""
+        texts: list[str] = []
+        for number, batch in enumerate(batches):
+            if self.config.feedback:
+                result = self.search(variables, batch["image"], n_best=1)
+                found = [self.vocabulary.decode(row) for row in np.asarray(result.tokens)[:, 0]]
+            else:
+                key = stream(jax.random.key(self.config.seed), "captions", number)
+                found = self.drawn(variables, batch["image"], key)
+            texts += [text for text, i in zip(found, batch["index"], strict=True) if i >= 0]
+        return texts
+
+    def candidates(self, variables, images) -> list[list[tuple[float | None, str]]]:
+        """config.n_best captions of each image with their scores, which drawn ones do not have."""
+        config = self.config
+        temperature = config.temperature or (0.0 if config.feedback else 1.0)
+        if temperature:
+            keys = jax.random.split(
+                stream(jax.random.key(config.seed), "captions", 0), config.n_best
+            )
+            drawn = [self.drawn(variables, images, key, temperature) for key in keys]
+            return [[(None, text) for text in texts] for texts in zip(*drawn, strict=True)]
+        result = jax.device_get(
+            self.search(
+                variables,
+                images,
+                n_best=config.n_best,
+                groups=config.groups,
+                diversity=config.diversity,
+                limits=Limits(no_repeat_ngram=config.no_repeat_ngram),
+            )
+        )
+        return [
+            [(score, self.vocabulary.decode(ids)) for score, ids in zip(*row, strict=True)]
+            for row in zip(result.scores.tolist(), result.tokens, strict=True)
+        ]
+
+    def nearest(self, variables, batches) -> list[str]:
+        """First caption of the training image that is most like each held-out image.
+
+        The likeness is the cosine of the means over places of the network's feature map, around
+        their mean over the training images.
+        """
+        known = self._summaries(variables, batches.known.images, batches.batch_size)
+        held = self._summaries(variables, batches.pictures.images, batches.batch_size)
+        centre = known.mean(axis=0)
+        known, held = (unit(vectors - centre) for vectors in (known, held))
+        return [batches.known.captions[i][0] for i in (held @ known.T).argmax(axis=1)]
+
+    def _summaries(self, variables, images: np.ndarray, size: int) -> np.ndarray:
+        """Means of the feature maps of images uint8 [N, S, S, 3], float32 [N, C]."""
+        found = []
+        for start in range(0, len(images), size):
+            part = images[start : start + size]
+            padded = np.pad(part, [(0, size - len(part)), (0, 0), (0, 0), (0, 0)])
+            vectors = self._summary(variables, padded.astype(np.float32) / 255)
+            found.append(np.asarray(vectors)[: len(part)])
+        return np.concatenate(found)
+
+    def scores(self, predict, batches):
+        """BLEU, CIDEr-D and, of scenes, what the captions say; of the test set, also baselines."""
+        from experiments.image.caption_scores import baselines, caption_scores
+
+        references, facts = batches.pictures.captions, batches.pictures.facts
+        scores = caption_scores(self.captions(predict.variables, batches), references, facts)
+        if batches.known is not None:
+            nearest = self.nearest(predict.variables, batches)
+            others = baselines(references, nearest, batches.known.captions)
+            for name, texts in others.items():
+                found = caption_scores(texts, references, facts)
+                scores |= {f"{name}_{score}": value for score, value in found.items()}
+        return scores
+
+    def figures(self, predict, batches):
+        """Draw images with a true caption and the network's; and the attention over one image."""
+        from experiments.image.caption_pictures import attention_picture, captions_picture
+
+        batch = next(iter(batches))
+        texts = self.captions(predict.variables, [batch])[:SHOWN]
+        truth = [captions[0] for captions in batches.pictures.captions[:SHOWN]]
+        figures = {"captions": captions_picture(batch["image"], truth, texts)}
+        if self.model.view == "attention":
+            images = batch["image"][: min(4, len(texts))]
+            figures["attention"] = attention_picture(
+                images, *self.attended(predict.variables, images)
+            )
+        return figures
+
+    def attended(self, variables, images) -> tuple[list[list[str]], np.ndarray]:
+        """Symbols of the best caption of each image, and attention [B, T, places] of each."""
+        result = self.search(variables, images, n_best=1, return_attention=True)
+        tokens, lengths, attention = (
+            np.asarray(array)[:, 0] for array in (result.tokens, result.lengths, result.attention)
+        )
+        words = [
+            [self.vocabulary.decode([int(i)]) or "end" for i in row[:length]]
+            for row, length in zip(tokens, lengths, strict=True)
+        ]
+        return words, attention
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [N, C] of length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def describe(paths: Sequence[str], found: Sequence[Sequence[tuple[float | None, str]]]) -> str:
+    """Lines with the captions of each image file, the best first, each after its score."""
+    lines = []
+    for path, captions in zip(paths, found, strict=True):
+        lines.append(path)
+        lines += [
+            f"  {text}" if score is None else f"  {score:8.3f}  {text}" for score, text in captions
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""Captioner: captions at once agree with single steps; what each view and feedback depend on."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from nets.translation.captioner import VIEWS, Captioner
+from nets.translation.seq2seq import Decoder
+from tests.nets.recurrent.networks import assert_close, noise_like, quick_jit
+
+B, K, T, W = 2, 2, 3, 6
+RNG = np.random.default_rng(0)
+IMAGES = RNG.random((B, 4, 6, 2), np.float32)
+INPUTS = RNG.integers(1, W, (B, K, T), np.int32)
+
+
+class Blocks(nn.Module):
+    """The image itself, and the means of its 2x2 blocks."""
+
+    def __call__(self, images, *, train=False):
+        return images, nn.avg_pool(images, (2, 2), (2, 2))
+
+
+def make(view="attention", feedback=True, **decoder):
+    options = {"cell": "lstm", "layers": 2, "attention": "general", **decoder}
+    if view == "initial":
+        options["attention"] = "none"
+    net = Captioner(Blocks(), Decoder(W, 3, 4, **options), 1, 5, view, feedback)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS)
+    return net, noise_like(shapes, 1)
+
+
+def stepwise(net, variables, images, inputs):
+    """Logits [B, K, T, W]: each caption alone, step by step."""
+    captions = []
+    for k in range(K):
+        carry, memory = net.apply(variables, images, method="start")
+        steps = []
+        for t in range(T):
+            logits, carry, *_ = net.apply(variables, inputs[:, k, t], carry, memory, method="step")
+            steps.append(logits)
+        captions.append(jnp.stack(steps, axis=1))
+    return jnp.stack(captions, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("view", "more"),
+    [
+        ("attention", {"input_feeding": True}),
+        ("each_step", {"input_feeding": True}),
+        ("initial", {"cell": "gru", "layers": 1}),
+        ("attention", {"feedback": False, "attention": "additive"}),
+    ],
+)
+def test_captions_at_once_agree_with_single_steps(view, more):
+    net, variables = make(view, **more)
+    other = np.array(INPUTS)
+    other[:, :, 1] = 1 + other[:, :, 1] % (W - 1)
+
+    @quick_jit
+    def run(images, inputs):
+        return net.apply(variables, images, inputs), stepwise(net, variables, images, inputs)
+
+    outputs, steps = run(IMAGES, INPUTS)
+    assert outputs.shape == (B, K, T, W)
+    assert outputs.dtype == jnp.float32
+    assert_close(outputs, steps)
+    # without feedback the logits depend on the step and the image alone
+    feedback = more.get("feedback", True)
+    changed = np.abs(run(IMAGES, other)[0] - outputs).max(axis=(0, 1, 3))
+    assert (changed > 1e-4).tolist() == [False, feedback, feedback]
+    assert np.abs(run(IMAGES[::-1], INPUTS)[0] - outputs).max() > 1e-4
+
+
+def test_places_are_those_of_the_map_with_their_positions():
+    net, variables = make()
+    places = net.apply(variables, IMAGES, method="places")
+    kernel, bias = (variables["params"]["place"][name] for name in ("kernel", "bias"))
+    blocks = IMAGES.reshape(B, 2, 2, 3, 2, 2).mean(axis=(2, 4))
+    for row in range(2):
+        for column in range(3):
+            inputs = [*blocks[1, row, column], column - 1, 2 * row - 1]
+            expected = np.maximum(0, np.array(inputs) @ kernel + bias)
+            np.testing.assert_allclose(places[1, 3 * row + column], expected, rtol=1e-5, atol=1e-6)
+    summary = net.apply(variables, IMAGES, method="summary")
+    np.testing.assert_allclose(summary, IMAGES.mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_the_detection_of_words_is_a_penalty_of_training():
+    net, _ = make()
+    net = net.clone(detection=0.5)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS)
+    variables = {"params": noise_like(shapes, 1)["params"]}
+    apply = quick_jit(partial(net.apply, mutable="penalties"), static_argnames="train")
+    assert not apply(variables, IMAGES, INPUTS)[1]
+    outputs, changed = apply(variables, IMAGES, INPUTS, train=True)
+    places = np.asarray(net.apply(variables, IMAGES, method="places"), np.float64)
+    kernel, bias = (variables["params"]["detect"][name] for name in ("kernel", "bias"))
+    expected = 0.0
+    for row in range(B):
+        chance = 1 / (1 + np.exp(-(places[row] @ kernel + bias).max(axis=0)))
+        for symbol in range(W):
+            seen = symbol in INPUTS[row]
+            expected -= 0.5 / B * np.log(chance[symbol] if seen else 1 - chance[symbol])
+    np.testing.assert_allclose(changed["penalties"]["detection"][0], expected, rtol=1e-5)
+    assert_close(outputs, apply(variables, IMAGES, INPUTS)[0])
+
+
+def test_each_step_sees_one_place_and_attention_all():
+    for view in VIEWS:
+        net, variables = make(view)
+        memory = net.apply(variables, IMAGES, method="start")[1]
+        places = None if memory is None else memory.values.shape[1]
+        assert places == {"attention": 6, "each_step": 1, "initial": None}[view]
+
+
+@pytest.mark.parametrize(
+    ("view", "attention", "part"),
+    [
+        ("attend", "general", "view must be one of attention, each_step, initial, got 'attend'"),
+        ("attention", "none", "view 'attention' does not fit a decoder with attention 'none'"),
+        ("initial", "general", "view 'initial' does not fit"),
+    ],
+)
+def test_views_must_fit_the_decoder(view, attention, part):
+    net = Captioner(Blocks(), Decoder(W, 3, 4, attention=attention), view=view)
+    with pytest.raises(ValueError, match=part):
+        jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS)
