@@ -16,7 +16,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
 from tqdm import tqdm
 
 from bench.results import write_result
@@ -24,6 +23,7 @@ from bench.tables import markdown
 from data.text.vocabulary import END
 from experiments import open_run
 from experiments.report.runs import Run, group_runs, mean_seconds
+from experiments.translation.task import metrics_of
 from nets.decoding.exact import exact_search
 from train.rundir import read_json
 
@@ -53,6 +53,8 @@ def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]
     run = open_run(folder)
     task, held_out, variables = run.task, run.held_out("test"), run.variables
     sources, references = zip(*held_out.examples, strict=True)
+    references = [task.target.normal_form(reference) for reference in references]
+    metrics = metrics_of(task.config, task.language).values()
     first = sources[:exact]
     best = most_probable(task, variables, first, nodes)
     proven = np.isfinite(best)
@@ -70,10 +72,10 @@ def measure(folder: Path, sizes: list[int], exact: int, nodes: int) -> list[Run]
     settings = read_json(folder / "config.json")
     runs = []
     for size, (scores, texts) in results.items():
-        bleu = BLEU().corpus_score(texts, [references])
+        bleu, chrf = (m.corpus_score(texts, [references]) for m in metrics)
         values = {
             "bleu": bleu.score,
-            "chrf": CHRF().corpus_score(texts, [references]).score,
+            "chrf": chrf.score,
             "length": bleu.sys_len / bleu.ref_len,
             "search_error": float((scores < known - CLOSE).mean()),
             "proven": float(proven.mean()),

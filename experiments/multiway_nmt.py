@@ -153,7 +153,7 @@ def make_task(config: Config, assets: Assets) -> MultiTranslate:
         network = make_network(config, len(source), len(target))
         encoder, decoder = modules[pair]
         encoders[encoder], decoders[decoder] = network.encoder, network.decoder
-        tasks[pair] = Translate(network, source, target, config)
+        tasks[pair] = Translate(network, source, target, config, languages[1])
     return MultiTranslate(MultiSeq2Seq(encoders, decoders, modules), tasks, config)
 
 
@@ -165,7 +165,7 @@ def build(config: Config) -> Experiment:
     seeds = multiway.pair_seeds(config.seed, pairs)
     corpora = (read_dates if dates else read_text)(pairs, seeds, config)
     assets: dict[str, bytes] = {}
-    provenance: dict[str, Any] = {"dataset": config.dataset.split(":")[0], **signatures()}
+    provenance: dict[str, Any] = {"dataset": config.dataset.split(":")[0]}
     for pair, corpus in corpora.items():
         source, target = pairs[pair]
         assets |= {source: corpus.source.to_bytes(), target: corpus.target.to_bytes()}
@@ -173,6 +173,7 @@ def build(config: Config) -> Experiment:
             f"symbols {source}": len(corpus.source),
             f"symbols {target}": len(corpus.target),
             **{f"{name} {pair}": value for name, value in corpus.provenance.items()},
+            **{f"{name} {pair}": text for name, text in signatures(config, target).items()},
         }
     task = make_task(config, assets)
     train = multiway.Rotation({pair: corpora[pair].train for pair in pairs})

@@ -87,7 +87,7 @@ def read_text(config: Config) -> "Corpus":
         "dataset": config.dataset.split(":")[0],
         "languages": f"{config.source}-{config.target}",
         **corpus.provenance,
-        **signatures(),
+        **signatures(config, config.target),
     }
     return corpus._replace(provenance=provenance)
 
@@ -115,7 +115,7 @@ def make_task(config: Config, assets: Assets) -> Translate:
 
     vocabulary = vocabulary_of(config, assets[VOCABULARY])
     network = make_network(config, len(vocabulary), len(vocabulary))
-    return Translate(network, vocabulary, vocabulary, config)
+    return Translate(network, vocabulary, vocabulary, config, config.target)
 
 
 def build(config: Config) -> Experiment:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .shapes import expand_to
+
 
 def valid_steps(
     shape: tuple[int, ...], lengths: ArrayLike | None = None, mask: ArrayLike | None = None
@@ -33,11 +35,12 @@ def valid_steps(
             values = np.asarray(lengths)
             if values.size and (values.min() < 0 or values.max() > time):
                 raise ValueError(f"lengths must be from 0 to {time}, got {values.tolist()}")
-        valid = jnp.arange(time) < lengths[..., None]
+        steps = jnp.arange(time, dtype=lengths.dtype)
+        valid = expand_to(steps, lengths[..., None]) < lengths[..., None]
     if mask is not None:
         if jnp.shape(mask) != shape:
             raise ValueError(f"mask must have shape {shape}, got {jnp.shape(mask)}")
-        nonzero = jnp.asarray(mask) != 0
+        nonzero = jnp.asarray(mask).astype(bool)
         valid = nonzero if valid is None else valid & nonzero
     return valid
 
@@ -75,3 +78,8 @@ def only_valid(x: jax.Array, lengths: ArrayLike | None, fill: float = 0.0) -> ja
     """Return x [B, T, C] with `fill` in the padding; lengths: int [B], or None for no padding."""
     valid = valid_steps(x.shape[:2], lengths)
     return x if valid is None else jnp.where(valid[..., None], x, fill)
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether all arrays in pytrees have values, unlike the tracers of a program being compiled."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))

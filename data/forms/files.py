@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,9 +17,12 @@ SPLIT_NAMES = {
 }
 
 
-def nearest_file(path: Path) -> str:
+def nearest_file(path: Path | zipfile.Path) -> str:
     """Suffix " (did you mean X?)" with the file nearest to a missing one, or ""."""
-    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    folder = path.parent
+    if not (isinstance(folder, Path) and folder.is_dir()):
+        return ""
+    names = [p.name for p in folder.iterdir()]
     return nearest(path.name, sorted(names))
 
 
@@ -29,7 +33,7 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(shown) or "nothing"
 
 
-def read_text(path: Path, encodings: Sequence[str] = ("utf-8",)) -> str:
+def read_text(path: Path | zipfile.Path, encodings: Sequence[str] = ("utf-8",)) -> str:
     """Text of a file, plain or gzipped, in the first encoding that fits, without byte order mark.
 
     Line ends are not changed. Raises DataError when the file is missing or unreadable.

@@ -5,13 +5,14 @@ without types they are B, I, O.
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
+
+import regex  # its \w includes combining marks and joiners
 
 from ..catalogue import DataError, load_splits, nearest, unknown_dataset
 from ..forms.files import split_files
@@ -21,12 +22,12 @@ from ..text.words import find_split_file
 from .python_tokens import pieces
 
 FORMS = ("python_tokens", "conll:FOLDER", "conllu:FOLDER", "spans:FOLDER")
-WORD = re.compile(
+WORD = regex.compile(
     r"""
     \w+?(?=n['’]t\b) | n['’]t\b | ['’](?:s|m|d|re|ve|ll)\b  # do n't, cat 's
     | \w+(?:[-.,:/@]\w+)* | \.\.+ | --+ | [^\w\s]
     """,
-    re.IGNORECASE | re.VERBOSE,
+    regex.IGNORECASE | regex.VERBOSE,
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import regex  # its \w includes combining marks and joiners
 import sentencepiece
 
 from ..catalogue import DataError
@@ -26,7 +27,7 @@ from .vocabulary import (
 
 SENTENCEPIECE_SPACE = "\u2581"  # stands for a space in pieces
 JOINER = "\uffed"  # occurs in no NFKC text, which has U+25A0 instead
-TOKEN = re.compile(r"\w+|[^\w\s]")
+TOKEN = regex.compile(r"\w+|[^\w\s]")
 
 
 def make_vocabulary(kind: str, texts: Iterable[str], size: int) -> Vocabulary:
@@ -106,6 +107,10 @@ class Subwords:
 
     def __len__(self) -> int:
         return self._processor.vocab_size()
+
+    def normal_form(self, text: str) -> str:
+        """Text as `normalize` returns it."""
+        return normalize(text)
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Ids of each sentence, which is normalized first."""

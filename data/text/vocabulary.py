@@ -28,6 +28,9 @@ class Vocabulary(Protocol):
     def to_bytes(self) -> bytes:
         """Return the vocabulary as an asset of a run."""
 
+    def normal_form(self, text: str) -> str:
+        """Text that is decoded from the ids of a text of known symbols."""
+
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Ids of each sentence."""
 
@@ -79,6 +82,10 @@ class SymbolVocabulary:
 
     def __len__(self) -> int:
         return len(self.symbols) + FIRST
+
+    def normal_form(self, text: str) -> str:
+        """Text with its symbols joined again."""
+        return self.join(self.split(text))
 
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Ids of each sentence."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import regex  # its \w includes combining marks and joiners
 
 from ..catalogue import DataError
 from ..forms.files import SPLIT_NAMES, split_files
@@ -80,7 +81,7 @@ def split_sentences(text: str) -> list[Sentence]:
     [["it's", 'late'], ['go', 'home']]
     """
     pieces = re.split(r"(?<=[.!?])\s+|\n\s*\n", text.lower())
-    return [re.findall(r"\w+(?:['’]\w+)*", piece) for piece in pieces]
+    return [regex.findall(r"\w+(?:['’]\w+)*", piece) for piece in pieces]
 
 
 def find_split_file(folder: Path, form: str, split: str) -> Path:

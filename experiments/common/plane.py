@@ -11,7 +11,9 @@ def principal_axes(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     centred = vectors - vectors.mean(axis=0)
     _, scale, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2]
+    missing = max(0, 2 - len(axes))  # vectors of one feature, or a single one
+    axes = np.pad(axes, [(0, missing), (0, 0)])[:2]
+    scale = np.pad(scale, (0, missing))
     points = centred @ axes.T
     largest = points[np.abs(points).argmax(axis=0), np.arange(2)]
     return axes * np.sign(largest)[:, None], scale[:2] ** 2 / (scale**2).sum()

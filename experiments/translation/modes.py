@@ -19,7 +19,7 @@ def selected(run: TrainedRun) -> tuple[Translate, Any]:
 
 
 def translate(run: TrainedRun) -> None:
-    """Translate each line of standard input.
+    """Translate each line of standard input; a blank line remains one.
 
     With config.n_best above 1, print that many translations per line, each after its score, which
     sampled translations do not have.
@@ -28,7 +28,12 @@ def translate(run: TrainedRun) -> None:
     translations = translator(task)
     for lines in texts_of_input():
         sentences = [line.strip() for line in lines]
-        for hypotheses in translations(variables, sentences):
+        found = iter(translations(variables, [sentence for sentence in sentences if sentence]))
+        for sentence in sentences:
+            if not sentence:
+                print(flush=True)
+                continue
+            hypotheses = next(found)
             for score, text in hypotheses:
                 scored = len(hypotheses) > 1 and score is not None
                 print(f"{score:8.3f}  {text}" if scored else text, flush=True)

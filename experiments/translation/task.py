@@ -55,6 +55,13 @@ class Config(SearchConfig):
     vocab_size: int = option(
         6000, "maximum vocabulary size", note="only with parallel text", group="data", minimum=8
     )
+    bleu_tokenizer: str = option(
+        "",
+        "tokenizer of the BLEU score, as sacrebleu names it",
+        note="default: zh for Chinese, char for Japanese and Thai, otherwise 13a",
+        group="data",
+        choices=("", "13a", "char", "flores200", "intl", "ja-mecab", "ko-mecab", "zh"),
+    )
     batch_size: int = SearchConfig.changed("batch_size", 64, "in sentence pairs")
     max_length: int = option(
         60,
@@ -168,13 +175,29 @@ def make_network(config: Config, source: int, target: int) -> Seq2Seq:
     return Seq2Seq(encoder, decoder)
 
 
-def signatures() -> dict[str, str]:
-    """Signatures of the metrics of sacrebleu, which include its tokenization and version."""
+UNSPACED = {"zh": "zh", "ja": "char", "th": "char"}  # languages without spaces between words
+
+
+def metrics_of(config: Config, language: str) -> dict[str, Any]:
+    """Metrics of sacrebleu by name, for translations into a language, such as "de" or "zh-Hans".
+
+    Raises ConfigError when the tokenizer needs a package, or data, that are not there.
+    """
     from sacrebleu.metrics import BLEU, CHRF
 
+    default = UNSPACED.get(language.lower().replace("_", "-").partition("-")[0], "13a")
+    tokenizer = config.bleu_tokenizer or default
+    try:
+        return {"BLEU": BLEU(tokenize=tokenizer), "chrF": CHRF()}
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"config.bleu_tokenizer={tokenizer}: {reason}") from None
+
+
+def signatures(config: Config, language: str) -> dict[str, str]:
+    """Signatures of the metrics of sacrebleu, which include its tokenization and version."""
     formatted = {}
-    metrics: dict[str, Any] = {"BLEU": BLEU(), "chrF": CHRF()}
-    for name, metric in metrics.items():
+    for name, metric in metrics_of(config, language).items():
         metric.corpus_score(["one"], [["one"]])  # the signature includes the number of references
         formatted[name] = metric.get_signature().format()
     return formatted
@@ -185,13 +208,21 @@ class Translate(Task):
 
     axes: ClassVar = {"source": "b, s", "inputs": "b, t"}
 
-    def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary, config: Config):
+    def __init__(
+        self,
+        model: Seq2Seq,
+        source: Vocabulary,
+        target: Vocabulary,
+        config: Config,
+        language: str,
+    ):
         if config.n_best > config.beam_size and not config.temperature:
             raise ConfigError(
                 f"config.n_best must be at most config.beam_size, {config.beam_size}, "
                 f"got {config.n_best}"
             )
         self.model, self.source, self.target, self.config = model, source, target, config
+        self.language = language
         self.headline = "exact" if config.dataset.startswith("dates") else "bleu"
 
     def inputs(self, batch):
@@ -252,16 +283,18 @@ class Translate(Task):
         return nn.apply(encode, self.model)(variables)
 
     def scores(self, predict, batches):
-        """BLEU, chrF and the fraction of exact matches of the best translations."""
-        from sacrebleu.metrics import BLEU, CHRF
+        """BLEU, chrF and the fraction of exact matches of the best translations.
 
+        References are brought into the normal form of the vocabulary, which translations have.
+        """
         translations = self.translate(predict.variables, batches)
-        references = [reference for _, reference in batches.examples]
+        references = [self.target.normal_form(reference) for _, reference in batches.examples]
         exact = np.mean([a == b for a, b in zip(translations, references, strict=True)])
-        bleu, chrf = (
-            metric.corpus_score(translations, [references]).score for metric in (BLEU(), CHRF())
-        )
-        return {"bleu": bleu, "chrf": chrf, "exact": float(exact)}
+        scores = {
+            name.lower(): metric.corpus_score(translations, [references]).score
+            for name, metric in metrics_of(self.config, self.language).items()
+        }
+        return scores | {"exact": float(exact)}
 
     def translate(self, variables, batches: HeldOut) -> list[str]:
         """Best translation of each source, in the original order."""

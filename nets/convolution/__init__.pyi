@@ -4,7 +4,7 @@ from .arithmetic import output_size as output_size
 from .arithmetic import receptive_field as receptive_field
 from .conv import Conv as Conv
 from .conv import convolve as convolve
-from .depthwise import depthwise as depthwise
+from .depthwise import convolve_depthwise as convolve_depthwise
 from .pooling import max_pool as max_pool
 from .temporal import TimeConvNet as TimeConvNet
 from .temporal import TimeConvolutions as TimeConvolutions

@@ -18,6 +18,8 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
+from ..shapes import flatten_from
+
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -117,9 +119,9 @@ def banded_convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax
     extra = blocks * columns + columns - 1 - left - width
     x = jnp.pad(x, ((0, 0), (top, bottom), (left, max(extra, 0)), (0, 0)))
     starts = range(0, blocks * columns, columns)
-    lines = jnp.stack([x[:, :, a : a + span].reshape(*x.shape[:2], -1) for a in starts], axis=2)
+    lines = jnp.stack([flatten_from(x[:, :, a : a + span], 2) for a in starts], axis=2)
     patches = jnp.concatenate([lines[:, i : i + out_height] for i in range(rows)], axis=-1)
-    flat = patches.reshape(n * out_height * blocks, -1)
+    flat = patches.reshape(n * out_height * blocks, patches.shape[-1])
     product = flat @ band.reshape(-1, columns * features)
     return product.reshape(n, out_height, blocks * columns, features)[:, :, :out_width]
 

@@ -14,7 +14,7 @@ from jax import lax
 from .conv import DIMENSIONS, Padding
 
 
-def depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+def convolve_depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     """Convolve each channel of x [N, H, W, C] with its own kernel of [h, w, C].
 
     y[p, q, c] = sum_ij kernel[i, j, c] x[p stride + i, q stride + j, c], for x padded with zeros.
@@ -50,7 +50,7 @@ def shifted_sum(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     rows, columns, _ = kernel.shape
     height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
     terms = [
-        x[:, i : i + height : stride, j : j + width : stride] * kernel[i, j]
+        x[:, i : i + height : stride, j : j + width : stride] * kernel[None, None, None, i, j]
         for i in range(rows)
         for j in range(columns)
     ]

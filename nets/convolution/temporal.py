@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..masking import only_valid
+from ..shapes import flatten_from
 
 READOUTS = ("max", "mean", "flatten")
 
@@ -136,7 +137,7 @@ class TimeConvNet(nn.Module):
         if self.readout not in READOUTS:
             raise ValueError(f"readout must be one of {READOUTS}, got {self.readout!r}")
         if self.readout == "flatten":
-            pooled = h.reshape(h.shape[0], -1)
+            pooled = flatten_from(h, 1)
         else:
             pooled = pool_over_time(h, lengths, self.readout)
         return self.output(self.drop(pooled, deterministic=not train)).astype(jnp.float32)

@@ -14,6 +14,7 @@ from jax import Array
 from ..convolution.conv import Conv
 from ..convolution.temporal import max_over_windows
 from ..masking import only_valid
+from ..shapes import flatten_from
 
 
 class FrameStacking(nn.Module):
@@ -83,6 +84,7 @@ class BandConvolution(nn.Module):
             dtype=self.dtype,
             name="conv",
         )
-        h = nn.relu(conv(maps)).reshape(rows * time, -1, self.features)
-        h, _ = max_over_windows(h, None, self.pool)
-        return only_valid(h.reshape(rows, time, -1), lengths), lengths
+        h = nn.relu(conv(maps))
+        h, _ = max_over_windows(h.reshape(rows * time, *h.shape[2:]), None, self.pool)
+        h = flatten_from(h.reshape(rows, time, *h.shape[1:]), 2)
+        return only_valid(h, lengths), lengths

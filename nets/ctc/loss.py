@@ -6,10 +6,11 @@ a label with two equal symbols in a row needs a blank between them:
 
     P(label) = sum over the paths that spell it of prod_t P(symbol of the path at t)
 
-logits: float [B, T, V]. lengths: int [B], number of real steps. labels: int [B, N], without blanks.
-label_lengths: int [B]. Padding values of logits or labels, even NaN, affect nothing. A row without
-steps spells only the empty label. Arguments that do not fit raise ValueError; the ranges of lengths
-and labels are only checked outside of jit, where their values are known.
+logits: float [B, T, V]. lengths: int [B], number of real steps, or None for T. labels: int [B, N],
+without blanks. label_lengths: int [B], or None for N. Padding values of logits or labels, even NaN,
+affect nothing. A row without steps spells only the empty label. Arguments that do not fit raise
+ValueError; the ranges of lengths and labels are only checked outside of jit, where their values are
+known.
 
 Source: Graves, Fernandez, Gomez, Schmidhuber, "Connectionist temporal classification: labelling
 unsegmented sequence data with recurrent neural networks", 2006.
@@ -24,7 +25,8 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ..masking import valid_steps
+from ..shapes import expand_to
+from .checks import checked, checked_logits
 from .scaled_float import MIN_EXPONENT, ScaledFloat, add, clip_log2, multiply
 
 LOG2_E = np.float32(np.log2(np.e))
@@ -52,9 +54,9 @@ class Alignment(NamedTuple):
 
 def ctc_loss(
     logits: ArrayLike,
-    lengths: ArrayLike,
+    lengths: ArrayLike | None,
     labels: ArrayLike,
-    label_lengths: ArrayLike,
+    label_lengths: ArrayLike | None,
     blank_id: int = 0,
 ) -> CTCLoss:
     """Return -log P(label) of each row.
@@ -73,49 +75,21 @@ def ctc_loss(
         >>> round(float(81 * jnp.exp(-loss.nats[0])))  # 15 of the 3 ** 4 paths spell 1 2
         15
     """
-    _check(logits, lengths, labels, label_lengths, blank_id)
-    logits = jnp.asarray(logits).astype(jnp.float32)
-    return CTCLoss(*_loss(logits, lengths, labels, label_lengths, blank_id))
-
-
-def check_logits(logits: ArrayLike, lengths: ArrayLike, blank_id: int) -> None:
-    """Raise ValueError if the arguments do not fit, as far as their values are known."""
-    shape, dtype = jnp.shape(logits), jnp.result_type(logits)
-    if len(shape) != 3 or not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(
-            f"logits must be floating point [batch, time, symbols], got {dtype} of shape {shape}"
-        )
-    if not 0 <= blank_id < shape[2]:
-        raise ValueError(f"blank_id must be from 0 to {shape[2] - 1}, got {blank_id}")
-    valid_steps(shape[:2], lengths)
-
-
-def _check(logits: Any, lengths: Any, labels: Any, label_lengths: Any, blank_id: int) -> None:
-    """Raise ValueError if logits, labels or lengths do not fit, as far as values are known."""
-    check_logits(logits, lengths, blank_id)
-    (rows, _, symbols), shape = jnp.shape(logits), jnp.shape(labels)
-    if len(shape) != 2 or shape[0] != rows:
-        raise ValueError(f"labels must have shape ({rows}, N), got {shape}")
-    valid_steps(shape, label_lengths)
-    if not any(isinstance(a, jax.core.Tracer) for a in (labels, label_lengths)):
-        known = np.asarray(labels)[np.arange(shape[1]) < np.asarray(label_lengths)[:, None]]
-        if np.any((known < 0) | (known >= symbols) | (known == blank_id)):
-            raise ValueError(
-                f"labels must be from 0 to {symbols - 1} and not the blank {blank_id}, "
-                f"got {sorted(set(known.tolist()))}"
-            )
+    inputs = checked(logits, lengths, labels, label_lengths, blank_id)
+    return CTCLoss(*_loss(*inputs, blank_id))
 
 
 def _real(steps: int, lengths: Array) -> Array:
     """Bool [B, steps], false at padding."""
-    return jnp.arange(steps) < lengths[:, None]
+    return jnp.arange(steps, dtype=lengths.dtype)[None] < lengths[:, None]
 
 
 def frame_log_probs(logits: Array, lengths: Array, blank_id: int) -> Array:
     """Log probabilities float32 [B, T, V]; at padding the blank has probability 1."""
     valid = _real(logits.shape[1], lengths)[..., None]
     log_probs = jax.nn.log_softmax(jnp.where(valid, logits, 0).astype(jnp.float32))
-    blank = jnp.where(jnp.arange(logits.shape[2]) == blank_id, 0.0, -jnp.inf)
+    is_blank = jnp.arange(logits.shape[2]) == blank_id
+    blank = expand_to(jnp.where(is_blank, 0.0, -jnp.inf).astype(jnp.float32), log_probs)
     return jnp.where(valid, log_probs, blank)
 
 
@@ -131,8 +105,8 @@ class _Sums(NamedTuple):
 
 def _initial_sums(start: Array, labels: int) -> _Sums:
     """All probability at the blank after start [B] labels."""
-    at = jnp.arange(labels + 1) == start[:, None]
-    zeros = jnp.zeros((len(start), labels))
+    at = jnp.arange(labels + 1, dtype=start.dtype)[None] == start[:, None]
+    zeros = jnp.zeros((len(start), labels), jnp.float32)
     return _Sums(ScaledFloat.from_values(at), ScaledFloat.from_values(zeros))
 
 
@@ -237,7 +211,7 @@ def _loss_and_gradient(
         """Probability, given the label, that a path is in a state."""
         exponent = forward.exponent + backward.exponent - total.exponent[:, None]
         mantissa = forward.mantissa * backward.mantissa / total.mantissa[:, None]
-        return mantissa * jnp.exp2(exponent + log2)
+        return mantissa * jnp.exp2(exponent.astype(jnp.float32) + log2)
 
     def step(sums: _Sums, frame: tuple[Array, Array, Any]) -> tuple[_Sums, Any]:
         blank, symbols, forward = frame
@@ -251,7 +225,7 @@ def _loss_and_gradient(
     start = _initial_sums(label_lengths, labels.shape[1])
     frames = (inputs.blank, inputs.symbols, history)
     _, (blank, symbols) = lax.scan(step, start, frames, reverse=True)
-    chosen = jax.nn.one_hot(inputs.labels, logits.shape[2])
+    chosen = jax.nn.one_hot(inputs.labels, logits.shape[2], dtype=jnp.float32)
     given_label = jnp.einsum("tbn,bnv->btv", symbols, chosen, precision=lax.Precision.HIGHEST)
     given_label = given_label.at[..., blank_id].add(blank.T)
     real = _real(logits.shape[1], lengths) & feasible[:, None]
@@ -281,26 +255,26 @@ def _greedy(logits: Array, lengths: Array, blank_id: int) -> tuple[Array, Array]
     return labels, emits.sum(axis=1, dtype=jnp.int32)
 
 
-def ctc_greedy(logits: ArrayLike, lengths: ArrayLike, blank_id: int = 0) -> tuple[Array, Array]:
+def ctc_greedy(
+    logits: ArrayLike, lengths: ArrayLike | None, blank_id: int = 0
+) -> tuple[Array, Array]:
     """Return the label of the most probable path: int32 [B, T], 0 after the end; lengths int32 [B].
 
     It need not be the most probable label, which `nets.ctc.ctc_beam_search` looks for. Ties go to
     the lowest symbol id.
     """
-    check_logits(logits, lengths, blank_id)
-    return _greedy(logits, lengths, blank_id)
+    return _greedy(*checked_logits(logits, lengths, blank_id), blank_id)
 
 
 def ctc_align(
     logits: ArrayLike,
-    lengths: ArrayLike,
+    lengths: ArrayLike | None,
     labels: ArrayLike,
-    label_lengths: ArrayLike,
+    label_lengths: ArrayLike | None,
     blank_id: int = 0,
 ) -> Alignment:
     """Return the most probable path that spells the label, by the Viterbi algorithm."""
-    _check(logits, lengths, labels, label_lengths, blank_id)
-    return _align(logits, lengths, labels, label_lengths, blank_id)
+    return _align(*checked(logits, lengths, labels, label_lengths, blank_id), blank_id)
 
 
 @partial(jax.jit, static_argnames="blank_id")
@@ -314,7 +288,7 @@ def _align(
     symbols = jnp.full((rows, 2 * count + 1), blank_id, jnp.int32).at[:, 1::2].set(labels)
     log_probs = frame_log_probs(logits, lengths, blank_id)
     scores = jnp.swapaxes(jnp.take_along_axis(log_probs, symbols[:, None], axis=2), 0, 1)
-    two_before = jnp.pad(symbols[:, :-2], ((0, 0), (2, 0)), constant_values=blank_id)
+    two_before = jnp.pad(symbols, ((0, 0), (2, 0)), constant_values=blank_id)[:, : 2 * count + 1]
     skips = symbols != two_before  # false between blanks, too
 
     def shifted(best: Array, states: int) -> Array:
@@ -325,15 +299,16 @@ def _align(
         ways = jnp.stack([best, shifted(best, 1), jnp.where(skips, shifted(best, 2), -jnp.inf)])
         return ways.max(axis=0) + score, ways.argmax(axis=0).astype(jnp.int8)
 
-    start = jnp.where(jnp.arange(2 * count + 1) == 0, 0.0, -jnp.inf)
+    start = jnp.where(jnp.arange(2 * count + 1) == 0, 0.0, -jnp.inf).astype(jnp.float32)
     start = jnp.broadcast_to(start, symbols.shape)
     best, moves = lax.scan(step, start, scores)
-    ends = 2 * label_lengths[:, None] - jnp.array([0, 1])
+    ends = 2 * label_lengths[:, None] - jnp.array([[0, 1]], label_lengths.dtype)
     totals = jnp.where(ends < 0, -jnp.inf, jnp.take_along_axis(best, jnp.maximum(ends, 0), axis=1))
     state = jnp.take_along_axis(ends, totals.argmax(axis=1)[:, None], axis=1)[:, 0]
 
     def back(state: Array, move: Array) -> tuple[Array, Array]:
-        return state - jnp.take_along_axis(move, state[:, None], axis=1)[:, 0], state
+        moved = jnp.take_along_axis(move, state[:, None], axis=1)[:, 0]
+        return state - moved.astype(state.dtype), state
 
     _, states = lax.scan(back, state, moves, reverse=True)
     score = totals.max(axis=1)

@@ -15,7 +15,8 @@ from jax.typing import ArrayLike
 
 from ..decoding.step_model import StepModel
 from ..decoding.top_k import top_k
-from .loss import check_logits, frame_log_probs
+from .checks import checked_logits
+from .loss import frame_log_probs
 
 
 class CTCBeam(NamedTuple):
@@ -71,7 +72,7 @@ class _Options(NamedTuple):
 
 def ctc_beam_search(
     logits: ArrayLike,
-    lengths: ArrayLike,
+    lengths: ArrayLike | None,
     *,
     beam_size: int,
     blank_id: int = 0,
@@ -93,17 +94,17 @@ def ctc_beam_search(
     language_model: its ids are those of the symbols, and it may have more. bos_id: the blank is
     suitable, since no text contains it. eos_id: the token that ends a text, or None if the model
     has no such token.
-    logits: float [B, T, V]; NaN counts as probability 0. lengths: int [B]. n_best: number of labels
-    returned, at most and by default beam_size. max_labels: length of the longest label, by default
-    T. Raises ValueError for options that do not fit one another or the shapes.
+    logits: float [B, T, V]; NaN counts as probability 0. lengths: int [B], or None for T. n_best:
+    number of labels returned, at most and by default beam_size. max_labels: length of the longest
+    label, by default T. Raises ValueError for options that do not fit one another or the shapes.
 
         >>> logits = jnp.log(jnp.array([[[0.6, 0.4], [0.6, 0.4]]]))  # blank and one symbol
         >>> beam = ctc_beam_search(logits, jnp.array([2]), beam_size=2)
         >>> beam.lengths[0].tolist()  # the label [1] has probability 0.64, the empty one 0.36
         [1, 0]
     """
-    check_logits(logits, lengths, blank_id)
-    rows, time, symbols = jnp.shape(logits)
+    logits, lengths = checked_logits(logits, lengths, blank_id)
+    rows, time, symbols = logits.shape
     n_best = beam_size if n_best is None else n_best
     max_labels = max(time, 1) if max_labels is None else max_labels
     if not 1 <= n_best <= beam_size:
@@ -114,7 +115,7 @@ def ctc_beam_search(
     if language_model is not None:
         lm = language_model, lm_weight
         tokens = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        shape = language_model.first_outputs(tokens)[0].shape
+        shape = language_model.first_logits(tokens).shape
         if shape[0] != rows or shape[1] < symbols:
             raise ValueError(
                 f"the language model must give logits of shape ({rows}, {symbols} or more), "
@@ -143,7 +144,9 @@ def _search(
         model, weight = lm
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), carry)
         logits, flat, _ = model.step(tokens.ravel(), flat)
-        both = weight * jax.nn.log_softmax(logits), flat
+        log_probs = jax.nn.log_softmax(logits)
+        # without weight, a symbol that the model excludes counts like any other
+        both = jnp.where(jnp.asarray(weight) == 0, 0, weight * log_probs), flat
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), both)
 
     def step(state: tuple[_Beam, Any], frame: Array) -> tuple[tuple[_Beam, Any], None]:
@@ -177,11 +180,11 @@ def _initial_beam(options: _Options) -> _Beam:
     """The empty prefix, and K - 1 unused entries."""
     count = options.beam_size
     used = jnp.arange(count) == 0
-    none, zeros = jnp.full(count, -jnp.inf), jnp.zeros(count)
+    none, zeros = jnp.full(count, -jnp.inf, jnp.float32), jnp.zeros(count, jnp.float32)
     return _Beam(
         jnp.zeros((count, options.max_labels), jnp.int32),
         jnp.zeros(count, jnp.int32),
-        jnp.where(used, 0, none),
+        jnp.where(used, jnp.float32(0), none),
         none,
         jnp.ones((count, count), bool),
         zeros,
@@ -209,16 +212,17 @@ def _extend(
     frame: log P float32 [V] of the step. lm_log_probs: [K, U], or None.
     """
     count, symbols, total, last = options.beam_size, len(frame), beam.log_probs, beam.last
-    ids = jnp.arange(symbols)
+    ids = jnp.arange(symbols, dtype=jnp.int32)[None]
     blank = total + frame[options.blank_id]
     symbol = jnp.where(last < 0, -jnp.inf, beam.symbol + frame[last])
     # repeating the last symbol extends the prefix only after a blank
-    longer = jnp.where(ids == last[:, None], beam.blank[:, None], total[:, None]) + frame
+    longer = jnp.where(ids == last[:, None], beam.blank[:, None], total[:, None])
+    longer = longer + frame[None]
     allowed = (beam.lengths < options.max_labels)[:, None] & (ids != options.blank_id)
     longer = jnp.where(allowed, longer, -jnp.inf)
 
     # paths that grow into a prefix of the beam are merged with it
-    extends_to = beam.is_prefix & (beam.lengths[:, None] + 1 == beam.lengths)
+    extends_to = beam.is_prefix & (beam.lengths[:, None] + 1 == beam.lengths[None])
     parent, merged = extends_to.argmax(axis=0), extends_to.any(axis=0)
     symbol = jnp.logaddexp(symbol, jnp.where(merged, longer[parent, last], -jnp.inf))
     longer = longer.at[parent, jnp.where(merged, last, symbols)].set(-jnp.inf, mode="drop")
@@ -236,12 +240,12 @@ def _extend(
     source = jnp.where(is_new, source, best)
 
     labels, lengths, lm_score = _take((beam.labels, beam.lengths, beam.lm_score), source)
-    at_end = jnp.arange(options.max_labels) == lengths[:, None]
+    at_end = jnp.arange(options.max_labels, dtype=jnp.int32)[None] == lengths[:, None]
     labels = jnp.where(at_end & is_new[:, None], new[:, None], labels)
-    lengths = lengths + is_new
+    lengths = lengths + is_new.astype(lengths.dtype)
     # i is a prefix of j if this held for their sources and j has i's new symbol at that index
     same = new[:, None] == labels[:, jnp.maximum(lengths - 1, 0)].T
-    same = same & (lengths[:, None] <= lengths)
+    same = same & (lengths[:, None] <= lengths[None])
     is_prefix = beam.is_prefix[source][:, source] & (same | ~is_new[:, None])
     return (
         _Beam(

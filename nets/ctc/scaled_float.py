@@ -24,20 +24,21 @@ class ScaledFloat(NamedTuple):
     @classmethod
     def from_values(cls, values: Array) -> "ScaledFloat":
         """Convert values that are 0 or 1."""
-        return cls(values.astype(jnp.float32), jnp.where(values > 0, 0, MIN_EXPONENT))
+        exponent = jnp.where(values.astype(bool), np.int32(0), np.int32(MIN_EXPONENT))
+        return cls(values.astype(jnp.float32), exponent)
 
     @classmethod
     def from_log2(cls, log2: Array) -> "ScaledFloat":
         """Return 2 ** log2, for log2 float32 as returned by `clip_log2`."""
         zero, whole = log2 == -jnp.inf, jnp.floor(log2)
         return cls(
-            jnp.where(zero, 0.0, jnp.exp2(log2 - whole)),
-            jnp.where(zero, MIN_EXPONENT, whole.astype(jnp.int32)),
+            jnp.where(zero, np.float32(0), jnp.exp2(log2 - whole)),
+            jnp.where(zero, np.int32(MIN_EXPONENT), whole.astype(jnp.int32)),
         )
 
     def log(self) -> Array:
         """Return the natural logarithm, float32."""
-        return jnp.log(self.mantissa) + self.exponent * np.float32(np.log(2))
+        return jnp.log(self.mantissa) + self.exponent.astype(jnp.float32) * np.float32(np.log(2))
 
 
 def clip_log2(log2: Array) -> Array:

@@ -154,26 +154,27 @@ def initial_state(
     rows, beams, length = bos.shape[0], options.beam_size, options.max_length
     shape, past = (rows, beams), (rows, length, beams)
     first = jnp.arange(beams) % (beams // options.groups) == 0
-    tokens, zeros = jnp.zeros(shape, jnp.int32), jnp.zeros(past)
+    tokens, zeros = jnp.zeros(shape, jnp.int32), jnp.zeros(past, jnp.float32)
+    scores = jnp.full(shape, -jnp.inf, jnp.float32)
     covers = settings.scoring.coverage_penalty is not None
     lexical = row.constraints.lexical
     return State(
         Active(
             jnp.broadcast_to(bos[:, None], shape),
-            jnp.broadcast_to(jnp.where(first, 0.0, -jnp.inf), shape),
+            jnp.where(first, jnp.zeros_like(scores), scores),
             jax.tree.map(
                 lambda leaf: jnp.broadcast_to(leaf[:, None], (*shape, *leaf.shape[1:])), carry
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,
-            jnp.zeros((*shape, options.source)) if covers else None,
+            jnp.zeros((*shape, options.source), jnp.float32) if covers else None,
             None if lexical is None else lexical.initial(beams),
         ),
-        Pool(jnp.full(shape, -jnp.inf), tokens, tokens, tokens, jnp.zeros(shape)),
+        Pool(scores, tokens, tokens, tokens, jnp.zeros_like(scores)),
         Trace(
             zeros.astype(jnp.int32),
             zeros.astype(jnp.int32),
             zeros,
-            jnp.zeros((*past, options.source)) if options.return_attention else None,
+            jnp.zeros((*past, options.source), jnp.float32) if options.return_attention else None,
         ),
     )
 
@@ -202,11 +203,14 @@ def backtrace(pool: Pool, trace: Trace) -> BeamResult:
 
     length = trace.tokens.shape[1]
     steps = [jnp.swapaxes(leaf, 0, 1) for leaf in (trace.parents, trace.tokens, trace.log_probs)]
-    _, out = lax.scan(back, pool.parents, (jnp.arange(length), *steps), reverse=True)
+    _, out = lax.scan(
+        back, pool.parents, (jnp.arange(length, dtype=jnp.int32), *steps), reverse=True
+    )
     parents, tokens, log_probs = (jnp.moveaxis(leaf, 0, 2) for leaf in out)
     attention = None
     if trace.attention is not None:
-        row, position = jnp.arange(len(lengths))[:, None, None], jnp.arange(length)
+        row = jnp.arange(len(lengths))[:, None, None]
+        position = jnp.arange(length, dtype=jnp.int32)[None, None]
         attention = trace.attention[row, position, parents]
         attention = jnp.where((position < lengths[..., None])[..., None], attention, 0)
     return BeamResult(tokens, pool.scores, log_probs, lengths, attention)

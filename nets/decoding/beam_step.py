@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..shapes import flatten_from
 from .constraints import mask_logits
 from .phrases import PhraseAutomaton
 from .problem import RowData, Settings
@@ -188,7 +189,9 @@ def select(
         pair = select_in_group(group, settings, counts, lexical)
         if counts is not None:
             tokens, used = pair[0].tokens, pair[0].totals > -jnp.inf
-            counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(used)
+            counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(
+                used.astype(counts.dtype)
+            )
         groups.append([chosen._replace(parents=chosen.parents + first) for chosen in pair])
     opened, ended = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
     terms = coverage_terms(settings.scoring, covered, row.source_valid)
@@ -216,7 +219,7 @@ def select_in_group(
     `allocate_beams` selects the k best.
     """
     masked, normaliser, totals, states = group
-    rows, width, vocabulary = masked.shape
+    _, width, vocabulary = masked.shape
     slots = 0 if lexical is None else lexical.tokens.shape[-1]
     few = min(width + 1 + slots, vocabulary)
     compared = masked if counts is None else masked - settings.diversity * counts[:, None]
@@ -233,9 +236,9 @@ def select_in_group(
         chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
         ranks = sums - settings.diversity * chosen_before
     enough = min(2 * width, width * few) if lexical is None else width * few
-    ranks, best = lax.top_k(ranks.reshape(rows, -1), enough)
-    parents = jnp.broadcast_to(jnp.arange(width)[:, None], tokens.shape)
-    flat = (leaf.reshape(rows, -1) for leaf in (parents, tokens, log_probs, sums))
+    ranks, best = lax.top_k(flatten_from(ranks, 1), enough)
+    parents = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32)[:, None], tokens.shape)
+    flat = (flatten_from(leaf, 1) for leaf in (parents, tokens, log_probs, sums))
     candidates = gather(Candidates(*flat), best)
     ends = candidates.tokens == settings.model.end
     open_ranks = jnp.where(ends, -jnp.inf, ranks)

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..masking import is_concrete
 from .phrases import PhraseAutomaton, make_phrases, parse_phrases
 from .required import RequiredTokens, check_required, make_required
-from .step_model import is_concrete
 from .values import Values, as_array, check_tokens
 
 
@@ -225,7 +225,9 @@ def block_ngrams(logits: Array, written: Array, step: int | Array, n: int) -> Ar
         return logits
     # the last n - 1 tokens; before step n there is no complete n-gram to repeat
     last = lax.dynamic_slice_in_dim(written, step - (n - 1), n - 1, axis=-1)
-    matches = jnp.broadcast_to(jnp.arange(windows) + n <= step, (rows, beams, windows))
+    matches = jnp.broadcast_to(
+        jnp.arange(windows, dtype=jnp.int32) + n <= step, (rows, beams, windows)
+    )
     for i in range(n - 1):
         matches = matches & (written[..., i : i + windows] == last[..., i : i + 1])
     limit = jnp.where(matches, -jnp.inf, jnp.inf)

@@ -101,8 +101,10 @@ def exact_search(
             state = lexical.advance(state, np.full((1, 1), tokens[-1]))
         written = np.zeros((1, 1, max_length), np.int32)
         written[0, 0, : len(tokens)] = tokens
-        last = jnp.full((1, 1), tokens[-1] if tokens else bos[0])
-        old = Active(last, jnp.full((1, 1), total), carry, jnp.asarray(written), covered, state)
+        last = jnp.full((1, 1), tokens[-1] if tokens else bos[0], jnp.int32)
+        old = Active(
+            last, jnp.full((1, 1), total, jnp.float32), carry, jnp.asarray(written), covered, state
+        )
         step = np.int32(len(tokens))
         children = expand_all(no_repeat_ngram, settings, row, (step, old))
         children = Children(*jax.device_get(children[:4]), *children[4:])
@@ -125,7 +127,7 @@ def exact_search(
         )
 
     best = ExactResult(np.zeros(0, np.int32), -np.inf, np.zeros(0, np.float32), True, 0)
-    uncovered = jnp.zeros((1, 1, source)) if source else None
+    uncovered = jnp.zeros((1, 1, source), jnp.float32) if source else None
     carry = jax.tree.map(lambda leaf: leaf[:, None], model.carry)
     stack = [branch(([], []), 0.0, carry, uncovered, initial)]
     best, nodes = max(best, best_end(stack[0]), key=by_score), 1

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..masking import is_concrete
 from .required import promote
-from .step_model import is_concrete
 from .values import check_tokens
 
 MOST_COMBINATIONS = 256  # of required phrases that a hypothesis contains; the tables grow with it

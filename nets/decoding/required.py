@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .step_model import is_concrete
+from ..masking import is_concrete
 from .values import check_tokens
 
 

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from ..masking import is_concrete
 from .step_model import StepModel
+from .values import as_array
 
 State = tuple[Array, Any, Array | None]  # tokens, carry, which rows have ended
 
@@ -39,7 +42,9 @@ def greedy(model: StepModel, *, max_length: int) -> GreedyResult:
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
-    return _greedy(model, model.first_tokens(), max_length)
+    first, _ = model.first_tokens(), model.end
+    model.first_logits(first)
+    return _greedy(model, first, max_length)
 
 
 @partial(jax.jit, static_argnums=2)
@@ -58,16 +63,16 @@ def _greedy(model: StepModel, first: Array, max_length: int) -> GreedyResult:
         out = GreedyResult(
             out.tokens.at[:, step].set(jnp.where(ended, 0, tokens)),
             out.log_probs.at[:, step].set(jnp.where(ended, 0, chosen)),
-            out.lengths + ~ended,
+            out.lengths + (~ended).astype(jnp.int32),
         )
         return step + 1, tokens, ended | (tokens == model.end), carry, out
 
     out = GreedyResult(
         jnp.zeros((rows, max_length), jnp.int32),
-        jnp.zeros((rows, max_length)),
+        jnp.zeros((rows, max_length), jnp.float32),
         jnp.zeros(rows, jnp.int32),
     )
-    state = (0, first, jnp.zeros(rows, bool), model.carry, out)
+    state = (jnp.int32(0), first, jnp.zeros(rows, bool), model.carry, out)
     return lax.while_loop(unfinished, draw, state)[-1]
 
 
@@ -76,14 +81,14 @@ def sample(model: StepModel, key: Array, *, length: int, **options: Any) -> Arra
 
     Options:
 
-        temperature           1.0: the logits are divided by it; at 0 the most probable token is
-                              taken
+        temperature           1.0, or float [B], one for each row: the logits are divided by it;
+                              at 0 the most probable token is taken
         top_k, top_p, min_p   None: the filters keep_top_k, keep_top_p and keep_min_p, applied in
                               this order after the division
 
     Returns int32 [B, length]. Once a row has generated the model's eos_id, all further tokens are
-    0; without eos_id no row ends. Raises ValueError for top_k below 1, and for top_p or min_p
-    outside (0, 1].
+    0; without eos_id no row ends. Raises ValueError for top_k below 1, for top_p or min_p outside
+    (0, 1], for a temperature below 0, and for an eos_id outside the vocabulary.
     """
     state, draw = _sampler(model, **options)
     _, drawn = draw(state, jax.random.split(key, length))
@@ -114,14 +119,23 @@ def _sampler(
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     for name, share in (("top_p", top_p), ("min_p", min_p)):
-        if share is not None and not 0 < share <= 1:
+        if share is not None and is_concrete(share) and not 0 < share <= 1:
             raise ValueError(f"{name} is {share}; it must be above 0 and at most 1")
     tokens = model.first_tokens()
+    model.first_logits(tokens)
+    heat = as_array(temperature)
+    if heat.shape not in ((), tokens.shape):
+        raise ValueError(
+            f"temperature must be one number, or one for each of the {len(tokens)} rows, "
+            f"got shape {heat.shape}"
+        )
+    if is_concrete(heat) and not np.all(heat >= 0):
+        raise ValueError(f"temperature is {temperature}; it must be at least 0")
     state = tokens, model.carry, None if model.eos_id is None else jnp.zeros(tokens.shape, bool)
     filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
     # the carry is in the state, so the first step is compiled like the others
     fixed = dataclasses.replace(model, carry=None, bos_id=0)
-    return state, partial(_draw, fixed, temperature=temperature, **filters)
+    return state, partial(_draw, fixed, temperature=heat, **filters)
 
 
 @partial(jax.jit, static_argnames="top_k")
@@ -138,7 +152,8 @@ def _draw(
     def draw(state: State, key: Array) -> tuple[State, Array]:
         tokens, carry, ended = state
         logits, carry, _ = model.step(tokens, carry)
-        scaled = logits / jnp.maximum(temperature, 1e-6)
+        heat = jnp.broadcast_to(jnp.asarray(temperature, logits.dtype), tokens.shape)
+        scaled = logits / jnp.maximum(heat, 1e-6)[:, None]
         if top_k is not None:
             scaled = keep_top_k(scaled, top_k)
         if top_p is not None:
@@ -146,7 +161,7 @@ def _draw(
         if min_p is not None:
             scaled = keep_min_p(scaled, min_p)
         tokens = jnp.where(
-            temperature > 0, jax.random.categorical(key, scaled), jnp.argmax(logits, axis=-1)
+            heat > 0, jax.random.categorical(key, scaled), jnp.argmax(logits, axis=-1)
         ).astype(jnp.int32)
         if ended is not None:
             tokens = jnp.where(ended, 0, tokens)
@@ -174,8 +189,8 @@ def keep_top_p(logits: Array, p: ArrayLike) -> Array:
     ordered = jnp.sort(logits, axis=-1, descending=True)
     probs = jax.nn.softmax(ordered, axis=-1)
     before = jnp.cumsum(probs, axis=-1) - probs
-    # rounding must not remove the most probable token
-    inside = (before < p).at[..., 0].set(True)
+    # rounding must remove neither the most probable token nor, at p = 1, any other
+    inside = ((before < p) | (jnp.asarray(p) >= 1)).at[..., 0].set(True)
     least = jnp.min(jnp.where(inside, ordered, jnp.inf), axis=-1, keepdims=True)
     return jnp.where(logits >= least, logits, -jnp.inf)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from .step_model import is_concrete
+from ..masking import is_concrete
 
 Normalize = Literal["none", "average", "gnmt"]
 
@@ -73,7 +73,7 @@ def scoring(score: Score, max_length: int) -> Scoring:
     divisors = {
         "none": jnp.ones_like(lengths),
         "average": jnp.maximum(lengths, 1),
-        "gnmt": ((5 + lengths) / 6) ** score.length_penalty,
+        "gnmt": ((5 + lengths) / 6) ** jnp.asarray(score.length_penalty, jnp.float32),
     }[score.normalize]
     longer = jnp.append(divisors[1:], divisors[-1])
     beta = score.coverage_penalty if score.covers else None
@@ -87,7 +87,7 @@ def coverage_terms(scoring: Scoring, covered: Array | None, source_valid: Array 
     Both are None without a coverage penalty.
     """
     if scoring.coverage_penalty is None or covered is None or source_valid is None:
-        return jnp.zeros(())
+        return jnp.zeros((), jnp.float32)
     terms = jnp.log(jnp.clip(covered, MIN_COVERAGE, 1))
     terms = jnp.where(source_valid[:, None], terms, 0)
     return scoring.coverage_penalty * terms.sum(axis=-1)

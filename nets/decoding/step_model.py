@@ -12,6 +12,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from ..masking import is_concrete
+
 StepFn = Callable[..., tuple[Any, ...]]
 
 
@@ -66,6 +68,15 @@ class StepModel:
     def first_outputs(self, tokens: Any) -> Any:
         """Shapes and dtypes of the results of `step` for the first tokens [B]."""
         return _first_step.eval_shape(self, tokens)
+
+    def first_logits(self, tokens: Any) -> Any:
+        """Shape and dtype of the first logits [B, V]; ValueError if eos_id is not below V."""
+        logits = self.first_outputs(tokens)[0]
+        if self.eos_id is not None and not 0 <= self.eos_id < logits.shape[-1]:
+            raise ValueError(
+                f"eos_id is {self.eos_id}; it must be None or from 0 to {logits.shape[-1] - 1}"
+            )
+        return logits
 
     @property
     def end(self) -> int:
@@ -122,8 +133,3 @@ def ensemble(models: Sequence[StepModel]) -> StepModel:
         first.eos_id,
         None if all(memory is None for memory in memories) else memories,
     )
-
-
-def is_concrete(*values: Any) -> bool:
-    """Whether all arrays in pytrees have values, unlike the tracers of a program being compiled."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))

@@ -5,6 +5,8 @@ import math
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..shapes import expand_to, flatten_from
+
 LONG = 512  # rows of at least this length are searched block by block
 
 
@@ -20,10 +22,14 @@ def top_k(x: Array, k: int) -> tuple[Array, Array]:
     if length < LONG or size < 2:
         return lax.top_k(x, k)
     padding = (*((0, 0),) * (x.ndim - 1), (0, -length % size))
-    blocks = jnp.pad(x, padding, constant_values=-jnp.inf).reshape(*x.shape[:-1], -1, size)
+    blocks = jnp.pad(x, padding, constant_values=-jnp.inf)
+    blocks = blocks.reshape(*x.shape[:-1], blocks.shape[-1] // size, size)
     _, best = lax.top_k(blocks.max(axis=-1), k)
     best = jnp.sort(best, axis=-1)
-    indices = (best[..., None] * size + jnp.arange(size)).reshape(*best.shape[:-1], -1)
+    within = jnp.arange(size, dtype=best.dtype)
+    indices = flatten_from(
+        jnp.expand_dims(best * size, -1) + expand_to(within, x[..., None]), x.ndim - 1
+    )
     candidates = jnp.take_along_axis(x, jnp.minimum(indices, length - 1), axis=-1)
     values, order = lax.top_k(jnp.where(indices < length, candidates, -jnp.inf), k)
     return values, jnp.take_along_axis(indices, order, axis=-1)

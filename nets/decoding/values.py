@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .step_model import is_concrete
+from ..masking import is_concrete
 
 Values = ArrayLike | Sequence[Any]  # any argument of `numpy.asarray`
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.initializers import Initializer, variance_scaling
 
+from ..shapes import expand_to, flatten_from
 from .activations import ACTIVATIONS
 from .rbm import RBM, contrastive_divergence
 
@@ -92,9 +93,11 @@ class AutoencoderLayer(nn.Module):
     def setup(self) -> None:
         """Make the parameters; those of V are `decoder_kernel`."""
         zeros = nn.initializers.zeros_init()
-        self.kernel = self.param("kernel", self.kernel_init, (self.inputs, self.outputs))
-        self.hidden_bias = self.param("hidden_bias", zeros, (self.outputs,))
-        self.visible_bias = self.param("visible_bias", zeros, (self.inputs,))
+        self.kernel = self.param(
+            "kernel", self.kernel_init, (self.inputs, self.outputs), jnp.float32
+        )
+        self.hidden_bias = self.param("hidden_bias", zeros, (self.outputs,), jnp.float32)
+        self.visible_bias = self.param("visible_bias", zeros, (self.inputs,), jnp.float32)
         if self.tie_weights:
             self.decoder_kernel = self.kernel.T
         else:
@@ -102,12 +105,13 @@ class AutoencoderLayer(nn.Module):
 
     def up(self, x: jax.Array) -> jax.Array:
         """Return [B, outputs] for x [B, inputs]."""
-        return x @ self.kernel.astype(self.dtype) + self.hidden_bias.astype(self.dtype)
+        product = x @ self.kernel.astype(self.dtype)
+        return product + expand_to(self.hidden_bias.astype(self.dtype), product)
 
     def down(self, hidden: jax.Array) -> jax.Array:
         """Return [B, inputs] for hidden [B, outputs]."""
         kernel, bias = self.decoder_kernel.astype(self.dtype), self.visible_bias.astype(self.dtype)
-        return hidden @ kernel + bias
+        return hidden @ kernel + expand_to(bias, hidden)
 
     def rbm(self, linear: bool) -> RBM:
         """Return the layer as a machine, of which W and V have the same gradient: that of W.
@@ -156,7 +160,7 @@ class DenseAutoencoder(Autoencoder):
 
     def encode(self, images: jax.Array) -> jax.Array:
         """Return codes [B, code] of images [B, *shape]."""
-        x = images.reshape(len(images), -1)
+        x = flatten_from(images, 1)
         for layer, activation in zip(self.layer, self.activations(), strict=True):
             x = activated(activation, layer.up(x))
         return x
@@ -174,7 +178,7 @@ class DenseAutoencoder(Autoencoder):
         Its data are the activities of the layer below. The hidden layers must be logistic, and the
         code logistic or linear.
         """
-        x = images.reshape(len(images), -1)
+        x = flatten_from(images, 1)
         for layer in self.layer[:index]:
             x = activated(self.activation, layer.up(x.astype(self.dtype)))
         machine = self.layer[index].rbm(self.activations()[index] == LINEAR)
@@ -211,11 +215,11 @@ class ConvolutionalAutoencoder(Autoencoder):
         x = images
         for layer in self.down:
             x = activated(self.activation, layer(x))
-        return activated(self.code_activation, self.to_code(x.reshape(len(x), -1)))
+        return activated(self.code_activation, self.to_code(flatten_from(x, 1)))
 
     def decode(self, code: jax.Array) -> jax.Array:
         """Return logits [B, *shape] of codes [B, code]."""
-        x = activated(self.activation, self.from_code(code)).reshape(-1, *self.small)
+        x = activated(self.activation, self.from_code(code)).reshape(len(code), *self.small)
         for layer in self.up[:-1]:
             x = activated(self.activation, layer(x))
         return self.up[-1](x)

@@ -88,12 +88,12 @@ class Perceptron(nn.Module):
             dtype=self.dtype,
             precision=jax.lax.Precision.HIGHEST,  # the sign near the boundary matters
         )
-        self.updates = self.variable("counts", "updates", jnp.zeros, ())
+        self.updates = self.variable("counts", "updates", jnp.zeros, (), jnp.float32)
 
     def features(self, x: jax.Array) -> jax.Array:
         """phi(x), float32 [B, M], of inputs float [B, D]."""
         phi = self.associative(x) if self.units else x.astype(jnp.float32)
-        return jnp.concatenate([phi, jnp.ones((len(x), 1))], axis=1)
+        return jnp.concatenate([phi, jnp.ones((len(x), 1), jnp.float32)], axis=1)
 
     def __call__(
         self, x: jax.Array, target: jax.Array | None = None, *, train: bool = False

@@ -24,12 +24,12 @@ class RBM(NamedTuple):
 
     def hidden_mean(self, visible: jax.Array) -> jax.Array:
         """Mean of h given v, [B, H], for v [B, D]: logistic(c + v W), or c + v W."""
-        total = self.hidden_bias + visible @ self.kernel
+        total = self.hidden_bias[None] + visible @ self.kernel
         return total if self.linear else nn.sigmoid(total)
 
     def visible_mean(self, hidden: jax.Array) -> jax.Array:
         """Mean of v given h, [B, D], for h [B, H]: logistic(b + W h)."""
-        return nn.sigmoid(self.visible_bias + hidden @ self.kernel.T)
+        return nn.sigmoid(self.visible_bias[None] + hidden @ self.kernel.T)
 
     def sample_hidden(self, visible: jax.Array, key: jax.Array) -> jax.Array:
         """Draw h [B, H] given v [B, D]: 0 or 1, or real numbers."""
@@ -40,9 +40,10 @@ class RBM(NamedTuple):
 
     def free_energy(self, visible: jax.Array) -> jax.Array:
         """F [B] of v [B, D], with P(v) ~ exp(-F(v)): minus the log of the sum over h."""
-        total = self.hidden_bias + visible @ self.kernel
+        total = self.hidden_bias[None] + visible @ self.kernel
         if self.linear:
-            return -visible @ self.visible_bias - (total**2 - self.hidden_bias**2).sum(axis=-1) / 2
+            squares = total**2 - self.hidden_bias[None] ** 2
+            return -visible @ self.visible_bias - squares.sum(axis=-1) / 2
         return -visible @ self.visible_bias - nn.softplus(total).sum(axis=-1)
 
 

@@ -10,6 +10,7 @@ from .dense_crf import CRFasRNN as CRFasRNN
 from .dense_crf import Kernels as Kernels
 from .efficientnet import EfficientNetLite0 as EfficientNetLite0
 from .efficientnet import Lite0Classifier as Lite0Classifier
+from .fcn import FCN as FCN
 from .lenet import LectureLeNet5 as LectureLeNet5
 from .lenet import LeNet5 as LeNet5
 from .lenet import PublishedLeNet5 as PublishedLeNet5

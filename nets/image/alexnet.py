@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from ..convolution.conv import Conv
 from ..convolution.pooling import max_pool
+from ..shapes import flatten_from
 
 # features, kernel size, groups, inputs of a unit, initial bias (as published); operations after it
 LAYERS: tuple[tuple[int, int, int, int, float, tuple[str, ...]], ...] = (
@@ -123,9 +124,8 @@ class AlexNet(nn.Module):
                 x = local_response_norm(x)
             if "pool" in after:
                 x = max_pool(x, 3)
-        x = x.reshape(x.shape[0], -1)
+        x = flatten_from(x, 1)
         for index, (features, published, bias) in enumerate(DENSE):
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
             dense = nn.Dense(
                 scaled(features, self.width),
                 kernel_init=weights(x.shape[-1], published),
@@ -133,7 +133,7 @@ class AlexNet(nn.Module):
                 dtype=self.dtype,
                 name=f"dense{index + 6}",
             )
-            x = nn.relu(dense(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(nn.relu(dense(x)))
         output = nn.Dense(
             self.classes, kernel_init=weights(x.shape[-1], 4096), dtype=self.dtype, name="output"
         )

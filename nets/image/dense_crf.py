@@ -1,5 +1,7 @@
 """Fully connected conditional random field over pixels, whose mean field is a recurrent layer."""
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -43,37 +45,80 @@ def filter_exactly(features: jax.Array, values: jax.Array) -> jax.Array:
 
     def one(part: tuple[jax.Array, jax.Array]) -> jax.Array:
         own, number = part
-        squares = jnp.square(own).sum(-1)[:, None] + jnp.square(features).sum(-1)
+        squares = jnp.square(own).sum(-1)[:, None] + jnp.square(features).sum(-1)[None]
         distance = jnp.maximum(squares - 2 * own @ features.T, 0)
-        weights = jnp.where(number[:, None] == jnp.arange(count), 0, jnp.exp(-distance / 2))
+        weights = jnp.where(number[:, None] == jnp.arange(count)[None], 0, jnp.exp(-distance / 2))
         return _mean(weights @ values, weights.sum(axis=1, keepdims=True))
 
     return jax.lax.map(jax.checkpoint(one), (rows, numbers)).reshape(-1, values.shape[1])[:count]
 
 
-def filter_window(features: jax.Array, values: jax.Array, radius: int) -> jax.Array:
-    """Return `filter_exactly` with the pixels at most `radius` rows and columns away: [H, W, L].
+def window_weights(features: jax.Array, radius: int) -> jax.Array:
+    """Weights exp(-|f_i - f_j|^2 / 2) of the pixels j around each pixel i: [S, S, H, W].
 
-    features: [H, W, D]. values: [H, W, L].
+    features: [H, W, D]. S = 2 radius + 1; the weight at (a, b) is that of the pixel a - radius rows
+    and b - radius columns away, and 0 for the pixel itself and outside of the image.
     """
-    height, width = values.shape[:2]
-    margin = [(radius, radius), (radius, radius), (0, 0)]
-    real = jnp.pad(jnp.ones((height, width, 1)), margin)
-    padded = jnp.pad(features, margin), jnp.pad(values, margin)
+    height, width = features.shape[:2]
     side = 2 * radius + 1
+    lines = jnp.moveaxis(features, -1, 0)  # whole rows of numbers suit vector instructions
+    padded = jnp.pad(lines, [(0, 0), (radius, radius), (radius, radius)])
+    real = jnp.pad(jnp.ones((height, width), features.dtype), radius)
 
-    def add(sums: tuple[jax.Array, jax.Array], offset: jax.Array) -> tuple[tuple, None]:
-        start, size = (offset // side, offset % side, 0), (height, width)
-        f, v, r = (jax.lax.dynamic_slice(x, start, (*size, x.shape[2])) for x in (*padded, real))
-        distance = jnp.square(f - features).sum(axis=-1, keepdims=True)
-        weight = r * jnp.exp(-distance / 2)
-        return (sums[0] + weight * v, sums[1] + weight), None
+    def row(a: jax.Array) -> jax.Array:
+        def one(b: jax.Array) -> jax.Array:
+            other = jax.lax.dynamic_slice(padded, (0, a, b), lines.shape)
+            inside = jax.lax.dynamic_slice(real, (a, b), (height, width))
+            weight = inside * jnp.exp(-jnp.square(other - lines).sum(axis=0) / 2)
+            return jnp.where((a == radius) & (b == radius), 0, weight)
 
-    offsets = jnp.arange(side * side - 1)
-    offsets = offsets + (offsets >= side * radius + radius)  # all but the pixel itself
-    zeros = jnp.zeros_like(values), jnp.zeros((height, width, 1), values.dtype)
-    (total, weight), _ = jax.lax.scan(jax.checkpoint(add), zeros, offsets)
-    return _mean(total, weight)
+        return jax.lax.map(one, jnp.arange(side))
+
+    return jax.lax.map(row, jnp.arange(side))
+
+
+def filter_window(weights: jax.Array, values: jax.Array) -> jax.Array:
+    """Mean of the values around each pixel, by `window_weights`; 0 without any: [H, W, L].
+
+    weights: [S, S, H, W]. values: [H, W, L].
+    """
+    side, _, height, width = weights.shape
+    radius = side // 2
+    lines = jnp.pad(jnp.moveaxis(values, -1, 0), [(0, 0), (radius, radius), (radius, radius)])
+
+    def add(total: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        number, line = row
+        start = (jnp.zeros_like(number), number, jnp.zeros_like(number))
+        strip = jax.lax.dynamic_slice(lines, start, (len(lines), height, width + side - 1))
+        parts = (line[b][None] * strip[:, :, b : b + width] for b in range(side))
+        return total + sum(parts), None
+
+    zeros = jnp.zeros((len(lines), height, width), values.dtype)
+    total, _ = jax.lax.scan(jax.checkpoint(add), zeros, (jnp.arange(side), weights))
+    return jnp.moveaxis(_mean(total, weights.sum(axis=(0, 1))[None]), 0, -1)
+
+
+def filter_gaussian(values: jax.Array, deviation: float, radius: int) -> jax.Array:
+    """Return `filter_window` for weights exp(-|p - p'|^2 / (2 deviation^2)), axis by axis.
+
+    values: [H, W, L]. The pixel itself is left out of the sums, not subtracted from them.
+    """
+    both = jnp.concatenate([values, jnp.ones((*values.shape[:2], 1), values.dtype)], axis=-1)
+    beside = _others(both, deviation, radius, 1)
+    total = beside + _others(both + beside, deviation, radius, 0)
+    return _mean(total[..., :-1], total[..., -1:])
+
+
+def _others(x: jax.Array, deviation: float, radius: int, axis: int) -> jax.Array:
+    """Gaussian sums of x [H, W, L] along an axis, without the pixel itself."""
+    margin = [(radius, radius) if each == axis else (0, 0) for each in range(3)]
+    padded, length = jnp.pad(x, margin), x.shape[axis]
+    away = [k for k in range(-radius, radius + 1) if k]
+    total = jnp.zeros_like(x)
+    for k in away:
+        part = jax.lax.slice_in_dim(padded, radius + k, radius + k + length, axis=axis)
+        total = total + math.exp(-((k / deviation) ** 2) / 2) * part
+    return total
 
 
 def _mean(total: jax.Array, weight: jax.Array) -> jax.Array:
@@ -91,7 +136,8 @@ class CRFasRNN(nn.Module):
     for the two kernels k of `Kernels`. w [2, L] and the compatibility [L, L] are trained; they
     start as kernel_weights, and as the Potts model 1 - identity. damping: fraction of the previous
     Q that stays in each iteration, which prevents oscillations. radius: of the kernels' window
-    in pixels; None: all pixels, whose cost grows with the square of their number.
+    in pixels, with (2 radius + 1)^2 numbers for each pixel in memory; None: all pixels, whose cost
+    grows with the square of their number.
 
     Sources: Krähenbühl and Koltun, "Efficient inference in fully connected CRFs with Gaussian edge
     potentials", 2011, which leaves out j = i; Zheng et al., "Conditional random fields as recurrent
@@ -114,9 +160,11 @@ class CRFasRNN(nn.Module):
         if logits.shape[:3] != image.shape[:3]:
             raise ValueError(f"logits {logits.shape} and image {image.shape} must have equal sizes")
         labels = logits.shape[-1]
-        start = jnp.tile(jnp.asarray(self.kernel_weights)[:, None], (1, labels))
+        start = jnp.tile(jnp.asarray(self.kernel_weights, jnp.float32)[:, None], (1, labels))
         weights = self.param("weights", lambda key: start)
-        compatibility = self.param("compatibility", lambda key: 1 - jnp.eye(labels))
+        compatibility = self.param(
+            "compatibility", lambda key: 1 - jnp.eye(labels, dtype=jnp.float32)
+        )
         run = jax.vmap(lambda u, x: self.mean_field(u, x, weights, compatibility))
         return run(logits.astype(jnp.float32), image.astype(jnp.float32))
 
@@ -124,12 +172,12 @@ class CRFasRNN(nn.Module):
         self, u: jax.Array, image: jax.Array, weights: jax.Array, compatibility: jax.Array
     ) -> jax.Array:
         """Return log Q [iterations + 1, H, W, L] of logits u [H, W, L]."""
-        features = self.kernels.features(image)
+        filters = self.filters(image)
 
         def iterate(log_q: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
             q = jnp.exp(log_q)
-            means = [self.filter(each, q) for each in features]
-            message = sum(w * mean for w, mean in zip(weights, means, strict=True))
+            means = [mean_of(q) for mean_of in filters]
+            message = sum(w[None, None] * mean for w, mean in zip(weights, means, strict=True))
             new = nn.log_softmax(u - message @ compatibility.T)
             if self.damping:
                 new = jnp.log((1 - self.damping) * jnp.exp(new) + self.damping * q)
@@ -139,9 +187,19 @@ class CRFasRNN(nn.Module):
         _, later = jax.lax.scan(iterate, first, None, length=self.iterations)
         return jnp.concatenate([first[None], later])
 
-    def filter(self, features: jax.Array, q: jax.Array) -> jax.Array:
-        """Mean of q [H, W, L] over the other pixels by a kernel of `features` [H, W, D]."""
+    def filters(self, image: jax.Array) -> tuple[Callable[[jax.Array], jax.Array], ...]:
+        """Return a function for each kernel: the mean of q [H, W, L] over the other pixels."""
+        spatial, bilateral = self.kernels.features(image)
         if self.radius is not None:
-            return filter_window(features, q, self.radius)
-        flat = features.reshape(-1, features.shape[-1]), q.reshape(-1, q.shape[-1])
-        return filter_exactly(*flat).reshape(q.shape)
+            radius = self.radius
+            weights = window_weights(bilateral, radius)  # once for all iterations
+            return (
+                lambda q: filter_gaussian(q, self.kernels.spatial, radius),
+                lambda q: filter_window(weights, q),
+            )
+
+        def exact(features: jax.Array) -> Callable[[jax.Array], jax.Array]:
+            flat = features.reshape(-1, features.shape[-1])
+            return lambda q: filter_exactly(flat, q.reshape(-1, q.shape[-1])).reshape(q.shape)
+
+        return exact(spatial), exact(bilateral)

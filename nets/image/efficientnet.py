@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..convolution.conv import Conv
-from ..convolution.depthwise import depthwise
+from ..convolution.depthwise import convolve_depthwise
+from ..shapes import expand_to
 from .resnet import HE
 
 MEAN, DEVIATION = 0.5, 0.5  # of the pixels, in the training of the released weights
@@ -47,9 +48,10 @@ class Affine(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return an array of the shape and dtype of x [..., C]."""
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
-        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        return x * scale.astype(x.dtype) + bias.astype(x.dtype)
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:], jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        scale, bias = (expand_to(each.astype(x.dtype), x) for each in (scale, bias))
+        return x * scale + bias
 
 
 class Layer(nn.Module):
@@ -81,8 +83,10 @@ class Layer(nn.Module):
         else:
             shape = (self.size, self.size, x.shape[-1])
             init = nn.initializers.variance_scaling(2.0, "fan_in", "normal", batch_axis=(-1,))
-            kernel = self.param("kernel", init, shape)
-            x = depthwise(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding)
+            kernel = self.param("kernel", init, shape, jnp.float32)
+            x = convolve_depthwise(
+                x.astype(self.dtype), kernel.astype(self.dtype), self.stride, padding
+            )
         return Affine(name="norm")(x)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from flax import linen as nn
 
 from ..convolution.conv import DIMENSIONS, Conv, convolve
+from ..shapes import expand_to
 
 # Stylised bitmaps of the digits, 7 x 12 pixels, drawn for this project; the paper's are not used.
 BITMAPS = """
@@ -100,8 +101,8 @@ class LeNet5(nn.Module):
             return jnp.tanh(Conv(features, (5, 5), padding="VALID", dtype=self.dtype, name=name)(x))
 
         x = images.astype(self.dtype)
-        x = nn.avg_pool(convolve(x, 6, "C1"), (2, 2), strides=(2, 2))
-        x = nn.avg_pool(convolve(x, 16, "C3"), (2, 2), strides=(2, 2))
+        x = avg_pool(convolve(x, 6, "C1"))
+        x = avg_pool(convolve(x, 16, "C3"))
         x = convolve(x, 120, "C5").reshape(x.shape[0], 120)
         x = jnp.tanh(nn.Dense(84, dtype=self.dtype, name="F6")(x))
         return nn.Dense(self.classes, dtype=self.dtype, name="output")(x).astype(jnp.float32)
@@ -187,8 +188,13 @@ class PublishedLeNet5(nn.Module):
             raise ValueError(f"images must be [batch, 32, 32, 1], got shape {images.shape}")
         x = (1.275 * images - 0.1).astype(self.dtype)
         x = units_of_f6(x, squash, Subsample, uniform_fan_in, self.dtype)
-        difference = x.astype(jnp.float32)[:, None] - digit_codes()
+        difference = x.astype(jnp.float32)[:, None] - digit_codes()[None]
         return -jnp.square(difference).sum(axis=-1)
+
+
+def avg_pool(x: jax.Array) -> jax.Array:
+    """Mean of each 2x2 square; Flax's divides by an integer, which strict dtypes forbid."""
+    return nn.pool(x, 0.0, jax.lax.add, (2, 2), (2, 2), "VALID") / 4
 
 
 def check_sides(images: jax.Array) -> None:
@@ -233,9 +239,10 @@ class Subsample(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return [B, H // 2, W // 2, C] for x [B, H, W, C]."""
         shape = (x.shape[-1],)
-        coefficient = self.param("coefficient", self.coefficient_init, shape).astype(self.dtype)
-        bias = self.param("bias", self.bias_init, shape).astype(self.dtype)
-        return self.f(4 * nn.avg_pool(x, (2, 2), strides=(2, 2)) * coefficient + bias)
+        coefficient = self.param("coefficient", self.coefficient_init, shape, jnp.float32)
+        bias = self.param("bias", self.bias_init, shape, jnp.float32)
+        coefficient, bias = (expand_to(a.astype(self.dtype), x) for a in (coefficient, bias))
+        return self.f(4 * avg_pool(x) * coefficient + bias)
 
 
 class PartialConv(nn.Module):
@@ -254,11 +261,13 @@ class PartialConv(nn.Module):
         connected = np.array([list(row) for row in TABLE_I.split()]) == "X"
         source, target = np.nonzero(connected)
         fan_in = 25 * connected.sum(axis=0)
-        kernel = self.param("kernel", self.uniform(fan_in[target]), (5, 5, len(source)))
-        bias = self.param("bias", self.uniform(fan_in), (16,)).astype(self.dtype)
+        shape = 5, 5, len(source)
+        kernel = self.param("kernel", self.uniform(fan_in[target]), shape, jnp.float32)
+        bias = self.param("bias", self.uniform(fan_in), (16,), jnp.float32).astype(self.dtype)
         dense = jnp.zeros((5, 5, *connected.shape), self.dtype)
         dense = dense.at[:, :, source, target].set(kernel.astype(self.dtype), unique_indices=True)
-        return convolve(x, dense, (1, 1), "VALID", dimension_numbers=DIMENSIONS) + bias
+        x = convolve(x, dense, (1, 1), "VALID", dimension_numbers=DIMENSIONS)
+        return x + expand_to(bias, x)
 
 
 def digit_codes() -> np.ndarray:

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..shapes import expand_to
+
 
 def bin_edges(start: jax.Array, end: jax.Array, bins: int) -> tuple[jax.Array, jax.Array]:
     """First cell and the one after the last, int32 [..., bins] each, of equal parts of start..end.
@@ -18,7 +20,8 @@ def bin_edges(start: jax.Array, end: jax.Array, bins: int) -> tuple[jax.Array, j
     >>> [edges.tolist() for edges in bin_edges(jnp.int32(0), jnp.int32(10), 4)]
     [[0, 2, 5, 7], [3, 5, 8, 10]]
     """
-    number, size = jnp.arange(bins), (end - start)[..., None]
+    size = (end - start)[..., None]
+    number = expand_to(jnp.arange(bins, dtype=size.dtype), size)
     first = start[..., None] + number * size // bins
     return first, start[..., None] - (-(number + 1) * size // bins)
 
@@ -87,7 +90,7 @@ def windows_of_boxes(boxes: jax.Array, stride: float, shape: tuple[int, int]) ->
     Each side is rounded outwards to whole cells of `stride` pixels; every window lies in the map
     and holds a cell.
     """
-    limit = np.array([shape[1], shape[0]])
+    limit = np.array([[shape[1], shape[0]]], np.float32)
     low = jnp.clip(jnp.floor(boxes[:, :2] / stride), 0, limit - 1)
     high = jnp.clip(jnp.ceil(boxes[:, 2:] / stride), low + 1, limit)
     return jnp.concatenate([low, high], axis=1).astype(jnp.int32)

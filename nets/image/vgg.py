@@ -9,6 +9,7 @@ from flax import linen as nn
 
 from ..convolution.conv import Conv
 from ..convolution.pooling import max_pool
+from ..shapes import flatten_from
 
 FEATURES = (64, 128, 256, 512, 512)
 # convolutions in each block: configurations A, D and E of the paper's table 1
@@ -99,7 +100,7 @@ class VGG(nn.Module):
                 self.dtype,
                 name=f"block{number}",
             )(x)
-        x = x.reshape(x.shape[0], -1)
+        x = flatten_from(x, 1)
         units = max(1, round(4096 * self.width))
         for name in ("dense1", "dense2"):
             x = nn.relu(nn.Dense(units, kernel_init=GLOROT, dtype=self.dtype, name=name)(x))

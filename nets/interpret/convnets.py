@@ -21,6 +21,7 @@ from flax import linen as nn
 from flax.traverse_util import flatten_dict
 from jax import lax
 
+from ..shapes import flatten_from
 from .jaxpr import deconvnet_rule, equations, is_rectifier, replace_operations, sum_pool_rule
 
 Array = jax.Array | np.ndarray
@@ -90,7 +91,8 @@ def activations(model: nn.Module, variables: Any, images: Array, layer: str) -> 
         variables, images, train=False, capture_intermediates=is_layer, mutable=["intermediates"]
     )
     maps = flatten_dict(state["intermediates"], sep="/")[f"{layer}/__call__"][-1]
-    maps = maps.reshape(len(images), *(maps.shape[1:] if maps.ndim == 4 else (1, 1, -1)))
+    if maps.ndim != 4:
+        maps = flatten_from(maps, 1)[:, None, None]
     return maps.astype(jnp.float32)
 
 
@@ -201,7 +203,7 @@ def top_patches(
 def _largest(model: nn.Module, variables: Any, images: Array, layer: str) -> tuple[Any, ...]:
     """Return each unit's largest activation [B, F], its index [B, F] in row-major order, and S."""
     maps = activations(model, variables, images, layer)
-    flat = maps.reshape(len(images), -1, maps.shape[3])
+    flat = maps.reshape(len(images), maps.shape[1] * maps.shape[2], maps.shape[3])
     return flat.max(axis=1), flat.argmax(axis=1), maps.shape[2]
 
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..shapes import expand_to
+
 CHUNKS = 8  # a cluster runs an eighth of all rows at a time: little padding, yet large products
 
 Weights = dict[str, jax.Array]
@@ -57,18 +59,19 @@ class AdaptiveSoftmax(nn.Module):
         zeros, first, features = nn.initializers.zeros, bounds[1], x.shape[-1]
         ids = first + len(self.cutoffs)
         head = {
-            "kernel": self.param("kernel", self.kernel_init, (features, ids)),
-            "bias": self.param("bias", zeros, (ids,)),
+            "kernel": self.param("kernel", self.kernel_init, (features, ids), jnp.float32),
+            "bias": self.param("bias", zeros, (ids,), jnp.float32),
         }
         tails = []
         for i, size in enumerate(b - a for a, b in pairwise(bounds[1:])):
             width = max(1, features // self.factor ** (i + 1))
             shapes = {"projection": (features, width), "kernel": (width, size)}
             kernels = {
-                name: self.param(f"{name}_{i}", self.kernel_init, shape)
+                name: self.param(f"{name}_{i}", self.kernel_init, shape, jnp.float32)
                 for name, shape in shapes.items()
             }
-            tails.append({**kernels, "bias": self.param(f"bias_{i}", zeros, (size,))})
+            bias = self.param(f"bias_{i}", zeros, (size,), jnp.float32)
+            tails.append({**kernels, "bias": bias})
         head_log_p = _log_softmax(head, x, self.dtype)
         if targets is None:
             tail_log_p = [
@@ -79,7 +82,7 @@ class AdaptiveSoftmax(nn.Module):
         cluster = jnp.searchsorted(jnp.array(self.cutoffs, jnp.int32), targets, side="right")
         in_head = jnp.where(cluster > 0, first + cluster - 1, targets)
         log_p = jnp.take_along_axis(head_log_p, in_head[..., None], axis=-1)[..., 0]
-        rows, cluster = x.reshape(-1, features), cluster.ravel()
+        rows, cluster = x.reshape(targets.size, features), cluster.ravel()
         for i, tail in enumerate(tails):
             in_tail = targets.ravel() - self.cutoffs[i]
             in_cluster = _masked_log_prob(self.dtype, tail, rows, in_tail, cluster == i + 1)
@@ -93,7 +96,9 @@ def _log_softmax(weights: Weights, x: jax.Array, dtype: Any) -> jax.Array:
     x = x.astype(dtype)
     if "projection" in weights:
         x = x @ weights["projection"]
-    return jax.nn.log_softmax((x @ weights["kernel"] + weights["bias"]).astype(jnp.float32))
+    logits = x @ weights["kernel"]
+    logits = logits + expand_to(weights["bias"], logits)
+    return jax.nn.log_softmax(logits.astype(jnp.float32))
 
 
 def _log_prob(dtype: Any, weights: Weights, x: jax.Array, targets: jax.Array) -> jax.Array:
@@ -118,7 +123,7 @@ def _masked_log_prob(
         own = _log_prob(dtype, weights, _take(x, rows), _take(targets, rows))
         return log_p.at[rows].set(own, mode="drop")
 
-    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(x.shape[0]))
+    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(x.shape[0], jnp.float32))
 
 
 def _forward(

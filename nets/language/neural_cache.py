@@ -26,7 +26,7 @@ class NeuralCache(struct.PyTreeNode):
     @classmethod
     def empty(cls, size: int, features: int) -> "NeuralCache":
         """Return an empty cache."""
-        return cls(jnp.zeros((size, features)), jnp.full(size, -1, jnp.int32))
+        return cls(jnp.zeros((size, features), jnp.float32), jnp.full(size, -1, jnp.int32))
 
     def read(
         self, states: jax.Array, words: jax.Array, thetas: jax.Array
@@ -41,9 +41,9 @@ class NeuralCache(struct.PyTreeNode):
         size, length = len(self.words), len(words)
         keys = jnp.concatenate([self.states, states])
         values = jnp.concatenate([self.words, words])
-        age = size + jnp.arange(length)[:, None] - jnp.arange(size + length)
-        known = (age > 0) & (age <= size) & (values >= 0)
-        same = known & (values == words[:, None])
+        age = size + jnp.arange(length)[:, None] - jnp.arange(size + length)[None]
+        known = (age > 0) & (age <= size) & (values >= 0)[None]
+        same = known & (values[None] == words[:, None])
         products = states @ keys.T
 
         def log_prob(theta: jax.Array) -> jax.Array:
@@ -60,6 +60,7 @@ def interpolate_cache(log_p: jax.Array, log_cache: jax.Array, weights: jax.Array
     log_p: float32 [T]. log_cache: float32 [K, T], NaN where the cache is empty; there the result is
     log p. weights: float32 [L], of the cache.
     """
-    weights = weights[:, None, None]
+    weights, log_p = weights[:, None, None], log_p[None, None]
+    log_cache = log_cache[None]
     mixture = jnp.logaddexp(jnp.log1p(-weights) + log_p, jnp.log(weights) + log_cache)
     return jnp.where(jnp.isnan(log_cache), log_p, mixture)

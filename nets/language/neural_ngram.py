@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..shapes import flatten_from
+
 
 class NeuralNGram(nn.Module):
     """P(w_t given the n - 1 preceding words) = softmax(b + W x + U tanh(d + H x)).
@@ -33,7 +35,7 @@ class NeuralNGram(nn.Module):
     def __call__(self, contexts: jax.Array, *, train: bool = False) -> jax.Array:
         """Return logits float32 [..., V] for contexts int32 [..., n - 1], the nearest word last."""
         x = nn.Embed(self.vocabulary, self.embedding, dtype=self.dtype, name="embed")(contexts)
-        x = x.reshape(*contexts.shape[:-1], -1)
+        x = flatten_from(x, contexts.ndim - 1)
         x = nn.Dropout(self.embedding_dropout)(x, deterministic=not train)
         h = nn.tanh(nn.Dense(self.hidden, dtype=self.dtype, name="hidden")(x))
         h = nn.Dropout(self.dropout)(h, deterministic=not train)

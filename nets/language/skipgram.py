@@ -46,13 +46,13 @@ class SkipGram(nn.Module):
         """
         size = self.features
 
-        def small_uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-            return jax.random.uniform(key, shape, minval=-0.5 / size, maxval=0.5 / size)
+        def small_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            return jax.random.uniform(key, shape, dtype, -0.5 / size, 0.5 / size)
 
         zeros = nn.initializers.zeros
         vectors = self._rows("words", small_uniform, self.vocabulary, words, word_scale)
         if outputs is None:
-            table = self.param("outputs", zeros, (self.outputs, size))
+            table = self.param("outputs", zeros, (self.outputs, size), jnp.float32)
             return _products("bid,sd->bis", vectors, table, self.dtype)
         rows = self._rows("outputs", zeros, self.outputs, outputs, output_scale)
         return _products("bid,bsd->bis", vectors, rows, self.dtype)
@@ -61,7 +61,7 @@ class SkipGram(nn.Module):
         self, name: str, init: Any, size: int, ids: jax.Array, scale: jax.Array | None
     ) -> jax.Array:
         """Return the rows of a table at `ids`, [*ids.shape, D], with scaled gradients."""
-        table = self.param(name, init, (size, self.features))
+        table = self.param(name, init, (size, self.features), jnp.float32)
         rows = self.get_variable("rows", name) if self.has_variable("rows", name) else table[ids]
         if scale is None:
             return rows
@@ -82,9 +82,10 @@ def context_mask(radius: jax.Array, sentence: jax.Array) -> jax.Array:
     """
     words, centres = sentence.shape[1], radius.shape[1]
     side = (words - centres) // 2
-    distance = abs(jnp.arange(words)[:, None] - side - jnp.arange(centres))
+    distance = abs(jnp.arange(words)[:, None] - side - jnp.arange(centres)[None])
     same = sentence[:, :, None] == sentence[:, None, side : side + centres]
-    return ((distance > 0) & (distance <= radius[:, None]) & same).astype(jnp.float32)
+    inside = distance.astype(jnp.int32)[None] <= radius[:, None].astype(jnp.int32)
+    return ((distance > 0)[None] & inside & same).astype(jnp.float32)
 
 
 def path_log_probabilities(scores: jax.Array, branches: jax.Array) -> jax.Array:

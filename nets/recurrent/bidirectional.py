@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .checks import Marks
-from .layers import RNN, Layer, Results
+from .layers import Layer, Results
 
 MERGES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "concat": lambda a, b: jnp.concatenate([a, b], axis=-1),
@@ -22,22 +22,24 @@ class Bidirectional(Layer):
     """Two layers, the second of which reads backwards, with their outputs merged at each step.
 
     merge: "concat", "sum", "mean", "product", or any f(forward, backward) -> outputs. The carry is
-    (carry of forward, carry of backward); each direction restarts when it reads a reset.
-    Source: Schuster and Paliwal 1997.
+    (carry of forward, carry of backward). forward, backward: RNN or Stacked, whose layers read
+    forwards. Source: Schuster and Paliwal 1997.
     """
 
-    forward: RNN
-    backward: RNN
+    forward: Layer
+    backward: Layer
     merge: str | Callable[[jax.Array, jax.Array], jax.Array] = "concat"
 
     def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
         """Return ((carry, carry), merged outputs)."""
-        if self.forward is self.backward or self.forward.cell is self.backward.cell:
+        layers = [self.forward, self.backward]
+        cells = [getattr(layer, "cell", layer) for layer in layers]
+        if layers[0] is layers[1] or cells[0] is cells[1]:
             raise ValueError(
                 "forward and backward must be different layers with different cells, "
                 "got the same one twice"
             )
-        if self.forward.reverse or self.backward.reverse:
+        if any(getattr(layer, "reverse", False) for layer in layers):
             raise ValueError(
                 "Bidirectional reverses its second layer itself: both must have reverse=False"
             )

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from ..shapes import flatten_from
 from .cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights, accumulation_dtype
 from .scan import (
     Options,
@@ -152,7 +153,8 @@ def _lstm_forward(cell: Cell, weights: Weights, carry: LSTMCarry, inputs: Array)
 
 def _lstm_backward(cell: Cell, weights: Weights, saved: Saved, carry: LSTMCarry) -> Backward:
     dc = carry.c + carry.h * saved["cell"]
-    d = jnp.concatenate([dc, dc, dc, carry.h], axis=-1) * saved["slope"].reshape(dc.shape[0], -1)
+    slope = flatten_from(saved["slope"], 1)
+    d = jnp.concatenate([dc, dc, dc, carry.h], axis=-1) * slope
     return LSTMCarry(dc * saved["forget"], backproject(cell, d, weights["recurrent_kernel"])), d
 
 

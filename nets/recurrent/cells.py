@@ -29,23 +29,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..shapes import expand_to
+from .initial import by_gate, drawn_wide
+
 Weights = dict[str, jax.Array]
 Drop = jax.Array | None  # multiplier of h in the recurrent product
 Initializer = Callable[..., Any]
 Parameters = dict[str, tuple[Initializer, tuple[int, ...]]]
-
-
-def by_gate(init: Initializer, gates: int) -> Initializer:
-    """Initialiser of a kernel [rows, gates * H] that draws the block [rows, H] of each gate."""
-
-    def draw(key: jax.Array, shape: tuple[int, int], dtype: Any) -> Any:
-        rows, columns = shape
-        keys = jax.random.split(key, gates)
-        blocks = [init(k, (rows, columns // gates), dtype) for k in keys]
-        # a tree where the initialiser boxes its array, as `nn.with_partitioning` does
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *blocks)
-
-    return draw
 
 
 def layer_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
@@ -122,7 +112,7 @@ class Cell(nn.RNNCellBase):
     def weights(self, size: int) -> Weights:
         """Return the parameters by name, for inputs with `size` features."""
         return {
-            name: self.param(name, init, shape, self.param_dtype)
+            name: self.param(name, drawn_wide(init), shape, self.param_dtype)
             for name, (init, shape) in self.parameters(size).items()
         }
 
@@ -143,7 +133,8 @@ class Cell(nn.RNNCellBase):
     def project(self, weights: Weights, x: jax.Array) -> jax.Array:
         """Return U x + b, the input product, in the cell's dtype: [N, D] -> [N, G * H]."""
         product = self.product(x, weights["kernel"])
-        return (product + weights["bias"].astype(product.dtype)).astype(self.dtype or product.dtype)
+        bias = expand_to(weights["bias"].astype(product.dtype), product)
+        return (product + bias).astype(self.dtype or product.dtype)
 
     @nn.nowrap
     def step(self, weights: Weights, carry: Any, inputs: jax.Array, drop: Drop = None) -> Any:

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from ..masking import valid_steps
 from .cells import Cell
+from .resets import starts_of
 
 CHOICES = {"rule": ("custom", "autodiff"), "backend": ("scan", "cudnn")}
 RATES = ("recurrent_dropout", "weight_drop", "zoneout", "dropout")
@@ -19,9 +20,10 @@ LIFTING = ("variable_axes", "variable_broadcast", "variable_carry", "split_rngs"
 class Marks:
     """The checked arguments that all layers of a network read: which steps are what.
 
-    valid: bool [..., T], or None if all steps are valid. resets: bool [..., T], or None. lengths:
-    int [...] if they alone tell which steps are valid. reverse: whether the layers read in the
-    direction opposite to their own; static, so that `nn.remat` and `nn.jit` do not trace it.
+    valid: bool [..., T], or None if all steps are valid. resets: bool [..., T], true where a
+    sequence begins, or None. lengths: int [...] if they alone tell which steps are valid. reverse:
+    whether the layers read in the direction opposite to their own; static, so that `nn.remat` and
+    `nn.jit` do not trace it.
     """
 
     valid: jax.Array | None = None
@@ -74,18 +76,27 @@ def check_settings(layer: Any) -> None:
 
 
 def check_inputs(
-    x: jax.Array, lengths: ArrayLike | None, mask: ArrayLike | None, resets: ArrayLike | None
+    x: jax.Array,
+    lengths: ArrayLike | None,
+    mask: ArrayLike | None,
+    resets: ArrayLike | None,
+    segment_ids: ArrayLike | None,
 ) -> Marks:
     """Check the arguments of a layer; return the Marks of the steps of x."""
     if x.ndim < 2 or not x.shape[-1] or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
             f"x must be floating point [..., time, features], got {x.dtype} of shape {x.shape}"
         )
-    if resets is not None and jnp.shape(resets) != x.shape[:-1]:
-        raise ValueError(f"resets must have shape {x.shape[:-1]}, got {jnp.shape(resets)}")
+    for name, value in (("resets", resets), ("segment_ids", segment_ids)):
+        if value is not None and jnp.shape(value) != x.shape[:-1]:
+            raise ValueError(f"{name} must have shape {x.shape[:-1]}, got {jnp.shape(value)}")
+    if resets is not None and segment_ids is not None:
+        raise ValueError("give resets or segment_ids, not both")
+    starts = None if resets is None else jnp.asarray(resets).astype(bool)
+    if segment_ids is not None:
+        starts = starts_of(jnp.asarray(segment_ids))
     valid = valid_steps(x.shape[:-1], lengths, mask)
-    restarts = None if resets is None else jnp.asarray(resets) != 0
-    return Marks(valid, restarts, lengths if mask is None else None)
+    return Marks(valid, starts, lengths if mask is None else None)
 
 
 def draws_noise(train: bool, *rates: Any) -> bool:

@@ -13,8 +13,10 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import ArrayLike
 
-from .cells import LSTMCarry, Weights, by_gate
+from .cells import LSTMCarry, Weights
+from .initial import by_gate, drawn_wide
 
 
 def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
@@ -154,15 +156,15 @@ class MDRNN(nn.Module):
             "recurrent_kernel": (recurrent, (count, n, hidden, gates * hidden)),
         }
         return {
-            name: self.param(name, init, shape, self.param_dtype)
+            name: self.param(name, drawn_wide(init), shape, self.param_dtype)
             for name, (init, shape) in shapes.items()
         }
 
     def _product(self, a: jax.Array, kernel: jax.Array) -> jax.Array:
         """Multiply in each direction: [K, ..., D] x [K, D, G * H] -> [K, ..., G * H]."""
         dtype = self.dtype or self.param_dtype
-        rows = a.astype(dtype).reshape(a.shape[0], -1, a.shape[-1]) @ kernel.astype(dtype)
-        return rows.reshape(*a.shape[:-1], -1)
+        rows = a.astype(dtype).reshape(a.shape[0], math.prod(a.shape[1:-1]), a.shape[-1])
+        return (rows @ kernel.astype(dtype)).reshape(*a.shape[:-1], kernel.shape[-1])
 
     def _cell(self, total: jax.Array, previous: list[Any]) -> Any:
         """Return the state, from the sum of the products and the previous state on each axis."""
@@ -189,7 +191,7 @@ class MDRNN(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, mask: jax.Array | None = None
+        self, x: ArrayLike, mask: ArrayLike | None = None
     ) -> tuple[tuple[Any, ...], jax.Array]:
         """Return (carry, outputs).
 
@@ -202,6 +204,8 @@ class MDRNN(nn.Module):
         a smaller image in a corner of the grid, the last corner of that image), or zero without
         valid cells. Raises ValueError for invalid shapes or settings.
         """
+        x = jnp.asarray(x)
+        mask = None if mask is None else jnp.asarray(mask)
         self._check(x, mask)
         n, hidden, signs = self.axes, self.features, corners(self.axes, self.directions)
         lead, sizes = x.shape[: x.ndim - n - 1], x.shape[-n - 1 : -1]

@@ -6,8 +6,10 @@ All layers take the same arguments, which `Layer` declares, and return `(carry, 
     lengths          int [...]: steps 0 .. length - 1 are valid, the rest is padding
     mask             [..., T]: non-zero where a step is valid; may have holes and padding on the
                      left. With lengths and mask, a step is valid if both say so
-    resets           [..., T]: non-zero where a row restarts before step t: from zeros, or from
-                     its trained carry
+    resets           [..., T]: non-zero where another sequence begins, so that several are packed
+                     in a row. Each is read as if alone, in both directions: from zeros, or from
+                     the trained carry
+    segment_ids      int [..., T]: a sequence begins where the id changes; instead of resets
     initial_carry    carry before the first step; if None, that of a restart
     train            enables dropout, weight drop and zoneout, which need the random stream
                      "dropout"
@@ -48,6 +50,7 @@ from jax.typing import ArrayLike
 from ..masking import check_carry
 from .cells import Weights
 from .checks import RATES, Marks, check_inputs, check_settings, draws_noise, pure_cell
+from .resets import restarts
 from .scan import (
     Options,
     Steps,
@@ -77,10 +80,14 @@ class Layer(nn.Module):
         resets: ArrayLike | None = None,
         initial_carry: Any = None,
         train: bool = False,
+        segment_ids: ArrayLike | None = None,
     ) -> Results:
         """Return (carry, outputs [..., T, H]); see the module's docstring."""
         x = jnp.asarray(x)
-        marks = lengths if isinstance(lengths, Marks) else check_inputs(x, lengths, mask, resets)
+        if isinstance(lengths, Marks):
+            marks = lengths
+        else:
+            marks = check_inputs(x, lengths, mask, resets, segment_ids)
         return self.run(x, marks, initial_carry, train=train)
 
     def run(self, x: jax.Array, marks: Marks, carry: Any, *, train: bool) -> Results:
@@ -97,10 +104,10 @@ class RNN(Layer):
     For one row x [T, D] and valid [T], this computes:
 
         carry = initial_carry, or start
-        for t in range(T):                      # or backwards, if reverse
-            if resets[t]: carry = start
-            if valid[t]:  carry, outputs[t] = cell(carry, x[t])
-            else:         outputs[t] = 0
+        for t in range(T):                  # or backwards, if reverse
+            if not valid[t]: outputs[t] = 0; continue
+            if t is in another sequence than the valid step read before: carry = start
+            carry, outputs[t] = cell(carry, x[t])
 
     where start is zero or, with trainable_carry, one parameter for each leaf of the carry, which is
     zero at first: initial_carry [H], or initial_carry_c and initial_carry_h for an LSTM.
@@ -164,7 +171,10 @@ class RNN(Layer):
 
         if marks.valid is not None:  # NaN times a gradient of 0 would be NaN
             x = jnp.where(marks.valid[..., None], x, 0)
-        steps = Steps(time_major(x), *jax.tree.map(time_major, (marks.valid, marks.resets)))
+        fresh_at = marks.resets
+        if fresh_at is not None:
+            fresh_at = restarts(fresh_at, marks.valid, reverse)
+        steps = Steps(time_major(x), *jax.tree.map(time_major, (marks.valid, fresh_at)))
         carry = jax.tree.map(
             lambda leaf: jnp.asarray(leaf).reshape(rows, *leaf.shape[len(lead) :]), carry
         )
@@ -241,6 +251,8 @@ class RNN(Layer):
             return run(weights, carry, steps)
         from .chunks import scan_chunks
 
+        if is_static(time):  # a chunk is padded to its size
+            chunk = min(chunk, time)
         how = {"reverse": reverse, "remat": self.remat_chunk > 0, "truncate": self.truncate > 0}
         return scan_chunks(partial(run, weights), carry, steps, chunk, **how)
 

@@ -2,7 +2,8 @@
 
 Arrays are time-major: x [T, N, D], with N rows in each step. `valid` [T, N] is False at padding,
 where the carry is kept and the output is zero. `resets` [T, N] is True where a row restarts before
-the step. Either is None if there is no padding or no reset.
+the step, in reading order (see `nets.recurrent.resets`). Either is None if there is no padding or
+no reset.
 
 Inside `jax.export` the numbers of rows and steps may be symbolic; a choice that depends on them
 then falls back to the variant that works for every size.

@@ -1,5 +1,7 @@
 """Character encoder: a vector for each word, computed from its characters."""
 
+import math
+from functools import reduce
 from typing import Any
 
 import jax
@@ -8,6 +10,7 @@ from flax import linen as nn
 
 from ..convolution.temporal import pool_over_time
 from ..recurrent.stack import DeepRecurrent
+from ..shapes import expand_to
 
 CHAR_ENCODERS = ("convolution", "recurrent")
 SIZE = 3  # characters that a kernel covers
@@ -45,7 +48,7 @@ class CharEncoder(nn.Module):
         """
         if self.kind not in CHAR_ENCODERS:
             raise ValueError(f"kind must be one of {', '.join(CHAR_ENCODERS)}, got {self.kind!r}")
-        words = characters.reshape(-1, characters.shape[-1])
+        words = characters.reshape(math.prod(characters.shape[:-1]), characters.shape[-1])
         encode = self._convolve if self.kind == "convolution" else self._recur
         table = nn.Embed(self.characters, self.width, dtype=self.dtype, name="embed")
         vectors = encode(words, (words != 0).sum(axis=1), table)
@@ -58,14 +61,16 @@ class CharEncoder(nn.Module):
         time of convolving the embeddings.
         """
         shape = (SIZE, self.width, self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         rows = jnp.where(jnp.arange(self.characters)[:, None] == 0, 0, table.embedding)
         tables = rows.astype(self.dtype) @ kernel.astype(self.dtype)
         padded = jnp.pad(words, ((0, 0), (SIZE // 2, SIZE // 2)))
         length = words.shape[1]
-        sums = sum(tables[i][padded[:, i : i + length]] for i in range(SIZE))
-        return pool_over_time(nn.relu(sums + bias.astype(self.dtype)), lengths)
+        parts = [tables[i][padded[:, i : i + length]] for i in range(SIZE)]
+        sums = reduce(jnp.add, parts)
+        bias = expand_to(bias.astype(self.dtype), sums)
+        return pool_over_time(nn.relu(sums + bias), lengths)
 
     def _recur(self, words: jax.Array, lengths: jax.Array, table: nn.Embed) -> jax.Array:
         """Return vectors [N, F] of words [N, L]."""

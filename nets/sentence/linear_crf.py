@@ -24,10 +24,12 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from ..masking import valid_steps
+from ..masking import is_concrete, valid_steps
+from ..shapes import expand_to
 
 FORBIDDEN = -1e30
 MAX_SPREAD = 60.0  # nats; exp(-MAX_SPREAD) is far above the smallest float32
@@ -78,10 +80,10 @@ def _prepare(chain: Chain, lengths: ArrayLike) -> _Potentials:
         return potentials.astype(jnp.promote_types(potentials.dtype, jnp.float32))
 
     emissions = jnp.where(valid[..., None], wide(chain.emissions), 0)
-    step = jnp.arange(shape[1])
+    step = jnp.arange(shape[1], dtype=lengths.dtype)[None]
     for ends, at in ((chain.start, step == 0), (chain.end, step == lengths[:, None] - 1)):
         if ends is not None:
-            emissions += jnp.where((valid & at)[..., None], wide(ends), 0)
+            emissions += jnp.where((valid & at)[..., None], expand_to(wide(ends), emissions), 0)
     transitions = chain.transitions
     if transitions is not None:
         transitions = jnp.maximum(wide(transitions), FORBIDDEN)
@@ -105,12 +107,13 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
     highest = lax.stop_gradient(potentials.transitions.max(axis=0))
 
     def by_sums(alpha: jax.Array, transitions: jax.Array) -> jax.Array:
-        return jax.nn.logsumexp(alpha[:, :, None] + transitions, axis=1)
+        return jax.nn.logsumexp(alpha[:, :, None] + transitions[None], axis=1)
 
     def by_product(alpha: jax.Array, transitions: jax.Array) -> jax.Array:  # K times fewer exp
         top = lax.stop_gradient(alpha.max(axis=1, keepdims=True))
-        probabilities, factors = jnp.exp(alpha - top), jnp.exp(transitions - highest)
-        return jnp.log(jnp.matmul(probabilities, factors, precision="highest")) + top + highest
+        probabilities, factors = jnp.exp(alpha - top), jnp.exp(transitions - highest[None])
+        sums = jnp.matmul(probabilities, factors, precision="highest")
+        return jnp.log(sums) + top + highest[None]
 
     def run(advance: Callable[..., jax.Array], potentials: _Potentials) -> jax.Array:
         def step(alpha: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -121,7 +124,7 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
         return lax.scan(step, potentials.emissions[:, 0], _steps(potentials))[0]
 
     # bounds the spread of alpha_t, so that every sum in the product is above exp(-spread)
-    spread = jnp.ptp(potentials.emissions, axis=2).max()
+    spread = jnp.ptp(potentials.emissions, axis=2).max(initial=0)
     spread += jnp.ptp(potentials.transitions, axis=1).max()
     exact = jax.checkpoint(partial(run, by_sums))  # stores nothing when the product is taken
     alpha = lax.cond(spread < MAX_SPREAD, partial(run, by_product), exact, potentials)
@@ -131,7 +134,8 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
 def path_score(chain: Chain, tags: ArrayLike, lengths: ArrayLike) -> jax.Array:
     """Return s(tags) [B] of tags int [B, T].
 
-    Raises ValueError for shapes or types that do not match.
+    Raises ValueError for shapes or types that do not match and, outside of jit, for values that are
+    no tag.
     """
     potentials = _prepare(chain, lengths)
     tags = jnp.asarray(tags)
@@ -140,6 +144,11 @@ def path_score(chain: Chain, tags: ArrayLike, lengths: ArrayLike) -> jax.Array:
             f"tags must be integers of shape {potentials.valid.shape}, "
             f"got {tags.dtype} of shape {tags.shape}"
         )
+    if is_concrete(tags, potentials.valid):
+        known = np.asarray(tags)[np.asarray(potentials.valid)]
+        count = potentials.emissions.shape[2]
+        if known.size and not 0 <= known.min() <= known.max() < count:
+            raise ValueError(f"tags must be from 0 to {count - 1}, got {np.unique(known).tolist()}")
     tags = jnp.where(potentials.valid, tags, 0)
     score = jnp.take_along_axis(potentials.emissions, tags[..., None], axis=2)[..., 0].sum(axis=1)
     if potentials.transitions is not None:
@@ -181,7 +190,7 @@ def viterbi(chain: Chain, lengths: ArrayLike) -> tuple[jax.Array, jax.Array]:
 
     def step(best: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         emissions, valid = inputs
-        new = (best[:, :, None] + transitions).max(axis=1) + emissions
+        new = (best[:, :, None] + transitions[None]).max(axis=1) + emissions
         return jnp.where(valid[:, None], new, best), best
 
     best, previous = lax.scan(step, potentials.emissions[:, 0], steps)

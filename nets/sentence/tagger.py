@@ -53,5 +53,6 @@ class Tagger(nn.Module):
         if self.output == "softmax":
             return Chain(emissions)
         shapes = {"transitions": (self.tags, self.tags), "start": (self.tags,), "end": (self.tags,)}
-        scores = {name: self.param(name, nn.initializers.zeros, s) for name, s in shapes.items()}
+        zeros = nn.initializers.zeros
+        scores = {name: self.param(name, zeros, s, jnp.float32) for name, s in shapes.items()}
         return Chain(emissions, **scores)

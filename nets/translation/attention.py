@@ -102,7 +102,7 @@ class Attention(nn.Module):
             query = query.astype(self.dtype)
             scores = jnp.einsum("bqh,bsh->bqs", query, memory.keys.astype(self.dtype))
         valid = memory.valid[:, None]
-        window = jnp.ones(())
+        window = jnp.ones((1, 1, 1), jnp.float32)
         if self.window:
             offset = jnp.arange(valid.shape[-1]) - self._centre(query, memory, position)[..., None]
             valid = valid & (jnp.abs(offset) <= self.window)

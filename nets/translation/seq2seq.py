@@ -12,6 +12,7 @@ import numpy as np
 from flax import linen as nn
 from jax import Array
 
+from ..masking import valid_steps
 from ..recurrent.layers import RNN, Stacked
 from ..recurrent.stack import DeepRecurrent
 from ..recurrent.variants import ALL_CELLS
@@ -80,7 +81,8 @@ class Encoder(nn.Module):
         """Encode source int32 [B, S], whose rows have lengths int32 [B]."""
         x = self.drop_words(self.table(source), deterministic=not train)
         carries, x = self.core(x, lengths, train=train)
-        valid = jnp.arange(source.shape[1]) < jnp.asarray(lengths)[:, None]
+        valid = valid_steps(source.shape, lengths)
+        assert valid is not None  # there are lengths
         return Encoded(x, valid, carries)
 
 
@@ -202,7 +204,8 @@ class Decoder(nn.Module):
                 choice_key, symbol_key = jax.random.split(decoder.make_rng("dropout"))
                 own = jax.random.bernoulli(choice_key, sampling, tokens.shape)
                 own = own & (carry.position > 0)
-                tokens = jnp.where(own, jax.random.categorical(symbol_key, before), tokens)
+                drawn = jax.random.categorical(symbol_key, before).astype(tokens.dtype)
+                tokens = jnp.where(own, drawn, tokens)
             logits, carry, _ = decoder._advance(tokens[:, None], carry, memory, train=train)
             return (carry, jax.lax.stop_gradient(logits[:, 0])), logits[:, 0]
 
@@ -226,7 +229,7 @@ class Decoder(nn.Module):
         logits, carry, weights = self._advance(tokens[:, None], carry, memory)
         if memory is None:
             return logits[:, 0], carry
-        return logits[:, 0], carry, weights.reshape(len(tokens), -1)
+        return logits[:, 0], carry, weights.reshape(len(tokens), weights.shape[-1])
 
     def _advance(
         self, inputs: Array, carry: DecoderCarry, memory: Memory | None, *, train: bool = False
@@ -240,10 +243,12 @@ class Decoder(nn.Module):
         carries, x = self.stack(x, initial_carry=carry.layers, train=train)
         weights = None
         if memory is not None:
-            query = x.reshape(memory.valid.shape[0], -1, self.hidden)
-            position = (carry.position[:, None] + jnp.arange(time)).reshape(query.shape[:2])
+            sources = memory.valid.shape[0]
+            query = x.reshape(sources, rows * time // max(sources, 1), self.hidden)
+            steps = jnp.arange(time, dtype=jnp.int32)[None]
+            position = (carry.position[:, None] + steps).reshape(query.shape[:2])
             context, weights = self.attend(query, memory, position)
-            both = jnp.concatenate([context.reshape(rows, time, -1), x], axis=-1)
+            both = jnp.concatenate([context.reshape(rows, time, context.shape[-1]), x], axis=-1)
             x = jnp.tanh(self.combine(both))
         attended = x[:, -1].astype(jnp.float32) if self.input_feeding else ()
         x = self.drop(x, deterministic=not train)

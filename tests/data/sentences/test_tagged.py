@@ -242,3 +242,14 @@ def test_batches_hold_each_sentence_once_and_nothing_else(lengths, batch_size, l
                 )
                 assert not batch["spellings"][row, length:].any()
     assert sorted(found) == sorted((row, list(tags)) for row, tags in sentences)
+
+
+def test_marks_and_joiners_are_parts_of_words_to_tag():
+    text = "Cafe\u0301s don't हिन्दी"
+    found = [match[0] for match in tagged.WORD.finditer(text)]
+    assert found == [
+        "Cafe\u0301s",
+        "do",
+        "n't",
+        "हिन्दी",
+    ]

@@ -155,3 +155,10 @@ def test_a_vocabulary_has_room_for_a_symbol(vocabulary):
 def test_an_unknown_kind_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match=r"'word' is not one of bpe, .* \(did you mean words\?\)"):
         make_vocabulary("word", TEXT, 100)
+
+
+def test_marks_and_joiners_are_parts_of_words():
+    text = "हिन्दी नमस्ते, می\u200cخواهم!"
+    assert len(Words.split(text)) == 5
+    vocabulary = Words.from_texts([text], 20)
+    assert vocabulary.decode(vocabulary.encode([text])[0]) == normalize(text)

@@ -157,3 +157,10 @@ def test_files_that_cannot_be_opened_are_named(tmp_path):
         read_vectors(tmp_path / "none.bin")
     with pytest.raises(DataError, match=r"cannot write vectors .*: Is a directory"):
         write_vectors(tmp_path, ["a"], np.ones((1, 1)))
+
+
+def test_marks_and_joiners_are_parts_of_words():
+    """Combining accents, Devanagari vowels, vowelled Arabic, a Persian zero-width non-joiner."""
+    words = ["cafe\u0301", "i\u0307stanbul", "हिन्दी", "نَصٌّ", "می\u200cخواهم", "สวัสดี"]
+    text = "Cafe\u0301. İstanbul. हिन्दी نَصٌّ می\u200cخواهم สวัสดี"
+    assert [word for sentence in split_sentences(text) for word in sentence] == words

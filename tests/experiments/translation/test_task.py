@@ -9,6 +9,7 @@ import pytest
 import sacrebleu
 
 from data.catalogue import DataError
+from data.text.subwords import make_vocabulary
 from data.text.vocabulary import BEGIN, END, KINDS
 from experiments import nmt
 from experiments.common.plane import principal_components
@@ -16,6 +17,7 @@ from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
 from experiments.translation.pictures import spread
 from experiments.translation.search import translator
+from experiments.translation.task import Translate, signatures
 from nets.decoding.constraints import Limits
 from tests.experiments.opened import opened
 from train.config import ConfigError
@@ -192,3 +194,50 @@ def test_incompatible_settings_are_refused(settings, message):
 
 def test_the_choices_of_tokenizers_are_those_of_the_vocabularies():
     assert nmt.Config.__dataclass_fields__["tokenizer"].metadata["choices"] == KINDS
+
+
+REFERENCES = {
+    "zh": ["你好，世界！欢迎你。", "ﾃｽﾄ"],
+    "de": ["Er sagte: „Ja …“", "5 m² Fläche", "Die Straße\u00a0 ist  lang", "Cafe\u0301 nebenan"],
+    "en": ["He said “yes” …", "a ﬁne day"],
+}
+
+
+@pytest.mark.parametrize("language", REFERENCES)
+@pytest.mark.parametrize("kind", ["bpe", "words"])
+def test_a_perfect_translation_has_bleu_100_and_is_exact(kind, language):
+    references = REFERENCES[language]
+    vocabulary = make_vocabulary(kind, [*references, "the cat sat on the mat of the dog"] * 5, 310)
+    config = SimpleNamespace(
+        n_best=1, beam_size=1, temperature=0.0, dataset="pairs:x", bleu_tokenizer=""
+    )
+    task = Translate(None, vocabulary, vocabulary, config, language)
+    task.translate = lambda variables, batches: [
+        vocabulary.decode(ids) for ids in vocabulary.encode(references)
+    ]
+    held_out = SimpleNamespace(examples=[("", reference) for reference in references])
+    scores = task.scores(SimpleNamespace(variables=None), held_out)
+    assert scores["bleu"] == pytest.approx(100)
+    assert scores["chrf"] == pytest.approx(100)
+    assert scores["exact"] == 1
+
+
+def test_the_tokenizer_follows_the_language_unless_it_is_set():
+    def tokenizer(language, chosen=""):
+        signature = signatures(nmt.Config(bleu_tokenizer=chosen), language)["BLEU"]
+        return signature.partition("tok:")[2].partition("|")[0]
+
+    assert [tokenizer(x) for x in ("de", "zh-Hans", "ja", "th")] == ["13a", "zh", "char", "char"]
+    assert tokenizer("zh", "13a") == "13a"
+    with pytest.raises(ConfigError, match=r"config.bleu_tokenizer=ja-mecab: \S") as error:
+        signatures(nmt.Config(bleu_tokenizer="ja-mecab"), "ja")
+    assert "\n" not in str(error.value)
+
+
+def test_a_blank_line_remains_blank(network, monkeypatch, capsys):
+    task, variables, _ = network
+    text = "3. März 2005\n\n  \n4. Mai 2001\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    modes.translate(SimpleNamespace(task=task, variables=variables))
+    lines = capsys.readouterr().out.split("\n")
+    assert [bool(line) for line in lines] == [True, False, False, True, False]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nets.convolution.depthwise import depthwise
+from nets.convolution.depthwise import convolve_depthwise
 
 # height, width, kernel, stride, padding before and after
 SIZES = [
@@ -34,7 +34,9 @@ def test_values_and_gradients_equal_a_grouped_convolution(height, width, size, s
         )
 
     expected, pull = jax.vjp(grouped, x, kernel)
-    found, pull_found = jax.vjp(lambda x, kernel: depthwise(x, kernel, stride, padding), x, kernel)
+    found, pull_found = jax.vjp(
+        lambda x, kernel: convolve_depthwise(x, kernel, stride, padding), x, kernel
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     g = jax.random.normal(keys[2], expected.shape)
     for a, b in zip(pull_found(g), pull(g), strict=True):
@@ -43,6 +45,6 @@ def test_values_and_gradients_equal_a_grouped_convolution(height, width, size, s
 
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 4, 4, 3\).*\(3, 3, 2\)"):
-        depthwise(jnp.zeros((1, 4, 4, 3)), jnp.zeros((3, 3, 2)), 1, ((0, 0), (0, 0)))
+        convolve_depthwise(jnp.zeros((1, 4, 4, 3)), jnp.zeros((3, 3, 2)), 1, ((0, 0), (0, 0)))
     with pytest.raises(ValueError, match=r"kernel \(5, 5, 2\) does not fit"):
-        depthwise(jnp.zeros((1, 4, 8, 2)), jnp.zeros((5, 5, 2)), 1, ((0, 0), (0, 0)))
+        convolve_depthwise(jnp.zeros((1, 4, 8, 2)), jnp.zeros((5, 5, 2)), 1, ((0, 0), (0, 0)))

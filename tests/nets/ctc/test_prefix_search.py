@@ -201,3 +201,16 @@ def test_wrong_arguments_are_refused(logits):
     refused("blank_id must be from 0 to 3", blank_id=4)
     small = StepModel(bigram, np.zeros((3, 2, 3)), np.zeros(3, np.int32), 0)
     refused(r"shape \(3, 4 or more\), got \(3, 3\)", language_model=small)
+
+
+def test_a_model_without_weight_changes_nothing_even_where_it_excludes_symbols():
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 5, 3)), jnp.float32)
+    table = jnp.array([[0.0, 0.0, -jnp.inf]] * 3)
+    model = StepModel(
+        lambda table, tokens, carry: (table[tokens], carry), table, (), jnp.array([0])
+    )
+    plain = ctc_beam_search(logits, None, beam_size=4)
+    for weight in (0.0, jnp.float32(0)):
+        found = ctc_beam_search(logits, None, beam_size=4, language_model=model, lm_weight=weight)
+        np.testing.assert_array_equal(found.labels, plain.labels)
+        np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-6)

@@ -136,3 +136,24 @@ def test_other_sizes_are_rejected_with_their_shape(shape):
     with pytest.raises(ValueError, match="images must be") as caught:
         AlexNet().init(jax.random.key(0), jnp.zeros(shape))
     assert str(shape) in str(caught.value)
+
+
+def test_dropout_drops_outputs_of_the_first_two_dense_layers():
+    """Section 4.2 of the paper: outputs of hidden neurons are set to zero."""
+    network = AlexNet(classes=5, width=1 / 32)
+    images = jnp.ones((1, 32, 32, 3))
+    variables = network.init(jax.random.key(0), images)
+    _, state = network.apply(
+        variables,
+        images,
+        train=True,
+        rngs={"dropout": jax.random.key(1)},
+        capture_intermediates=lambda module, _: type(module).__name__ in ("Dropout", "Dense"),
+    )
+    found = state["intermediates"]
+    for number, name in enumerate(("dense6", "dense7")):
+        before, after = found[name]["__call__"][0], found[f"Dropout_{number}"]["__call__"][0]
+        assert before.shape == after.shape
+        kept = np.asarray(after != 0)
+        np.testing.assert_allclose(after[kept], 2 * np.maximum(before, 0)[kept], rtol=1e-5)
+        assert 0 < kept.sum() < (before > 0).sum()

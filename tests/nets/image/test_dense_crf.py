@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from nets.image.dense_crf import CRFasRNN, Kernels
+from nets.image.dense_crf import (
+    CRFasRNN,
+    Kernels,
+    filter_gaussian,
+    filter_window,
+    window_weights,
+)
 
 KERNELS = Kernels(spatial=1.5, position=3.0, colour=0.4)
 
@@ -62,6 +68,16 @@ def test_equals_loops_over_pixels(radius, damping):
     result = np.exp(model.apply(params, logits, image))
     expected = plain(logits, image, params, iterations=3, radius=radius or 10**6, damping=damping)
     np.testing.assert_allclose(result[0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "radius", "deviation"), [((5, 7), 2, 1.5), ((1, 3), 4, 0.1)])
+def test_one_axis_at_a_time_gives_the_sums_of_the_window(size, radius, deviation):
+    q = np.random.default_rng(0).random((*size, 2)).astype(np.float32)
+    place = jnp.stack(jnp.indices(size), axis=-1) / deviation
+    expected = filter_window(window_weights(place, radius), jnp.asarray(q))
+    np.testing.assert_allclose(
+        filter_gaussian(jnp.asarray(q), deviation, radius), expected, rtol=1e-5
+    )
 
 
 def test_blocks_of_pixels_do_not_matter(monkeypatch):

@@ -102,7 +102,7 @@ def min_lstm(w, carry, x):
 
 
 class Rows(NamedTuple):
-    """x [..., N, T, D], and bool [N, T]: valid steps and resets."""
+    """x [..., N, T, D], and bool [N, T]: valid steps, and where sequences begin."""
 
     x: Any
     valid: Any
@@ -112,19 +112,24 @@ class Rows(NamedTuple):
 def read(step, params, carry, row, *, backwards=False):
     """Read one row, x [..., T, D] and bool [T]; return (carry, outputs [..., T, H]).
 
-    The row restarts from zeros, or from a trained carry; it also starts from it if carry is None.
+    Each sequence starts from zeros, or from a trained carry, except for the first one that is read:
+    it starts from the given carry, unless that is None or it begins within the row.
     """
     names = [name for name in sorted(params) if name.startswith("initial_carry")]
     trained = tuple(params[name] for name in names)
     carry = carry or trained
     outputs = [np.zeros_like(carry[-1]) for _ in row.valid]
     order = range(len(row.valid))
+    another = begun = False
     for t in reversed(order) if backwards else order:
-        if row.resets[t]:
-            carry = trained or tuple(np.zeros_like(leaf) for leaf in carry)
+        another = another or (row.resets[t] and not backwards)
         if row.valid[t]:
+            if another:
+                carry = trained or tuple(np.zeros_like(leaf) for leaf in carry)
             carry = step(params["cell"], carry, row.x[..., t, :])
             outputs[t] = carry[-1]
+            another, begun = False, True
+        another = another or (row.resets[t] and backwards and begun)
     return carry, np.stack(outputs, axis=-2)
 
 

@@ -1,11 +1,15 @@
 """One step of each cell against its equations, initial values, and rounding to bfloat16."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
+from nets.recurrent.grid import MDRNN
+from nets.recurrent.layers import RNN
 from nets.recurrent.linear_cells import MinGRUCell, MinLSTMCell
 from tests.nets.recurrent import oracle
 from tests.nets.recurrent.networks import (
@@ -266,3 +270,16 @@ def test_any_activation():
     expected = x @ weights["kernel"] + carry @ weights["recurrent_kernel"] + weights["bias"]
     assert_close(np.asarray(quick_jit(linear.apply)({"params": weights}, carry, x)[0]), expected)
     assert_close(np.tanh(expected), np.asarray(called(cell, weights, carry, x)[0]))
+
+
+@pytest.mark.parametrize("make", [lambda **o: RNN(LSTMCell(4, **o)), partial(MDRNN, 4, axes=1)])
+def test_parameters_may_be_bfloat16(make):
+    """Orthogonal kernels are drawn in float32 and rounded."""
+    x = jnp.ones((2, 3, D))
+    wide, rounded = (
+        make(param_dtype=dtype).init(jax.random.key(0), x.astype(dtype))
+        for dtype in (jnp.float32, jnp.bfloat16)
+    )
+    for a, b in zip(*map(jax.tree.leaves, (wide, rounded)), strict=True):
+        assert b.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(a.astype(jnp.bfloat16), b)

@@ -1,5 +1,6 @@
 """Long rows: in two halves, with less memory, truncated, unrolled; all against the plain run."""
 
+import re
 from functools import partial
 
 import jax
@@ -127,6 +128,9 @@ def test_truncated_gradients_equal_those_of_windows(name, form, size, more):
             for part in windows(form, size, T):
                 if outputs:
                     carry = lax.stop_gradient(carry)
+                    # backwards, a sequence that begins with the last window ends there
+                    ends = RESETS[:, [part.stop]] * (form == "reversed") if part.stop < T else 0
+                    carry = jax.tree.map(lambda leaf, ends=ends: leaf * (1 - ends), carry)
                 resets = RESETS[:, part]
                 carry, y = plain.apply(variables, x[:, part], resets=resets, initial_carry=carry)
                 outputs[part.start] = y
@@ -151,6 +155,15 @@ def test_truncation_beyond_the_row_has_no_effect():
         arguments = setting("lstm", "forward", "float64")
         cut, plain = (make_network("lstm", "forward", "float64", truncate=k) for k in (T + 2, 0))
         compare(graded(cut), graded(plain), arguments)
+
+
+def test_chunks_longer_than_the_row_run_no_more_steps_than_it_has():
+    net = make_network("lstm", "forward", truncate=1000)
+    variables, x, carry = setting("lstm")
+    program = jax.make_jaxpr(lambda: net.apply(variables, x, initial_carry=carry))()
+    scans = [int(n) for n in re.findall(r"length=(\d+)", str(program))]
+    assert scans
+    assert max(scans) == T
 
 
 def test_noise_of_a_run_in_chunks_equals_that_of_the_plain_run():

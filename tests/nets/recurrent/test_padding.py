@@ -55,9 +55,8 @@ def test_padding_values_change_nothing(lengths, resets, seed):
     real = np.arange(T) < lengths[:, None]
     garbage = np.random.default_rng(seed).choice([np.nan, np.inf, -1e30, 0.0], x.shape)
     bad = np.where(real[..., None], x, garbage).astype(np.float32)
-    bad_resets = np.where(real, resets, 0)  # resets count in the padding, too
-    expected = RUN(variables, x, carry, lengths, bad_resets)
-    assert_close(RUN(variables, bad, carry, lengths, bad_resets), expected, 0)
+    expected = RUN(variables, x, carry, lengths, resets)
+    assert_close(RUN(variables, bad, carry, lengths, resets & real), expected, 0)
     assert (expected[1][~real] == 0).all()
     for before, after in zip(jax.tree.leaves(carry), jax.tree.leaves(expected[0]), strict=True):
         assert (after[lengths == 0] == before[lengths == 0]).all()
@@ -68,8 +67,6 @@ def test_padding_values_change_nothing(lengths, resets, seed):
 def test_more_padding_changes_nothing(lengths, more, resets):
     variables, x, carry = LSTM
     longer = np.pad(x, [(0, 0), (0, more), (0, 0)], constant_values=np.nan)
-    real = np.arange(T) < lengths[:, None]
-    resets = resets & real
     last, outputs = RUN(variables, x, carry, lengths, resets)
     padded = RUN(variables, longer, carry, lengths, np.pad(resets, [(0, 0), (0, more)]))
     assert_close(padded, (last, np.pad(outputs, [(0, 0), (0, more), (0, 0)])), 1e-6)
@@ -82,7 +79,9 @@ def test_reading_backwards_is_reading_the_flipped_rows(resets, seed):
     mask = np.random.default_rng(seed).random((B, T)) < 0.7
     forward, backward = BOTH_WAYS
     last, outputs = backward(variables, x, carry, mask, resets)
-    flipped = forward(variables, x[:, ::-1], carry, mask[:, ::-1], resets[:, ::-1])
+    begun = np.maximum.accumulate(mask[:, ::-1], axis=1)[:, :-1]  # a valid step has been read
+    starts = np.pad(resets[:, :0:-1] & begun, [(0, 0), (1, 0)])
+    flipped = forward(variables, x[:, ::-1], carry, mask[:, ::-1], starts)
     assert_close(flipped, (last, outputs[:, ::-1]), 1e-6)
 
 
@@ -245,3 +244,44 @@ def test_half_precision_of_the_input_is_allowed():
     variables, x, _ = setting("gru")
     _, outputs = RNN(GRUCell(H)).apply(variables, jnp.asarray(x, jnp.bfloat16))
     assert outputs.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("form", ["bidirectional", "deep"])
+def test_packed_sequences_are_read_as_if_alone(form):
+    """Lengths 3, 1 and 2 in a row: no output or gradient of one depends on another."""
+    net = make_network("lstm", form)
+    variables, x, _ = setting("lstm", form)
+    x = x[:, :6]
+    starts = np.array([1, 0, 0, 1, 1, 0]) * np.ones((B, 1), int)
+    ids = np.array([5, 5, 5, 2, 9, 9]) * np.ones((B, 1), int)
+    parts = [net.apply(variables, x[:, part])[1] for part in (slice(3), slice(3, 4), slice(4, 6))]
+    for marks in ({"resets": starts}, {"segment_ids": ids}):
+        _, outputs = net.apply(variables, x, **marks)
+        assert_close(outputs, np.concatenate(parts, axis=1), 1e-6)
+
+    def first(x):
+        return net.apply(variables, x, resets=starts)[1][:, :3].sum()
+
+    gradient = np.abs(jax.grad(first)(x)).max(axis=(0, 2))
+    assert (gradient[:3] > 0).all()
+    assert (gradient[3:] == 0).all()
+
+
+def test_a_start_in_the_padding_keeps_the_carry():
+    variables, x, carry = LSTM
+    lengths = np.array([3, 0, *[T] * (B - 2)])
+    none = np.zeros((B, T), bool)
+    late = none.copy()
+    late[:2, 4] = True
+    assert_close(
+        RUN(variables, x, carry, lengths, late), RUN(variables, x, carry, lengths, none), 0
+    )
+
+
+def test_resets_and_segment_ids_together_are_refused():
+    variables, x, _ = LSTM
+    net, marks = make_network("lstm", "bidirectional"), np.zeros((B, T), int)
+    with pytest.raises(ValueError, match="resets or segment_ids, not both"):
+        net.apply(variables, x, resets=marks, segment_ids=marks)
+    with pytest.raises(ValueError, match=r"segment_ids must have shape .*got \(1, 2\)"):
+        net.apply(variables, x, segment_ids=marks[:1, :2])

@@ -212,3 +212,17 @@ def test_a_residual_layer_of_another_width_is_refused_with_both_shapes():
     message = refused(Stacked([RNN(GRUCell(H)), RNN(GRUCell(H + 1))], residual=True))
     assert str((B, T, H)) in message
     assert str((B, T, H + 1)) in message
+
+
+def test_stacks_in_both_directions():
+    """Each direction may be a whole stack, as in Peters et al. 2018."""
+    net = Bidirectional(*(Stacked([RNN(GRUCell(H)), RNN(ElmanCell(H))]) for _ in range(2)))
+    variables, x = variables_of(net), setting("gru")[1]
+    (forward, backward), outputs = net.apply(variables, x, LENGTHS)
+    for name, last, reverse, half in (
+        ("forward", forward, False, outputs[..., :H]),
+        ("backward", backward, True, outputs[..., H:]),
+    ):
+        alone = Stacked([RNN(cell(H), reverse=reverse) for cell in (GRUCell, ElmanCell)])
+        params = {"params": variables["params"][name]}
+        assert_close(alone.apply(params, x, LENGTHS), (last, half), 1e-6)

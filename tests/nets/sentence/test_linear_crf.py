@@ -192,3 +192,11 @@ def test_mismatched_tags_and_lengths_are_rejected():
         jax.eval_shape(path_score, chain, np.zeros((B, T)), LENGTHS)
     with pytest.raises(ValueError, match="lengths must be from 0 to 4"):
         viterbi(chain, LENGTHS + 1)
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_tags_outside_the_range_are_refused_but_not_in_the_padding(wrong):
+    chain = Chain(jnp.zeros((1, 3, 3)), jnp.zeros((3, 3)))
+    with pytest.raises(ValueError, match=rf"tags must be from 0 to 2, got .*{wrong}"):
+        path_score(chain, np.array([[0, wrong, 1]]), np.array([3]))
+    assert float(path_score(chain, np.array([[0, 1, wrong]]), np.array([2]))[0]) == 0

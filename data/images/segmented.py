@@ -1,0 +1,293 @@
+"""Images whose every pixel has a class, and batches of them.
+
+The forms of a dataset are in FORMS. A mask has the index of a class, or VOID where no class is
+annotated; VOID is neither trained nor scored.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..builtin.scenes import make_scene
+from ..catalogue import DataError, nearest
+from ..epochs import Batch, check_batch_size, epoch_examples
+from ..forms.files import listed, nearest_file, read_text
+from ..forms.splits import complete
+from ..tabular.batches import padded
+from .augment import separable, weights
+from .coco import load_coco
+from .decode import FAULTS, decode_image
+from .voc import CLASSES, VOID, load_voc
+
+FORMS = ("scenes", "camvid:DIR_OR_ZIP", "voc:DIR", "coco:JSON")
+CAMVID = (
+    *("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car"),
+    *("pedestrian", "bicyclist"),
+)
+CAMVID_VOID = len(CAMVID)
+SCENES = {"train": 1200, "validation": 150, "test": 300}
+SIDE = 32  # sides of batches are multiples of it, the stride of the coarsest feature map
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Images uint8 [h, w, 3], and masks uint8 [H, W] of the original size (H, W) of each.
+
+    The sides of the images are those of the masks divided by `reduce` and rounded up.
+    """
+
+    images: Sequence[np.ndarray]
+    masks: Sequence[np.ndarray]
+    classes: tuple[str, ...]
+    reduce: int = 1
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def part(self, indices: slice) -> "Segmented":
+        """Return some of the images."""
+        images, masks = self.images[indices], self.masks[indices]
+        return Segmented(images, masks, self.classes, self.reduce)
+
+    def frequencies(self) -> np.ndarray:
+        """Share of each class in the pixels of the images that contain it, float64 [classes].
+
+        0 for a class that occurs nowhere. Source: Eigen and Fergus, "Predicting depth, surface
+        normals and semantic labels with a common multi-scale convolutional architecture", 2015.
+        """
+        count = len(self.classes)
+        pixels = np.array([np.bincount(m.ravel(), minlength=256)[:count] for m in self.masks])
+        totals = (pixels > 0) * pixels.sum(axis=1, keepdims=True)
+        return pixels.sum(axis=0) / np.maximum(totals.sum(axis=0), 1)
+
+
+def load_segmented(name: str, reduce: int, held_out: float) -> dict[str, Segmented]:
+    """Sets "train", "validation" and "test" of a dataset in one of FORMS.
+
+    reduce: the sides of images are divided by this factor. held_out: fraction of the training
+    images that become the validation set where there is none. Raises DataError when the dataset is
+    missing, or when an image or mask is damaged or does not fit.
+    """
+    form, _, rest = name.partition(":")
+    if name == "scenes":
+        sets = {split: scenes(split, count) for split, count in SCENES.items()}
+    elif form == "camvid" and rest:
+        sets = read_camvid(Path(rest).expanduser())
+    elif form == "voc" and rest:
+        sets = read_voc(rest)
+    elif form == "coco" and rest:
+        sets = read_coco(rest)
+    else:
+        known = [known.partition(":")[0] for known in FORMS]
+        raise DataError(f"dataset {name!r} is none of {listed(FORMS)}{nearest(form, known)}")
+    if "validation" not in sets:
+        count = max(1, round(held_out * len(sets["train"])))
+        sets["validation"] = sets["train"].part(slice(-count, None))
+        sets["train"] = sets["train"].part(slice(None, -count))
+    return {split: reduced(images, reduce) for split, images in sets.items()}
+
+
+def scenes(split: str, count: int) -> Segmented:
+    """Scenes of thick digits; those of "validation" have the digits of training."""
+    digits = "test" if split == "test" else "train"
+    first = SCENES["train"] if split == "validation" else 0
+    made = [make_scene("segmentation", digits, 0, first + i) for i in range(count)]
+    images = [np.round(255 * scene.image).astype(np.uint8) for scene in made]
+    masks = [scene.mask.astype(np.uint8) for scene in made]
+    return Segmented(images, masks, ("background", *map(str, range(10))))
+
+
+def read_camvid(path: Path) -> dict[str, Segmented]:
+    """Sets of a folder with SET.txt, SET/NAME.jpg and SETannot/NAME.png for train, val and test.
+
+    path: the folder, or a ZIP file of its contents. A mask has the classes CAMVID in order, and
+    CAMVID_VOID for none. Raises DataError.
+    """
+    try:
+        folder = zipfile.Path(path) if path.is_file() else path
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    sets = {}
+    for split, prefix in (("train", "train"), ("validation", "val"), ("test", "test")):
+        lists = folder / f"{prefix}.txt"
+        # a line names the image, or the image and its mask with the paths of another machine
+        text = read_text(lists)
+        names = [Path(line.split()[0]).stem for line in text.splitlines() if line.strip()]
+        if not names:
+            raise DataError(f"{lists} is empty")
+        images, masks = [], []
+        for name in names:
+            image, mask = folder / prefix / f"{name}.jpg", folder / f"{prefix}annot/{name}.png"
+            images.append(decode_image(_content(image), 3, 0, str(image)))
+            masks.append(_read_mask(mask, images[-1].shape[:2]))
+        sets[split] = Segmented(images, masks, CAMVID)
+    return sets
+
+
+def _content(path: Path | zipfile.Path) -> bytes:
+    """Bytes of a file; DataError when it is missing or damaged."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+
+
+def _read_mask(path: Path | zipfile.Path, size: tuple[int, ...]) -> np.ndarray:
+    """Mask of CamVid, with VOID; DataError for another size, or a value that is no class."""
+    content = io.BytesIO(_content(path))
+    try:
+        with Image.open(content) as image:
+            mask = np.array(image)
+    except FAULTS as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    if mask.shape != size:
+        raise DataError(f"{path} has shape {mask.shape}, its image {size}")
+    if mask.max() > CAMVID_VOID:
+        raise DataError(f"{path} has the value {mask.max()}; the largest is {CAMVID_VOID}")
+    return np.where(mask == CAMVID_VOID, VOID, mask).astype(np.uint8)
+
+
+def read_voc(folder: str) -> dict[str, Segmented]:
+    """Sets "train" and "test" (VOC's val) of a folder of PASCAL VOC; classes: background, CLASSES.
+
+    Raises DataError, also for an image without a mask.
+    """
+    sets = {}
+    for split, chosen in (("train", "train"), ("test", "val")):
+        voc = load_voc(folder, chosen, "Segmentation")
+        images, masks = [], []
+        for index, name in enumerate(voc.names):
+            image, _, mask = voc[index]
+            if mask is None:
+                raise DataError(f"image {name} of {folder} has no mask in SegmentationClass")
+            images.append(image)
+            masks.append(mask.astype(np.uint8))
+        sets[split] = Segmented(images, masks, ("background", *CLASSES))
+    return sets
+
+
+def read_coco(path: str) -> dict[str, Segmented]:
+    """Sets of the images with masks of a COCO file, a tenth each for validation and test.
+
+    The classes are background and those of the file; `forms/splits.py` chooses the sets. Raises
+    DataError, also when there are not enough images.
+    """
+    coco = load_coco(path).having("mask")
+    if not len(coco):
+        raise DataError(f"{path} has no image with a mask")
+    parts = complete({"train": range(len(coco))}, lambda i: coco.records[i].file, path)
+    sets = {}
+    for split, indices in parts.items():
+        examples = [coco[index] for index in indices]
+        images = [example.image for example in examples]
+        masks = [np.asarray(example.mask, np.uint8) for example in examples]
+        sets[split] = Segmented(images, masks, ("background", *coco.classes))
+    return sets
+
+
+def reduced(source: Segmented, factor: int) -> Segmented:
+    """Divide the sides of the images by a factor, by means of squares; masks keep their size."""
+    if factor == 1:
+        return source
+    images = [np.asarray(Image.fromarray(image).reduce(factor)) for image in source.images]
+    return Segmented(images, source.masks, source.classes, factor)
+
+
+@dataclass(frozen=True)
+class TrainingCrops:
+    """step -> {"image" float32 [B, S, S', 3] in 0 .. 1, "label" int32 [B, S, S']}.
+
+    Each crop has a random position and factor of size, and half of them are mirrored. size: height
+    and width of a crop; 0 for the largest image, rounded up to a multiple of SIDE. scale: largest
+    relative change of size. colour: largest relative change of the brightness of a crop, of its
+    contrast, and of each colour. Pixels outside the image are black, and VOID. Raises DataError
+    when a batch is larger than the set.
+    """
+
+    source: Segmented
+    batch_size: int
+    seed: int
+    size: int = 0
+    scale: float = 0.0
+    flip: bool = False
+    colour: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the sizes."""
+        check_batch_size(self.batch_size, len(self.source))
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        rng = np.random.default_rng((self.seed, step, 1))
+        size = (self.size, self.size) if self.size else largest(self.source)
+        examples = epoch_examples(self.seed, step, self.batch_size, len(self.source))
+        images, labels = zip(*(self._crop(int(i), size, rng) for i in examples), strict=True)
+        return {"image": np.stack(images), "label": np.stack(labels)}
+
+    def _crop(
+        self, index: int, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = self.source.images[index], self.source.masks[index]
+        factor = 1 + rng.uniform(-self.scale, self.scale)
+        mirrored = self.flip and rng.random() < 0.5
+        lines, nearest_lines = [], []
+        for axis, length in enumerate(size):
+            spare = image.shape[axis] - length / factor  # negative if the crop is larger
+            start = rng.uniform(min(spare, 0), max(spare, 0)) if spare > 0 or factor != 1 else 0.0
+            at = start + (np.arange(length) + 0.5) / factor  # pixels from the edge of the image
+            at = at[::-1] if axis == 1 and mirrored else at
+            inside = (at >= 0) & (at < image.shape[axis])
+            place = np.clip(at - 0.5, 0, image.shape[axis] - 1)
+            lines.append(weights(place, image.shape[axis])[None] * inside[:, None])
+            pixel = np.clip(at * self.source.reduce, 0, mask.shape[axis] - 1).astype(int)
+            nearest_lines.append(np.where(inside, pixel, -1))
+        pixels = separable(image[None].astype(np.float32) / 255, *lines)[0]
+        if self.colour:
+            bright, contrast, *tint = 1 + rng.uniform(-self.colour, self.colour, 5)
+            mean = pixels.mean()
+            pixels = np.clip(bright * np.array(tint) * (mean + contrast * (pixels - mean)), 0, 1)
+        rows, columns = nearest_lines
+        label = mask[np.ix_(rows, columns)].astype(np.int32)
+        label[(rows < 0)[:, None] | (columns < 0)] = VOID
+        return pixels.astype(np.float32), label
+
+
+def largest(source: Segmented) -> tuple[int, int]:
+    """Height and width, in multiples of SIDE, that hold every image."""
+    sides = np.array([image.shape[:2] for image in source.images]).max(axis=0)
+    height, width = (-(-int(side) // SIDE) * SIDE for side in sides)
+    return height, width
+
+
+@dataclass(frozen=True)
+class EvaluationImages:
+    """Every whole image once, in order: {"image", "label", "mask" [B]}, in batches of one size.
+
+    Images are padded below and on the right: with black, and VOID in "label" int32 [B, H, W], whose
+    sides are `reduce` times those of "image". Padding rows have mask 0.
+    """
+
+    source: Segmented
+    batch_size: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches of exactly batch_size rows."""
+        size = largest(self.source)
+        full = tuple(side * self.source.reduce for side in size)
+        for start in range(0, len(self.source), self.batch_size):
+            part = self.source.part(slice(start, start + self.batch_size))
+            images = np.zeros((len(part), *size, 3), np.float32)
+            labels = np.full((len(part), *full), VOID, np.int32)
+            pairs = zip(part.images, part.masks, strict=True)
+            for row, (image, mask) in enumerate(pairs):
+                images[row, : image.shape[0], : image.shape[1]] = image.astype(np.float32) / 255
+                labels[row, : mask.shape[0], : mask.shape[1]] = mask
+            yield padded({"image": images, "label": labels}, self.batch_size)

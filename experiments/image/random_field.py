@@ -1,0 +1,122 @@
+"""The random field on top of a segmentation: its settings, and --mode=iterations."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.common.pictures import save
+from experiments.image.segmentation import SHOWN, PixelScores, at_labels, picture
+from nets.image.dense_crf import CRFasRNN, Kernels
+from train.config import ConfigError, OptimizerConfig, option
+from train.trained import TrainedRun
+
+DRAWN = (0, 1, 2, 5)  # iterations in the picture, besides the last
+SCORES = ("mean_iu", "pixel_accuracy", "edge_mean_iu", "edge_pixel_accuracy")
+
+
+@dataclass(slots=True, kw_only=True)
+class RandomFieldConfig(OptimizerConfig):
+    """Settings of the random field; --mode=iterations tries other values without training."""
+
+    crf: int = option(0, "mean-field iterations of the random field", note="0: none", minimum=0)
+    crf_radius: int = option(
+        5,
+        "pixels that the random field reads on each side",
+        note="0: the whole image",
+        free_in_modes=True,
+        minimum=0,
+    )
+    crf_spatial: float = option(
+        3.0,
+        "standard deviation of the random field's spatial kernel, in pixels",
+        free_in_modes=True,
+        above=0,
+    )
+    crf_position: float = option(
+        8.0,
+        "standard deviation of the random field's bilateral kernel in position, in pixels",
+        free_in_modes=True,
+        above=0,
+    )
+    crf_colour: float = option(
+        0.1,
+        "standard deviation of the random field's bilateral kernel in colour",
+        note="colours are 0 .. 1",
+        free_in_modes=True,
+        above=0,
+    )
+    crf_weights: tuple[float, ...] = option(
+        (1.0, 1.0),
+        "initial weights of the random field's spatial and bilateral kernels",
+        free_in_modes=True,
+        minimum=0,
+    )
+    crf_damping: float = option(
+        0.0,
+        "fraction of the last iteration that the random field keeps",
+        free_in_modes=True,
+        minimum=0,
+        below=1,
+    )
+    iterations: int = option(
+        5, "mean-field iterations to score and draw", modes=("iterations",), minimum=1
+    )
+
+
+def random_field(config: RandomFieldConfig, iterations: int) -> CRFasRNN:
+    """Make the random field of the settings; ConfigError when there are not two weights."""
+    if len(config.crf_weights) != 2:
+        raise ConfigError(f"config.crf_weights must be two numbers, got {config.crf_weights}")
+    return CRFasRNN(
+        Kernels(config.crf_spatial, config.crf_position, config.crf_colour),
+        config.crf_weights,
+        iterations,
+        config.crf_damping,
+        config.crf_radius or None,
+    )
+
+
+def iterations(run: TrainedRun) -> None:
+    """Print the scores after each iteration on every held-out set, and draw those of test images.
+
+    A network that was trained without a random field gets one with its initial parameters.
+    """
+    config, task, held_out = run.config, run.task, run.all_held_out()
+    model = task.model.clone(crf=random_field(config, config.iterations))
+    example = run.example["image"][:1]
+    field = model.crf.init(jax.random.key(0), task.model.apply(run.variables, example), example)
+    params = {"crf": field["params"], **run.variables["params"]}
+    variables = {**run.variables, "params": params}
+
+    @jax.jit
+    def answers(batch) -> jax.Array:
+        log_q = model.apply(variables, batch["image"], method="iterations")
+        each = jnp.moveaxis(log_q, 1, 0)
+        return jax.lax.map(lambda q: at_labels(q, batch["label"]).argmax(axis=-1), each)
+
+    steps = range(config.iterations + 1)
+    kind = "trained" if "crf" in run.variables["params"] else "untrained"
+    print("set", "iterations", *SCORES, sep="\t")
+    for name, batches in held_out.items():
+        found = [PixelScores(task.classes) for _ in steps]
+        for number, batch in enumerate(batches):
+            real = batch["mask"] != 0
+            said = np.asarray(answers(batch))[:, real]
+            for scores, answer in zip(found, said, strict=True):
+                scores.add(batch["label"][real], answer)
+            if not number:
+                first = batch["image"][real], batch["label"][real], said
+        for step, scores in zip(steps, found, strict=True):
+            values = scores.values()
+            cells = (f"{100 * values[score]:.2f}" for score in SCORES if score in values)
+            print(name, step, *cells, sep="\t", flush=True)
+    images, labels, said = first
+    columns = {
+        f"{i} iterations": said[i, :SHOWN] for i in steps if i in DRAWN or i == config.iterations
+    }
+    path = config.picture or "iterations.png"
+    columns = {"truth": labels[:SHOWN]} | columns
+    save(picture(images[:SHOWN], columns, task.classes), path)
+    print(f"picture of the {kind} random field: {path}")

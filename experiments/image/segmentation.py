@@ -1,0 +1,183 @@
+"""Task of segmentation: the class of every pixel, its scores, pictures and --mode=segment."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from scipy import ndimage
+
+from data.images.decode import decode_image
+from data.images.voc import VOID
+from experiments.common.pictures import save
+from experiments.image.segmentation_scores import confusion, segmentation_scores
+from nets.image.fcn import enlarge
+from train.config import ConfigError
+from train.task import Mean, Task
+from train.trained import TrainedRun
+
+ACCURACY = "pixel_accuracy"
+BAND = 3  # pixels on either side of an edge between classes
+SHOWN = 6  # images of a picture
+# colours that differ in brightness as well as in hue
+PALETTE = (
+    *("#332288", "#88CCEE", "#DDDDDD", "#AA4499", "#CC6677", "#117733", "#DDCC77", "#882255"),
+    *("#44AA99", "#EE7733", "#999933", "#000000", "#EE3377", "#0077BB", "#BBBBBB", "#66CCEE"),
+    *("#CCBB44", "#228833", "#AA3377", "#4477AA", "#EE6677"),
+)
+
+
+class Segment(Task):
+    """Weighted mean over pixels of -log P(class given image), in nats."""
+
+    headline = "mean_iu"
+
+    def __init__(self, model: nn.Module, classes: Sequence[str], weights: Sequence[float]):
+        self.model, self.classes = model, tuple(classes)
+        self.weights = np.array(weights, np.float32)
+
+    def inputs(self, batch):
+        """Return the images."""
+        return (batch["image"],)
+
+    def means(self, outputs, batch):
+        """Loss, weighted by class, and the share of right pixels."""
+        label = batch["label"]
+        outputs = at_labels(outputs, label)
+        real = label != VOID
+        if "mask" in batch:
+            real &= (batch["mask"] != 0)[:, None, None]
+        label = jnp.where(real, label, 0)
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, label)
+        losses = jnp.where(real, losses, 0)  # void may be anything
+        weight = jnp.where(real, jnp.asarray(self.weights)[label], 0)
+        return {
+            "loss": Mean((weight * losses).sum(), weight.sum()),
+            "pixel_accuracy": Mean.from_values(outputs.argmax(axis=-1) == label, real),
+        }
+
+    def scores(self, predict, batches):
+        """Scores of all pixels, and of those near an edge between two classes."""
+        scores = PixelScores(self.classes)
+        for batch in batches:
+            answers, labels = answers_of(predict, batch)
+            scores.add(labels, answers)
+        values = scores.values()
+        del values[ACCURACY]  # it is one of the means
+        return values
+
+    def figures(self, predict, batches):
+        """Draw the first images with their classes and the answers."""
+        batch = next(iter(batches))
+        answers, labels = answers_of(predict, batch)
+        rows = range(min(SHOWN, len(answers)))
+        columns = {"truth": labels, "answer": answers}
+        images = batch["image"]
+        return {"segmentation": picture(images[rows], columns, self.classes)}
+
+
+class PixelScores:
+    """Scores of many images: of all pixels, and as edge_* of those near an edge between classes."""
+
+    def __init__(self, classes: Sequence[str]):
+        size = len(classes)
+        self.everywhere, self.edges = np.zeros((2, size, size), np.int64)
+
+    def add(self, labels: np.ndarray, answers: np.ndarray) -> None:
+        """Count true and predicted classes [N, H, W]."""
+        size = len(self.everywhere)
+        self.everywhere += confusion(labels, answers, size)
+        self.edges += confusion(np.where(near_edges(labels), labels, VOID), answers, size)
+
+    def values(self) -> dict[str, float]:
+        """Return the scores by name; without an edge none of edges."""
+        scores = segmentation_scores(self.everywhere)
+        if self.edges.any():
+            near = segmentation_scores(self.edges)
+            scores |= {f"edge_{name}": near[name] for name in (ACCURACY, "mean_iu")}
+        return scores
+
+
+def at_labels(outputs: jax.Array, label: jax.Array) -> jax.Array:
+    """Logits [B, H, W, classes] at the size of the labels [B, H, W]."""
+    size = label.shape[1], label.shape[2]
+    return outputs if outputs.shape[1:3] == size else enlarge(outputs, size)
+
+
+@partial(jax.jit, static_argnums=1)
+def _classes(outputs: jax.Array, size: tuple[int, int]) -> jax.Array:
+    return enlarge(outputs, size).argmax(axis=-1).astype(jnp.uint8)
+
+
+def answers_of(predict, batch) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted and true classes [N, H, W] of the real images of a batch."""
+    count = int(batch["mask"].sum())
+    answers = _classes(predict(batch)[0], batch["label"].shape[1:])
+    return np.asarray(answers)[:count], batch["label"][:count]
+
+
+def near_edges(labels: np.ndarray) -> np.ndarray:
+    """Bool [N, H, W]: pixels at most BAND rows and columns from a pixel of another class."""
+    size = (1, 2 * BAND + 1, 2 * BAND + 1)
+    low = ndimage.minimum_filter(np.where(labels == VOID, 255, labels), size)
+    high = ndimage.maximum_filter(np.where(labels == VOID, -1, labels), size)
+    return (low < high) & (labels != VOID)
+
+
+def class_weights(frequencies: np.ndarray, kind: str) -> list[float]:
+    """Weights of the classes in the loss: 1, or the median frequency over that of the class.
+
+    Source of the latter: Eigen and Fergus 2015.
+    """
+    if kind == "none":
+        return [1.0] * len(frequencies)
+    present = frequencies > 0
+    median = np.median(frequencies[present])
+    return [float(median / f) if f else 0.0 for f in frequencies]
+
+
+def picture(images: np.ndarray, columns: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Draw images [N, h, w, 3], and classes [N, H, W] by name beside them, with a legend."""
+    rows, width = len(images), 1 + len(columns)
+    height = 2.4 * images.shape[1] / images.shape[2]
+    figure = Figure(figsize=(2.4 * width + 1.6, height * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, width, squeeze=False)
+    listed = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
+    colours = listed.with_extremes(over="white")  # void
+    for row, image in enumerate(images):
+        axes[row, 0].imshow(image)
+        for column, labels in enumerate(columns.values(), 1):
+            shown = {"vmin": -0.5, "vmax": len(classes) - 0.5, "interpolation": "nearest"}
+            axes[row, column].imshow(labels[row], cmap=colours, **shown)
+        for axis in axes[row]:
+            axis.set(xticks=(), yticks=())
+    for axis, title in zip(axes[0], ["image", *columns], strict=True):
+        axis.set_title(title)
+    patches = [Patch(color=colours(i), label=name) for i, name in enumerate(classes)]
+    figure.legend(handles=patches, loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def segment(run: TrainedRun) -> None:
+    """Draw the classes in the pictures of config.input, and print the share of each class."""
+    paths = [path.strip() for path in run.config.input.split(",") if path.strip()]
+    if not paths:
+        raise ConfigError("this mode needs --config.input=FILE, or several, separated by commas")
+    for number, path in enumerate(paths):
+        image = decode_image(Path(path).expanduser(), 3, 0, path)[None].astype(np.float32) / 255
+        answer = np.asarray(run.predict({"image": image})[0]).argmax(axis=-1)
+        shares = np.bincount(answer.ravel(), minlength=len(run.task.classes)) / answer.size
+        order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
+        print(path, *(f"{run.task.classes[i]} {shares[i]:.3f}" for i in order), sep="\t")
+        where = Path(run.config.picture or "segment.png")
+        if len(paths) > 1:
+            where = where.with_stem(f"{where.stem}_{number + 1}")
+        save(picture(image, {"answer": answer}, run.task.classes), str(where))
+        print(f"picture: {where}", flush=True)
