@@ -28,6 +28,9 @@ class AugmentationConfig(OptimizerConfig):
     shift: float = option(
         2.0, "augmentation: maximum translation, in pixels", group="data", minimum=0
     )
+    crop: int = option(
+        0, "augmentation: maximum translation by whole pixels", group="data", minimum=0
+    )
     scale: float = option(
         0.1, "augmentation: maximum relative change of size", group="data", minimum=0, maximum=0.5
     )
@@ -84,6 +87,7 @@ def make_augmentation(config: AugmentationConfig) -> Augmentation:
     """Augmentation of the training images by the settings."""
     return Augmentation(
         shift=config.shift,
+        crop=config.crop,
         scale=config.scale,
         jitter=config.jitter,
         squeeze=SQUEEZE if config.distort else 0.0,
