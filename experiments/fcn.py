@@ -79,7 +79,7 @@ class Config(RandomFieldConfig):
     image_reduction: int = option(
         1, "factor by which the sides of the images are divided", group="data", minimum=1
     )
-    crop: int = option(
+    crop_size: int = option(
         0,
         "side of the training crops, in pixels",
         note="0: the whole image",
@@ -104,7 +104,9 @@ class Config(RandomFieldConfig):
         "how a coarse map is enlarged to the next finer one",
         choices=("bilinear", "learned"),
     )
-    hidden: int = option(128, "units of the layer before the coarsest scores", minimum=1)
+    hidden: int = option(
+        128, "hidden units per layer", note="of the one before the coarsest scores", minimum=1
+    )
     dropout: float = option(
         0.1, "dropout probability", note="before the coarsest scores", minimum=0, below=1
     )
@@ -157,7 +159,7 @@ def build(config: Config) -> Experiment:
             train,
             config.batch_size,
             config.seed,
-            config.crop,
+            config.crop_size,
             config.size_jitter,
             config.flip,
             config.colour_jitter,
