@@ -59,14 +59,15 @@ def resample(images: np.ndarray, size: int) -> np.ndarray:
 class Augmentation:
     """Random planar distortions, jitter, flips and erasing, drawn separately for each image.
 
-        shift: largest translation along each axis, pixels. scale: largest relative change of size,
-        drawn separately for each axis. squeeze: one axis is stretched by a factor of up to 1 + squeeze
-        and the other compressed by the same factor. shear: largest horizontal shift of a row, pixels
-        per pixel of height from the centre. crop: largest translation along each axis by whole pixels,
-    which does not blur: a crop of the image within a border of zeros (He et al. 2015). jitter: standard deviation of Gaussian noise on each pixel.
-        flip: mirror half of the images horizontally. erase: side of a square of zeros, pixels, at a
-        random position, possibly beyond the border (Cutout: DeVries and Taylor 2017). Zero turns a
-        distortion off. Images are zero outside and interpolated bilinearly.
+    shift: largest translation along each axis, pixels. scale: largest relative change of size,
+    drawn separately for each axis. squeeze: one axis is stretched by a factor of up to 1 + squeeze
+    and the other compressed by the same factor. shear: largest horizontal shift of a row, pixels
+    per pixel of height from the centre. crop: largest translation along each axis by whole pixels,
+    which does not blur: a crop of the image within a border of zeros (He et al. 2015). jitter:
+    standard deviation of Gaussian noise on each pixel. flip: mirror half of the images
+    horizontally. erase: side of a square of zeros, pixels, at a random position, possibly beyond
+    the border (Cutout: DeVries and Taylor 2017). Zero turns a distortion off. Images are zero
+    outside and interpolated bilinearly.
     """
 
     shift: float = 0.0
