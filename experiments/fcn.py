@@ -8,20 +8,24 @@ the random field. On CamVid, SegNet-Basic has 46.3 % (Badrinarayanan et al. 2017
     python -m experiments.fcn --workdir=runs/fcn
     python -m experiments.fcn --workdir=runs/coarse --config.stride=32
     python -m experiments.fcn --workdir=runs/finer --config.stride=16 --config.init_from=runs/coarse
-    python -m experiments.fcn --workdir=runs/crf --config.crf=5 --config.init_from=runs/fcn \
+    python -m experiments.fcn --workdir=runs/crf --config.crf=5 --config.init_from=runs/fcn \\
         --config.steps=100 --config.learning_rate=3e-4
-    python -m experiments.fcn --workdir=runs/camvid --config.preset=camvid \
+    python -m experiments.fcn --workdir=runs/camvid --config.preset=camvid \\
         --config.dataset=camvid:DATA_DIR/camvid
-    python -m experiments.fcn --workdir=runs/fcn --mode=segment --config.input=a.jpg
-    python -m experiments.fcn --workdir=runs/crf --mode=iterations
+    python -m experiments.fcn --workdir=runs/fcn --mode=segment --config.input=a.jpg,b.jpg
+    python -m experiments.fcn --workdir=runs/fcn --mode=compare --config.others=runs/coarse
+    python -m experiments.fcn --workdir=runs/fcn --mode=iterations
 
 The second and third commands train coarse first and then finer, as published; a skip starts at
 zero. The fourth trains a random field end to end with the network that it starts from; with
-`--config.freeze=crf` its parameters keep their initial values.
+`--config.freeze=crf` its parameters keep their initial values. --mode=iterations scores and draws
+the random field after each iteration; a network that was trained without one gets the untrained
+one of the settings crf_*.
 
-Data: scenes (thick handwritten digits on a smooth ground, the default), camvid:DIR or voc:DIR; see
-data/images/segmented.py. CamVid's validation set is a sequence that is also in its training set, so
-it does not judge the test set. Measured: the rows of B12 and B13 in experiments/README.md.
+Data: scenes (thick handwritten digits on a smooth ground, the default), camvid:DIR_OR_ZIP, voc:DIR
+or coco:JSON; see data/images/segmented.py. CamVid's validation set is a sequence that is also in
+its training set, so it does not judge the test set. Measured: the rows of B12 and B13 in
+experiments/README.md.
 """
 
 import json
@@ -50,7 +54,8 @@ from train.task import Assets, Experiment
 
 WEIGHTS = "class_weights.json"
 MODES = {
-    "segment": "experiments.image.segmentation:segment",
+    "segment": "experiments.image.segmentation_modes:segment",
+    "compare": "experiments.image.segmentation_modes:compare",
     "iterations": "experiments.image.random_field:iterations",
 }
 
@@ -113,10 +118,11 @@ class Config(RandomFieldConfig):
     class_weights: str = option(
         "median", "weights of the classes in the loss", choices=("none", "median")
     )
-    picture: str = option(
-        "", "image file to write", note="default: MODE.png", modes=("segment", "iterations")
-    )
+    picture: str = option("", "image file to write", note="default: MODE.png", modes=tuple(MODES))
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
+    others: str = option(
+        "", "other runs to compare with", note="separated by commas", modes=("compare",)
+    )
     batch_size: int = RandomFieldConfig.changed("batch_size", 8)
     steps: int = RandomFieldConfig.changed("steps", 1200)
     optimizer: str = RandomFieldConfig.changed("optimizer", "adamw")

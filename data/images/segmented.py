@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def load_segmented(name: str, reduce: int, held_out: float) -> dict[str, Segment
     return {split: reduced(images, reduce) for split, images in sets.items()}
 
 
+@lru_cache(maxsize=len(SCENES))
 def scenes(split: str, count: int) -> Segmented:
     """Scenes of thick digits; those of "validation" have the digits of training."""
     digits = "test" if split == "test" else "train"

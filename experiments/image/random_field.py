@@ -22,20 +22,20 @@ class RandomFieldConfig(OptimizerConfig):
 
     crf: int = option(0, "mean-field iterations of the random field", note="0: none", minimum=0)
     crf_radius: int = option(
-        5,
+        7,
         "pixels that the random field reads on each side",
         note="0: the whole image",
         free_in_modes=True,
         minimum=0,
     )
     crf_spatial: float = option(
-        3.0,
+        1.0,
         "standard deviation of the random field's spatial kernel, in pixels",
         free_in_modes=True,
         above=0,
     )
     crf_position: float = option(
-        8.0,
+        20.0,
         "standard deviation of the random field's bilateral kernel in position, in pixels",
         free_in_modes=True,
         above=0,
@@ -48,7 +48,7 @@ class RandomFieldConfig(OptimizerConfig):
         above=0,
     )
     crf_weights: tuple[float, ...] = option(
-        (1.0, 1.0),
+        (1.0, 8.0),
         "initial weights of the random field's spatial and bilateral kernels",
         free_in_modes=True,
         minimum=0,
@@ -114,7 +114,7 @@ def iterations(run: TrainedRun) -> None:
             print(name, step, *cells, sep="\t", flush=True)
     images, labels, said = first
     columns = {
-        f"{i} iterations": said[i, :SHOWN] for i in steps if i in DRAWN or i == config.iterations
+        f"Q after {i}": said[i, :SHOWN] for i in steps if i in DRAWN or i == config.iterations
     }
     path = config.picture or "iterations.png"
     columns = {"truth": labels[:SHOWN]} | columns

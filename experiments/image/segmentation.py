@@ -1,8 +1,7 @@
-"""Task of segmentation: the class of every pixel, its scores, pictures and --mode=segment."""
+"""Task of segmentation: the class of every pixel, its scores and pictures."""
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from scipy import ndimage
 
-from data.images.decode import decode_image
 from data.images.voc import VOID
-from experiments.common.pictures import save
 from experiments.image.segmentation_scores import confusion, segmentation_scores
 from nets.image.fcn import enlarge
-from train.config import ConfigError
 from train.task import Mean, Task
-from train.trained import TrainedRun
 
 ACCURACY = "pixel_accuracy"
 BAND = 3  # pixels on either side of an edge between classes
@@ -77,10 +72,9 @@ class Segment(Task):
         """Draw the first images with their classes and the answers."""
         batch = next(iter(batches))
         answers, labels = answers_of(predict, batch)
-        rows = range(min(SHOWN, len(answers)))
-        columns = {"truth": labels, "answer": answers}
-        images = batch["image"]
-        return {"segmentation": picture(images[rows], columns, self.classes)}
+        columns = {"truth": labels[:SHOWN], "answer": answers[:SHOWN]}
+        images = batch["image"][: len(labels)][:SHOWN]
+        return {"segmentation": picture(images, columns, self.classes)}
 
 
 class PixelScores:
@@ -163,21 +157,3 @@ def picture(images: np.ndarray, columns: dict[str, np.ndarray], classes: Sequenc
     patches = [Patch(color=colours(i), label=name) for i, name in enumerate(classes)]
     figure.legend(handles=patches, loc="outside right upper", fontsize=8, frameon=False)
     return figure
-
-
-def segment(run: TrainedRun) -> None:
-    """Draw the classes in the pictures of config.input, and print the share of each class."""
-    paths = [path.strip() for path in run.config.input.split(",") if path.strip()]
-    if not paths:
-        raise ConfigError("this mode needs --config.input=FILE, or several, separated by commas")
-    for number, path in enumerate(paths):
-        image = decode_image(Path(path).expanduser(), 3, 0, path)[None].astype(np.float32) / 255
-        answer = np.asarray(run.predict({"image": image})[0]).argmax(axis=-1)
-        shares = np.bincount(answer.ravel(), minlength=len(run.task.classes)) / answer.size
-        order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
-        print(path, *(f"{run.task.classes[i]} {shares[i]:.3f}" for i in order), sep="\t")
-        where = Path(run.config.picture or "segment.png")
-        if len(paths) > 1:
-            where = where.with_stem(f"{where.stem}_{number + 1}")
-        save(picture(image, {"answer": answer}, run.task.classes), str(where))
-        print(f"picture: {where}", flush=True)

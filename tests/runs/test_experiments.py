@@ -38,6 +38,7 @@ NEED_DATA = {
     "cache": "s",
     "decode": "s",
     "iterations": "s",
+    "compare": " 'test'",
 }
 OTHER_INPUT = ("waveforms",)  # its mode reads numbers: docs/new_experiment.md
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
@@ -186,6 +187,8 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
         settings = {key: value for key, value in own.items() if key in names}
         if mode in ("transcribe", "classify", "segment", "caption") and "input" in names:
             settings["input"] = input_file(name, tmp_path)
+        if mode == "compare":
+            settings["others"] = str(folder)
         if mode == "save":
             settings["save_to"] = str(tmp_path / "words.txt")
         text = STDIN.get(name, "some words\n") + PHRASES * (mode == "states")

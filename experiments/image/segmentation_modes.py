@@ -1,0 +1,79 @@
+"""--mode=segment and --mode=compare of segmentation."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data.catalogue import DataError
+from data.images.decode import decode_image
+from experiments.common.pictures import save
+from experiments.image.segmentation import SHOWN, answers_of, picture
+from nets.image.fcn import enlarge
+from train.config import ConfigError
+from train.trained import TrainedRun, open_folder
+
+
+def paths_of(text: str, needed: str) -> list[str]:
+    """Paths separated by commas; ConfigError when there are none."""
+    paths = [path.strip() for path in text.split(",") if path.strip()]
+    if not paths:
+        raise ConfigError(f"this mode needs {needed}, or several, separated by commas")
+    return paths
+
+
+def segment(run: TrainedRun) -> None:
+    """Draw the classes in the pictures of config.input, and print the share of each class.
+
+    Pictures are reduced as in training; the answer has their own size. One that cannot be read is
+    named, and the others are drawn; DataError when none can be read.
+    """
+    paths, classes = paths_of(run.config.input, "--config.input=FILE"), run.task.classes
+    read = 0
+    for number, path in enumerate(paths):
+        try:
+            pixels = decode_image(Path(path).expanduser(), 3, 0, path)
+        except DataError as error:
+            if len(paths) == 1:
+                raise
+            print(f"left out: {error}", file=sys.stderr, flush=True)
+            continue
+        read += 1
+        small = Image.fromarray(pixels).reduce(run.config.image_reduction)
+        image = np.asarray(small, np.float32)[None] / 255
+        scores = enlarge(run.predict({"image": image})[0], (pixels.shape[0], pixels.shape[1]))
+        answer = np.asarray(scores).argmax(axis=-1)
+        shares = np.bincount(answer.ravel(), minlength=len(classes)) / answer.size
+        order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
+        print(path, *(f"{classes[i]} {shares[i]:.3f}" for i in order), sep="\t")
+        where = Path(run.config.picture or "segment.png")
+        if len(paths) > 1:
+            where = where.with_stem(f"{where.stem}_{number + 1}")
+        save(picture(pixels[None], {"answer": answer}, classes), str(where))
+        print(f"picture: {where}", flush=True)
+    if not read:
+        raise DataError("none of the pictures can be read")
+
+
+def compare(run: TrainedRun) -> None:
+    """Draw test images with the answers of the runs in config.others, and of this one."""
+    folders = paths_of(run.config.others, "--config.others=RUN")
+    runs = [*(open_folder(Path(folder), {}) for folder in folders), run]
+    for each in runs:
+        same = each.config.image_reduction == run.config.image_reduction
+        if not same or each.task.classes != run.task.classes:
+            raise ConfigError(f"{each.workdir} has other classes or image sizes than {run.workdir}")
+    batches = run.held_out("test")
+    apart = max(1, len(batches.source) // SHOWN)
+    batches = replace(batches, source=batches.source.part(slice(None, SHOWN * apart, apart)))
+    images = [batch["image"][batch["mask"] != 0] for batch in batches]
+    columns: dict[str, np.ndarray] = {}
+    for each in runs:
+        answers, labels = zip(*(answers_of(each.predict, batch) for batch in batches), strict=True)
+        columns = {"truth": np.concatenate(labels), **columns}
+        columns[f"{each.workdir.name}, stride {each.config.stride}"] = np.concatenate(answers)
+    path = run.config.picture or "compare.png"
+    save(picture(np.concatenate(images), columns, run.task.classes), path)
+    print(f"picture: {path}")
