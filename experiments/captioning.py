@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 VOCABULARY = "vocabulary"  # name of the asset
 STRIDES = (2, 4, 8, 16, 32)  # of the maps of a backbone
+DIGITS = 10
 KNOWN = 1000  # training scenes for the baselines
 MODES = {"caption": "experiments.image.caption_modes:caption"}
 
@@ -55,7 +56,6 @@ class Config(SearchConfig):
             "freeze": "backbone",
             "stride": 32,
             "flip": True,
-            "detection": 0.0,
             "captions_per_image": 5,
             "max_length": 24,
             "dropout": 0.5,
@@ -122,8 +122,11 @@ class Config(SearchConfig):
         choices=VIEWS,
     )
     feedback: bool = option(True, "feed the preceding word to the decoder")
-    detection: float = option(
-        0.1, "weight in the loss of the detection of a caption's words in its image", minimum=0
+    naming: float = option(
+        1.0,
+        "weight in the loss of the names of objects at places of the image",
+        note="only with scenes, whose masks say what is where",
+        minimum=0,
     )
     attention: str = option(
         "general",
@@ -181,7 +184,8 @@ def make_network(config: Config, vocabulary: int) -> Captioner:
         features=config.hidden,
         view=config.view,
         feedback=config.feedback,
-        detection=config.detection,
+        naming=config.naming if config.dataset == "scenes" else 0.0,
+        objects=DIGITS,
     )
 
 
