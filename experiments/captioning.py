@@ -11,12 +11,13 @@ deterministic system: its words are drawn independently of one another, and rare
         --config.dataset=coco:FILE
     python -m experiments.captioning --workdir=runs/captions --mode=caption --config.input=a.png
 
-Data: scenes of two coloured digits (the default), made by number, with eight true captions each, so that
-a caption is tested for grammar and for truth; or coco:FILE, a JSON file with captions in COCO's
-format, or a ZIP file with annotations.json, of which one fold of five is the test set. Published:
-BLEU-1 to BLEU-4 of 0.54, 0.33, 0.19 and 0.12 on Flickr8k. Scores of captions that no network wrote
-are printed with those of the test set: a constant caption, that of the nearest training image, and
-a true caption of another image. Measured: the rows of D6 in experiments/README.md.
+Data: scenes of two coloured digits (the default), made by number, with eight true captions each, so
+that a caption is tested for grammar and for truth; or coco:FILE, a JSON file with captions in
+COCO's format, or a ZIP file with annotations.json, of which one fold of five is the test set.
+Published: BLEU-1 to BLEU-4 of 0.54, 0.33, 0.19 and 0.12 on Flickr8k. Scores of captions that no
+network wrote are printed with those of the test set: a constant caption, that of the nearest
+training image, and a true caption of another image. Measured: the rows of D6 in
+experiments/README.md.
 """
 
 from dataclasses import dataclass
