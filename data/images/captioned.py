@@ -29,11 +29,15 @@ Fact = tuple[str, str, str]
 
 
 class Pictures(NamedTuple):
-    """Images uint8 [N, S, S, 3], the captions of each, and for scenes their true statements."""
+    """Images uint8 [N, S, S, 3] and the captions of each.
+
+    Of scenes also: facts, the true statements about each; masks int32 [N, S, S], 0 or 1 + digit.
+    """
 
     images: np.ndarray
     captions: Sequence[tuple[str, ...]]
     facts: Sequence[Sequence[Fact]] = ()
+    masks: np.ndarray | None = None
 
     def subset(self, indices: np.ndarray) -> "Pictures":
         """Return the images at indices."""
@@ -41,6 +45,7 @@ class Pictures(NamedTuple):
             self.images[indices],
             [self.captions[i] for i in indices],
             [self.facts[i] for i in indices] if self.facts else (),
+            None if self.masks is None else self.masks[indices],
         )
 
 
@@ -69,6 +74,12 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def nearest(mask: np.ndarray, size: int) -> np.ndarray:
+    """Values of a square mask [S, S] at the centres of size x size pixels."""
+    centres = ((np.arange(size) + 0.5) * len(mask) / size).astype(int)
+    return mask[centres[:, None], centres]
+
+
 def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures:
     """`count` scenes of two digits from the number `first` on: a pure function of the arguments.
 
@@ -79,6 +90,7 @@ def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures
         np.stack([resized(np.round(255 * scene.image).astype(np.uint8), size) for scene in made]),
         [scene.captions for scene in made],
         [facts_of(scene.boxes, scene.labels, scene.colours) for scene in made],
+        np.stack([nearest(scene.mask, size) for scene in made]),
     )
 
 
@@ -138,8 +150,9 @@ class Layout:
     def batch(self, pictures: Pictures, orders: Sequence[np.ndarray]) -> Batch:
         """Return {"image" [B, S, S, 3], "inputs", "targets", "mask" [B, K, T]}.
 
-        "image" is in 0 .. 1. orders: the order of the captions of each image. Of an image with
-        fewer than K captions, some occur several times.
+        "image" is in 0 .. 1. With masks, they are "objects" int32 [B, S, S]. orders: the order of
+        the captions of each image. Of an image with fewer than K captions, some occur several
+        times.
         """
         chosen = [
             captions[order[k % len(order)]]
@@ -153,11 +166,13 @@ class Layout:
         lengths = np.array([len(row) for row in rows]) - 1
         mask = np.arange(self.length) < lengths[:, None]
         shape = (len(pictures.images), self.captions, self.length)
+        objects = {} if pictures.masks is None else {"objects": pictures.masks}
         return {
             "image": pictures.images.astype(np.float32) / 255,
             "inputs": tokens[:, :-1].reshape(shape),
             "targets": tokens[:, 1:].reshape(shape),
             "mask": mask.astype(np.float32).reshape(shape),
+            **objects,
         }
 
 

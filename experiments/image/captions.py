@@ -87,8 +87,9 @@ class Caption(Task):
         return other
 
     def inputs(self, batch):
-        """Return the images, and the captions shifted by one symbol."""
-        return batch["image"], batch["inputs"]
+        """Images, the captions shifted by one symbol, and masks of objects, if there are any."""
+        objects = (batch["objects"],) if "objects" in batch else ()
+        return batch["image"], batch["inputs"], *objects
 
     def means(self, outputs, batch):
         """Loss in nats and accuracy per symbol."""

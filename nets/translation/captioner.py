@@ -23,10 +23,9 @@ class Captioner(nn.Module):
     networks", 2015). "initial": by s_0 alone (Vinyals et al., "Show and tell", 2015). The decoder
     needs attention unless the view is "initial", and none if it is.
 
-    detection: weight in the loss of the detection of words (Fang et al., "From captions to visual
-    concepts and back", 2015), which teaches the backbone where words are seen: the mean over images
-    of the cross-entropy, summed over the vocabulary, between sigmoid(max_p (U h_p + c)) and whether
-    the symbol occurs in the captions. It is added in training, as a penalty.
+    naming: weight in the loss of the names of objects, where a mask says what is where: the mean of
+    -log softmax(U h_p + c)_n over the places with a pixel of object n. It is a penalty of training
+    that teaches the backbone to see. objects: number of names.
 
     backbone: a module from images [B, H, W, C] to a tuple of maps [B, H', W', C']. level: index of
     the map that is read. features: width of h_p. feedback: False replaces every preceding symbol by
@@ -41,7 +40,8 @@ class Captioner(nn.Module):
     features: int = 128
     view: str = "attention"
     feedback: bool = True
-    detection: float = 0.0
+    naming: float = 0.0
+    objects: int = 0
 
     def setup(self) -> None:
         """Declare the layer of the places."""
@@ -54,19 +54,23 @@ class Captioner(nn.Module):
                 f"{self.decoder.attention!r}"
             )
         self.place = nn.Dense(self.features, dtype=self.decoder.dtype)
-        if self.detection:
-            self.detect = nn.Dense(self.decoder.vocabulary, dtype=self.decoder.dtype)
+        if self.naming:
+            self.name_objects = nn.Dense(self.objects, dtype=self.decoder.dtype)
 
-    def __call__(self, images: Array, inputs: Array, *, train: bool = False) -> Array:
+    def __call__(
+        self, images: Array, inputs: Array, mask: Array | None = None, *, train: bool = False
+    ) -> Array:
         """Return logits float32 [B, K, T, V] of K captions of each of the B images.
 
-        images: float [B, H, W, C]. inputs: int32 [B, K, T], the symbol before each symbol.
+        images: float [B, H, W, C]. inputs: int32 [B, K, T], the symbol before each symbol. mask:
+        int32 [B, H, W], 0 or 1 + n where object n is seen; not needed without `naming`.
         """
         places = self.places(images, train=train)
-        if self.detection:
-            loss = self._detection_loss(places, inputs)
+        if self.naming and mask is not None:
+            logits = self.name_objects(places).astype(jnp.float32)
             if train:
-                self.sow("penalties", "detection", self.detection * loss)
+                loss = naming_loss(logits, shrunk(mask, places.shape[1]))
+                self.sow("penalties", "naming", self.naming * loss)
         carry, memory = self._begin(places)
         rows, captions, time = inputs.shape
         carry = DecoderCarry(
@@ -108,13 +112,23 @@ class Captioner(nn.Module):
         """Return the mean over places of the map that is read, float32 [B, C']."""
         return self.backbone(images, train=False)[self.level].astype(jnp.float32).mean(axis=(1, 2))
 
-    def _detection_loss(self, places: Array, inputs: Array) -> Array:
-        """Return the loss of the detection of the symbols of captions [B, K, T] at the places."""
-        logits = self.detect(places).astype(jnp.float32).max(axis=1)
-        seen = nn.one_hot(inputs, self.decoder.vocabulary).max(axis=(1, 2))
-        losses = nn.softplus(logits) - seen * logits
-        return losses.sum(axis=-1).mean()
-
     def _fed_back(self, tokens: Array) -> Array:
         """Return what the decoder reads of the preceding symbols."""
         return tokens if self.feedback else jnp.zeros_like(tokens)
+
+
+def shrunk(mask: Array, places: int) -> Array:
+    """Return the largest value in the cell of each place, int32 [B, P], of a mask [B, H, W]."""
+    rows, height, width = mask.shape
+    stride = round((height * width / places) ** 0.5)
+    down, across = height // stride, width // stride
+    cells = mask[:, : down * stride, : across * stride].reshape(rows, down, stride, across, stride)
+    return cells.max(axis=(2, 4)).reshape(rows, down * across)
+
+
+def naming_loss(logits: Array, names: Array) -> Array:
+    """Mean of -log softmax(logits)_n of logits [B, P, N] where names [B, P] is 1 + n, not 0."""
+    log_p = nn.log_softmax(logits)
+    chosen = jnp.take_along_axis(log_p, jnp.maximum(names - 1, 0)[..., None], axis=-1)[..., 0]
+    seen = names > 0
+    return -jnp.where(seen, chosen, 0).sum() / jnp.maximum(seen.sum(), 1)

@@ -90,24 +90,28 @@ def test_places_are_those_of_the_map_with_their_positions():
     np.testing.assert_allclose(summary, IMAGES.mean(axis=(1, 2)), rtol=1e-5)
 
 
-def test_the_detection_of_words_is_a_penalty_of_training():
-    net, _ = make()
-    net = net.clone(detection=0.5)
-    shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS)
+def test_names_of_objects_are_a_penalty_of_training():
+    net = make()[0].clone(naming=0.5, objects=3)
+    mask = np.zeros((B, 4, 6), np.int32)
+    mask[0, 1, 5], mask[1, 2:, :2], mask[1, 3, 0] = 3, 1, 2
+    seen = {(0, 2): 2, (1, 3): 1}  # the largest value of each cell of 2 x 2 pixels, less 1
+    shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS, mask)
     variables = {"params": noise_like(shapes, 1)["params"]}
     apply = quick_jit(partial(net.apply, mutable="penalties"), static_argnames="train")
-    assert not apply(variables, IMAGES, INPUTS)[1]
-    outputs, changed = apply(variables, IMAGES, INPUTS, train=True)
+    plain, nothing = apply(variables, IMAGES, INPUTS, mask)
+    assert not nothing
+    outputs, changed = apply(variables, IMAGES, INPUTS, mask, train=True)
+    assert_close(outputs, plain)
     places = np.asarray(net.apply(variables, IMAGES, method="places"), np.float64)
-    kernel, bias = (variables["params"]["detect"][name] for name in ("kernel", "bias"))
-    expected = 0.0
-    for row in range(B):
-        chance = 1 / (1 + np.exp(-(places[row] @ kernel + bias).max(axis=0)))
-        for symbol in range(W):
-            seen = symbol in INPUTS[row]
-            expected -= 0.5 / B * np.log(chance[symbol] if seen else 1 - chance[symbol])
-    np.testing.assert_allclose(changed["penalties"]["detection"][0], expected, rtol=1e-5)
-    assert_close(outputs, apply(variables, IMAGES, INPUTS)[0])
+    kernel, bias = (variables["params"]["name_objects"][name] for name in ("kernel", "bias"))
+    losses = []
+    for place, name in seen.items():
+        scores = np.exp(places[place] @ kernel + bias)
+        losses.append(-np.log(scores[name] / scores.sum()))
+    expected = 0.5 * np.mean(losses)
+    np.testing.assert_allclose(changed["penalties"]["naming"][0], expected, rtol=1e-5)
+    empty = apply(variables, IMAGES, INPUTS, 0 * mask, train=True)[1]
+    assert empty["penalties"]["naming"][0] == 0
 
 
 def test_each_step_sees_one_place_and_attention_all():
