@@ -6,6 +6,8 @@ Reproduces: the block of He, Zhang, Ren and Sun, "Deep residual learning for ima
     python -m experiments.convnet --workdir=runs/convnet
     python -m experiments.convnet --workdir=runs/mnist --config.preset=mnist
     python -m experiments.convnet --workdir=runs/fashion --config.preset=fashion
+    python -m experiments.convnet --workdir=runs/cifar --config.preset=cifar \\
+        --config.dataset=folder:DATA_DIR/cifar10_jpeg
 
 Data, splits and augmentation: those of experiments/lenet5.py. `flip` suits pictures of objects, not
 digits. With `ema_decay` the batch statistics remain those of the weights, not of their average,
@@ -56,6 +58,22 @@ class Config(ImageConfig):
             "log_every": 100,
             "eval_every": 2500,
             "save_every": 1250,
+        },
+        "cifar": {  # 27 passes over 8,938 images
+            "channels": 24,
+            "stages": 3,
+            "dropout": 0.2,
+            "label_smoothing": 0.1,
+            "whole_shift": 4,
+            "shift": 0.0,
+            "scale": 0.0,
+            "flip": True,
+            "erase": 16,
+            "weight_decay": 0.05,
+            "steps": 1900,
+            "log_every": 100,
+            "eval_every": 475,
+            "save_every": 475,
         },
     }
     TINY: ClassVar = {"image_size": 16, "channels": 4, "stages": 1, "dropout": 0.0}

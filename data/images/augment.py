@@ -62,12 +62,11 @@ class Augmentation:
     shift: largest translation along each axis, pixels. scale: largest relative change of size,
     drawn separately for each axis. squeeze: one axis is stretched by a factor of up to 1 + squeeze
     and the other compressed by the same factor. shear: largest horizontal shift of a row, pixels
-    per pixel of height from the centre. crop: largest translation along each axis by whole pixels,
-    which does not blur: a crop of the image within a border of zeros (He et al. 2015). jitter:
-    standard deviation of Gaussian noise on each pixel. flip: mirror half of the images
-    horizontally. erase: side of a square of zeros, pixels, at a random position, possibly beyond
-    the border (Cutout: DeVries and Taylor 2017). Zero turns a distortion off. Images are zero
-    outside and interpolated bilinearly.
+    per pixel of height from the centre. whole_shift: largest translation along each axis by whole
+    pixels, which does not blur (He et al. 2015). jitter: standard deviation of Gaussian noise on
+    each pixel. flip: mirror half of the images horizontally. erase: side of a square of zeros,
+    pixels, at a random position, possibly beyond the border (Cutout: DeVries and Taylor 2017). Zero
+    turns a distortion off. Images are zero outside and interpolated bilinearly.
     """
 
     shift: float = 0.0
@@ -77,7 +76,7 @@ class Augmentation:
     shear: float = 0.0
     flip: bool = False
     erase: int = 0
-    crop: int = 0
+    whole_shift: int = 0
 
     def __call__(self, images: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
         """Augment images [N, H, W, C] with random draws that depend on `key` alone."""
@@ -103,9 +102,9 @@ class Augmentation:
                 images = read_rows(along_height(images, row_weights), positions)
             else:
                 images = separable(images, row_weights, weights(columns, width))
-        if self.crop:
-            first = rng.integers(0, 2 * self.crop + 1, (2, count, 1, 1))
-            border = (self.crop, self.crop)
+        if self.whole_shift:
+            first = rng.integers(0, 2 * self.whole_shift + 1, (2, count, 1, 1))
+            border = (self.whole_shift, self.whole_shift)
             padded = np.pad(images, ((0, 0), border, border, (0, 0)))
             row, column = first[0] + np.arange(height)[:, None], first[1] + np.arange(width)
             images = padded[np.arange(count)[:, None, None], row, column]

@@ -28,7 +28,7 @@ class AugmentationConfig(OptimizerConfig):
     shift: float = option(
         2.0, "augmentation: maximum translation, in pixels", group="data", minimum=0
     )
-    crop: int = option(
+    whole_shift: int = option(
         0, "augmentation: maximum translation by whole pixels", group="data", minimum=0
     )
     scale: float = option(
@@ -87,7 +87,7 @@ def make_augmentation(config: AugmentationConfig) -> Augmentation:
     """Augmentation of the training images by the settings."""
     return Augmentation(
         shift=config.shift,
-        crop=config.crop,
+        whole_shift=config.whole_shift,
         scale=config.scale,
         jitter=config.jitter,
         squeeze=SQUEEZE if config.distort else 0.0,

@@ -1,6 +1,7 @@
 from .alexnet import AlexNet as AlexNet
 from .alexnet import local_response_norm as local_response_norm
 from .backbone import ConvFeatures as ConvFeatures
+from .backbone import PooledClassifier as PooledClassifier
 from .boxes import decode as decode
 from .boxes import encode as encode
 from .boxes import iou as iou

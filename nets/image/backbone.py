@@ -63,3 +63,31 @@ class ConvFeatures(nn.Module):
                 x = Residual(width, conv, norm, name=f"stage{stage}_block{block + 1}")(x)
             maps.append(x)
         return tuple(maps)
+
+
+class PooledClassifier(nn.Module):
+    """logits = V drop(mean_p h_p) + b, where h is the last map of a backbone, at places p.
+
+    backbone: a module from images [B, H, W, C] to a tuple of maps. frozen: the backbone has no
+    gradient, and its batch statistics do not change. Sources: Lin et al., "Network in network",
+    2014 (the mean); Yosinski et al., "How transferable are features in deep neural networks?", 2014
+    (frozen and fine-tuned features).
+    """
+
+    backbone: nn.Module
+    classes: int
+    frozen: bool = False
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
+        """Return logits float32 [B, classes] of images [B, H, W, C] in 0 .. 1.
+
+        train: enables dropout, and batch statistics of a backbone that is not frozen.
+        """
+        x = self.backbone(images, train=train and not self.frozen)[-1].mean(axis=(1, 2))
+        if self.frozen:
+            x = jax.lax.stop_gradient(x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.classes, dtype=self.dtype, name="output")(x).astype(jnp.float32)

@@ -92,8 +92,9 @@ def test_only_training_images_are_distorted(tmp_path):
 
 def test_augmentation_follows_the_settings(tmp_path):
     chosen = {"shift": 1.5, "scale": 0.25, "jitter": 0.125, "flip": True, "erase": 3}
+    chosen["whole_shift"] = 2
     config = settings(tmp_path, variant="lecture", distort=True, **chosen)
-    expected = Augmentation(1.5, 0.25, 0.125, squeeze=0.2, shear=0.25, flip=True, erase=3)
+    expected = Augmentation(squeeze=0.2, shear=0.25, **chosen)
     assert lenet5.build(config).train.augmentation == expected
 
 

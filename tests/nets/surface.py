@@ -163,6 +163,9 @@ SURFACE = {
     "image.AlexNet": lambda n: trained(image.AlexNet(10, 1 / 32), pictures(n, 32, 3)),
     "image.local_response_norm": lambda n: image.local_response_norm(pictures(n, 4, 8)),
     "image.ConvFeatures": lambda n: trained(image.ConvFeatures((2, 2)), pictures(n, 8, 3)),
+    "image.PooledClassifier": lambda n: trained(
+        image.PooledClassifier(image.ConvFeatures((2, 2)), 3), pictures(n, 8, 3)
+    ),
     "image.decode": lambda n: image.decode(floats(n, 4), floats(n, 4)),
     "image.encode": lambda n: image.encode(floats(n, 4), floats(n, 4)),
     "image.iou": lambda n: image.iou(floats(n, 4), floats(n, 4)),

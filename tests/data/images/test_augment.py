@@ -225,6 +225,16 @@ def test_half_of_the_images_are_mirrored():
     assert found.dtype == np.float32
 
 
+def test_whole_shifts_are_all_those_of_the_range_and_do_not_blur():
+    images = random_images(0, 400, 4, 6, 2) + 1
+    found = Augmentation(whole_shift=1)(images, (0, 3))
+    assert found.dtype == np.float32
+    moves = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    equal = np.stack([(found == shifted(images, *move)).all((1, 2, 3)) for move in moves])
+    np.testing.assert_array_equal(equal.sum(0), 1)
+    assert equal.sum(1).min() > 20  # of 44 expected
+
+
 @pytest.mark.parametrize("side", [1, 3, 5])
 def test_a_square_that_may_be_partly_outside_is_erased(side):
     images = random_images(0, 400, 7, 9, 2) + 1
