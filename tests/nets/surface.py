@@ -285,9 +285,7 @@ SURFACE = {
     "translation.Attention": attended,
     "translation.MultiSeq2Seq": multiway,
     "translation.Captioner": lambda n: trained(
-        translation.Captioner(
-            image.ConvFeatures((2, 2)), translation.Decoder(V, 4, 4), features=4, detection=0.1
-        ),
+        translation.Captioner(image.ConvFeatures((2, 2)), translation.Decoder(V, 4, 4), features=4),
         pictures(n, 8, 3),
         ints(n, 2, T),
     ),
