@@ -78,7 +78,7 @@ class Captioner(nn.Module):
         )
         flat = self._fed_back(inputs.reshape(rows * captions, time))
         logits = self.decoder(flat, carry, memory, train=train)
-        return logits.reshape(rows, captions, time, -1)
+        return logits.reshape(rows, captions, *logits.shape[1:])
 
     def start(self, images: Array) -> tuple[DecoderCarry, Memory | None]:
         """Return the initial (carry, memory) of the decoder for images [B, H, W, C]."""
@@ -106,7 +106,7 @@ class Captioner(nn.Module):
         position = jnp.stack(jnp.meshgrid(x_axis, y_axis), axis=-1)
         position = jnp.broadcast_to(position, (rows, height, width, 2))
         x = nn.relu(self.place(jnp.concatenate([x, position], axis=-1)))
-        return x.reshape(rows, height * width, -1)
+        return x.reshape(rows, height * width, x.shape[-1])
 
     def summary(self, images: Array) -> Array:
         """Return the mean over places of the map that is read, float32 [B, C']."""
