@@ -8,8 +8,7 @@ the random field. On CamVid, SegNet-Basic has 46.3 % (Badrinarayanan et al. 2017
     python -m experiments.fcn --workdir=runs/fcn
     python -m experiments.fcn --workdir=runs/coarse --config.stride=32
     python -m experiments.fcn --workdir=runs/finer --config.stride=16 --config.init_from=runs/coarse
-    python -m experiments.fcn --workdir=runs/crf --config.crf=5 --config.init_from=runs/fcn \\
-        --config.steps=100 --config.learning_rate=3e-4
+    python -m experiments.fcn --workdir=runs/crf --config.preset=crf --config.init_from=runs/fcn
     python -m experiments.fcn --workdir=runs/camvid --config.preset=camvid \\
         --config.dataset=camvid:DATA_DIR/camvid
     python -m experiments.fcn --workdir=runs/fcn --mode=segment --config.input=a.jpg,b.jpg
@@ -65,6 +64,16 @@ class Config(RandomFieldConfig):
     """Settings of the network and its images."""
 
     PRESETS: ClassVar = {
+        "crf": {  # starts from a trained network: config.init_from
+            "crf": 5,
+            "batch_size": 4,
+            "steps": 60,
+            "learning_rate": 1e-4,
+            "warmup_steps": 5,
+            "log_every": 10,
+            "eval_every": 60,
+            "save_every": 60,
+        },
         "camvid": {
             "image_reduction": 2,
             "batch_size": 4,
