@@ -97,7 +97,7 @@ def iterations(run: TrainedRun) -> None:
         return jax.lax.map(lambda q: at_labels(q, batch["label"]).argmax(axis=-1), each)
 
     steps = range(config.iterations + 1)
-    kind = "trained" if "crf" in run.variables["params"] else "untrained"
+    own = "crf" in run.variables["params"]
     print("set", "iterations", *SCORES, sep="\t")
     for name, batches in held_out.items():
         found = [PixelScores(task.classes) for _ in steps]
@@ -118,5 +118,5 @@ def iterations(run: TrainedRun) -> None:
     }
     path = config.picture or "iterations.png"
     columns = {"truth": labels[:SHOWN]} | columns
-    save(picture(images[:SHOWN], columns, task.classes), path)
-    print(f"picture of the {kind} random field: {path}")
+    save(picture(images[:SHOWN], columns, task.classes, inches=1.6), path)
+    print(f"random field: {'that of the run' if own else 'untrained'}; picture: {path}")

@@ -20,7 +20,7 @@ from train.task import Mean, Task
 
 ACCURACY = "pixel_accuracy"
 BAND = 3  # pixels on either side of an edge between classes
-SHOWN = 6  # images of a picture
+SHOWN = 4  # images of a picture
 # colours that differ in brightness as well as in hue
 PALETTE = (
     *("#332288", "#88CCEE", "#DDDDDD", "#AA4499", "#CC6677", "#117733", "#DDCC77", "#882255"),
@@ -137,11 +137,19 @@ def class_weights(frequencies: np.ndarray, kind: str) -> list[float]:
     return [float(median / f) if f else 0.0 for f in frequencies]
 
 
-def picture(images: np.ndarray, columns: dict[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Draw images [N, h, w, 3], and classes [N, H, W] by name beside them, with a legend."""
+def picture(
+    images: np.ndarray,
+    columns: dict[str, np.ndarray],
+    classes: Sequence[str],
+    inches: float = 2.4,
+) -> Figure:
+    """Draw images [N, h, w, 3], and classes [N, H, W] by name beside them, with a legend.
+
+    inches: width of each.
+    """
     rows, width = len(images), 1 + len(columns)
-    height = 2.4 * images.shape[1] / images.shape[2]
-    figure = Figure(figsize=(2.4 * width + 1.6, height * rows + 0.4), layout="constrained")
+    height = inches * images.shape[1] / images.shape[2]
+    figure = Figure(figsize=(inches * width + 1.6, height * rows + 0.4), layout="constrained")
     axes = figure.subplots(rows, width, squeeze=False)
     listed = ListedColormap([PALETTE[i % len(PALETTE)] for i in range(len(classes))])
     colours = listed.with_extremes(over="white")  # void
