@@ -31,7 +31,7 @@ def valid_steps(
                 f"got {lengths.dtype} of shape {lengths.shape}"
             )
         # inside `jax.jit` the values are unknown, inside `jax.export` the number of steps may be
-        if isinstance(time, int) and not isinstance(lengths, jax.core.Tracer):
+        if isinstance(time, int) and is_concrete(lengths):
             values = np.asarray(lengths)
             if values.size and (values.min() < 0 or values.max() > time):
                 raise ValueError(f"lengths must be from 0 to {time}, got {values.tolist()}")

@@ -45,6 +45,11 @@ class Scene:
     mask: np.ndarray
 
     @property
+    def pixels(self) -> np.ndarray:
+        """The image as uint8 [SIDE, SIDE, 3]."""
+        return np.round(255 * self.image).astype(np.uint8)
+
+    @property
     def captions(self) -> tuple[str, ...]:
         """Eight true captions of a scene of two digits."""
         return captions_of(self.boxes, self.labels, self.colours)

@@ -87,7 +87,7 @@ def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures
     """
     made = [make_scene("captions", split, seed, first + i) for i in range(count)]
     return Pictures(
-        np.stack([resized(np.round(255 * scene.image).astype(np.uint8), size) for scene in made]),
+        np.stack([resized(scene.pixels, size) for scene in made]),
         [scene.captions for scene in made],
         [facts_of(scene.boxes, scene.labels, scene.colours) for scene in made],
         np.stack([nearest(scene.mask, size) for scene in made]),

@@ -34,13 +34,25 @@ def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
         with open(path, "rb") as file, np.load(file) as loaded:
             return dict(loaded)
     arrays = make()
-    temporary = path.with_suffix(f".{os.getpid()}")  # so that no process reads a partial file
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(temporary: Path) -> None:
         with open(temporary, "wb") as new:
             np.savez(new, allow_pickle=False, **arrays)
+
+    store(path, write)
+    return arrays
+
+
+def store(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file of the cache by `write(temporary path)`; nothing happens if this is impossible.
+
+    No process reads a partial file.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
         temporary.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    return arrays

@@ -100,7 +100,7 @@ def scenes(split: str, count: int) -> Segmented:
     digits = "test" if split == "test" else "train"
     first = SCENES["train"] if split == "validation" else 0
     made = [make_scene("segmentation", digits, 0, first + i) for i in range(count)]
-    images = [np.round(255 * scene.image).astype(np.uint8) for scene in made]
+    images = [scene.pixels for scene in made]
     masks = [scene.mask.astype(np.uint8) for scene in made]
     return Segmented(images, masks, ("background", *map(str, range(10))))
 

@@ -1,6 +1,5 @@
 """Captions of images: settings of the search, and the task with its scores and figures."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,13 +10,14 @@ import numpy as np
 import optax
 
 from data.text.vocabulary import BEGIN, END, Vocabulary
+from experiments.common.search import check_groups, check_n_best
 from nets.decoding.beam import BeamResult, beam_search
 from nets.decoding.constraints import Limits
 from nets.decoding.sampling import sample
 from nets.decoding.scores import Score
 from nets.decoding.step_model import StepModel
 from nets.translation.captioner import Captioner
-from train.config import ConfigError, OptimizerConfig, option
+from train.config import OptimizerConfig, option
 from train.state import stream
 from train.task import Mean, Task
 
@@ -63,28 +63,10 @@ class Caption(Task):
     """
 
     def __init__(self, model: Captioner, vocabulary: Vocabulary, scenes: bool, config: Any):
-        if config.n_best > config.beam_size and not config.temperature:
-            raise ConfigError(
-                f"config.n_best must be at most config.beam_size, {config.beam_size}, "
-                f"got {config.n_best}"
-            )
-        if config.beam_size % config.groups:
-            raise ConfigError(
-                f"config.groups must divide config.beam_size, {config.beam_size}, "
-                f"got {config.groups}"
-            )
-        if config.diversity and config.groups == 1:
-            raise ConfigError("config.diversity needs config.groups above 1")
+        check_n_best(config)
+        check_groups(config)
         self.model, self.vocabulary, self.config = model, vocabulary, config
         self.headline = "true" if scenes else "cider_d"
-
-    def with_axis(self, axis_name: str) -> "Caption":
-        """Return the task for a share of each batch; the backbone may have batch statistics."""
-        other = copy.copy(self)
-        backbone = self.model.backbone
-        if hasattr(backbone, "axis_name"):
-            other.model = self.model.clone(backbone=backbone.clone(axis_name=axis_name))
-        return other
 
     def inputs(self, batch):
         """Images, the captions shifted by one symbol, and masks of objects, if there are any."""

@@ -13,14 +13,20 @@ from train.trained import TrainedRun
 BATCH = 16
 
 
+def paths_of(text: str, needed: str) -> list[str]:
+    """Paths separated by commas; ConfigError when there are none."""
+    paths = [path.strip() for path in text.split(",") if path.strip()]
+    if not paths:
+        raise ConfigError(f"this mode needs {needed}, or several, separated by commas")
+    return paths
+
+
 def own_images(run: TrainedRun) -> tuple[list[str], np.ndarray]:
     """Paths of config.input, and their images float32 [N, H, W, C] in 0 .. 1, as in training.
 
     Raises ConfigError when there is no path, DataError when an image cannot be read.
     """
-    paths = [path.strip() for path in run.config.input.split(",") if path.strip()]
-    if not paths:
-        raise ConfigError("this mode needs --config.input=FILE, or several, separated by commas")
+    paths = paths_of(run.config.input, "--config.input=FILE")
     _, height, width, channels = run.example["image"].shape
     if height != width:
         raise DataError(f"own pictures need a network of square images, got {height} x {width}")

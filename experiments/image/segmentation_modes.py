@@ -10,18 +10,11 @@ from PIL import Image
 from data.catalogue import DataError
 from data.images.decode import decode_image
 from experiments.common.pictures import save
+from experiments.image.own import paths_of
 from experiments.image.segmentation import SHOWN, answers_of, picture
 from nets.image.fcn import enlarge
 from train.config import ConfigError
 from train.trained import TrainedRun, open_folder
-
-
-def paths_of(text: str, needed: str) -> list[str]:
-    """Paths separated by commas; ConfigError when there are none."""
-    paths = [path.strip() for path in text.split(",") if path.strip()]
-    if not paths:
-        raise ConfigError(f"this mode needs {needed}, or several, separated by commas")
-    return paths
 
 
 def segment(run: TrainedRun) -> None:

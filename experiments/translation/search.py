@@ -11,6 +11,7 @@ import numpy as np
 
 from data.buckets import restore_order
 from data.text.vocabulary import BEGIN, END, PADDING, UNKNOWN, Vocabulary
+from experiments.common.search import check_groups
 from experiments.translation.settings import SearchConfig
 from nets.decoding.beam import BeamResult, beam_search
 from nets.decoding.constraints import Limits, make_constraints
@@ -95,12 +96,7 @@ def translator(task: Any) -> Translator:
 def options(task: Any) -> dict[str, Any]:
     """Options of `Translate.search`; ConfigError if they do not fit one another."""
     config = task.config
-    if config.beam_size % config.groups:
-        raise ConfigError(
-            f"config.groups must divide config.beam_size, {config.beam_size}, got {config.groups}"
-        )
-    if config.diversity and config.groups == 1:
-        raise ConfigError("config.diversity needs config.groups above 1")
+    check_groups(config)
     if config.coverage_penalty and config.attention == "none":
         raise ConfigError("config.coverage_penalty needs attention, got config.attention=none")
     return {

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from data.text.vocabulary import BEGIN, END, KINDS, Vocabulary
 from experiments.common.held_out import HeldOut
+from experiments.common.search import check_n_best
 from experiments.translation.settings import SearchConfig
 from nets.recurrent.variants import ALL_CELLS
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
@@ -216,11 +217,7 @@ class Translate(Task):
         config: Config,
         language: str,
     ):
-        if config.n_best > config.beam_size and not config.temperature:
-            raise ConfigError(
-                f"config.n_best must be at most config.beam_size, {config.beam_size}, "
-                f"got {config.n_best}"
-            )
+        check_n_best(config)
         self.model, self.source, self.target, self.config = model, source, target, config
         self.language = language
         self.headline = "exact" if config.dataset.startswith("dates") else "bleu"

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from ..masking import valid_steps
+from ..masking import is_concrete, valid_steps
 
 
 def checked_logits(
@@ -48,7 +47,7 @@ def checked(
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     label_lengths = _checked_lengths(shape, label_lengths)
-    if not any(isinstance(a, jax.core.Tracer) for a in (labels, label_lengths)):
+    if is_concrete(labels, label_lengths):
         known = np.asarray(labels)[np.arange(shape[1]) < np.asarray(label_lengths)[:, None]]
         if np.any((known < 0) | (known >= symbols) | (known == blank_id)):
             raise ValueError(

@@ -115,7 +115,7 @@ def ctc_beam_search(
     if language_model is not None:
         lm = language_model, lm_weight
         tokens = jax.ShapeDtypeStruct((rows,), jnp.int32)
-        shape = language_model.first_logits(tokens).shape
+        shape = language_model.first_outputs(tokens)[0].shape
         if shape[0] != rows or shape[1] < symbols:
             raise ValueError(
                 f"the language model must give logits of shape ({rows}, {symbols} or more), "

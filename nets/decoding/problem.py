@@ -53,7 +53,7 @@ def make_problem(
     check_score(score)
     bos, eos_id = model.first_tokens(), model.end
     rows = len(bos)
-    logits, attention = model.first_logits(bos), model.first_outputs(bos)[2]
+    logits, _, attention = model.first_outputs(bos)
     needs_attention = return_attention or score.covers
     if attention is None and needs_attention:
         raise ValueError("coverage_penalty and return_attention need a step_fn with attention")

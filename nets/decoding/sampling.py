@@ -42,8 +42,8 @@ def greedy(model: StepModel, *, max_length: int) -> GreedyResult:
     """
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}; it must be at least 1")
-    first, _ = model.first_tokens(), model.end
-    model.first_logits(first)
+    first = model.first_tokens()
+    model.first_outputs(first)  # checks eos_id
     return _greedy(model, first, max_length)
 
 
@@ -122,7 +122,7 @@ def _sampler(
         if share is not None and is_concrete(share) and not 0 < share <= 1:
             raise ValueError(f"{name} is {share}; it must be above 0 and at most 1")
     tokens = model.first_tokens()
-    model.first_logits(tokens)
+    model.first_outputs(tokens)  # checks eos_id
     heat = as_array(temperature)
     if heat.shape not in ((), tokens.shape):
         raise ValueError(

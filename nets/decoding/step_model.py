@@ -66,17 +66,15 @@ class StepModel:
         return jnp.broadcast_to(jnp.asarray(self.bos_id, jnp.int32), shapes[0][:1])
 
     def first_outputs(self, tokens: Any) -> Any:
-        """Shapes and dtypes of the results of `step` for the first tokens [B]."""
-        return _first_step.eval_shape(self, tokens)
+        """Shapes and dtypes of the results of `step` for the first tokens [B].
 
-    def first_logits(self, tokens: Any) -> Any:
-        """Shape and dtype of the first logits [B, V]; ValueError if eos_id is not below V."""
-        logits = self.first_outputs(tokens)[0]
-        if self.eos_id is not None and not 0 <= self.eos_id < logits.shape[-1]:
-            raise ValueError(
-                f"eos_id is {self.eos_id}; it must be None or from 0 to {logits.shape[-1] - 1}"
-            )
-        return logits
+        Raises ValueError if eos_id is not in the vocabulary.
+        """
+        outputs = _first_step.eval_shape(self, tokens)
+        symbols = outputs[0].shape[-1]
+        if self.eos_id is not None and not 0 <= self.eos_id < symbols:
+            raise ValueError(f"eos_id is {self.eos_id}; it must be None or from 0 to {symbols - 1}")
+        return outputs
 
     @property
     def end(self) -> int:

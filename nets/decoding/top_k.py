@@ -27,9 +27,8 @@ def top_k(x: Array, k: int) -> tuple[Array, Array]:
     _, best = lax.top_k(blocks.max(axis=-1), k)
     best = jnp.sort(best, axis=-1)
     within = jnp.arange(size, dtype=best.dtype)
-    indices = flatten_from(
-        jnp.expand_dims(best * size, -1) + expand_to(within, x[..., None]), x.ndim - 1
-    )
+    indices = best[..., None] * size + expand_to(within, x[..., None])
+    indices = flatten_from(indices, x.ndim - 1)
     candidates = jnp.take_along_axis(x, jnp.minimum(indices, length - 1), axis=-1)
     values, order = lax.top_k(jnp.where(indices < length, candidates, -jnp.inf), k)
     return values, jnp.take_along_axis(indices, order, axis=-1)

@@ -22,7 +22,6 @@ Shapes: N is any number of leading axes, D input features, H hidden features, G 
 (2, 4)
 """
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -30,11 +29,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from ..shapes import expand_to
-from .initial import by_gate, drawn_wide
+from .initial import Initializer, by_gate, drawn_wide
 
 Weights = dict[str, jax.Array]
 Drop = jax.Array | None  # multiplier of h in the recurrent product
-Initializer = Callable[..., Any]
 Parameters = dict[str, tuple[Initializer, tuple[int, ...]]]
 
 

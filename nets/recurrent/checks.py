@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.typing import ArrayLike
 
-from ..masking import valid_steps
+from ..masking import is_concrete, valid_steps
 from .cells import Cell
 from .resets import starts_of
 
@@ -107,7 +107,7 @@ def draws_noise(train: bool, *rates: Any) -> bool:
     """
     if not any(rates):
         return False
-    if isinstance(train, jax.core.Tracer):
+    if not is_concrete(train):
         raise ValueError(
             "train must be a Python bool, got a traced array: pass it by position and include "
             "that position, counted from self = 0, in static_argnums of nn.remat or nn.jit"

@@ -4,7 +4,7 @@ Encoders and decoders are separate modules, so that several language pairs can s
 `Decoder.step` is a step function for the searches of `nets.decoding`.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -81,8 +81,7 @@ class Encoder(nn.Module):
         """Encode source int32 [B, S], whose rows have lengths int32 [B]."""
         x = self.drop_words(self.table(source), deterministic=not train)
         carries, x = self.core(x, lengths, train=train)
-        valid = valid_steps(source.shape, lengths)
-        assert valid is not None  # there are lengths
+        valid = cast(Array, valid_steps(source.shape, lengths))
         return Encoded(x, valid, carries)
 
 
