@@ -41,7 +41,7 @@ ARROWS = {
         "builtin": set(),
         "forms": set(),
         "tabular": {"builtin", "forms"},
-        "images": {"forms", "tabular"},
+        "images": {"builtin", "forms", "tabular", "text"},
         "text": {"forms"},
         "series": {"tabular"},
         "pairs": {"forms", "text"},
@@ -62,7 +62,7 @@ ARROWS = {
 }
 FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
 LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "yaml", "jobs", "optuna"}
-LINES_LOADED = {"lenet5": 3950, "char_lm": 4600, "nmt": 5250, "word2vec": 4100, "speech_ctc": 5550}
+LINES_LOADED = {"lenet5": 4050, "char_lm": 4750, "nmt": 5450, "word2vec": 4150, "speech_ctc": 5700}
 
 
 def sources(folder):

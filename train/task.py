@@ -92,11 +92,11 @@ class Task:
     def with_axis(self, axis_name: str) -> "Task":
         """Return the task for a share of each batch on every device of a pmap axis.
 
-        A model with a field `axis_name` takes its batch statistics over the whole batch.
+        A module with a field `axis_name`, the model or one in a field of it, takes its batch
+        statistics over the whole batch.
         """
         other = copy.copy(self)
-        if hasattr(self.model, "axis_name"):
-            other.model = self.model.clone(axis_name=axis_name)
+        other.model = _with_axis(self.model, axis_name)
         return other
 
     def rows(self, batch: Batch) -> dict[str, Any]:
@@ -133,6 +133,19 @@ class Task:
     def figures(self, predict: Any, batches: Iterable[Batch]) -> dict[str, Any]:
         """Return figures by name: a matplotlib Figure or a text."""
         return {}
+
+
+def _with_axis(module: nn.Module, axis_name: str) -> nn.Module:
+    """Return a module with the name of an axis in it and in the modules of its fields."""
+    fields = {name: getattr(module, name) for name in module.__dataclass_fields__}
+    changes: dict[str, Any] = {
+        name: _with_axis(value, axis_name)
+        for name, value in fields.items()
+        if isinstance(value, nn.Module) and name != "parent"
+    }
+    if "axis_name" in fields:
+        changes["axis_name"] = axis_name
+    return module.clone(**changes) if changes else module
 
 
 class RecurrentTask(Task):

@@ -22,7 +22,7 @@ from .decode import FAULTS, DamagedImage
 from .voc import class_names, load_voc
 
 FORMS = ("scenes", "voc:DIR", "coco:JSON", "or a prepared dataset with objects, such as bccd")
-SCENES = {"train": 500, "validation": 60, "test": 250}
+SCENES = {"train": 800, "validation": 60, "test": 250}
 
 
 class Picture(NamedTuple):
@@ -67,8 +67,8 @@ def resized(image: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def load_annotated(name: str, data_dir: str, side: int) -> Annotated:
-    """Sets of a dataset in one of FORMS, with images of `side` pixels.
+def load_annotated(name: str, data_dir: str, side: int, most: int = 0) -> Annotated:
+    """Sets of a dataset in one of FORMS, with images of `side` pixels; at most `most` unless it is 0.
 
     Sets that are missing are made of the training set, see `complete`. A damaged image is left out
     with a warning that names it. Raises DataError when the dataset is unknown, an annotation is
@@ -86,6 +86,8 @@ def load_annotated(name: str, data_dir: str, side: int) -> Annotated:
         raise DataError(f"dataset {name!r} is none of {listed(FORMS)}{near}")
     else:
         source = _prepared(name, data_dir)
+    if most:
+        source = source._replace(sizes={s: min(n, most) for s, n in source.sizes.items()})
     found = {split: list(_readable(source, split, side)) for split in source.sizes}
     sets = complete(found, lambda picture: picture.name, f"dataset {name}")
     _check_classes(sets, source.classes, name)

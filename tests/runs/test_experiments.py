@@ -37,6 +37,7 @@ NEED_DATA = {
     "dynamic": "s",
     "cache": "s",
     "decode": "s",
+    "iterations": "s",
 }
 OTHER_INPUT = ("waveforms",)  # its mode reads numbers: docs/new_experiment.md
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
@@ -157,7 +158,7 @@ def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
 
 
 def input_file(name, folder):
-    """Return an input file for --mode=transcribe and --mode=classify."""
+    """Return an input file for the modes that read one."""
     if name == "iris":
         names = ("sepal length", "sepal width", "petal length", "petal width")
         header = ",".join(f"{name} (cm)" for name in names)
@@ -183,7 +184,7 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
     names = {field.name for field in dataclasses.fields(module.Config)}
     for mode, function in getattr(module, "MODES", {}).items():
         settings = {key: value for key, value in own.items() if key in names}
-        if mode in ("transcribe", "classify") and "input" in names:
+        if mode in ("transcribe", "classify", "segment", "caption") and "input" in names:
             settings["input"] = input_file(name, tmp_path)
         if mode == "save":
             settings["save_to"] = str(tmp_path / "words.txt")

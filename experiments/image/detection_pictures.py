@@ -1,0 +1,3 @@
+"""Pictures of detections."""
+def figures(found, pictures, classes):
+    return {"todo": "x"*30}
