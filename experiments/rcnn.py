@@ -64,9 +64,7 @@ class Config(DetectionConfig):
     window_size: int = option(
         40, "side of a window, in pixels", note="to which each is warped", minimum=32
     )
-    svm_cost: float = option(
-        1e-3, "cost C of the support vector machines", modes=("svm",), above=0
-    )
+    svm_cost: float = option(1e-3, "cost C of the support vector machines", modes=("svm",), above=0)
     ridge: float = option(
         1000.0, "weight of the squared norm in the regression of boxes", modes=("svm",), above=0
     )

@@ -95,7 +95,9 @@ def sample(
         draw(near, rest // 2 if near.any() else 0, rng),
     ]
     background = free & ~found
-    chosen.append(draw(background if background.any() else free, count - sum(map(len, chosen)), rng))
+    chosen.append(
+        draw(background if background.any() else free, count - sum(map(len, chosen)), rng)
+    )
     rows = np.concatenate(chosen)
     return {name: values[rows] for name, values in batch.items()}
 
@@ -195,6 +197,9 @@ class EvaluationWindows:
             rows = [min(start + i, len(self.pictures) - 1) for i in range(self.batch_size)]
             images = np.stack([on_canvas(self.pictures[i].image, self.side) for i in rows])
             windows = np.stack(
-                [np.pad(self.windows[i], [(0, most - len(self.windows[i])), (0, 0)], "edge") for i in rows]
+                [
+                    np.pad(self.windows[i], [(0, most - len(self.windows[i])), (0, 0)], "edge")
+                    for i in rows
+                ]
             )
             yield indices, {"image": images, "window": windows}
