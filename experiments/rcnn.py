@@ -68,8 +68,8 @@ class Config(DetectionConfig):
     ridge: float = option(
         1000.0, "weight of the squared norm in the regression of boxes", modes=("svm",), above=0
     )
-    steps: int = DetectionConfig.changed("steps", 600)
-    eval_every: int = DetectionConfig.changed("eval_every", 300)
+    steps: int = DetectionConfig.changed("steps", 400)
+    eval_every: int = DetectionConfig.changed("eval_every", 200)
 
 
 def make_task(config: Config, assets: Assets) -> Detect:

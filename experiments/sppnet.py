@@ -57,8 +57,8 @@ class Config(DetectionConfig):
     scales: tuple[float, ...] = option(
         (2.0,), "factors of the sides of the image at which it is convolved", above=0
     )
-    steps: int = DetectionConfig.changed("steps", 600)
-    eval_every: int = DetectionConfig.changed("eval_every", 300)
+    steps: int = DetectionConfig.changed("steps", 400)
+    eval_every: int = DetectionConfig.changed("eval_every", 200)
 
 
 def make_task(config: Config, assets: Assets) -> Detect:

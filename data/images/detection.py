@@ -68,11 +68,13 @@ def resized(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def load_annotated(name: str, data_dir: str, side: int, most: int = 0) -> Annotated:
-    """Sets of a dataset in one of FORMS, with images of `side` pixels; at most `most` unless it is 0.
+    """Sets of a dataset in one of FORMS, with images of `side` pixels.
 
-    Sets that are missing are made of the training set, see `complete`. A damaged image is left out
-    with a warning that names it. Raises DataError when the dataset is unknown, an annotation is
-    faulty, has no image or has a class that training has not, or when training has no object.
+    most: number of images of each set that are read, the first ones; 0: all. Sets that are missing
+    are made of the training set, see `complete`. A damaged image is left out, with a warning that
+    names it; so is an object without area. A class that training never sees is named. Raises
+    DataError when the dataset is unknown, an annotation is faulty or has no image, or training has
+    no object.
     """
     form, _, rest = name.partition(":")
     if name == "scenes":
@@ -108,7 +110,7 @@ def _readable(source: Source, split: str, side: int) -> Iterator[Picture]:
 
 
 def _check_classes(sets: dict[str, list[Picture]], classes: Sequence[str], name: str) -> None:
-    """Raise DataError when training has no object, or another set a class that it has not."""
+    """Raise DataError when training has no object; name a class that only another set has."""
     trained = {label for p in sets["train"] for label in p.labels[~(p.difficult | p.crowd)]}
     if not trained:
         raise DataError(f"the training set of dataset {name} has no objects")
@@ -174,7 +176,7 @@ def _prepared(name: str, data_dir: str) -> Source:
         label, _ = features["objects"]["label"], features["objects"]["bbox"]
     except (KeyError, TypeError):
         raise DataError(f"dataset {name} has no objects with bbox and label") from None
-    parts = {s: next((k for k in sets if k in SPLIT_NAMES[s]), None) for s in SPLIT_NAMES}
+    parts = {s: k for s, names in SPLIT_NAMES.items() for k in sets if k in names}
 
     def read(split: str, index: int) -> Picture:
         where = f"example {index} of {parts[split]} of {name}"
@@ -195,7 +197,7 @@ def _prepared(name: str, data_dir: str) -> Source:
         )
         return Picture(where, image, boxes[good].astype(np.float32), labels, difficult, crowd)
 
-    sizes = {split: len(sets[part]) for split, part in parts.items() if part}
+    sizes = {split: len(sets[part]) for split, part in parts.items()}
     return Source(sizes, read, tuple(label.names))
 
 
@@ -206,8 +208,8 @@ def checked_shares(boxes: np.ndarray, where: str) -> np.ndarray:
     or whose sides are exchanged.
     """
     margin = 1e-3  # of rounding
-    inside = ((boxes >= -margin) & (boxes <= 1 + margin)).all(axis=1)
-    area = (boxes[:, :2] < boxes[:, 2:]).all(axis=1)
+    inside: np.ndarray = np.all((boxes >= -margin) & (boxes <= 1 + margin), axis=1)
+    area: np.ndarray = np.all(boxes[:, :2] < boxes[:, 2:], axis=1)
     for number in np.flatnonzero(~(inside & area)):
         values = listed(f"{value:g}" for value in boxes[number])
         text = f"object {number + 1} of {where} has the box {values} in parts of the sides, which"

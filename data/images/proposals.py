@@ -56,7 +56,7 @@ def selective_search(image: np.ndarray) -> np.ndarray:
 
 def scaled(pixels: np.ndarray) -> np.ndarray:
     """Lab colours [H, W, 3] in 0 .. 1."""
-    return ((pixels + [0, 128, 128]) / [100, 255, 255]).astype(np.float32)
+    return ((pixels + np.array([0, 128, 128])) / np.array([100, 255, 255])).astype(np.float32)
 
 
 def merged_regions(pixels: np.ndarray, segments: np.ndarray) -> np.ndarray:
@@ -77,11 +77,12 @@ def merged_regions(pixels: np.ndarray, segments: np.ndarray) -> np.ndarray:
         [histograms(values, segments, count) for values in (pixels, texture)], axis=1
     )
     y, x = np.indices(segments.shape)
-    boxes = np.array([[size, size, 0, 0]] * count)
-    np.minimum.at(boxes, (segments, 0), x)
-    np.minimum.at(boxes, (segments, 1), y)
-    np.maximum.at(boxes, (segments, 2), x + 1)
-    np.maximum.at(boxes, (segments, 3), y + 1)
+    low = np.full((count, 2), size)
+    high = np.zeros((count, 2), int)
+    places = np.stack([x, y], axis=-1).reshape(-1, 2)
+    np.minimum.at(low, segments.ravel(), places)
+    np.maximum.at(high, segments.ravel(), places + 1)
+    boxes = np.concatenate([low, high], axis=1)
 
     near = np.zeros((count, count), bool)
     near[segments[:, 1:], segments[:, :-1]] = near[segments[1:], segments[:-1]] = True

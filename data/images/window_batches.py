@@ -6,6 +6,7 @@ the background, if intersection over union is less than OBJECT.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,41 +64,41 @@ def judged(picture: Picture, windows: np.ndarray) -> tuple[Batch, np.ndarray]:
     return batch | {"label": label.astype(np.int32)}, free
 
 
-def sample(
-    picture: Picture,
-    windows: np.ndarray,
-    count: int,
-    objects: float,
-    copies: int,
-    rng: np.random.Generator,
-) -> Batch:
-    """Draw `count` windows of a picture, at most a share `objects` of them of objects.
+class Sampling(NamedTuple):
+    """How windows of an image are drawn.
 
-    windows: [N, 4], to which changed copies of the objects are added, `copies` of each. Windows
-    repeat where there are too few.
+    number: of windows. objects: largest share of them with an object. copies: number of
+    changed copies of each object that are added to the windows.
+    """
+
+    number: int
+    objects: float
+    copies: int
+
+
+def sample(picture: Picture, windows: np.ndarray, how: Sampling, rng: np.random.Generator) -> Batch:
+    """Draw from the windows [N, 4] of a picture and from its objects, changed and unchanged.
+
+    Windows repeat where there are too few. Half of those of the background are near an object.
     """
     real = picture.boxes[~(picture.difficult | picture.crowd)]
-    changed = np.repeat(real, copies, axis=0)
+    changed = np.repeat(real, how.copies, axis=0)
     sides = np.tile(changed[:, 2:] - changed[:, :2], 2)
     centre = rng.uniform(-SHIFTS, SHIFTS, (len(changed), 2))
     growth = rng.uniform(-SIZES, SIZES, (len(changed), 2))
     changed = changed + sides * np.concatenate([centre - growth, centre + growth], axis=1)
     limit = np.array(picture.image.shape[1::-1] * 2, np.float32)
     every = np.clip(np.concatenate([windows, real, changed]), 0, limit).astype(np.float32)
-    every = every[(every[:, 2:] - every[:, :2]).min(axis=1) >= 1]
+    every = every[(every[:, 2:] > every[:, :2]).all(axis=1)]
     batch, free = judged(picture, every)
     found = free & (batch["label"] > 0)
-    near = free & ~found & (batch["overlap"] >= NEAR)
-    wanted = min(int(found.sum()), round(objects * count))
-    rest = count - wanted
-    chosen = [
-        draw(found, wanted, rng),
-        draw(near, rest // 2 if near.any() else 0, rng),
-    ]
     background = free & ~found
-    chosen.append(
-        draw(background if background.any() else free, count - sum(map(len, chosen)), rng)
-    )
+    near = background & (batch["overlap"] >= NEAR)
+    wanted = min(int(found.sum()), round(how.objects * how.number))
+    rest = how.number - wanted
+    chosen = [draw(found, wanted, rng), draw(near, rest // 2 if near.any() else 0, rng)]
+    missing = how.number - sum(map(len, chosen))
+    chosen.append(draw(background if background.any() else free, missing, rng))
     rows = np.concatenate(chosen)
     return {name: values[rows] for name, values in batch.items()}
 
@@ -109,16 +110,15 @@ def draw(among: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def mirrored(picture: Picture, windows: np.ndarray) -> tuple[Picture, np.ndarray]:
-    """Mirror a picture, its boxes and its windows, left and right exchanged."""
+    """Mirror a picture, its boxes and its windows: left and right are exchanged."""
     width = picture.image.shape[1]
 
     def turned(boxes: np.ndarray) -> np.ndarray:
         left, right = width - boxes[:, 2], width - boxes[:, 0]
         return np.stack([left, boxes[:, 1], right, boxes[:, 3]], axis=1).astype(np.float32)
 
-    return picture._replace(image=picture.image[:, ::-1], boxes=turned(picture.boxes)), turned(
-        windows
-    )
+    image = picture.image[:, ::-1]
+    return picture._replace(image=image, boxes=turned(picture.boxes)), turned(windows)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class TrainingWindows:
         for i in epoch_examples(self.seed, step, self.batch_size, len(self.pictures)):
             pair = self.pictures[i], self.windows[i]
             picture, windows = mirrored(*pair) if self.flip and rng.random() < 0.5 else pair
-            row = sample(picture, windows, self.count, self.objects, COPIES, rng)
+            row = sample(picture, windows, Sampling(self.count, self.objects, COPIES), rng)
             image = on_canvas(picture.image, self.side)
             if self.tint:
                 image = np.clip(image * (1 + rng.uniform(-self.tint, self.tint, 3)), 0, 1)
@@ -175,13 +175,13 @@ class EvaluationWindows:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of samples of exactly batch_size images."""
+        how = Sampling(self.count, self.objects, 0)
         for start in range(0, len(self.pictures), self.batch_size):
-            indices = [min(start + i, len(self.pictures) - 1) for i in range(self.batch_size)]
             rows = []
-            for i in indices:
-                rng = np.random.default_rng(i)
-                row = sample(self.pictures[i], self.windows[i], self.count, self.objects, 0, rng)
-                rows.append({"image": on_canvas(self.pictures[i].image, self.side)} | row)
+            for i in self._rows(start):
+                own = self.pictures[i], self.windows[i]
+                row = sample(*own, how, np.random.default_rng(i))
+                rows.append({"image": on_canvas(own[0].image, self.side)} | row)
             batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
             real = start + np.arange(self.batch_size) < len(self.pictures)
             yield batch | {"mask": real.astype(np.float32)}
@@ -194,12 +194,12 @@ class EvaluationWindows:
         most = max(map(len, self.windows))
         for start in range(0, len(self.pictures), self.batch_size):
             indices = list(range(start, min(start + self.batch_size, len(self.pictures))))
-            rows = [min(start + i, len(self.pictures) - 1) for i in range(self.batch_size)]
+            rows = self._rows(start)
             images = np.stack([on_canvas(self.pictures[i].image, self.side) for i in rows])
-            windows = np.stack(
-                [
-                    np.pad(self.windows[i], [(0, most - len(self.windows[i])), (0, 0)], "edge")
-                    for i in rows
-                ]
-            )
-            yield indices, {"image": images, "window": windows}
+            pads = [[(0, most - len(self.windows[i])), (0, 0)] for i in rows]
+            windows = [np.pad(self.windows[i], p, "edge") for i, p in zip(rows, pads, strict=True)]
+            yield indices, {"image": images, "window": np.stack(windows)}
+
+    def _rows(self, start: int) -> list[int]:
+        """Indices of the pictures of a batch; the last one repeats."""
+        return [min(start + i, len(self.pictures) - 1) for i in range(self.batch_size)]

@@ -75,9 +75,9 @@ class DetectionConfig(OptimizerConfig):
     )
     windows: int = option(16, "windows of each image in a batch", group="data", minimum=1)
     object_share: float = option(
-        0.25,
-        "share of the windows of a batch that hold an object",
-        note="the paper's batches have 32 and 96 of the background",
+        0.5,
+        "largest share of the windows of a batch that hold an object",
+        note="0.25 in the paper: 32 of 128",
         group="data",
         above=0,
         below=1,

@@ -52,9 +52,8 @@ def outline(axis: Any, box: np.ndarray, colour: str, text: str = "", dashed: boo
     size = box[2] - box[0], box[3] - box[1]
     for width, edge in ((2.6, "black"), (1.3, colour)):
         style = "--" if dashed and edge != "black" else "-"
-        axis.add_patch(
-            Rectangle(box[:2], *size, fill=False, linewidth=width, edgecolor=edge, linestyle=style)
-        )
+        look = {"fill": False, "linewidth": width, "edgecolor": edge, "linestyle": style}
+        axis.add_patch(Rectangle((box[0], box[1]), *size, **look))
     if text:
         back = {"facecolor": "black", "alpha": 0.7, "pad": 1, "linewidth": 0}
         axis.text(*box[:2], text, fontsize=7, color=colour, va="bottom", bbox=back, clip_on=True)
@@ -180,9 +179,8 @@ def mistakes_picture(
     """Draw the wrong detections of the highest scores, a row for each kind."""
     mistakes = mistakes_of(found, pictures, classes)
     figure = Figure(figsize=(2 * MISTAKES, 2.3 * len(KINDS) + 0.5), layout="constrained")
-    counts = ", ".join(
-        f"{sum(m.kind == kind and m.score >= 0.5 for m in mistakes)} of {kind}" for kind in KINDS
-    )
+    sure = [mistake.kind for mistake in mistakes if mistake.score >= 0.5]
+    counts = ", ".join(f"{sure.count(kind)} of {kind}" for kind in KINDS)
     figure.suptitle(f"Mistakes with probability 0.5 or more: {counts}")
     axes = figure.subplots(len(KINDS), MISTAKES, squeeze=False)
     for axis in axes.ravel():

@@ -1,8 +1,6 @@
 """Task of detectors: losses of windows, detections of whole images and their scores."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -133,10 +131,9 @@ class Detect(Task):
         if not self.config.box_weight:
             changes = np.zeros_like(changes)
         for row, size in enumerate(sizes):
-            found = _select(
-                logits[row], changes[row], windows[row], np.array(size), self.config.nms
-            )
-            yield Found(*map(np.asarray, found), windows[row])
+            own = logits[row], changes[row], windows[row], np.array(size)
+            boxes, scores, keep = jax.device_get(_select(*own, self.config.nms))
+            yield Found(boxes, scores, keep, windows[row])
 
     def figures(self, predict, batches):
         """Draw detections before and after suppression, precision and recall, and mistakes."""
@@ -158,9 +155,9 @@ def _select(
     return boxes, scores, suppressed(boxes, jnp.where(scores >= LEAST, scores, -jnp.inf), threshold)
 
 
-@partial(jax.jit, static_argnames=())
+@jax.jit
 def suppressed(boxes: jax.Array, scores: jax.Array, threshold: float) -> jax.Array:
-    """Which boxes [K, N, 4] remain, class by class; one at a time, since N x N overlaps are large."""
+    """Which boxes [K, N, 4] remain; one class at a time, since N x N overlaps are large."""
     return jax.lax.map(lambda pair: nms(*pair, threshold), (boxes, scores))
 
 

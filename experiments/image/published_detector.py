@@ -110,7 +110,7 @@ def fit_svm(images: list[Windows], label: int, cost: float, seed: int) -> Any:
 def svm(run: TrainedRun) -> None:
     """Fit both to the training windows; print the scores on the test set beside the network's."""
     test = run.held_out("test")
-    source = run.experiment.train
+    source: Any = run.experiment.train
     joined = [
         np.concatenate([windows, picture.boxes])
         for picture, windows in zip(source.pictures, source.windows, strict=True)
@@ -131,7 +131,6 @@ def svm(run: TrainedRun) -> None:
         print(f"class {name}: {'not in training' if machines[label] is None else 'fitted'}")
 
     rows: dict[str, list[Found]] = {name: [] for name in ("softmax", "svm", "svm, ridge")}
-    plain = Detect(task.model, task.classes, run.config)
     for number, image in enumerate(windows_of(run, test)):
         picture = test.pictures[number]
         scores = np.full((len(task.classes), len(image.windows)), -np.inf)
@@ -146,7 +145,7 @@ def svm(run: TrainedRun) -> None:
                 limit = np.array(picture.image.shape[1::-1] * 2)
                 boxes[label] = np.clip(moved, 0, limit)
         rows["svm, ridge"].append(select(boxes, scores, image.windows, run.config.nms))
-    rows["softmax"] = list(plain.found(run.predict, test))
+    rows["softmax"] = list(task.found(run.predict, test))
     for name, found in rows.items():
         values = task.precision(found, test.pictures)
         print(f"{name}: map {values['map']:.4f}  map_75 {values['map_75']:.4f}", flush=True)
