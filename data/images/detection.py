@@ -83,7 +83,7 @@ def load_annotated(name: str, data_dir: str, side: int, most: int = 0) -> Annota
         source = _voc(rest)
     elif form == "coco" and rest:
         source = _coco(rest)
-    elif rest or name == "":
+    elif ":" in name or not name:
         near = nearest(form, [known.partition(":")[0] for known in FORMS[:-1]])
         raise DataError(f"dataset {name!r} is none of {listed(FORMS)}{near}")
     else:

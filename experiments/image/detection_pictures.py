@@ -52,8 +52,9 @@ def outline(axis: Any, box: np.ndarray, colour: str, text: str = "", dashed: boo
     size = box[2] - box[0], box[3] - box[1]
     for width, edge in ((2.6, "black"), (1.3, colour)):
         style = "--" if dashed and edge != "black" else "-"
-        look = {"fill": False, "linewidth": width, "edgecolor": edge, "linestyle": style}
-        axis.add_patch(Rectangle((box[0], box[1]), *size, **look))
+        frame = Rectangle((box[0], box[1]), *size, fill=False, linewidth=width)
+        frame.set(edgecolor=edge, linestyle=style)
+        axis.add_patch(frame)
     if text:
         back = {"facecolor": "black", "alpha": 0.7, "pad": 1, "linewidth": 0}
         axis.text(*box[:2], text, fontsize=7, color=colour, va="bottom", bbox=back, clip_on=True)

@@ -30,9 +30,10 @@ def warp(image: jax.Array, boxes: jax.Array, side: int, context: float = CONTEXT
     """Windows of an image [H, W, C] at boxes [N, 4], as [N, side, side, C].
 
     Each box becomes (1 - 2 context) side pixels wide and high, whatever its shape; around it the
-    image continues, and beyond its edges it is grey. Interpolation is linear, and a window that
-    shrinks is averaged over as many pixels as one of its own covers. Source: Girshick et al., "Rich
-    feature hierarchies for accurate object detection and semantic segmentation", 2014, appendix A.
+    image continues, and beyond its edges it is grey. A window is enlarged by linear interpolation
+    and made smaller by means over the pixels that each of its own covers. Source: Girshick et al.,
+    "Rich feature hierarchies for accurate object detection and semantic segmentation", 2014,
+    appendix A.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]) / (1 - 2 * context)
     low = (boxes[:, :2] + boxes[:, 2:] - sides) / 2
@@ -47,8 +48,10 @@ def warp(image: jax.Array, boxes: jax.Array, side: int, context: float = CONTEXT
 def _weights(low: jax.Array, step: jax.Array, count: int, size: int) -> jax.Array:
     """Weights [N, count, size] of the pixels of an axis in pixels of `step` from `low` on."""
     at = low[:, None] + (jnp.arange(count) + 0.5) * step[:, None] - 0.5
-    reach = jnp.maximum(step, 1)[:, None, None]
-    return jnp.maximum(0, 1 - jnp.abs(at[..., None] - jnp.arange(size)) / reach) / reach
+    # the part of a pixel that lies under an output pixel; of width 1 this is linear interpolation
+    at, width, pixel = at[..., None], jnp.maximum(step, 1)[:, None, None], jnp.arange(size)
+    end = jnp.minimum(at + width / 2, pixel + 0.5)
+    return jnp.maximum(0, end - jnp.maximum(at - width / 2, pixel - 0.5)) / width
 
 
 class WindowHead(nn.Module):
