@@ -92,8 +92,12 @@ class DetectionConfig(OptimizerConfig):
     )
 
     backbone: str = backbone()
-    stride: int = option(8, "stride of the map that is read", note="2, 4, 8, 16 or 32", minimum=2)
-    hidden: int = option(128, "units of the layer before the scores", minimum=1)
+    stride: int = option(
+        8, "stride of the finest map that is read", note="2, 4, 8, 16 or 32", minimum=2
+    )
+    hidden: int = option(
+        128, "hidden units per layer", note="of the layer before the scores", minimum=1
+    )
     dropout: float = option(
         0.1, "dropout probability", note="of the layer before the scores", minimum=0, below=1
     )

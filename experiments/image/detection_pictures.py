@@ -1,7 +1,7 @@
 """Pictures of detections: boxes, precision against recall, the worst mistakes, and recall."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,9 +14,7 @@ from experiments.image.detection_scores import (
     judge_voc,
     precision_recall,
 )
-
-if TYPE_CHECKING:
-    from experiments.image.detection_task import Found
+from experiments.image.detections import Found, pairs
 
 SHOWN = 4  # images of a picture
 MISTAKES = 5  # of each kind
@@ -29,7 +27,7 @@ KINDS = ("localisation", "confusion", "background")
 
 
 def figures(
-    found: Sequence["Found"], pictures: Sequence[Picture], classes: Sequence[str]
+    found: Sequence[Found], pictures: Sequence[Picture], classes: Sequence[str]
 ) -> dict[str, Figure]:
     """Draw the pictures of a run, by name."""
     return {
@@ -60,7 +58,7 @@ def outline(axis: Any, box: np.ndarray, colour: str, text: str = "", dashed: boo
         axis.text(*box[:2], text, fontsize=7, color=colour, va="bottom", bbox=back, clip_on=True)
 
 
-def best_boxes(found: "Found", regressed: bool) -> list[tuple[np.ndarray, str]]:
+def best_boxes(found: Found, regressed: bool) -> list[tuple[np.ndarray, str]]:
     """Boxes of the highest scores before suppression, regressed or as the windows were."""
     labels, rows = np.nonzero(found.scores >= DRAWN)
     order = np.argsort(-found.scores[labels, rows], kind="stable")[:MOST_BOXES]
@@ -68,9 +66,7 @@ def best_boxes(found: "Found", regressed: bool) -> list[tuple[np.ndarray, str]]:
     return [(boxes[i], "") for i in order]
 
 
-def final_boxes(
-    found: "Found", classes: Sequence[str], least: float
-) -> list[tuple[np.ndarray, str]]:
+def final_boxes(found: Found, classes: Sequence[str], least: float) -> list[tuple[np.ndarray, str]]:
     """Boxes that remain with scores of `least` or more, and what to write above them."""
     result = []
     for label, name in enumerate(classes):
@@ -82,7 +78,7 @@ def final_boxes(
 
 
 def boxes_picture(
-    found: Sequence["Found"], pictures: Sequence[Picture], classes: Sequence[str]
+    found: Sequence[Found], pictures: Sequence[Picture], classes: Sequence[str]
 ) -> Figure:
     """Draw images with the best windows, their regressed boxes, and what suppression leaves."""
     titles = ("windows", "after regression of boxes", "after suppression")
@@ -102,12 +98,10 @@ def boxes_picture(
 
 
 def precision_recall_picture(
-    found: Sequence["Found"], pictures: Sequence[Picture], classes: Sequence[str]
+    found: Sequence[Found], pictures: Sequence[Picture], classes: Sequence[str]
 ) -> Figure:
     """Draw precision against recall at an overlap of 0.5, a curve for each class."""
     from matplotlib import colormaps
-
-    from experiments.image.detection_task import pairs
 
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axis = figure.subplots()
@@ -146,7 +140,7 @@ class Mistake(NamedTuple):
 
 
 def mistakes_of(
-    found: Sequence["Found"], pictures: Sequence[Picture], classes: Sequence[str]
+    found: Sequence[Found], pictures: Sequence[Picture], classes: Sequence[str]
 ) -> list[Mistake]:
     """Wrong detections, the highest scores first.
 
@@ -154,8 +148,6 @@ def mistakes_of(
     already found; confusion: an object of another class is near; background: none is. Source:
     Hoiem, Chodpathumwan and Dai, "Diagnosing error in object detectors", 2012.
     """
-    from experiments.image.detection_task import pairs
-
     mistakes = []
     for label in range(len(classes)):
         for index, (detections, objects) in enumerate(pairs(found, pictures, label)):
@@ -175,7 +167,7 @@ def mistakes_of(
 
 
 def mistakes_picture(
-    found: Sequence["Found"], pictures: Sequence[Picture], classes: Sequence[str]
+    found: Sequence[Found], pictures: Sequence[Picture], classes: Sequence[str]
 ) -> Figure:
     """Draw the wrong detections of the highest scores, a row for each kind."""
     mistakes = mistakes_of(found, pictures, classes)

@@ -1,7 +1,7 @@
 """Task of detectors: losses of windows, detections of whole images and their scores."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,8 @@ from flax import linen as nn
 from tqdm import tqdm
 
 from data.images.detection import Picture
-from experiments.image.detection_scores import (
-    Detections,
-    Objects,
-    class_average_precision,
-    mean_average_precision,
-)
+from experiments.image.detection_scores import class_average_precision, mean_average_precision
+from experiments.image.detections import Found, pairs
 from nets.image.boxes import decode, encode, iou, nms
 from nets.image.detector import WindowScores
 from train.task import Mean, Task
@@ -26,24 +22,6 @@ REGRESSED = 0.6  # least overlap of a window whose box is trained, as published
 LEAST = 0.01  # smaller probabilities are no detections
 MOST_GROWTH = 2.0  # largest change of the logarithm of a side
 CLASSES_SHOWN = 20  # with more classes, their own average precisions are not logged
-
-
-class Found(NamedTuple):
-    """What was found in an image, for each class.
-
-    boxes: [K, N, 4]; scores: [K, N]; keep: bool [K, N], those that non-maximum suppression left.
-    windows: [N, 4], the windows that became the boxes.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    keep: np.ndarray
-    windows: np.ndarray
-
-    def of_class(self, label: int) -> Detections:
-        """Return the final detections of a class."""
-        kept = self.keep[label]
-        return Detections(self.boxes[label][kept], self.scores[label][kept])
 
 
 class Detect(Task):
@@ -159,15 +137,3 @@ def _select(
 def suppressed(boxes: jax.Array, scores: jax.Array, threshold: float) -> jax.Array:
     """Which boxes [K, N, 4] remain; one class at a time, since N x N overlaps are large."""
     return jax.lax.map(lambda pair: nms(*pair, threshold), (boxes, scores))
-
-
-def pairs(
-    found: Sequence[Found], pictures: Sequence[Picture], label: int
-) -> list[tuple[Detections, Objects]]:
-    """Detections and objects of a class in each picture."""
-    result = []
-    for each, picture in zip(found, pictures, strict=True):
-        own = picture.labels == label
-        objects = Objects(picture.boxes[own], picture.difficult[own], picture.crowd[own])
-        result.append((each.of_class(label), objects))
-    return result

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from data.images.window_batches import EvaluationWindows, overlaps
-from experiments.image.detection_task import Detect, Found, suppressed
+from experiments.image.detection_task import Detect, suppressed
+from experiments.image.detections import Found
 from nets.image.boxes import decode, encode
 from train.trained import TrainedRun
 
