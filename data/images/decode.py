@@ -17,12 +17,16 @@ ORIENTATION, TURNED = 0x0112, 5  # of EXIF: from 5 on, height and width are exch
 FAULTS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
+class DamagedImage(DataError):
+    """An image that cannot be decoded."""
+
+
 def decode_image(item: Path | bytes, channels: int, size: int, name: str) -> np.ndarray:
     """Decode an image to uint8 [H, W, channels], resized to size x size unless size is 0.
 
     channels: 1 (grey) or 3 (RGB). A photograph is turned as its EXIF data say; transparency is
-    dropped; of an animation the first picture is read. Raises DataError, naming the image, when it
-    is damaged or its pixels have more than 16 bits.
+    dropped; of an animation the first picture is read. Raises DamagedImage, a DataError that names
+    the image, when it is damaged or its pixels have more than 16 bits.
     """
     try:
         with Image.open(io.BytesIO(item) if isinstance(item, bytes) else item) as opened:
@@ -35,7 +39,7 @@ def decode_image(item: Path | bytes, channels: int, size: int, name: str) -> np.
                 image = image.convert("RGBA")
             image = image.convert("L" if channels == 1 else "RGB")
     except FAULTS as error:
-        raise DataError(f"cannot read {name}: {error}") from None
+        raise DamagedImage(f"cannot read {name}: {error}") from None
     if size:
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     pixels = np.asarray(image)

@@ -65,6 +65,8 @@ class Voc:
         """Read an image; DataError when a file is missing, damaged or does not fit the image."""
         name = self.names[index]
         path = self.folder / "JPEGImages" / f"{name}.jpg"
+        if not path.is_file():
+            raise DataError(f"{name} has an entry in a set but no image {path}{nearest_file(path)}")
         image = decode_image(path, 3, 0, str(path))
         mask = None
         mask_path = self.folder / "SegmentationClass" / f"{name}.png"
@@ -99,19 +101,33 @@ def load_voc(
     return Voc(root, names, classes)
 
 
+def class_names(folder: str, chosen: str) -> tuple[str, ...]:
+    """Classes of a folder: CLASSES, or the sorted names in a set that has others."""
+    voc = load_voc(folder, chosen)
+    names: set[str] = set()
+    for name in voc.names:
+        path = voc.folder / "Annotations" / f"{name}.xml"
+        names |= {(found.findtext("name") or "").strip() for found in _objects(path)}
+    return CLASSES if names <= set(CLASSES) else tuple(sorted(names))
+
+
+def _objects(path: Path) -> list[ElementTree.Element]:
+    """Objects of an annotation; DataError when the file is missing or malformed."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path}{nearest_file(path)}")
+    try:
+        return ElementTree.parse(path).getroot().findall("object")
+    except ElementTree.ParseError as error:
+        raise DataError(f"{path} is not XML: {error}") from None
+
+
 def read_boxes(path: Path, classes: tuple[str, ...], size: tuple[int, int]) -> Boxes:
     """Objects of an annotation of an image of `size` (height, width).
 
     Raises DataError for malformed XML, an unknown class, and a box that is empty or outside.
     """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}{nearest_file(path)}")
-    try:
-        objects = ElementTree.parse(path).getroot().findall("object")
-    except ElementTree.ParseError as error:
-        raise DataError(f"{path} is not XML: {error}") from None
     boxes, labels, difficult = [], [], []
-    for number, found in enumerate(objects, 1):
+    for number, found in enumerate(_objects(path), 1):
         name = (found.findtext("name") or "").strip()
         if name not in classes:
             near = nearest(name, classes)

@@ -39,6 +39,8 @@ NEED_DATA = {
     "decode": "s",
     "iterations": "s",
     "compare": " 'test'",
+    "recall": " 'test'",
+    "svm": " 'test'",
 }
 OTHER_INPUT = ("waveforms",)  # its mode reads numbers: docs/new_experiment.md
 STDIN = {"nmt": "<de>3. März 2005\n", "multiway_nmt": "May 4, 1999\n", "word2vec": "the\n"}
@@ -185,7 +187,8 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
     names = {field.name for field in dataclasses.fields(module.Config)}
     for mode, function in getattr(module, "MODES", {}).items():
         settings = {key: value for key, value in own.items() if key in names}
-        if mode in ("transcribe", "classify", "segment", "caption") and "input" in names:
+        pictures = ("classify", "segment", "caption", "detect")
+        if mode in ("transcribe", *pictures) and "input" in names:
             settings["input"] = input_file(name, tmp_path)
         if mode == "compare":
             settings["others"] = str(folder)

@@ -79,3 +79,58 @@ def test_images_without_objects_or_detections():
     assert class_average_precision([(detections(), objects((0, 0, 1, 1)))]) == 0
     assert mean_average_precision([0.5, float("nan"), 1.0]) == 0.75
     assert np.isnan(mean_average_precision([float("nan")]))
+
+
+def random_images(rng):
+    """Objects and detections of an image, some of them nearly on objects; a few crowds."""
+    count = rng.integers(0, 6)
+    low = rng.uniform(0, 60, (count, 2))
+    own = np.concatenate([low, low + rng.uniform(5, 40, (count, 2))], axis=1)
+    crowd = rng.random(count) < 0.15
+    near = own[rng.integers(count, size=8)] + rng.normal(0, 4, (8, 4)) if count else own
+    low = rng.uniform(0, 60, (3, 2))
+    other = np.concatenate([low, low + rng.uniform(5, 40, (3, 2))], axis=1)
+    boxes = np.concatenate([near, other])
+    boxes = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:], boxes[:, :2] + 1)], axis=1)
+    scores = rng.permutation(len(boxes)) + rng.random(len(boxes))  # no ties
+    return Detections(boxes, scores), Objects(own, np.zeros(count, bool), crowd)
+
+
+def test_mean_average_precision_equals_that_of_pycocotools(capsys):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    rng = np.random.default_rng(0)
+    classes = [[random_images(rng) for _ in range(40)] for _ in range(3)]
+    truth, answers = [], []
+    for label, images in enumerate(classes, 1):
+        for image, (found, real) in enumerate(images, 1):
+            keys = {"image_id": image, "category_id": label}
+            sizes = [
+                np.concatenate([b[:, :2], b[:, 2:] - b[:, :2]], 1) for b in (found[0], real[0])
+            ]
+            for box, crowd in zip(sizes[1].tolist(), real.crowd, strict=True):
+                area = box[2] * box[3]
+                own = {"id": len(truth) + 1, "bbox": box, "area": area, "iscrowd": int(crowd)}
+                truth.append(keys | own)
+            for box, score in zip(sizes[0].tolist(), found.scores.tolist(), strict=True):
+                answers.append(keys | {"bbox": box, "score": score})
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": i} for i in range(1, 41)],
+        "categories": [{"id": i} for i in range(1, 4)],
+        "annotations": truth,
+    }
+    coco.createIndex()
+    judge = COCOeval(coco, coco.loadRes(answers), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    capsys.readouterr()
+    thresholds = np.linspace(0.5, 0.95, 10)
+    precision = judge.eval["precision"][..., 0, -1]  # [thresholds, points, classes], all areas
+    for i, threshold in enumerate(thresholds):
+        for k, images in enumerate(classes):
+            ours = class_average_precision(images, threshold, "coco")
+            assert ours == pytest.approx(precision[i, :, k].mean(), abs=1e-9)
+    ours = mean_average_precision([class_average_precision(x, 0.5, "coco") for x in classes])
+    assert ours == pytest.approx(precision[0].mean())
