@@ -2,12 +2,41 @@
 
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from tqdm import tqdm
+
+from experiments import open_run
 from experiments.report.report import summary
-from experiments.report.runs import Group
-from train.rundir import machine
+from experiments.report.runs import Group, Run, group_by
+from train.rundir import machine, read_json
+from train.trained import TrainedRun
+
+Scores = Mapping[str, float]
+
+
+def measure_variants(
+    folders: Iterable[Path], measure: Callable[[TrainedRun], Mapping[Any, Scores]], setting: str
+) -> list[Group]:
+    """Groups of runs that are measured several times, by the value of what is varied.
+
+    measure: run -> scores by value. setting: name of what is varied. The seconds of each
+    measurement are those of all values together.
+    """
+    found = []
+    for folder in tqdm(list(folders), unit="run", disable=None):
+        began = time.perf_counter()
+        variants = measure(open_run(folder))
+        seconds = time.perf_counter() - began
+        config = read_json(folder / "config.json")
+        found += [
+            Run(folder, config | {setting: value}, {"metrics": scores, "seconds": seconds}, [])
+            for value, scores in variants.items()
+        ]
+    return group_by(found, [setting])
 
 
 def write_result(name: str, groups: Sequence[Group], metric: str, save: Path) -> None:

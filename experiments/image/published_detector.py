@@ -110,6 +110,12 @@ def fit_svm(images: list[Windows], label: int, cost: float, seed: int) -> Any:
 
 def svm(run: TrainedRun) -> None:
     """Fit both to the training windows; print the scores on the test set beside the network's."""
+    for name, values in compare(run).items():
+        print(name, *(f"{score} {value:.4f}" for score, value in values.items()), sep="  ")
+
+
+def compare(run: TrainedRun) -> dict[str, dict[str, float]]:
+    """Scores of the test set by classifier: the network's own, and both that are fitted here."""
     test = run.held_out("test")
     source: Any = run.experiment.train
     joined = [
@@ -147,9 +153,11 @@ def svm(run: TrainedRun) -> None:
                 boxes[label] = np.clip(moved, 0, limit)
         rows["svm, ridge"].append(select(boxes, scores, image.windows, run.config.nms))
     rows["softmax"] = list(task.found(run.predict, test))
-    for name, found in rows.items():
-        values = task.precision(found, test.pictures)
-        print(f"{name}: map {values['map']:.4f}  map_75 {values['map_75']:.4f}", flush=True)
+    scores_of = {name: task.precision(found, test.pictures) for name, found in rows.items()}
+    return {
+        name: {f"test/{score}": values[score] for score in ("map", "map_75")}
+        for name, values in scores_of.items()
+    }
 
 
 def regression_of(images: list[Windows], label: int, penalty: float) -> Ridge | None:

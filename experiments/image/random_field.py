@@ -1,6 +1,8 @@
 """The random field on top of a segmentation: its settings, and --mode=iterations."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,12 +80,12 @@ def random_field(config: RandomFieldConfig, iterations: int) -> CRFasRNN:
     )
 
 
-def iterations(run: TrainedRun) -> None:
-    """Print the scores after each iteration on every held-out set, and draw those of test images.
+def field_answers(run: TrainedRun) -> Callable[[Any], jax.Array]:
+    """Function from a batch to the classes after each iteration, [iterations + 1, B, H, W].
 
     A network that was trained without a random field gets one with its initial parameters.
     """
-    config, task, held_out = run.config, run.task, run.all_held_out()
+    config, task = run.config, run.task
     model = task.model.clone(crf=random_field(config, config.iterations))
     example = run.example["image"][:1]
     field = model.crf.init(jax.random.key(0), task.model.apply(run.variables, example), example)
@@ -96,27 +98,40 @@ def iterations(run: TrainedRun) -> None:
         each = jnp.moveaxis(log_q, 1, 0)
         return jax.lax.map(lambda q: at_labels(q, batch["label"]).argmax(axis=-1), each)
 
-    steps = range(config.iterations + 1)
+    return answers
+
+
+def iteration_scores(
+    run: TrainedRun, answers: Callable[[Any], jax.Array], batches: Iterable[Any]
+) -> list[dict[str, float]]:
+    """Return the SCORES of a held-out set after each iteration, as far as it has edges."""
+    found = [PixelScores(run.task.classes) for _ in range(run.config.iterations + 1)]
+    for batch in batches:
+        real = batch["mask"] != 0
+        for scores, answer in zip(found, np.asarray(answers(batch))[:, real], strict=True):
+            scores.add(batch["label"][real], answer)
+    every = [scores.values() for scores in found]
+    return [{name: values[name] for name in SCORES if name in values} for values in every]
+
+
+def iterations(run: TrainedRun) -> None:
+    """Print the scores after each iteration on every held-out set, and draw those of test images.
+
+    A network that was trained without a random field gets one with its initial parameters.
+    """
+    config, held_out, answers = run.config, run.all_held_out(), field_answers(run)
     own = "crf" in run.variables["params"]
     print("set", "iterations", *SCORES, sep="\t")
     for name, batches in held_out.items():
-        found = [PixelScores(task.classes) for _ in steps]
-        for number, batch in enumerate(batches):
-            real = batch["mask"] != 0
-            said = np.asarray(answers(batch))[:, real]
-            for scores, answer in zip(found, said, strict=True):
-                scores.add(batch["label"][real], answer)
-            if not number:
-                first = batch["image"][real], batch["label"][real], said
-        for step, scores in zip(steps, found, strict=True):
-            values = scores.values()
-            cells = (f"{100 * values[score]:.2f}" for score in SCORES if score in values)
+        for step, values in enumerate(iteration_scores(run, answers, batches)):
+            cells = (f"{100 * value:.2f}" for value in values.values())
             print(name, step, *cells, sep="\t", flush=True)
-    images, labels, said = first
-    columns = {
-        f"Q after {i}": said[i, :SHOWN] for i in steps if i in DRAWN or i == config.iterations
+    batch = next(iter(held_out["test"]))
+    shown = np.flatnonzero(batch["mask"])[:SHOWN]
+    said = np.asarray(answers(batch))[:, shown]
+    columns = {"truth": batch["label"][shown]} | {
+        f"Q after {i}": said[i] for i in range(len(said)) if i in DRAWN or i == config.iterations
     }
     path = config.picture or "iterations.png"
-    columns = {"truth": labels[:SHOWN]} | columns
-    save(picture(images[:SHOWN], columns, task.classes, inches=1.6), path)
+    save(picture(batch["image"][shown], columns, run.task.classes, inches=1.6), path)
     print(f"random field: {'that of the run' if own else 'untrained'}; picture: {path}")
