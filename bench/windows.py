@@ -29,7 +29,7 @@ LECTURE = {"SPP-net, 1 scale": "102", "SPP-net, 5 scales": "38"}
 
 def networks():
     """Networks by name."""
-    backbone = make_backbone("convnet", "float32")
+    backbone = make_backbone("convnet", "float32", stride=8)
     return {
         "R-CNN": RCNN(backbone, CLASSES),
         "SPP-net, 1 scale": SPPNet(backbone, CLASSES, levels=(4, 2, 1)),

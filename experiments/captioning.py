@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.image.backbones import backbone, make_backbone, pretrained_values
+from experiments.image.backbones import STRIDES, backbone, make_backbone, pretrained_values
 from experiments.image.captions import Caption, SearchConfig
 from nets.recurrent.variants import ALL_CELLS
 from nets.translation.captioner import VIEWS, Captioner
 from nets.translation.seq2seq import Decoder
 from train import cli
-from train.config import ConfigError, option
+from train.config import option
 from train.optimizer import make_optimizer
 from train.task import Assets, Experiment
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from data.text.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"  # name of the asset
-STRIDES = (2, 4, 8, 16, 32)  # of the maps of a backbone
 DIGITS = 10
 KNOWN = 1000  # training scenes for the baselines
 MODES = {"caption": "experiments.image.caption_modes:caption"}
@@ -115,6 +114,7 @@ class Config(SearchConfig):
     batch_size: int = SearchConfig.changed("batch_size", 16, "in images")
 
     backbone: str = backbone()
+    blocks: int = option(2, "residual blocks per stage", note="of a convnet", minimum=1)
     stride: int = option(8, "stride of the finest map that is read", note="a power of 2", minimum=2)
     view: str = option(
         "attention",
@@ -163,8 +163,6 @@ class Config(SearchConfig):
 
 def make_network(config: Config, vocabulary: int) -> Captioner:
     """Network for a vocabulary of this size; ConfigError if settings are incompatible."""
-    if config.stride not in STRIDES:
-        raise ConfigError(f"config.stride must be one of 2, 4, 8, 16, 32, got {config.stride}")
     initial = config.view == "initial"
     dtype = jnp.dtype(config.precision)
     decoder = Decoder(
@@ -179,7 +177,7 @@ def make_network(config: Config, vocabulary: int) -> Captioner:
         dtype=dtype,
     )
     return Captioner(
-        make_backbone(config.backbone, config.precision),
+        make_backbone(config.backbone, config.precision, config.stride, config.blocks),
         decoder,
         level=STRIDES.index(config.stride),
         features=config.hidden,

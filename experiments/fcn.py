@@ -112,7 +112,9 @@ class Config(RandomFieldConfig):
     )
     flip: bool = option(False, "augmentation: random horizontal flips", group="data")
     backbone: str = backbone()
-    stride: int = option(8, "stride of the finest map that is read", note="32, 16 or 8", minimum=8)
+    stride: int = option(
+        8, "stride of the finest map that is read", note="32, 16, 8 or 4", minimum=4
+    )
     upsampling: str = option(
         "bilinear",
         "how a coarse map is enlarged to the next finer one",
@@ -145,7 +147,7 @@ def make_task(config: Config, assets: Assets) -> Segment:
     """Make the network for the classes of the images, and the random field if there is one."""
     classes = classes_of(assets)
     if config.stride not in STRIDES:
-        raise ConfigError(f"config.stride must be 32, 16 or 8, got {config.stride}")
+        raise ConfigError(f"config.stride must be one of {STRIDES}, got {config.stride}")
     model = FCN(
         make_backbone(config.backbone, config.precision),
         len(classes),

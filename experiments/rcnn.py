@@ -76,7 +76,7 @@ def make_task(config: Config, assets: Assets) -> Detect:
     """Make the network for the classes of the objects."""
     classes = classes_of(assets)
     model = RCNN(
-        make_backbone(config.backbone, config.precision),
+        make_backbone(config.backbone, config.precision, config.stride),
         len(classes),
         config.window_size,
         config.stride,

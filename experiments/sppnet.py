@@ -74,7 +74,7 @@ def make_task(config: Config, assets: Assets) -> Detect:
             f"{min(config.scales):g}, must be 32 pixels or more"
         )
     model = SPPNet(
-        make_backbone(config.backbone, config.precision),
+        make_backbone(config.backbone, config.precision, config.stride),
         len(classes),
         config.window_size,
         config.stride,

@@ -9,9 +9,10 @@ from flax import linen as nn
 
 from nets.image.backbone import ConvFeatures
 from nets.image.efficientnet import EfficientNetLite0
-from train.config import option
+from train.config import ConfigError, option
 
-BACKBONES = {"convnet": ConvFeatures, "lite0": EfficientNetLite0}
+BACKBONES = ("convnet", "lite0")
+STRIDES = (2, 4, 8, 16, 32)  # of their maps
 
 
 def backbone() -> Any:
@@ -20,13 +21,24 @@ def backbone() -> Any:
         "convnet",
         "network that computes the feature maps: convnet, from scratch, or lite0, pre-trained on "
         "ImageNet",
-        choices=tuple(BACKBONES),
+        choices=BACKBONES,
     )
 
 
-def make_backbone(name: str, precision: str) -> nn.Module:
-    """Network of a name in BACKBONES: images float [B, H, W, 3] in 0 .. 1 to maps by stride."""
-    return BACKBONES[name](dtype=jnp.dtype(precision))
+def make_backbone(
+    name: str, precision: str, stride: int = STRIDES[-1], blocks: int = 1
+) -> nn.Module:
+    """Network of a name in BACKBONES: images float [B, H, W, 3] in 0 .. 1 to maps by stride.
+
+    stride: that of the coarsest map which is needed; a convnet ends there. blocks: residual blocks
+    of a convnet for each map. Raises ConfigError for a stride that no map has.
+    """
+    if stride not in STRIDES:
+        raise ConfigError(f"config.stride must be one of {STRIDES}, got {stride}")
+    dtype = jnp.dtype(precision)
+    if name == "lite0":
+        return EfficientNetLite0(dtype=dtype)
+    return ConvFeatures(ConvFeatures.widths[: STRIDES.index(stride) + 1], blocks, dtype)
 
 
 def pretrained_values(name: str, path: str) -> Mapping[str, np.ndarray]:

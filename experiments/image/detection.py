@@ -12,7 +12,7 @@ from data.images.window_batches import EvaluationWindows, TrainingWindows
 from data.tabular.batches import sha256_of
 from experiments.common.assets import CLASSES, to_json
 from experiments.image.backbones import backbone, pretrained_values
-from train.config import ConfigError, OptimizerConfig, option
+from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, MakeTask
 
@@ -20,7 +20,6 @@ MODES = {
     "detect": "experiments.image.detection_modes:detect",
     "recall": "experiments.image.detection_modes:recall",
 }
-STRIDES = (2, 4, 8, 16, 32)
 BCCD: dict[str, Any] = {
     "dataset": "bccd",
     "image_size": 320,
@@ -131,12 +130,6 @@ class DetectionConfig(OptimizerConfig):
     clip_norm: float = OptimizerConfig.changed("clip_norm", 5.0)
     warmup_steps: int = OptimizerConfig.changed("warmup_steps", 50)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
-
-    def check(self) -> None:
-        """Raise ConfigError also for a stride that no map has."""
-        OptimizerConfig.check(self)
-        if self.stride not in STRIDES:
-            raise ConfigError(f"config.stride must be one of {STRIDES}, got {self.stride}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-STRIDES = (32, 16, 8)
+STRIDES = (32, 16, 8, 4)
 
 
 class Alignment(NamedTuple):
@@ -75,9 +75,9 @@ class FCN(nn.Module):
 
     with the maps h_k of the backbone at stride k; W and V are 1x1 convolutions, dense layers that
     are applied at every place. up_f enlarges by f: bilinearly, or for f = 2 with
-    upsampling="learned" by a transposed convolution that starts as `bilinear_kernel`. V_16 and V_8
-    start at zero, so that a network with skips begins as the coarser one whose parameters it takes
-    over (`--config.init_from`), as in the paper.
+    upsampling="learned" by a transposed convolution that starts as `bilinear_kernel`. V_16, V_8
+    and V_4 start at zero, so that a network with skips begins as the coarser one whose parameters
+    it takes over (`--config.init_from`), as in the paper, whose finest stride is 8.
 
     backbone: images -> maps at strides 2, 4, 8, 16, 32. crf: logits and images -> log Q of each
     iteration, such as `CRFasRNN`, trained together with the scores: Zheng et al., "Conditional
