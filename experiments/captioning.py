@@ -10,6 +10,8 @@ deterministic system: its words are drawn independently of one another, and rare
     python -m experiments.captioning --workdir=runs/coco --config.preset=coco \\
         --config.dataset=coco:FILE
     python -m experiments.captioning --workdir=runs/captions --mode=caption --config.input=a.png
+    python -m experiments.captioning --workdir=runs/captions --mode=compare \\
+        --config.others=runs/independent
 
 Data: scenes of two coloured digits (the default), made by number, with eight true captions each, so
 that a caption is tested for grammar and for truth; or coco:FILE, a JSON file with captions in
@@ -28,6 +30,7 @@ import numpy as np
 
 from experiments.image.backbones import STRIDES, backbone, make_backbone, pretrained_values
 from experiments.image.captions import Caption, SearchConfig
+from experiments.image.own import others
 from nets.recurrent.variants import ALL_CELLS
 from nets.translation.captioner import VIEWS, Captioner
 from nets.translation.seq2seq import Decoder
@@ -42,7 +45,10 @@ if TYPE_CHECKING:
 VOCABULARY = "vocabulary"  # name of the asset
 DIGITS = 10
 KNOWN = 1000  # training scenes for the baselines
-MODES = {"caption": "experiments.image.caption_modes:caption"}
+MODES = {
+    "caption": "experiments.image.caption_modes:caption",
+    "compare": "experiments.image.caption_modes:compare",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,11 +159,12 @@ class Config(SearchConfig):
     figures_at: tuple[float, ...] = SearchConfig.changed("figures_at", (1.0,))
 
     input: str = option("", "input file", note="images, comma-separated", modes=("caption",))
+    others: str = others()
     picture: str = option(
         "",
         "image file to write",
-        note="the attention of the best captions; default: none",
-        modes=("caption",),
+        note="of mode caption the attention, by default none; of mode compare compare.png",
+        modes=("caption", "compare"),
     )
 
 

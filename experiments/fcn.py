@@ -43,6 +43,7 @@ from data.tabular.batches import sha256_of
 from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.settings import validation_fraction
 from experiments.image.backbones import backbone, make_backbone, pretrained_values
+from experiments.image.own import others
 from experiments.image.random_field import RandomFieldConfig, random_field
 from experiments.image.segmentation import Segment, class_weights
 from nets.image.fcn import FCN, STRIDES
@@ -131,9 +132,7 @@ class Config(RandomFieldConfig):
     )
     picture: str = option("", "image file to write", note="default: MODE.png", modes=tuple(MODES))
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
-    others: str = option(
-        "", "other runs to compare with", note="separated by commas", modes=("compare",)
-    )
+    others: str = others()
     batch_size: int = RandomFieldConfig.changed("batch_size", 8)
     steps: int = RandomFieldConfig.changed("steps", 1200)
     optimizer: str = RandomFieldConfig.changed("optimizer", "adamw")

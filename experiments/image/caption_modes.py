@@ -1,9 +1,11 @@
-"""--mode=caption: captions of the user's own pictures."""
+"""Captions of the user's own pictures, and those of several runs side by side."""
 
 import numpy as np
 
-from experiments.image.captions import describe
-from experiments.image.own import BATCH, own_images
+from experiments.common.pictures import save
+from experiments.image.caption_pictures import attention_picture, captions_picture
+from experiments.image.captions import SHOWN, describe
+from experiments.image.own import BATCH, other_runs, own_images
 from train.config import ConfigError
 from train.trained import TrainedRun
 
@@ -22,9 +24,30 @@ def caption(run: TrainedRun) -> None:
         found = task.candidates(run.variables, part)
         print(describe(paths[start : start + BATCH], found), flush=True)
     if path:
-        from experiments.common.pictures import save
-        from experiments.image.caption_pictures import attention_picture
-
         shown: np.ndarray = images[:BATCH]
         save(attention_picture(shown, *task.attended(run.variables, shown)), path)
         print(f"attention: {path}")
+
+
+def compare(run: TrainedRun) -> None:
+    """Draw test images with a true caption, that of this run, and those of config.others.
+
+    Raises ConfigError when a run has images of another size.
+    """
+    runs = [run, *other_runs(run)]
+    for each in runs[1:]:
+        if each.config.image_size != run.config.image_size:
+            raise ConfigError(
+                f"{each.workdir} has images of {each.config.image_size} pixels, {run.workdir} of "
+                f"{run.config.image_size}"
+            )
+    held_out = run.held_out("test")
+    batch = next(iter(held_out))
+    texts = {"true": [captions[0] for captions in held_out.pictures.captions[:SHOWN]]}
+    for each in runs:
+        texts[each.workdir.name] = each.task.captions(each.variables, [batch])[:SHOWN]
+    path = run.config.picture or "compare.png"
+    save(captions_picture(batch["image"][: len(texts["true"])], texts), path)
+    for row in zip(*texts.values(), strict=True):
+        print(*(f"{name}: {text}" for name, text in zip(texts, row, strict=True)), sep="\t")
+    print(f"picture: {path}")

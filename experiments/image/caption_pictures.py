@@ -1,7 +1,7 @@
 """Pictures of captions: images with their captions, and attention over an image."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,20 +9,21 @@ from matplotlib.figure import Figure
 COLUMNS = 4
 
 
-def captions_picture(images: np.ndarray, truth: Sequence[str], texts: Sequence[str]) -> Figure:
-    """Draw images [N, H, W, 3] in 0 .. 1 above a true caption and that of the network."""
-    rows = -(-len(texts) // COLUMNS)
-    figure = Figure(figsize=(3.4 * COLUMNS, 4.1 * rows), layout="constrained")
+def captions_picture(images: np.ndarray, texts: Mapping[str, Sequence[str]]) -> Figure:
+    """Draw images [N, H, W, 3] in 0 .. 1 above their captions, by the name of who wrote them."""
+    rows = -(-len(images) // COLUMNS)
+    figure = Figure(figsize=(3.4 * COLUMNS, (3.3 + 0.4 * len(texts)) * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, image, true, text in zip(axes, images, truth, texts, strict=False):
+    for axis, image, *captions in zip(axes, images, *texts.values(), strict=False):
         axis.imshow(image)
-        lines = [*textwrap.wrap(f"true: {true}", 38), *textwrap.wrap(f"network: {text}", 38)]
+        named = zip(texts, captions, strict=True)
+        lines = [line for name, text in named for line in textwrap.wrap(f"{name}: {text}", 38)]
         axis.text(
             0, -0.03, "\n".join(lines), transform=axis.transAxes, va="top", ha="left", fontsize=9
         )
-    figure.suptitle("held-out images, one of their true captions, and the network's")
+    figure.suptitle("held-out images and their captions")
     return figure
 
 

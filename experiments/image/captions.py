@@ -193,7 +193,8 @@ class Caption(Task):
         batch = next(iter(batches))
         texts = self.captions(predict.variables, [batch])[:SHOWN]
         truth = [captions[0] for captions in batches.pictures.captions[:SHOWN]]
-        figures = {"captions": captions_picture(batch["image"], truth, texts)}
+        shown = batch["image"][: len(texts)]
+        figures = {"captions": captions_picture(shown, {"true": truth, "network": texts})}
         if self.model.view == "attention":
             images = batch["image"][: min(4, len(texts))]
             figures["attention"] = attention_picture(

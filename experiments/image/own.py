@@ -1,16 +1,28 @@
 """--mode=classify, and the user's own pictures for the modes of image classifiers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data.catalogue import DataError
 from data.images.decode import decode_image
 from data.images.labelled import EvaluationBatches, Images
-from train.config import ConfigError
-from train.trained import TrainedRun
+from train.config import ConfigError, option
+from train.trained import TrainedRun, open_folder
 
 BATCH = 16
+
+
+def others() -> Any:
+    """Declare the field of a config for runs that are compared with this one."""
+    return option("", "other runs to compare with", note="separated by commas", modes=("compare",))
+
+
+def other_runs(run: TrainedRun) -> list[TrainedRun]:
+    """Open the runs of config.others; ConfigError when there are none."""
+    folders = paths_of(run.config.others, "--config.others=RUN")
+    return [open_folder(Path(folder).expanduser(), {}) for folder in folders]
 
 
 def paths_of(text: str, needed: str) -> list[str]:

@@ -10,11 +10,11 @@ from PIL import Image
 from data.catalogue import DataError
 from data.images.decode import decode_image
 from experiments.common.pictures import save
-from experiments.image.own import paths_of
+from experiments.image.own import other_runs, paths_of
 from experiments.image.segmentation import SHOWN, answers_of, picture
 from nets.image.fcn import enlarge
 from train.config import ConfigError
-from train.trained import TrainedRun, open_folder
+from train.trained import TrainedRun
 
 
 def segment(run: TrainedRun) -> None:
@@ -52,8 +52,7 @@ def segment(run: TrainedRun) -> None:
 
 def compare(run: TrainedRun) -> None:
     """Draw test images with the answers of the runs in config.others, and of this one."""
-    folders = paths_of(run.config.others, "--config.others=RUN")
-    runs = [*(open_folder(Path(folder), {}) for folder in folders), run]
+    runs = [*other_runs(run), run]
     for each in runs:
         same = each.config.image_reduction == run.config.image_reduction
         if not same or each.task.classes != run.task.classes:
