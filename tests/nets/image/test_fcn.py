@@ -1,5 +1,7 @@
 """Fully convolutional networks: published offsets, upsampling, dense layers as convolutions."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,15 +77,15 @@ def small(stride, **options):
     return FCN(ConvFeatures((2, 2, 3, 4, 5)), 3, stride, hidden=4, **options)
 
 
-@pytest.mark.parametrize("upsampling", ["bilinear", "learned"])
-def test_a_finer_network_begins_as_the_coarser_one(upsampling):
-    """Its skips are zero: the coarsest scores are enlarged by 2, 2 and 8."""
+@pytest.mark.parametrize(("upsampling", "stride"), [("bilinear", 4), ("learned", 8)])
+def test_a_finer_network_begins_as_the_coarser_one(upsampling, stride):
+    """Its skips are zero: the coarsest scores are enlarged by 2 for each, then by the stride."""
     images = jax.random.uniform(jax.random.key(0), (1, 64, 96, 3))
-    model = small(8, upsampling=upsampling)
-    variables = model.init(jax.random.key(1), images)
-    found, state = model.apply(variables, images, capture_intermediates=True)
+    model = small(stride, upsampling=upsampling)
+    variables = jax.jit(model.init)(jax.random.key(1), images)
+    found, state = jax.jit(partial(model.apply, capture_intermediates=True))(variables, images)
     (x,) = state["intermediates"]["score32"]["__call__"]
-    for _ in range(2):
+    for _ in range((32 // stride).bit_length() - 1):
         if upsampling == "learned":
             layer = nn.ConvTranspose(3, (4, 4), (2, 2), use_bias=False)
             x = layer.apply({"params": {"kernel": bilinear_kernel(None, (4, 4, 3, 3))}}, x)
@@ -95,22 +97,23 @@ def test_a_finer_network_begins_as_the_coarser_one(upsampling):
 
 def test_images_of_any_size_have_an_answer_for_every_pixel():
     model = small(16)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     for shape in ((1, 1, 1, 3), (2, 45, 70, 3), (0, 32, 64, 3)):
         out = jax.eval_shape(model.apply, variables, jnp.zeros(shape))
         assert out.shape == (*shape[:3], 3)
     with pytest.raises(ValueError, match="stride must be one of"):
-        small(4).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
+        small(2).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
 
 
 def test_without_messages_the_random_field_returns_the_network():
     images = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
     crf = CRFasRNN(iterations=2, radius=1, kernel_weights=(0.0, 0.0))
     model = small(8, crf=crf)
-    variables = model.init(jax.random.key(1), images)
-    expected = nn.log_softmax(small(8).apply(variables, images))  # the same paths of parameters
-    np.testing.assert_allclose(model.apply(variables, images), expected, atol=1e-5)
-    steps = model.apply(variables, images, method="iterations")
+    variables = jax.jit(model.init)(jax.random.key(1), images)
+    plain = jax.jit(small(8).apply)(variables, images)  # the same paths of parameters
+    found = jax.jit(model.apply)(variables, images)
+    np.testing.assert_allclose(found, nn.log_softmax(plain), atol=1e-5)
+    steps = jax.eval_shape(partial(model.apply, method="iterations"), variables, images)
     assert steps.shape == (2, 3, 32, 32, 3)
     with pytest.raises(ValueError, match="no random field"):
         small(8).apply(variables, images, method="iterations")
