@@ -37,21 +37,42 @@ def warp(image: jax.Array, boxes: jax.Array, side: int, context: float = CONTEXT
     """
     sides = (boxes[:, 2:] - boxes[:, :2]) / (1 - 2 * context)
     low = (boxes[:, :2] + boxes[:, 2:] - sides) / 2
-    columns, rows = (
-        _weights(low[:, axis], sides[:, axis] / side, side, image.shape[1 - axis])
-        for axis in (0, 1)
+    (left, right), (top, bottom) = (
+        _covered(low[:, axis], sides[:, axis] / side, side) for axis in (0, 1)
     )
-    part = jnp.einsum("nyh,hwc->nywc", rows, image - GREY)
+    # each output row is a difference of two sums over the rows above; a product with weights, as
+    # for the columns, would read the whole image for each window
+    sums = jnp.pad(jnp.cumsum(image - GREY, axis=0), ((1, 0), (0, 0), (0, 0)))
+    part = _up_to(sums, bottom) - _up_to(sums, top)
+    part = part / (bottom - top)[..., None, None]
+    columns = _weights(left, right, image.shape[1])
     return GREY + jnp.einsum("nxw,nywc->nyxc", columns, part)
 
 
-def _weights(low: jax.Array, step: jax.Array, count: int, size: int) -> jax.Array:
-    """Weights [N, count, size] of the pixels of an axis in pixels of `step` from `low` on."""
-    at = low[:, None] + (jnp.arange(count) + 0.5) * step[:, None] - 0.5
-    # the part of a pixel that lies under an output pixel; of width 1 this is linear interpolation
-    at, width, pixel = at[..., None], jnp.maximum(step, 1)[:, None, None], jnp.arange(size)
-    end = jnp.minimum(at + width / 2, pixel + 0.5)
-    return jnp.maximum(0, end - jnp.maximum(at - width / 2, pixel - 0.5)) / width
+def _covered(low: jax.Array, step: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """First and last edges [N, count] of what `count` output pixels of `step` from `low` on cover.
+
+    It is at least one pixel, of which the means are linear interpolation.
+    """
+    at = low[:, None] + (jnp.arange(count) + 0.5) * step[:, None]
+    half = jnp.maximum(step, 1)[:, None] / 2
+    return at - half, at + half
+
+
+def _up_to(sums: jax.Array, edges: jax.Array) -> jax.Array:
+    """Sums over pixels up to fractional edges [N, K], [N, K, ...], where sums[i] is that of i."""
+    edges = jnp.clip(edges, 0, len(sums) - 1)
+    whole = jnp.clip(edges.astype(jnp.int32), 0, len(sums) - 2)
+    share = (edges - whole)[(..., *(None,) * (sums.ndim - 1))]
+    return sums[whole] * (1 - share) + sums[whole + 1] * share
+
+
+def _weights(first: jax.Array, last: jax.Array, size: int) -> jax.Array:
+    """Weights [N, count, size] of the pixels of an axis in means from `first` to `last`."""
+    first, last = first[..., None], last[..., None]
+    pixel = jnp.arange(size)
+    covered = jnp.minimum(last, pixel + 1) - jnp.maximum(first, pixel)
+    return jnp.maximum(0, covered) / (last - first)
 
 
 class WindowHead(nn.Module):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
 from nets.image.detector import CONTEXT, GREY, SPPNet, _cells_of_scales, warp
@@ -26,6 +27,31 @@ def test_a_window_has_its_context_and_grey_beyond_the_image():
     np.testing.assert_allclose(found[:, 0, 1], at[:, 1] / 40, atol=0.01)
     outside = warp(image, jnp.array([[60.0, 60, 80, 80]]), side)
     np.testing.assert_allclose(outside, GREY)
+
+
+@pytest.mark.parametrize("height", [1, 17])
+def test_pixels_of_windows_are_means_of_what_they_cover(height):
+    """Against a loop, with windows that are enlarged, made smaller, narrow or partly outside."""
+    rng = np.random.default_rng(0)
+    image = rng.random((height, 13, 3), np.float32)
+    boxes = np.array([[2, 3, 4, 5], [0, 0, 13, 17], [-3, 5, 9, 30], [4.3, 1, 4.8, 16]], np.float32)
+    side, context = 6, 0.1
+    found = np.asarray(warp(jnp.array(image), jnp.array(boxes), side, context))
+    for box, window in zip(boxes, found, strict=True):
+        sizes = (box[2:] - box[:2]) / (1 - 2 * context)
+        low = (box[:2] + box[2:] - sizes) / 2
+        weights = []
+        for axis, length in ((1, height), (0, 13)):
+            table = np.zeros((side, length))
+            for i in range(side):
+                centre = low[axis] + (i + 0.5) * sizes[axis] / side
+                width = max(1, sizes[axis] / side)
+                for p in range(length):
+                    covered = min(p + 1, centre + width / 2) - max(p, centre - width / 2)
+                    table[i, p] = max(0, covered) / width
+            weights.append(table)
+        expected = GREY + np.einsum("yh,xw,hwc->yxc", *weights, image - GREY)
+        np.testing.assert_allclose(window, expected, atol=1e-5)
 
 
 def test_a_window_that_shrinks_is_averaged():
