@@ -65,13 +65,14 @@ def beam_search(
 ) -> BeamResult:
     """Search for the hypotheses of highest score, keeping beam_size of them open.
 
-    At each step the K open hypotheses have K V continuations. Of the K most probable ones, those
-    that end move to a pool of the K best finished hypotheses. The K most probable ones that do not
-    end stay open, so a finished hypothesis occupies no beam. Hypotheses that are still open after
-    max_length tokens count as finished. A row stops when no open hypothesis can score above the
-    n_best-th of its pool; nets.decoding.scores.scoring derives the bound. So rows do not affect one
-    another, and n_best does not affect the best hypothesis. beam_size 1 without penalties is greedy
-    decoding.
+    At each step the K open hypotheses have K V continuations. Each of the K that end moves to a
+    pool of the K best finished hypotheses, however many others are more probable. The K most
+    probable ones that do not end stay open, so a finished hypothesis occupies no beam. Hypotheses
+    that are still open after max_length tokens count as finished. A row stops when no open
+    hypothesis can score above the n_best-th of its pool; nets.decoding.scores.scoring derives the
+    bound. So rows do not affect one another, and n_best does not affect the best hypothesis. With
+    beam_size 1 a hypothesis only ends where the end is the most probable token, so that without
+    penalties it is greedy decoding.
 
     model: its step function is called with N = B K, and its carry is repeated K times and reordered
     with the hypotheses. score: what is maximised. limits: what hypotheses must and must not
