@@ -28,7 +28,7 @@ from .beam_step import (
 from .constraints import Limits
 from .problem import LIMITS, SCORE, RowData, Settings, make_problem
 from .scores import Score
-from .step_model import StepModel
+from .step_model import StepModel, map_rows
 
 # Rows that still search move to batches of half the size, at most HALVINGS times. Each size is
 # compiled separately; three save a third of the time of 64 rows of widely different lengths.
@@ -141,9 +141,9 @@ def search(
     step, state = run(later[0], step, state, row)
     for size, smaller in zip(sizes[1:], later[1:], strict=True):
         chosen = jnp.argsort(~active_rows(state), stable=True)[:size]
-        subset, subset_row = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
+        subset, subset_row = map_rows(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
         step, subset = run(smaller, step, subset, subset_row)
-        state = jax.tree.map(lambda a, b, chosen=chosen: a.at[chosen].set(b), state, subset)
+        state = map_rows(lambda new, old, chosen=chosen: old.at[chosen].set(new), subset, state)
     return backtrace(best_finished(options, settings, row, state), state.trace)
 
 
@@ -163,7 +163,7 @@ def initial_state(
         Active(
             jnp.broadcast_to(bos[:, None], shape),
             jnp.where(first, jnp.zeros_like(scores), scores),
-            jax.tree.map(
+            map_rows(
                 lambda leaf: jnp.broadcast_to(leaf[:, None], (*shape, *leaf.shape[1:])), carry
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,

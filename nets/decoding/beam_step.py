@@ -12,6 +12,7 @@ from .phrases import PhraseAutomaton
 from .problem import RowData, Settings
 from .required import RequiredTokens
 from .scores import coverage_terms, final_score, upper_bound
+from .step_model import map_rows
 from .top_k import top_k
 
 Lexical = RequiredTokens | PhraseAutomaton
@@ -142,9 +143,9 @@ def finish_active(
 def expand(settings: Settings, row: RowData, old: Active) -> tuple[Array, Any, Any]:
     """Return the next logits [B, K, V], carry [B, K, ...] and attention [B, K, S] or None."""
     rows, beams = old.tokens.shape
-    carry = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), old.carry)
+    carry = map_rows(lambda leaf: leaf.reshape(rows * beams, *leaf.shape[2:]), old.carry)
     out = settings.model.with_memory(row.memory).step(old.tokens.reshape(-1), carry)
-    return jax.tree.map(lambda leaf: leaf.reshape(rows, beams, *leaf.shape[1:]), out)
+    return map_rows(lambda leaf: leaf.reshape(rows, beams, *leaf.shape[1:]), out)
 
 
 def add_attention(covered: Array | None, attention: Array | None) -> Array | None:
@@ -291,7 +292,7 @@ def gather(tree: Any, indices: Array) -> Any:
 def gather_parents(tree: Any, parents: Array) -> Any:
     """Return leaves [B, K, ...] reordered by their parents [B, K]."""
     row = jnp.arange(parents.shape[0])[:, None]
-    return jax.tree.map(lambda leaf: leaf[row, parents], tree)
+    return map_rows(lambda leaf: leaf[row, parents], tree)
 
 
 def add_to_pool(

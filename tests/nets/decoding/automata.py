@@ -25,8 +25,12 @@ seeds = st.integers(0, 10_000)
 lengths = st.one_of(
     st.just({"normalize": "none"}),
     st.just({"normalize": "average"}),
-    st.builds(
-        lambda alpha: {"normalize": "gnmt", "length_penalty": alpha}, st.floats(-2, 3, width=16)
+    *(
+        st.builds(
+            lambda alpha, name=name: {"normalize": name, "length_penalty": alpha},
+            st.floats(-2, 3, width=16),
+        )
+        for name in ("power", "gnmt")
     ),
 )
 
@@ -92,7 +96,8 @@ def walk(model, state, bos, tokens):
 
 def divisor(normalize, alpha, length):
     """Length penalty of a hypothesis."""
-    return {"none": 1, "average": length, "gnmt": ((5 + length) / 6) ** alpha}[normalize]
+    penalties = {"none": 1, "average": length, "power": float(length) ** alpha}
+    return (penalties | {"gnmt": ((5 + length) / 6) ** alpha})[normalize]
 
 
 def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, coverage_penalty=0):

@@ -1,4 +1,4 @@
-"""The end of every open hypothesis counts in a beam search, however improbable it is."""
+"""Ends of hypotheses in a beam search, however improbable; scalars in the carry of a model."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from nets.decoding.beam import beam_search
+from nets.decoding.exact import exact_search
+from nets.decoding.sampling import greedy, sample
+from nets.decoding.step_model import StepModel
 from tests.nets.decoding.automata import EOS, automaton, plain, run, slow_beam_search, starts
 
 SMALL = {"bos_id": 1, "eos_id": EOS, "max_length": 3}
@@ -35,3 +38,18 @@ def test_no_score_is_below_that_of_a_search_that_only_ends_among_the_best(beam_s
             assert result.scores[row, 0] >= before[0][0] - 1e-5
             found += result.scores[row, 0] > before[0][0] + 1e-5
     assert found > 0 or beam_size == 1
+
+
+@pytest.mark.parametrize("search", [beam_search, exact_search, greedy, sample])
+def test_a_scalar_of_the_carry_is_shared_by_all_rows_and_hypotheses(search):
+    rows = 1 if search is exact_search else 16
+    model, (states, steps) = automaton(3, 5), starts(3, rows)
+    options = {"max_length": 6} | ({"beam_size": 2} if search is beam_search else {})
+    if search is sample:
+        options = {"key": jax.random.key(0), "length": 6}
+    results = [
+        search(StepModel(plain, model, (states, step), 1, EOS), **options)
+        for step in (steps, jnp.int32(0))
+    ]
+    for a, b in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_array_equal(a, b)
