@@ -9,7 +9,7 @@ thresholds were measured at 28 and 14 columns with 5x5 and 3x3 kernels and 1 to 
 group at a time, because the gradient of XLA's grouped convolution takes about 15 times as long.
 """
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from ..shapes import flatten_from
 
@@ -60,37 +61,57 @@ def prefers_band(channels: int, kernel: jax.Array) -> bool:
     return channels <= 16 and kernel.shape[0] * kernel.shape[1] >= 25
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
 def convolve_cpu(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
-    """Convolve with stride 1; every pass, forward or backward, takes the faster implementation."""
-    return forward(x, kernel, padding)[0]
+    """Convolve with stride 1; every pass, forward or backward, takes the faster implementation.
+
+    The zeros of a band would make NaN of a value that is not finite beside its windows, too. So a
+    banded product leaves such pixels out, and the windows that they are in become NaN.
+    """
+    if not prefers_band(kernel.shape[3], kernel):
+        return xla_convolution(x, kernel, padding)
+    reached = windows_reached(~jnp.isfinite(x).all(axis=-1), kernel.shape[:2], padding)
+    out = banded_convolution(only_finite(x), kernel, padding)
+    return jnp.where(reached[..., None], jnp.nan, out)
 
 
-def forward(
-    x: jax.Array, kernel: jax.Array, padding: Padding
-) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    """Return the convolution and the residuals for its gradient."""
-    implementation = (
-        banded_convolution if prefers_band(kernel.shape[3], kernel) else xla_convolution
-    )
-    return implementation(x, kernel, padding), (x, kernel)
-
-
-def backward(
-    padding: Padding, residuals: tuple[jax.Array, jax.Array], g: jax.Array
+@partial(convolve_cpu.defjvp, symbolic_zeros=True)
+def tangent(
+    padding: Padding, primals: tuple[jax.Array, jax.Array], tangents: tuple[Any, Any]
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients with respect to images and kernel."""
-    x, kernel = residuals
+    """Return the convolution and its derivative in a direction, which is linear in the direction.
+
+    The transposes of its two terms are the gradients with respect to images and kernel.
+    """
+    x, kernel = primals
+    dx, dkernel = tangents
     channels, features = kernel.shape[2:]
-    of_images = banded_convolution if prefers_band(channels, kernel) else xla_convolution
-    (dx,) = jax.vjp(lambda x: of_images(x, kernel, padding), x)[1](g)
-    banded = prefers_band(features, kernel) or channels == 1
-    of_kernel = banded_convolution if banded else xla_convolution
-    (dkernel,) = jax.vjp(lambda kernel: of_kernel(x, kernel, padding), kernel)[1](g)
-    return dx, dkernel
+    out = convolve_cpu(x, kernel, padding)
+    direction = jnp.zeros_like(out)
+    if not isinstance(dx, SymbolicZero):
+        banded = prefers_band(channels, kernel)
+        direction += (banded_convolution if banded else xla_convolution)(dx, kernel, padding)
+    if not isinstance(dkernel, SymbolicZero):
+        if prefers_band(features, kernel) or channels == 1:
+            direction += banded_convolution(only_finite(x), dkernel, padding)
+        else:
+            direction += xla_convolution(x, dkernel, padding)
+    return out, direction
 
 
-convolve_cpu.defvjp(forward, backward)
+def only_finite(x: jax.Array) -> jax.Array:
+    """Return x with zeros in place of values that are not finite."""
+    return jnp.where(jnp.isfinite(x), x, 0)
+
+
+def windows_reached(pixels: jax.Array, size: tuple[int, ...], padding: Padding) -> jax.Array:
+    """Bool [N, H', W'], whether a window of `size` rows and columns has one of pixels [N, H, W]."""
+    pixels = jnp.pad(pixels, ((0, 0), *padding))
+    for axis, span in enumerate(size, 1):
+        outputs = pixels.shape[axis] - span + 1
+        shifts = [lax.slice_in_dim(pixels, i, i + outputs, axis=axis) for i in range(span)]
+        pixels = reduce(jnp.logical_or, shifts)
+    return pixels
 
 
 def xla_convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:

@@ -19,8 +19,8 @@ def convolve_depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: Pa
 
     y[p, q, c] = sum_ij kernel[i, j, c] x[p stride + i, q stride + j, c], for x padded with zeros.
     The same values and gradients as `jax.lax.conv_general_dilated` with C groups, which computes
-    them on other devices than a CPU. Raises ValueError when the channels differ, or when the
-    kernel does not fit in the padded image.
+    them on other devices than a CPU; on a CPU `jax.jvp` cannot differentiate it. Raises ValueError
+    when the channels differ, or when the kernel does not fit in the padded image.
     """
     if x.ndim != 4 or kernel.ndim != 3 or x.shape[-1] != kernel.shape[-1]:
         raise ValueError(f"images {x.shape} and kernel {kernel.shape} must have the same channels")

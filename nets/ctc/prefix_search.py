@@ -114,6 +114,11 @@ def ctc_beam_search(
     lm = None
     if language_model is not None:
         lm = language_model, lm_weight
+        if any(not jnp.ndim(leaf) for leaf in jax.tree.leaves(language_model.carry)):
+            raise ValueError(
+                "the language model has a scalar in its carry, but prefixes grow at different "
+                "steps: each leaf needs the leading axis B"
+            )
         tokens = jax.ShapeDtypeStruct((rows,), jnp.int32)
         shape = language_model.first_outputs(tokens)[0].shape
         if shape[0] != rows or shape[1] < symbols:

@@ -28,7 +28,7 @@ from .beam_step import (
 from .constraints import Limits
 from .problem import LIMITS, SCORE, RowData, Settings, make_problem
 from .scores import Score
-from .step_model import StepModel
+from .step_model import StepModel, map_rows
 
 # Rows that still search move to batches of half the size, at most HALVINGS times. Each size is
 # compiled separately; three save a third of the time of 64 rows of widely different lengths.
@@ -65,13 +65,14 @@ def beam_search(
 ) -> BeamResult:
     """Search for the hypotheses of highest score, keeping beam_size of them open.
 
-    At each step the K open hypotheses have K V continuations. Of the K most probable ones, those
-    that end move to a pool of the K best finished hypotheses. The K most probable ones that do not
-    end stay open, so a finished hypothesis occupies no beam. Hypotheses that are still open after
-    max_length tokens count as finished. A row stops when no open hypothesis can score above the
-    n_best-th of its pool; nets.decoding.scores.scoring derives the bound. So rows do not affect one
-    another, and n_best does not affect the best hypothesis. beam_size 1 without penalties is greedy
-    decoding.
+    At each step the K open hypotheses have K V continuations. Each of the K that end moves to a
+    pool of the K best finished hypotheses, however many others are more probable. The K most
+    probable ones that do not end stay open, so a finished hypothesis occupies no beam. Hypotheses
+    that are still open after max_length tokens count as finished. A row stops when no open
+    hypothesis can score above the n_best-th of its pool; nets.decoding.scores.scoring derives the
+    bound. So rows do not affect one another, and n_best does not affect the best hypothesis. With
+    beam_size 1 a hypothesis only ends where the end is the most probable token, so that without
+    penalties it is greedy decoding.
 
     model: its step function is called with N = B K, and its carry is repeated K times and reordered
     with the hypotheses. score: what is maximised. limits: what hypotheses must and must not
@@ -140,9 +141,9 @@ def search(
     step, state = run(later[0], step, state, row)
     for size, smaller in zip(sizes[1:], later[1:], strict=True):
         chosen = jnp.argsort(~active_rows(state), stable=True)[:size]
-        subset, subset_row = jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
+        subset, subset_row = map_rows(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
         step, subset = run(smaller, step, subset, subset_row)
-        state = jax.tree.map(lambda a, b, chosen=chosen: a.at[chosen].set(b), state, subset)
+        state = map_rows(lambda new, old, chosen=chosen: old.at[chosen].set(new), subset, state)
     return backtrace(best_finished(options, settings, row, state), state.trace)
 
 
@@ -162,7 +163,7 @@ def initial_state(
         Active(
             jnp.broadcast_to(bos[:, None], shape),
             jnp.where(first, jnp.zeros_like(scores), scores),
-            jax.tree.map(
+            map_rows(
                 lambda leaf: jnp.broadcast_to(leaf[:, None], (*shape, *leaf.shape[1:])), carry
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,

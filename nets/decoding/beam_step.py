@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..shapes import flatten_from
+from ..shapes import expand_to, flatten_from
 from .constraints import mask_logits
 from .phrases import PhraseAutomaton
 from .problem import RowData, Settings
 from .required import RequiredTokens
 from .scores import coverage_terms, final_score, upper_bound
+from .step_model import map_rows
 from .top_k import top_k
 
 Lexical = RequiredTokens | PhraseAutomaton
@@ -142,9 +143,9 @@ def finish_active(
 def expand(settings: Settings, row: RowData, old: Active) -> tuple[Array, Any, Any]:
     """Return the next logits [B, K, V], carry [B, K, ...] and attention [B, K, S] or None."""
     rows, beams = old.tokens.shape
-    carry = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), old.carry)
+    carry = map_rows(lambda leaf: leaf.reshape(rows * beams, *leaf.shape[2:]), old.carry)
     out = settings.model.with_memory(row.memory).step(old.tokens.reshape(-1), carry)
-    return jax.tree.map(lambda leaf: leaf.reshape(rows, beams, *leaf.shape[1:]), out)
+    return map_rows(lambda leaf: leaf.reshape(rows, beams, *leaf.shape[1:]), out)
 
 
 def add_attention(covered: Array | None, attention: Array | None) -> Array | None:
@@ -178,25 +179,26 @@ def select(
         eos_id=settings.model.end,
         no_repeat_ngram=options.no_repeat_ngram,
     )
-    inputs = (masked, normaliser, old.totals, old.lexical)
+    going = settings.model.end != jnp.arange(masked.shape[-1])
+    continued = jnp.where(expand_to(going, masked), masked, -jnp.inf)
+    inputs = (continued, normaliser, old.totals, old.lexical)
     counts = None if settings.diversity is None else jnp.zeros_like(logits[:, 0])
     lexical = row.constraints.lexical
     if lexical is not None and lexical.banks == 1:
         lexical = None  # phrases are only banned, so the beams need not be shared out
+    ended = own_ends(options, settings, old, masked, normaliser)
     groups = []
     for first in range(0, options.beam_size, width):
         group = jax.tree.map(lambda leaf, first=first: leaf[:, first : first + width], inputs)
-        pair = select_in_group(group, settings, counts, lexical)
+        chosen = select_in_group(group, settings, counts, lexical)
         if counts is not None:
-            tokens, used = pair[0].tokens, pair[0].totals > -jnp.inf
-            counts = counts.at[jnp.arange(len(counts))[:, None], tokens].add(
+            used = chosen.totals > -jnp.inf
+            counts = counts.at[jnp.arange(len(counts))[:, None], chosen.tokens].add(
                 used.astype(counts.dtype)
             )
-        groups.append([chosen._replace(parents=chosen.parents + first) for chosen in pair])
-    opened, ended = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
+        groups.append(chosen._replace(parents=chosen.parents + first))
+    opened = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
     terms = coverage_terms(settings.scoring, covered, row.source_valid)
-    if covered is not None:
-        terms = gather(terms, ended.parents)
     pool = add_to_pool(options, settings, pool, ended, terms=terms, length=step + 1)
     # a group stops when none of its hypotheses can enter its n best; with several groups each
     # fills its pool, because its choices affect the later groups
@@ -208,49 +210,58 @@ def select(
     return opened._replace(totals=jnp.where(going, opened.totals, -jnp.inf)), pool
 
 
+def own_ends(
+    options: Options, settings: Settings, old: Active, masked: Array, normaliser: Any
+) -> Candidates:
+    """Each open hypothesis, ended by its next token: [B, K]. One beam ends only as greedy does."""
+    end = settings.model.end
+    log_probs = normalised(masked[..., end], *(leaf[..., 0] for leaf in normaliser))
+    if options.beam_size == 1:
+        log_probs = jnp.where(masked.argmax(axis=-1) == end, log_probs, -jnp.inf)
+    parents = jnp.broadcast_to(jnp.arange(options.beam_size, dtype=jnp.int32), log_probs.shape)
+    tokens = jnp.full_like(parents, end)
+    return Candidates(parents, tokens, log_probs, old.totals + log_probs)
+
+
+def normalised(logits: Array, top: Array, log_sum: Array) -> Array:
+    """Log p; NaN, and logits without any probability, become -inf."""
+    log_probs = logits - top - log_sum
+    return jnp.where(jnp.isnan(log_probs), -jnp.inf, log_probs)
+
+
 def select_in_group(
     group: tuple[Any, ...], settings: Settings, counts: Array | None, lexical: Lexical | None
-) -> tuple[Candidates, Candidates]:
-    """Return the k best continuations that stay open, and those that end among the k best of all.
+) -> Candidates:
+    """Return the k best continuations that stay open, best first.
 
-    group: masked logits [B, k, V], their normaliser, sums of log p [B, k], and the states of the
-    lexical constraints or None. counts: [B, V], how often earlier groups chose each token, None
-    with one group. Both results have k entries, best first. With required tokens or phrases,
-    `allocate_beams` selects the k best.
+    group: masked logits [B, k, V], -inf at the end, their normaliser, sums of log p [B, k], and the
+    states of the lexical constraints or None. counts: [B, V], how often earlier groups chose each
+    token, None with one group. With required tokens or phrases, `allocate_beams` selects the k
+    best.
     """
     masked, normaliser, totals, states = group
     _, width, vocabulary = masked.shape
     slots = 0 if lexical is None else lexical.tokens.shape[-1]
-    few = min(width + 1 + slots, vocabulary)
+    few = min(width + slots, vocabulary)
     compared = masked if counts is None else masked - settings.diversity * counts[:, None]
     if lexical is not None:
         # every token that leads to another bank must be among the few
         compared = lexical.promote(compared, states)
     _, tokens = top_k(compared, few)
-    # only the few tokens are normalised; NaN, and logits without any probability, become -inf
-    top, log_sum = normaliser
-    log_probs = jnp.take_along_axis(masked, tokens, axis=-1) - top - log_sum
-    log_probs = jnp.where(jnp.isnan(log_probs), -jnp.inf, log_probs)
+    # only the few tokens are normalised
+    log_probs = normalised(jnp.take_along_axis(masked, tokens, axis=-1), *normaliser)
     sums = ranks = totals[..., None] + log_probs
     if counts is not None:
         chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
         ranks = sums - settings.diversity * chosen_before
-    enough = min(2 * width, width * few) if lexical is None else width * few
-    ranks, best = lax.top_k(flatten_from(ranks, 1), enough)
+    ranks, best = lax.top_k(flatten_from(ranks, 1), width if lexical is None else width * few)
     parents = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32)[:, None], tokens.shape)
     flat = (flatten_from(leaf, 1) for leaf in (parents, tokens, log_probs, sums))
     candidates = gather(Candidates(*flat), best)
-    ends = candidates.tokens == settings.model.end
-    open_ranks = jnp.where(ends, -jnp.inf, ranks)
-    opened = candidates._replace(totals=jnp.where(ends, -jnp.inf, candidates.totals))
-    ended = candidates._replace(totals=jnp.where(ends, candidates.totals, -jnp.inf))
     if lexical is None:
-        _, going = lax.top_k(open_ranks, width)
-        return gather(opened, going), jax.tree.map(lambda leaf: leaf[:, :width], ended)
+        return candidates
     states = lexical.advance(gather_parents(states, candidates.parents), candidates.tokens)
-    needed = lexical.needed(states)
-    going = allocate_beams(open_ranks, needed, lexical, width)
-    return gather(opened, going), gather(ended, allocate_beams(ranks, needed, lexical, width))
+    return gather(candidates, allocate_beams(ranks, lexical.needed(states), lexical, width))
 
 
 def allocate_beams(ranks: Array, needed: Array, lexical: Lexical, beams: int) -> Array:
@@ -281,7 +292,7 @@ def gather(tree: Any, indices: Array) -> Any:
 def gather_parents(tree: Any, parents: Array) -> Any:
     """Return leaves [B, K, ...] reordered by their parents [B, K]."""
     row = jnp.arange(parents.shape[0])[:, None]
-    return jax.tree.map(lambda leaf: leaf[row, parents], tree)
+    return map_rows(lambda leaf: leaf[row, parents], tree)
 
 
 def add_to_pool(

@@ -17,7 +17,7 @@ from .beam_step import Active, add_attention, expand
 from .constraints import Limits, mask_logits
 from .problem import LIMITS, SCORE, RowData, Settings, make_problem
 from .scores import Score, coverage_terms, final_score, upper_bound
-from .step_model import StepModel
+from .step_model import StepModel, map_rows
 
 
 class ExactResult(NamedTuple):
@@ -128,7 +128,7 @@ def exact_search(
 
     best = ExactResult(np.zeros(0, np.int32), -np.inf, np.zeros(0, np.float32), True, 0)
     uncovered = jnp.zeros((1, 1, source), jnp.float32) if source else None
-    carry = jax.tree.map(lambda leaf: leaf[:, None], model.carry)
+    carry = map_rows(lambda leaf: leaf[:, None], jax.tree.map(jnp.asarray, model.carry))
     stack = [branch(([], []), 0.0, carry, uncovered, initial)]
     best, nodes = max(best, best_end(stack[0]), key=by_score), 1
     while stack:

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from ..masking import is_concrete
 
-Normalize = Literal["none", "average", "gnmt"]
+Normalize = Literal["none", "average", "power", "gnmt"]
 
 MIN_COVERAGE = 1e-30  # keeps the logarithm finite where a position received no attention
 
@@ -26,7 +26,8 @@ MIN_COVERAGE = 1e-30  # keeps the logarithm finite where a position received no 
 class Score:
     """How a search scores its hypotheses; `scoring` has the formula. A pytree.
 
-    normalize: what divides the sum of log p; a static value. length_penalty: alpha, of "gnmt" only.
+    normalize: what divides the sum of log p; a static value. length_penalty: alpha, of "gnmt"
+    and "power" only.
     coverage_penalty: beta, at least 0; None or 0 for no coverage term. source_valid: bool [B, S],
     false at padding of the source, which needs no coverage; by default all positions are valid.
     """
@@ -56,9 +57,9 @@ def scoring(score: Score, max_length: int) -> Scoring:
 
         score = sum log p / lp(n) + beta sum_i log min(sum_t a_ti, 1)
 
-    for n tokens, including the end. lp is 1 for "none", n for "average", ((5 + n) / 6)^alpha for
-    "gnmt". alpha is length_penalty, beta is coverage_penalty, and a_ti is the attention weight of
-    token t on source position i.
+    for n tokens, including the end. lp is 1 for "none", n for "average", n^alpha for "power",
+    ((5 + n) / 6)^alpha for "gnmt". alpha is length_penalty, beta is coverage_penalty, and a_ti is
+    the attention weight of token t on source position i.
     Source: Wu et al., "Google's Neural Machine Translation System", 2016.
 
     The bound: each further token adds log p <= 0 to the sum S, and the coverage term is at most 0.
@@ -70,10 +71,12 @@ def scoring(score: Score, max_length: int) -> Scoring:
     last of them.
     """
     lengths = jnp.arange(max_length + 1, dtype=jnp.float32)
+    alpha = jnp.asarray(score.length_penalty, jnp.float32)
     divisors = {
         "none": jnp.ones_like(lengths),
         "average": jnp.maximum(lengths, 1),
-        "gnmt": ((5 + lengths) / 6) ** jnp.asarray(score.length_penalty, jnp.float32),
+        "power": jnp.maximum(lengths, 1) ** alpha,
+        "gnmt": ((5 + lengths) / 6) ** alpha,
     }[score.normalize]
     longer = jnp.append(divisors[1:], divisors[-1])
     beta = score.coverage_penalty if score.covers else None
@@ -121,7 +124,10 @@ def check_score(score: Score) -> None:
     if score.normalize not in names:
         near = difflib.get_close_matches(score.normalize, names, n=1, cutoff=0.0)
         raise ValueError(f"unknown normalize {score.normalize!r}; the nearest is {near[0]!r}")
-    if score.normalize != "gnmt" and is_concrete(alpha) and alpha != 0:
-        raise ValueError(f"only 'gnmt' uses length_penalty, but normalize is {score.normalize!r}")
+    uses = score.normalize in {"gnmt", "power"}
+    if not uses and is_concrete(alpha) and alpha != 0:
+        raise ValueError(
+            f"only 'gnmt' and 'power' use length_penalty, but normalize is {score.normalize!r}"
+        )
     if beta is not None and is_concrete(beta) and beta < 0:
         raise ValueError(f"coverage_penalty is {beta}; it must be at least 0")

@@ -28,7 +28,8 @@ class StepModel:
 
     step_fn(parameters, tokens int32 [N], carry) -> (logits float [N, V], carry), or these two and
     attention float [N, S]. It is static: pass the same function each time, since a new one is
-    compiled again. carry: any pytree whose leaves have the leading axis B, the number of rows.
+    compiled again. carry: any pytree whose leaves have the leading axis B, the number of rows, or
+    are scalars, such as the number of steps, which all rows and hypotheses share.
     bos_id: the first input, int, or int32 [B]. eos_id: the token that ends a sequence, a static
     int; None if no token does. memory: a pytree of leaves [B, ...] that every step reads and none
     changes, such as the outputs of an encoder; if it is given, step_fn receives it as a fourth
@@ -58,7 +59,8 @@ class StepModel:
 
         Raises ValueError if carry, memory and bos_id do not agree in their leading axis.
         """
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves((self.carry, self.memory))]
+        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(self.carry) if jnp.ndim(leaf)]
+        shapes += [jnp.shape(leaf) for leaf in jax.tree.leaves(self.memory)]
         shapes += [jnp.shape(self.bos_id)] if jnp.ndim(self.bos_id) else []
         counts = {shape[:1] for shape in shapes}
         if len(counts) != 1 or () in counts:
@@ -82,6 +84,13 @@ class StepModel:
         if self.eos_id is None:
             raise ValueError("eos_id is None; a search needs a token that ends a sequence")
         return self.eos_id
+
+
+def map_rows(function: Callable[..., Any], carry: Any, *others: Any) -> Any:
+    """Apply a function to the leaves of a carry that belong to rows; scalars stay the same."""
+    return jax.tree.map(
+        lambda leaf, *rest: function(leaf, *rest) if jnp.ndim(leaf) else leaf, carry, *others
+    )
 
 
 # caches the trace, unlike jax.eval_shape

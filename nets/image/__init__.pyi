@@ -9,6 +9,10 @@ from .boxes import match as match
 from .boxes import nms as nms
 from .dense_crf import CRFasRNN as CRFasRNN
 from .dense_crf import Kernels as Kernels
+from .detector import RCNN as RCNN
+from .detector import SPPNet as SPPNet
+from .detector import WindowScores as WindowScores
+from .detector import warp as warp
 from .efficientnet import EfficientNetLite0 as EfficientNetLite0
 from .efficientnet import Lite0Classifier as Lite0Classifier
 from .fcn import FCN as FCN

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..shapes import expand_to, flatten_from
 from .boxes import area
 from .pyramid import pool_windows, windows_of_boxes
 
@@ -54,7 +55,7 @@ def _covered(low: jax.Array, step: jax.Array, count: int) -> tuple[jax.Array, ja
 
     It is at least one pixel, of which the means are linear interpolation.
     """
-    at = low[:, None] + (jnp.arange(count) + 0.5) * step[:, None]
+    at = low[:, None] + (jnp.arange(count, dtype=low.dtype) + 0.5)[None] * step[:, None]
     half = jnp.maximum(step, 1)[:, None] / 2
     return at - half, at + half
 
@@ -70,7 +71,7 @@ def _up_to(sums: jax.Array, edges: jax.Array) -> jax.Array:
 def _weights(first: jax.Array, last: jax.Array, size: int) -> jax.Array:
     """Weights [N, count, size] of the pixels of an axis in means from `first` to `last`."""
     first, last = first[..., None], last[..., None]
-    pixel = jnp.arange(size)
+    pixel = jnp.arange(size, dtype=first.dtype)[None, None]
     covered = jnp.minimum(last, pixel + 1) - jnp.maximum(first, pixel)
     return jnp.maximum(0, covered) / (last - first)
 
@@ -119,9 +120,11 @@ class RCNN(nn.Module):
     ) -> WindowScores:
         """Return the scores of windows [B, N, 4] in pixels of images [B, H, W, 3] in 0 .. 1."""
         parts = jax.vmap(lambda image, boxes: warp(image, boxes, self.side))(images, windows)
-        parts = parts.reshape(-1, *parts.shape[2:]).astype(self.dtype)
+        parts = parts.reshape(windows.shape[0] * windows.shape[1], *parts.shape[2:])
+        parts = parts.astype(self.dtype)
         x = self.backbone(parts, train=train)[_level(self.stride)]
-        x = x.reshape(*windows.shape[:2], -1)
+        x = flatten_from(x, 1)
+        x = x.reshape(*windows.shape[:2], x.shape[-1])
         head = WindowHead(self.classes, self.hidden, self.dropout, self.dtype, name="head")
         return head(x, train)
 
@@ -163,7 +166,7 @@ class SPPNet(nn.Module):
         pads = [[(0, 0), (0, 0), (0, most - width), (0, 0)] for _, width in sizes]
         tall = jnp.concatenate([jnp.pad(x, p) for x, p in zip(maps, pads, strict=True)], axis=1)
         pooled = jax.vmap(lambda x, boxes: pool_windows(x, boxes, self.levels))(tall, cells)
-        x = pooled.reshape(*windows.shape[:2], -1)
+        x = flatten_from(pooled, 2)
         head = WindowHead(self.classes, self.hidden, self.dropout, self.dtype, name="head")
         return head(x, train)
 
@@ -176,16 +179,16 @@ def _cells_of_scales(
     stride: int,
 ) -> jax.Array:
     """Cells int32 [B, N, 4] of windows [B, N, 4] in maps of sizes (H, W) one below the other."""
-    factors = jnp.array(scales)
-    sides = jnp.sqrt(area(windows))[..., None] * factors
+    sides = jnp.sqrt(area(windows))[..., None]
+    sides = sides * expand_to(jnp.array(scales, sides.dtype), sides)
     # nearest by ratio; an empty window goes to the first scale
     chosen = jnp.abs(jnp.log(jnp.maximum(sides, 1e-6) / side)).argmin(axis=-1)
     found = jnp.zeros(windows.shape, jnp.int32)
     first = 0
     for number, (scale, size) in enumerate(zip(scales, sizes, strict=True)):
-        flat = windows.reshape(-1, 4) * scale
+        flat = windows.reshape(windows.shape[0] * windows.shape[1], 4) * scale
         cells = windows_of_boxes(flat, stride, size).reshape(windows.shape)
-        cells = cells + jnp.array([0, first, 0, first])
+        cells = cells.at[..., 1::2].add(first)
         found = jnp.where((chosen == number)[..., None], cells, found)
         first += size[0]
     return found

@@ -12,8 +12,13 @@ from ..convolution.pooling import max_pool
 from ..shapes import flatten_from
 
 FEATURES = (64, 128, 256, 512, 512)
-# convolutions in each block: configurations A, D and E of the paper's table 1
-DEPTHS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+# convolutions in each block: configurations A, B, D and E of the paper's table 1
+DEPTHS = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
 SMALLEST = 2 ** len(FEATURES)  # side in pixels that the blocks halve to 1
 GLOROT = nn.initializers.glorot_uniform()
 
@@ -43,10 +48,10 @@ class Block(nn.Module):
 class VGG(nn.Module):
     """Five blocks of 3x3 convolutions with max pooling, two layers of 4096 ReLU units, the logits.
 
-    layers: number of layers with weights: 11, 16 or 19. The blocks have 64, 128, 256, 512 and 512
-    channels. Dropout follows each hidden dense layer. 132,863,336, 138,357,544 and 143,667,240
-    parameters for 1000 classes and images of 224 pixels; batch_norm adds two for each channel of a
-    convolution (the biases remain, although batch norm cancels them).
+    layers: number of layers with weights: 11, 13, 16 or 19. The blocks have 64, 128, 256, 512 and
+    512 channels. Dropout follows each hidden dense layer. 132,863,336, 133,047,848, 138,357,544 and
+    143,667,240 parameters for 1000 classes and images of 224 pixels; batch_norm adds two for each
+    channel of a convolution (the biases remain, although batch norm cancels them).
 
     Small images go through the same five halvings, so that 32 pixels become 1; centre an image of
     28 pixels in 32. `width` multiplies the channels and units.

@@ -22,7 +22,7 @@ from flax.traverse_util import flatten_dict
 from jax import lax
 
 from ..shapes import flatten_from
-from .jaxpr import deconvnet_rule, equations, is_rectifier, replace_operations, sum_pool_rule
+from .jaxpr import deconvnet_rule, equations, is_rectifier, replace_operations
 
 Array = jax.Array | np.ndarray
 
@@ -115,18 +115,22 @@ def receptive_fields(
 ) -> ReceptiveFields:
     """Return the receptive field of each position of a layer, cropped to the image.
 
-    A pixel is in the field where the gradient of the position is non-zero in a network of the same
-    shape with positive weights, sums in place of maxima, and an image of zeros: nothing cancels and
-    nothing saturates. This works for any layers, and takes one backward pass of one image for each
-    row and each column of the maps. For a plain sequence of layers,
-    `nets.convolution.arithmetic.receptive_field` gives the same fields, except at the borders.
-    Raises ValueError when there is no such layer.
+    A position reads the rows and columns of the image from the first to the last that make it NaN
+    when they are NaN. So the field does not depend on the weights, and it is the whole image behind
+    a mean over all positions, as in group norm or squeeze-and-excitation. It holds for networks in
+    which a value that is read changes the result arithmetically; one that only decides, as in
+    `jnp.where(x > 0, a, b)`, is not seen. This takes one pass of one image for each of its rows and
+    columns. For a plain sequence of layers, `nets.convolution.arithmetic.receptive_field` gives the
+    same fields, except at the borders. Raises ValueError when there is no such layer, and when its
+    maps are not finite without a NaN.
     """
-    image = np.zeros((1, *images.shape[1:]), np.float32)
+    image = np.random.default_rng(0).uniform(0.5, 1, (1, *images.shape[1:])).astype(np.float32)
     positive = jax.tree_util.tree_map_with_path(_positive, variables)
-    # fast convolutions on a GPU leave rounding errors in place of exact zeros
+    # fast convolutions on a GPU mix neighbouring values
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        tables = jax.device_get(_dependencies(model, positive, image, layer))
+        finite, tables = jax.device_get(_dependencies(model, positive, image, layer))
+    if not finite:
+        raise ValueError(f"the fields of {layer!r} are unknown: its maps are not finite")
     edges = []
     for table in tables:
         last = table.shape[1] - table[:, ::-1].argmax(axis=1)
@@ -143,23 +147,23 @@ def _positive(path: Any, leaf: Array) -> np.ndarray:
 @partial(jax.jit, static_argnames=("model", "layer"))
 def _dependencies(
     model: nn.Module, variables: Any, image: Array, layer: str
-) -> tuple[jax.Array, jax.Array]:
-    """Return bool [R, H], image rows that each row of the maps reads; [S, W] for columns."""
-    maps = replace_operations(
-        lambda x: activations(model, variables, x, layer), deconvnet_rule, sum_pool_rule
-    )
-    out, backward = jax.vjp(maps, image)
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """Return whether all maps are finite, and (rows, columns).
+
+    rows: bool [R, H], image rows that each row of the maps reads. columns: likewise [S, W].
+    """
 
     def table(axis: int) -> jax.Array:
         def line(index: jax.Array) -> jax.Array:
-            selected = jnp.arange(out.shape[axis]) == index
-            seed = jnp.expand_dims(selected, [a for a in range(4) if a != axis])
-            (g,) = backward(jnp.broadcast_to(seed, out.shape).astype(out.dtype))
-            return (g > 0).any(axis=tuple(a for a in range(4) if a != axis))
+            selected = jnp.arange(image.shape[axis]) == index
+            marked = jnp.expand_dims(selected, [a for a in range(4) if a != axis])
+            maps = activations(model, variables, jnp.where(marked, jnp.nan, image), layer)
+            return jnp.isnan(maps).any(axis=tuple(a for a in range(4) if a != axis))
 
-        return lax.map(line, jnp.arange(out.shape[axis]))
+        return lax.map(line, jnp.arange(image.shape[axis])).T
 
-    return table(1), table(2)
+    finite = jnp.isfinite(activations(model, variables, image, layer)).all()
+    return finite, (table(1), table(2))
 
 
 class TopPatches(NamedTuple):

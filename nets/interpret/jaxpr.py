@@ -9,8 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 Rule = Callable[[JaxprEqn], Callable[..., Any] | None]
@@ -95,10 +93,3 @@ def deconvnet_rule(equation: JaxprEqn) -> Callable[..., Any] | None:
         return None
     index = [isinstance(atom, Literal) for atom in equation.invars].index(False)
     return lambda *inputs: deconvnet_relu(inputs[index])
-
-
-def sum_pool_rule(equation: JaxprEqn) -> Callable[..., Any] | None:
-    """Replace max pooling by sums over its windows, which depend on every value in a window."""
-    if equation.primitive.name != "reduce_window_max":
-        return None
-    return lambda x: lax.reduce_window(x, np.zeros((), x.dtype), lax.add, **equation.params)

@@ -21,12 +21,14 @@ from nets import (
     translation,
 )
 from tests.nets.surface_calls import (
+    DETECTOR,
     KEY,
     D,
     T,
     V,
     attended,
     bigram,
+    boxes,
     cached,
     cell_step,
     covered,
@@ -55,7 +57,7 @@ DATA = {
     "decoding": {"BeamResult", "ExactResult", "GreedyResult", "Limits", "Normalize", "Score"}
     | {"StepFn", "StepModel"},
     "feedforward": {"ACTIVATIONS", "INITIALIZERS", "BooleanNetwork"},
-    "image": {"Kernels", "digit_codes"},
+    "image": {"Kernels", "WindowScores", "digit_codes"},
     "interpret": {"ReceptiveFields", "TopPatches", "deconvnet_rule"},
     "language": {"HuffmanTree", "KneserNey", "fit_kneser_ney", "huffman_tree", "ngram_log_probs"}
     | {"ngram_table"},
@@ -174,6 +176,11 @@ SURFACE = {
     "image.CRFasRNN": lambda n: trained(
         image.CRFasRNN(iterations=2), floats(n, 4, 4, 3), floats(n, 4, 4, 3)
     ),
+    "image.RCNN": lambda n: trained(image.RCNN(*DETECTOR, side=16), pictures(n, 32, 3), boxes(n)),
+    "image.SPPNet": lambda n: trained(
+        image.SPPNet(*DETECTOR, levels=(2, 1), scales=(0.5, 1.0)), pictures(n, 32, 3), boxes(n)
+    ),
+    "image.warp": lambda n: image.warp(pictures(1, 8, 3)[0], floats(n, 4), 6),
     "image.FCN": lambda n: trained(
         image.FCN(image.ConvFeatures((2,) * 5), 3, upsampling="learned"), pictures(n, 32, 3)
     ),

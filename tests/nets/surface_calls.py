@@ -16,6 +16,7 @@ from nets import (
 
 KEY = jax.random.key(0)
 T, D, V = 5, 3, 7  # steps, features, symbols
+DETECTOR = image.ConvFeatures((2, 2, 2)), 3
 
 
 def floats(*shape):
@@ -80,6 +81,10 @@ def covered(rows):
 
 def pictures(rows, side=32, channels=1):
     return floats(rows, side, side, channels)
+
+
+def boxes(rows):
+    return jnp.tile(jnp.array([[[0, 4, 12, 30], [3, 3, 3, 9]]], jnp.float32), (rows, 1, 1))
 
 
 def chain(rows):

@@ -67,6 +67,49 @@ def test_layer_and_its_gradients_equal_flax(size, channels, features, padding):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("size", "channels"), [(5, 2), (5, 17)])
+def test_forward_mode_and_second_derivatives_equal_lax(size, channels):
+    x, kernel = random_array(0, 1, 6, 5, channels), 0.1 * random_array(1, size, size, channels, 3)
+    dx, dkernel = random_array(2, *x.shape), random_array(3, *kernel.shape)
+
+    def passes(convolution):
+        def loss(x, kernel):
+            y = convolution(x, kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS)
+            return jnp.sum(jnp.sin(y))
+
+        def run():
+            along = jax.jvp(jax.grad(loss, (0, 1)), (x, kernel), (dx, dkernel))
+            return jax.jvp(loss, (x, kernel), (dx, dkernel)), along
+
+        return jax.jit(run)()
+
+    for actual, expected in zip(
+        *map(jax.tree.leaves, (passes(convolve), passes(lax.conv_general_dilated))), strict=True
+    ):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_reaches_the_windows_around_it_only(value):
+    x, kernel = random_array(0, 3, 9, 12, 1), random_array(1, 5, 5, 1, 2)
+    x = x.at[1, 4, 3].set(value)
+
+    @jax.jit
+    def run(x):
+        whole = convolve(x, kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS)
+        each = jax.vmap(
+            lambda x: convolve(x[None], kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS)
+        )(x)[:, 0]
+        return whole, each
+
+    whole, each = run(x)
+    plain = lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=DIMENSIONS)
+    assert np.isfinite(plain).sum() == plain.size - 2 * 25
+    plain = jnp.where(jnp.isfinite(plain), plain, jnp.nan)
+    for out in (whole, each):
+        np.testing.assert_allclose(out, plain, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("strides", [1, 2])
 def test_groups_and_their_gradients_equal_flax(strides):
     x, kernel = random_array(0, 2, 7, 6, 6), random_array(1, 3, 3, 3, 4)

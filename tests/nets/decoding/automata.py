@@ -25,8 +25,12 @@ seeds = st.integers(0, 10_000)
 lengths = st.one_of(
     st.just({"normalize": "none"}),
     st.just({"normalize": "average"}),
-    st.builds(
-        lambda alpha: {"normalize": "gnmt", "length_penalty": alpha}, st.floats(-2, 3, width=16)
+    *(
+        st.builds(
+            lambda alpha, name=name: {"normalize": name, "length_penalty": alpha},
+            st.floats(-2, 3, width=16),
+        )
+        for name in ("power", "gnmt")
     ),
 )
 
@@ -92,7 +96,8 @@ def walk(model, state, bos, tokens):
 
 def divisor(normalize, alpha, length):
     """Length penalty of a hypothesis."""
-    return {"none": 1, "average": length, "gnmt": ((5 + length) / 6) ** alpha}[normalize]
+    penalties = {"none": 1, "average": length, "power": float(length) ** alpha}
+    return (penalties | {"gnmt": ((5 + length) / 6) ** alpha})[normalize]
 
 
 def score(model, state, bos, tokens, *, normalize="gnmt", length_penalty=0, coverage_penalty=0):
@@ -215,9 +220,22 @@ def allocate_beams(extended, width, required):
 
 
 def slow_beam_search(
-    model, state, bos, max_length, limits, *, beam_size, groups=1, diversity=0.0, **scoring
+    model,
+    state,
+    bos,
+    max_length,
+    limits,
+    *,
+    beam_size,
+    groups=1,
+    diversity=0.0,
+    all_ends=True,
+    **scoring,
 ):
-    """Beam search with plain lists: (score, tokens), best first."""
+    """Beam search with plain lists: (score, tokens), best first.
+
+    all_ends: with more than one beam, every open hypothesis may end; else only among the best.
+    """
     width, vocabulary = beam_size // groups, model["logits"].shape[2]
     beams, pools = [[(0.0, ())] for _ in range(groups)], [[] for _ in range(groups)]
     rule = scoring.get("normalize", "gnmt"), scoring.get("length_penalty", 0)
@@ -232,7 +250,9 @@ def slow_beam_search(
                 if allowed((*tokens, v), max_length, vocabulary=vocabulary, **limits)
             ]
             extended.sort(key=lambda h: h[0] - diversity * counts[h[1][-1]], reverse=True)
-            ended = [t for _, t in allocate_beams(extended, width, required) if t[-1] == EOS]
+            own = all_ends and beam_size > 1
+            best = extended if own else allocate_beams(extended, width, required)
+            ended = [t for _, t in best if t[-1] == EOS]
             going = [h for h in extended if h[1][-1] != EOS]
             beams[group] = allocate_beams(going, width, required)
             for _, tokens in beams[group]:

@@ -312,7 +312,7 @@ def test_it_is_compiled_once_for_other_values():
         ({"min_length": 8}, "min_length is 8; it must be 0 to max_length, 7"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1"),
         ({"normalize": "gmnt"}, "unknown normalize 'gmnt'; the nearest is 'gnmt'"),
-        ({"normalize": "average", "length_penalty": 1.0}, r"only 'gnmt' uses .* is 'average'"),
+        ({"normalize": "average", "length_penalty": 1.0}, r"only 'gnmt' and .* is 'average'"),
         ({"coverage_penalty": -1.0}, "coverage_penalty is -1.0"),
         ({"coverage_penalty": 1.0}, "need a step_fn with attention"),
         ({"return_attention": True}, "need a step_fn with attention"),

@@ -151,6 +151,41 @@ def test_receptive_fields_through_a_residual_block_with_batch_norm():
     assert fields.rows.shape == (5, 2)
 
 
+class Mixed(nn.Module):
+    """A convolution, then an operation whose slope vanishes or cancels."""
+
+    kind: str
+
+    @nn.compact
+    def __call__(self, images, *, train: bool = False):
+        x = nn.Conv(2, (3, 3), name="first")(images)
+        if self.kind == "square":
+            x = x**2
+        elif self.kind == "norm":
+            x = nn.GroupNorm(num_groups=1)(x)
+        elif self.kind == "excite":
+            x = x * nn.sigmoid(nn.Dense(2)(x.mean(axis=(1, 2), keepdims=True)))
+        else:
+            x = jnp.log(-jnp.abs(x))
+        return nn.Conv(2, (3, 3), name="top")(x)
+
+
+def test_receptive_fields_hold_for_any_arithmetic():
+    image = np.zeros((1, 7, 6, 1), np.float32)
+
+    def fields(kind):
+        model = Mixed(kind)
+        variables = jax.eval_shape(model.init, jax.random.key(0), image)
+        return convnets.receptive_fields(model, variables, image, "top")
+
+    np.testing.assert_array_equal(fields("square").rows[[0, 3]], [[0, 3], [1, 6]])
+    for kind in ("norm", "excite"):
+        np.testing.assert_array_equal(fields(kind).rows, [[0, 7]] * 7)
+        np.testing.assert_array_equal(fields(kind).columns, [[0, 6]] * 6)
+    with pytest.raises(ValueError, match="'top' are unknown: its maps are not finite"):
+        fields("logarithm")
+
+
 def test_receptive_field_of_lenet_matches_the_arithmetic():
     conv, half = Window(5), Window(2, stride=2)
     image = np.zeros((1, 32, 32, 1), np.float32)
