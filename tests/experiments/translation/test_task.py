@@ -153,7 +153,7 @@ def test_labels_keep_their_order_and_a_distance():
 
 
 def test_input_that_is_not_text_is_one_line(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" a\r\n\xff\n")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf a\r\n\xff\n")))
     lines = lines_of_input()
     assert next(lines) == " a"
     with pytest.raises(DataError, match="line 2 of the input is not UTF-8"):
