@@ -57,6 +57,7 @@ from jobs.slurm import find_submitit, submit_all
 from jobs.status import PREEMPTED, run_status, status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
+FINAL = ("test", "heldout")  # sets that are scored at the end, when nothing is chosen any more
 REPORT_FLAGS = ("baseline", "format", "metric")  # passed to experiments.report
 
 
@@ -224,6 +225,12 @@ def check_search(values: flags.FlagValues, config: Sequence[str]) -> None:
         if values.space or values.objective:
             raise UsageError("--space and --objective need --search=tpe or --search=random")
         return
+    chosen, _, metric = values.objective.partition("/")
+    if metric and chosen.removesuffix("_best") in FINAL:
+        raise UsageError(
+            f"--objective={values.objective} would choose settings by the final set; "
+            f"use --objective=validation/{metric}"
+        )
     others = ("sweep", "zip", "sweep_file", "result")
     if excluded := [name for name in others if values[name].value]:
         raise UsageError(

@@ -23,6 +23,7 @@ from bench.tables import markdown
 from data.text.vocabulary import END
 from experiments import open_run
 from experiments.report.runs import Run, group_runs, mean_seconds
+from experiments.translation.search import longest
 from experiments.translation.task import metrics_of
 from nets.decoding.exact import exact_search
 from train.rundir import read_json
@@ -33,7 +34,7 @@ CLOSE = 1e-4  # scores of the same hypothesis in batches of other shapes differ 
 def search_all(task, variables, batches, count: int, **options) -> tuple[np.ndarray, list[str]]:
     """Best score and translation of each of `count` sentences in batches."""
     hypotheses = task.hypotheses(variables, batches, count, n_best=1, **options)
-    scores, texts = zip(*(best[0] for best in hypotheses), strict=True)
+    scores, texts, _ = zip(*(best[0] for best in hypotheses), strict=True)
     return np.array(scores), list(texts)
 
 
@@ -43,7 +44,7 @@ def most_probable(task, variables, sentences: list[str], nodes: int) -> np.ndarr
     for ids in tqdm(task.source.encode(sentences), unit="sentence", disable=None):
         batch = {"source": np.array([[*ids, END]]), "source_lengths": np.array([len(ids) + 1])}
         model = task.step_model(variables, batch)
-        best = exact_search(model, max_length=task.longest, max_nodes=nodes)
+        best = exact_search(model, max_length=longest(batch), max_nodes=nodes)
         log_probs.append(best.score if best.optimal else np.nan)
     return np.array(log_probs)
 

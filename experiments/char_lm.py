@@ -17,9 +17,10 @@ and of the recurrent weights, weight decay, and a moving average of the weights.
 docs/language_models.md compares them, and describes the modes.
 
 Data: python_source (Python's standard library; the default), tiny_shakespeare or another prepared
-dataset of texts, or text:PATH. "validation" selects the best checkpoint; "heldout", the validation
-text followed by the test text, is scored at the end. Characters outside the vocabulary share one
-symbol. Measured: the rows of C3 in experiments/README.md.
+dataset of texts, or text:PATH. "validation" selects the best checkpoint; at the end two texts are
+scored: "test", by which nothing was chosen, and "heldout", the validation text followed by the test
+text, for comparison with published figures. Characters outside the vocabulary share one symbol.
+Measured: the rows of C3 in experiments/README.md.
 """
 
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def build(config: Config) -> Experiment:
         config,
         Vocabulary.from_text(corpus.train, config.vocab_size),
         train=corpus.train,
-        held_out={"validation": validation, "heldout": validation + test},
+        held_out={"validation": validation, "test": test, "heldout": validation + test},
         sha256=corpus.sha256,
     )
 

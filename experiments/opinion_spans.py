@@ -26,13 +26,13 @@ from typing import Any, ClassVar
 
 from data.catalogue import DataError
 from data.sentences.tag_batches import Vocabularies
-from data.sentences.tagged import is_bio
 from experiments.sentence.tagging import (
     MODES,
     VOCABULARIES,
     Tag,
     make_experiment,
     make_network,
+    make_tag,
     parameter_count,
     read_corpus,
 )
@@ -99,16 +99,16 @@ def make_task(config: Config, assets: Assets) -> Tag:
             return parameter_count(make_network(config, vocabularies, width))
 
         hidden = hidden_of_budget(parameters, config.parameter_budget)
-    return Tag(make_network(config, vocabularies, hidden), vocabularies, "proportional_f1")
+    return make_tag(config, vocabularies, hidden, "proportional_f1")
 
 
 def build(config: Config) -> Experiment:
     """Read the sentences; make the vocabularies, the task and the batches."""
     corpus, vocabularies = read_corpus(config)
-    if not is_bio(vocabularies.tags):
+    if wrong := corpus.wrong_tag:
         raise DataError(
-            f"spans need tags O, B-TYPE and I-TYPE, but {config.dataset} has the tag "
-            f"{vocabularies.tags[0]}"
+            f"spans need tags such as O, B-TYPE and I-TYPE (IOB1, IOB2, IOE1, IOE2, BIOES or BILOU)"
+            f", but there is {wrong}"
         )
     return make_experiment(make_task, corpus, vocabularies, config)
 

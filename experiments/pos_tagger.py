@@ -20,14 +20,14 @@ experiments/README.md.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from data.sentences.schemes import mark_spans
 from data.sentences.tag_batches import Vocabularies
-from data.sentences.tagged import is_bio
 from experiments.sentence.tagging import (
     MODES,
     VOCABULARIES,
     Tag,
     make_experiment,
-    make_network,
+    make_tag,
     read_corpus,
 )
 from experiments.sentence.tagging import Config as TaggingConfig
@@ -69,9 +69,8 @@ class Config(TaggingConfig):
 def make_task(config: Config, assets: Assets) -> Tag:
     """Make the network for the vocabularies."""
     vocabularies = Vocabularies.from_bytes(assets[VOCABULARIES])
-    network = make_network(config, vocabularies, config.hidden)
-    headline = "span_f1" if is_bio(vocabularies.tags) else "accuracy"
-    return Tag(network, vocabularies, headline)
+    headline = "span_f1" if mark_spans(vocabularies.tags) else "accuracy"
+    return make_tag(config, vocabularies, config.hidden, headline)
 
 
 def build(config: Config) -> Experiment:

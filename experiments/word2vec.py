@@ -201,8 +201,13 @@ class PredictContext(Task):
         return {"loss": Mean(nats, pairs.sum())}
 
     def scores(self, predict, batches):
-        """Scores of the word vectors in the similarity and analogy tests, if any."""
-        return self.tests.scores(predict.variables["params"]["words"])
+        """Scores of the word vectors in the similarity and analogy tests, if any.
+
+        They are the same for every held-out text, so only that of the test has them: nothing is
+        chosen by them.
+        """
+        final = batches.name == "test"
+        return self.tests.scores(predict.variables["params"]["words"]) if final else {}
 
     def figures(self, predict, batches):
         """Frequent words in a plane, and the nearest neighbours of some of them."""

@@ -56,6 +56,20 @@ def read_text(path: Path | zipfile.Path, encodings: Sequence[str] = ("utf-8",)) 
     raise DataError(f"{path} is not {names} text: line {number} cannot be decoded")
 
 
+def join_texts(texts: Iterable[str], end: str = "\n") -> str:
+    """Texts one after the other, with `end` between two of them unless the first ends with it.
+
+    >>> join_texts(["one\\n", "two", "", "three"])
+    'one\\ntwo\\nthree'
+    """
+    parts: list[str] = []
+    for text in filter(None, texts):
+        if parts and not parts[-1].endswith(end):
+            parts.append(end)
+        parts.append(text)
+    return "".join(parts)
+
+
 def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
     """Files of a folder by the split in their names; DataError when there is no such folder."""
     if not folder.is_dir():

@@ -18,9 +18,10 @@ from PIL import Image
 from ..builtin.scenes import make_scene
 from ..catalogue import DataError, nearest
 from ..epochs import Batch, check_batch_size, epoch_examples
-from ..forms.files import listed, nearest_file, read_text
+from ..forms.files import listed, nearest_file
 from ..forms.splits import complete
 from ..tabular.batches import padded
+from ..text.line_files import fields_of, read_lines
 from .augment import separable, weights
 from .coco import load_coco
 from .decode import FAULTS, decode_image
@@ -119,8 +120,8 @@ def read_camvid(path: Path) -> dict[str, Segmented]:
     for split, prefix in (("train", "train"), ("validation", "val"), ("test", "test")):
         lists = folder / f"{prefix}.txt"
         # a line names the image, or the image and its mask with the paths of another machine
-        text = read_text(lists)
-        names = [Path(line.split()[0]).stem for line in text.splitlines() if line.strip()]
+        lines = read_lines(lists)
+        names = [Path(fields_of(line)[0]).stem for line in lines if line.strip()]
         if not names:
             raise DataError(f"{lists} is empty")
         images, masks = [], []

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from ..catalogue import DataError, nearest
-from ..forms.files import listed, nearest_file, read_text
+from ..forms.files import listed, nearest_file
+from ..text.line_files import fields_of, read_lines
 from .decode import FAULTS, decode_image
 
 CLASSES = (
@@ -95,7 +96,7 @@ def load_voc(
         near = nearest(chosen, sets)
         raise DataError(f"{path.parent} has no set {chosen!r}{near}; available: {listed(sets)}")
     # lists of a class have a second column, 1, 0 or -1
-    names = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
+    names = [fields_of(line)[0] for line in read_lines(path) if line.strip()]
     if not names:
         raise DataError(f"{path} is empty")
     return Voc(root, names, classes)

@@ -1,8 +1,9 @@
 """Tagged sentences as examples for `data.buckets`.
 
 Every batch has "words" int32 [B, T] and optionally character ids "spellings" int32 [B, T, L], both
-with 0 for padding and 1 for unknown; "tags" int32 [B, T], 0 in the padding; "lengths" int32 [B], 0
-in rows that only fill the batch; "mask" float32 [B, T], 1 = counts.
+with 0 for padding and 1 for unknown; "tags" int32 [B, T], 0 in the padding, UNSEEN for a tag that
+the training data lacks; "lengths" int32 [B], 0 in rows that only fill the batch; "mask" float32
+[B, T], 1 = counts.
 """
 
 import json
@@ -17,7 +18,10 @@ from ..buckets import Shape, pad_rows
 from ..epochs import Batch
 from ..text.corpus import Vocabulary as Characters
 from ..text.words import WordVocabulary
-from .tagged import Sentence, TaggedCorpus
+from .tag_files import Sentence
+from .tagged import TaggedCorpus
+
+UNSEEN = -1  # id of a tag that is not among the known ones
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Vocabularies:
 
     fold: words are looked up in lower case with every digit as 0; spellings are not folded.
     letters: length of a spelling; a longer word keeps the characters at its two ends; 0: no
-    spellings. by_character: words are single characters.
+    spellings. by_character: words are single characters. scheme: the tagging scheme, "" if the tags
+    mark no spans.
     """
 
     words: WordVocabulary
@@ -70,6 +75,7 @@ class Vocabularies:
     fold: bool
     letters: int
     by_character: bool
+    scheme: str = ""
 
     @classmethod
     def from_corpus(
@@ -77,13 +83,14 @@ class Vocabularies:
     ) -> "Vocabularies":
         """Vocabularies of the training sentences, with words that occur at least `minimum` times.
 
-        Raises DataError when there are fewer than two such words, or the test has an unknown tag.
+        Raises DataError when there are fewer than two such words.
         """
         folded = {word: _folded(word, fold) for words, _ in corpus.train for word in set(words)}
         sentences = ([folded[word] for word in words] for words, _ in corpus.train)
         words = WordVocabulary.from_sentences(sentences, minimum, "drop")
         alphabet = Characters.from_text("".join(folded), 10_000)
-        return cls(words, alphabet, corpus.tags, fold, letters, corpus.by_character)
+        by_character, scheme = corpus.by_character, corpus.scheme
+        return cls(words, alphabet, corpus.tags, fold, letters, by_character, scheme)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Vocabularies":
@@ -102,6 +109,7 @@ class Vocabularies:
             "fold": self.fold,
             "letters": self.letters,
             "by_character": self.by_character,
+            "scheme": self.scheme,
         }
         return json.dumps(fields, ensure_ascii=False).encode()
 
@@ -121,11 +129,12 @@ class Vocabularies:
         words = {word for words, _ in sentences for word in words}
         word_ids = {word: self.word_id(word) for word in words}
         spellings = {word: self.spell(word) for word in words} if self.letters else {}
-        tag_ids = {tag: number for number, tag in enumerate(self.tags)}
+        ids = {tag: number for number, tag in enumerate(self.tags)}
+        tag_ids = [[ids.get(tag, UNSEEN) for tag in tags] for _, tags in sentences]
         return TaggedIds(
             [np.array([word_ids[word] for word in words], np.int32) for words, _ in sentences],
             [np.array([spellings[word] for word in words]) for words, _ in sentences if spellings],
-            [np.array([tag_ids[tag] for tag in tags], np.int32) for _, tags in sentences],
+            [np.array(row, np.int32) for row in tag_ids],
         )
 
     def word_id(self, word: str) -> int:

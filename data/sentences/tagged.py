@@ -1,25 +1,23 @@
 """Tagged sentences, with a tag for each word or each character, from the usual file formats.
 
-Span tags are B-TYPE for the first word of a span, I-TYPE for its other words and O outside spans;
-without types they are B, I, O.
+`schemes` describes the tags that mark spans, and `tag_files` the formats.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import regex  # its \w includes combining marks and joiners
 
-from ..catalogue import DataError, load_splits, nearest, unknown_dataset
+from ..catalogue import DataError, load_splits, unknown_dataset
 from ..forms.files import split_files
 from ..text.corpus import SPLITS
-from ..text.line_files import read_lines
 from ..text.words import find_split_file
 from .python_tokens import pieces
+from .schemes import scheme_of, tag_set, violation, wrong_tags
+from .tag_files import READERS, Sentence
 
 FORMS = ("python_tokens", "conll:FOLDER", "conllu:FOLDER", "spans:FOLDER")
 WORD = regex.compile(
@@ -31,44 +29,76 @@ WORD = regex.compile(
 )
 
 
-class Sentence(NamedTuple):
-    """Words and their tags; in a text tagged by characters each character is a word."""
-
-    words: Sequence[str]
-    tags: Sequence[str]
+Places = tuple[Path, Sequence[Sequence[int]]]  # a file, and the lines of the words of a sentence
 
 
 @dataclass(frozen=True)
 class TaggedCorpus:
-    """Sentences of each split. by_character: words are characters. notes: how splits were made."""
+    """Sentences of each split.
+
+    by_character: words are characters, and a sentence may begin and end inside a span. notes: how
+    splits were made. places: where the words of a split are, for messages.
+    """
 
     train: Sequence[Sentence]
     validation: Sequence[Sentence]
     test: Sequence[Sentence]
     by_character: bool = False
     notes: dict[str, str] = field(default_factory=dict)
+    places: Mapping[str, Places] = field(default_factory=dict)
+
+    @cached_property
+    def scheme(self) -> str:
+        """Name of the tagging scheme of training and validation, "" if their tags mark no spans."""
+        known = [tags for split in (self.train, self.validation) for _, tags in split]
+        return scheme_of(known, not self.by_character)
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """Sorted tags of training and validation; for spans O, then B and I of each type.
-
-        Raises DataError when the test has another tag.
-        """
+        """Tags of training and validation: sorted, or those of the scheme for each type."""
         known = {
             tag for split in (self.train, self.validation) for _, tags in split for tag in tags
         }
-        if is_bio(known):
-            types = sorted({tag[1:] for tag in known if tag != "O"})
-            ordered = ("O", *(f"{prefix}{kind}" for kind in types for prefix in "BI"))
-        else:
-            ordered = tuple(sorted(known))
-        for number, (_, tags) in enumerate(self.test, 1):
-            for tag in set(tags) - set(ordered):
-                raise DataError(
-                    f"sentence {number} of the test has the unknown tag {tag!r}"
-                    f"{nearest(tag, ordered)}; tags of the training data: {', '.join(ordered)}"
-                )
-        return ordered
+        return tag_set(self.scheme, known) if self.scheme else tuple(sorted(known))
+
+    @property
+    def wrong_tag(self) -> str:
+        """First tag of training and validation that fits no scheme, with its place; "" for none."""
+        splits = {"train": self.train, "validation": self.validation}
+        wrong = wrong_tags(tag for split in splits.values() for _, tags in split for tag in tags)
+        for name, split in splits.items():
+            for number, (_, tags) in enumerate(split):
+                for index, tag in enumerate(tags):
+                    if tag in wrong:
+                        return f"the tag {tag} in {self.place(name, number, index)}"
+        return ""
+
+    @property
+    def unseen(self) -> dict[str, tuple[int, str]]:
+        """Tags of the test that are not in `tags`: number of words, and the place of the first."""
+        known, found = set(self.tags), dict[str, tuple[int, str]]()
+        for number, (_, tags) in enumerate(self.test):
+            for index, tag in enumerate(tags):
+                if tag not in known:
+                    count, place = found.get(tag, (0, ""))
+                    found[tag] = count + 1, place or self.place("test", number, index)
+        return found
+
+    def violations(self, split: str) -> list[str]:
+        """The first tag of each sentence of a split that violates the scheme, with its place."""
+        found = []
+        for number, (_, tags) in enumerate(getattr(self, split)):
+            index = violation(self.scheme, tags, not self.by_character)
+            if index is not None:
+                found.append(f"the tag {tags[index]} in {self.place(split, number, index)}")
+        return found
+
+    def place(self, split: str, sentence: int, word: int) -> str:
+        """Line of a word and its file, or the number of its sentence if it is in no file."""
+        if split in self.places:
+            path, lines = self.places[split]
+            return f"line {lines[sentence][word]} of {path}"
+        return f"sentence {sentence + 1} of the {split} set"
 
     @cached_property
     def sha256(self) -> str:
@@ -87,11 +117,6 @@ def split_words(line: str) -> list[str]:
     return WORD.findall(line)
 
 
-def is_bio(tags: Iterable[str]) -> bool:
-    """Whether all tags are O, B or I, or begin with B- or I-."""
-    return all(tag in ("O", "B", "I") or tag[:2] in ("B-", "I-") for tag in tags)
-
-
 def load_tagged(
     name: str, data_dir: str = "", column: int = 0, count: int = 8000, length: int = 128
 ) -> TaggedCorpus:
@@ -106,11 +131,12 @@ def load_tagged(
     """
     form, _, rest = name.partition(":")
     notes: dict[str, str] = {}
+    places: dict[str, Places] = {}
     if name == "python_tokens":
         sizes = dict(zip(SPLITS, (count, -(-count // 8), -(-count // 8)), strict=True))
         splits = [[Sentence(*piece) for piece in split] for split in pieces(sizes, length).values()]
     elif form in READERS and rest:
-        splits = _read_folder(form, Path(rest).expanduser(), column, notes)
+        splits = _read_folder(form, Path(rest).expanduser(), column, notes, places)
     elif not rest and form not in READERS:
         splits = _read_prepared(name, data_dir)
     else:
@@ -119,21 +145,27 @@ def load_tagged(
         if not sentences:
             raise DataError(f"the {split} split of {name} has no sentences")
     train, validation, test = splits
-    return TaggedCorpus(train, validation, test, name == "python_tokens", notes)
+    return TaggedCorpus(train, validation, test, name == "python_tokens", notes, places)
 
 
 def _read_folder(
-    form: str, folder: Path, column: int, notes: dict[str, str]
+    form: str, folder: Path, column: int, notes: dict[str, str], places: dict[str, Places]
 ) -> list[list[Sentence]]:
-    def read(split: str) -> list[Sentence]:
-        return list(READERS[form](find_split_file(folder, form, split), column))
-
-    train, test = read("train"), read("test")
-    if split_files(folder, form)["validation"]:
-        return [train, read("validation"), test]
-    notes["validation"] = "the last tenth of train"
-    count = len(train) - len(train) // 10
-    return [train[:count], train[count:], test]
+    """Sentences of each split; fills notes and places."""
+    has_validation = bool(split_files(folder, form)["validation"])
+    splits: dict[str, list[Sentence]] = {}
+    for split in SPLITS if has_validation else ("train", "test"):
+        path = find_split_file(folder, form, split)
+        pairs = list(READERS[form](path, column))
+        splits[split] = [sentence for sentence, _ in pairs]
+        places[split] = path, [lines for _, lines in pairs]
+    if not has_validation:
+        notes["validation"] = "the last tenth of train"
+        train, (path, lines) = splits["train"], places["train"]
+        count = len(train) - len(train) // 10
+        splits["train"], splits["validation"] = train[:count], train[count:]
+        places["validation"] = path, lines[count:]
+    return [splits[split] for split in SPLITS]
 
 
 def _read_prepared(name: str, data_dir: str) -> list[list[Sentence]]:
@@ -162,72 +194,3 @@ def _tree_words(element: dict, tags: Sequence[str]) -> Sentence:
     columns = zip(element["tokens"], element["upos"], element["head"], strict=True)
     pairs = [(token.decode(), tags[tag]) for token, tag, head in columns if head.isdigit()]
     return Sentence([word for word, _ in pairs], [tag for _, tag in pairs])
-
-
-Line = tuple[int, str]  # number from 1, and text
-
-
-def _sentence_lines(path: Path, comment: str) -> Iterator[list[Line]]:
-    """Lines of each sentence of a file, without comments; empty lines separate sentences."""
-    lines = [pair for pair in enumerate(read_lines(path), 1) if not pair[1].startswith(comment)]
-    for has_text, block in groupby(lines, key=lambda pair: bool(pair[1].strip())):
-        if has_text:
-            yield list(block)
-
-
-def read_columns(path: Path, column: int) -> Iterator[Sentence]:
-    """Sentences of a CoNLL file: one word per line, in its first column.
-
-    column: column of the tag, from 1; 0: the last. All lines must have as many columns as the first
-    one; lines that begin with -DOCSTART- are skipped.
-    """
-    count = 0
-    for block in _sentence_lines(path, "-DOCSTART-"):
-        rows = [(number, line.split()) for number, line in block]
-        count = count or max(2, column, len(rows[0][1]))
-        for number, row in rows:
-            if len(row) != count:
-                raise DataError(f"line {number} of {path} has {len(row)} columns, not {count}")
-        yield Sentence([row[0] for _, row in rows], [row[column - 1] for _, row in rows])
-
-
-def read_conllu(path: Path, _column: int) -> Iterator[Sentence]:
-    """Sentences of a CoNLL-U file with their UPOS tags.
-
-    Multiword tokens (1-2) are skipped because their words have separate lines, and empty nodes
-    (1.1) because they are not in the text.
-    """
-    for block in _sentence_lines(path, "#"):
-        pairs = []
-        for number, line in block:
-            row = line.split("\t")
-            if len(row) != 10:
-                raise DataError(f"line {number} of {path} has {len(row)} columns, not 10")
-            if row[0].isdigit():
-                pairs.append((row[1], row[3]))
-        if not pairs:
-            raise DataError(f"the sentence at line {block[0][0]} of {path} has no words")
-        yield Sentence([word for word, _ in pairs], [tag for _, tag in pairs])
-
-
-def read_spans(path: Path, _column: int) -> Iterator[Sentence]:
-    """Sentences of lines "text####word=TAG word=TAG ..." with TAG O or T-POLARITY, as B, I, O.
-
-    Consecutive words with the same polarity form a span.
-    """
-    for number, line in enumerate(read_lines(path), 1):
-        pairs = [item.rpartition("=") for item in line.rpartition("####")[2].split()]
-        if not pairs:
-            raise DataError(f"line {number} of {path} has no words")
-        for _, equals, tag in pairs:
-            if not equals or not (tag == "O" or tag.startswith("T-")):
-                raise DataError(f"line {number} of {path} has the tag {tag!r}, not O or T-POLARITY")
-        runs = groupby(tag for _, _, tag in pairs)
-        tags: list[str] = []
-        for tag, run in runs:
-            length = len(list(run))
-            tags += ["O"] * length if tag == "O" else ["B", *["I"] * (length - 1)]
-        yield Sentence([word for word, _, _ in pairs], tags)
-
-
-READERS = {"conll": read_columns, "conllu": read_conllu, "spans": read_spans}

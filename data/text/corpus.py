@@ -36,27 +36,31 @@ def load_text(
     """Corpus by name: a dataset with a text feature, `text:PATH`, or the column text of a table.
 
     A file, or the files of a folder in the order of their names, is split 90/5/5 by characters. For
-    a table (`TABLES`) see `table_texts`; `end` is appended to each row that does not end with it.
-    forms: all that the caller accepts, for messages. Raises DataError when there is no such dataset
-    or file, when a file is not UTF-8, or when it has no text.
+    a table (`TABLES`) see `table_texts`. `end` ends each file, row or element that another one
+    follows and that does not end with it. forms: all that the caller accepts, for messages. Raises
+    DataError when there is no such dataset or file, when a file is not UTF-8, or when it has no
+    text.
     """
     form, _, rest = name.partition(":")
     if form == "text":
         if not rest:
             raise DataError("text: needs the path of a file or a folder")
-        text = read_path(Path(rest).expanduser())
+        text = read_path(Path(rest).expanduser(), end)
         bounds = len(text) * 18 // 20, len(text) * 19 // 20
         splits = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
     else:
         from .sources import prepared_texts, table_texts
 
         table = is_table(name)
-        splits = table_texts(name, end) if table else prepared_texts(name, data_dir, forms)
+        splits = table_texts(name, end) if table else prepared_texts(name, data_dir, forms, end)
     return Corpus(*splits)
 
 
-def read_path(path: Path) -> str:
-    """Text of a file, or of all files below a folder except hidden ones."""
+def read_path(path: Path, end: str = "\n") -> str:
+    """Text of a file, or of all files below a folder except hidden ones, joined by `join_texts`.
+
+    Line ends are not changed; the byte order mark of each file is dropped.
+    """
     if path.is_dir():
         below = (p for p in sorted(path.rglob("*")) if p.is_file())
         files = [p for p in below if not any(name[0] == "." for name in p.relative_to(path).parts)]
@@ -65,14 +69,16 @@ def read_path(path: Path) -> str:
     texts = []
     for file in files:
         try:
-            texts.append(file.read_bytes().decode("utf-8"))
+            texts.append(file.read_bytes().decode("utf-8").removeprefix("\ufeff"))
         except UnicodeDecodeError as error:
             raise DataError(f"{file} is not UTF-8 text: byte {error.start} is invalid") from None
         except OSError as error:
             raise DataError(f"cannot read text {file}: {error.strerror}") from None
-    if not "".join(texts).strip():
+    if not any(map(str.strip, texts)):
         raise DataError(f"there is no text in {path}")
-    return "".join(texts)
+    from ..forms.files import join_texts
+
+    return join_texts(texts, end)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""Text files read line by line, plain or gzipped."""
+"""Text files read line by line, plain or gzipped, and the fields of a line."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..forms.files import read_text
 
 
-def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
+def read_lines(path: Path | zipfile.Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
     """Lines of a file, plain or gzipped, without their ends, in the first encoding that fits.
 
     Only a line feed ends a line, as in every tool that counts lines; a carriage return before it
@@ -14,3 +15,18 @@ def read_lines(path: Path, encodings: Sequence[str] = ("utf-8",)) -> list[str]:
     """
     lines = read_text(path, encodings).split("\n")
     return [line.removesuffix("\r") for line in lines[: len(lines) - (lines[-1] == "")]]
+
+
+def fields_of(line: str, separator: str = "\t") -> list[str]:
+    """Fields of a line: between tabs if it has one, otherwise between spaces.
+
+    Only these characters separate fields, one at the place of each tab and several together in
+    place of spaces: no-break spaces, U+2028 and other white space belong to a word. separator: a
+    character that separates fields in the way of a tab.
+
+    >>> fields_of("New York\\tB-LOC"), fields_of("New  York ")
+    (['New York', 'B-LOC'], ['New', 'York'])
+    """
+    if separator in line:
+        return line.rstrip(" " + separator).split(separator)
+    return [field for field in line.split(" ") if field]

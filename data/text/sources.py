@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ..catalogue import DataError, load_splits
-from ..forms.files import SPLIT_NAMES
+from ..forms.files import SPLIT_NAMES, join_texts
 from ..forms.readers import load_tables
 from ..forms.splits import complete
 
@@ -29,8 +29,11 @@ def table_texts(name: str, end: str) -> list[str]:
     return texts
 
 
-def prepared_texts(name: str, data_dir: str, forms: Sequence[str]) -> list[str]:
-    """Texts of training, validation and test of a prepared dataset with a text feature."""
+def prepared_texts(name: str, data_dir: str, forms: Sequence[str], end: str) -> list[str]:
+    """Texts of training, validation and test of a prepared dataset with a text feature.
+
+    The elements of each are joined by `join_texts`.
+    """
     sources = load_splits(name, data_dir, forms)
     if not set(SPLIT_NAMES) <= set(sources):
         raise DataError(
@@ -42,7 +45,7 @@ def prepared_texts(name: str, data_dir: str, forms: Sequence[str]) -> list[str]:
         if not elements or "text" not in elements[0]:
             raise DataError(f"dataset {name} has no text")
         try:
-            texts.append(b"".join(element["text"] for element in elements).decode("utf-8"))
+            texts.append(join_texts((element["text"].decode() for element in elements), end))
         except UnicodeDecodeError as error:
             raise DataError(f"the text of dataset {name} is not UTF-8: {error.reason}") from None
     return texts

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import DataError
-from .corpus import read_path
+from .line_files import fields_of, read_lines
 from .words import WordVocabulary
 
 
@@ -20,21 +20,23 @@ class Similarities(NamedTuple):
 def load_similarities(path: Path, vocabulary: WordVocabulary) -> Similarities:
     """Word pairs of a file whose words are both known, in lower case.
 
-    A line has two words and a number, separated by commas, tabs or spaces; a first line without a
-    number is a header. Raises DataError when the file is malformed or has fewer than three known
-    pairs.
+    A line has two words and a number, separated by tabs, commas or spaces. Lines that begin with #
+    are comments, and a first line without a number is a header. Raises DataError when the file is
+    malformed or has fewer than three known pairs.
     """
     pairs, human = [], []
-    lines = read_path(path).splitlines()
-    for number, line in enumerate(lines, 1):
-        cells = line.replace(",", " ").replace("\t", " ").lower().rsplit(maxsplit=1)
-        words = cells[0].split() if len(cells) == 2 else []
+    header = True
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        *words, last = fields_of(line.lower(), "\t" if "\t" in line else ",")
         try:
-            value = float(cells[-1]) if line.strip() else None
+            value = float(last)
         except ValueError:
             value = None
+        first, header = header, False
         if value is None or len(words) != 2:
-            if number == 1 or not line.strip():
+            if value is None and first:
                 continue
             raise DataError(f"line {number} of {path} is not two words and a number: {line[:60]!r}")
         if ids := _known_ids(words, vocabulary):
@@ -54,8 +56,8 @@ def load_analogies(path: Path, vocabulary: WordVocabulary) -> np.ndarray:
     DataError when the file is malformed or no question has only known words.
     """
     questions = []
-    for number, line in enumerate(read_path(path).splitlines(), 1):
-        words = line.lower().split()
+    for number, line in enumerate(read_lines(path), 1):
+        words = fields_of(line.lower())
         if line.startswith(":") or not words:
             continue
         if len(words) != 4:
@@ -69,5 +71,5 @@ def load_analogies(path: Path, vocabulary: WordVocabulary) -> np.ndarray:
 
 def _known_ids(words: list[str], vocabulary: WordVocabulary) -> list[int]:
     """Ids of words; an empty list when one of them is unknown."""
-    ids = [vocabulary.index.get(word, -1) for word in words]
+    ids = [vocabulary.index.get(word.strip(), -1) for word in words]
     return ids if min(ids) >= 0 else []

@@ -7,10 +7,14 @@ from data.catalogue import DataError
 
 
 def lines_of_input() -> Iterator[str]:
-    """Yield lines as they arrive, without line ends; raises DataError if one is not UTF-8."""
+    """Yield lines as they arrive, without line ends and without a byte order mark.
+
+    Raises DataError if one is not UTF-8.
+    """
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
-            yield line.decode().rstrip("\r\n")
+            text = line.decode().rstrip("\r\n")
+            yield text.removeprefix("\ufeff") if number == 1 else text
         except UnicodeDecodeError as error:
             raise DataError(f"line {number} of the input is not UTF-8") from error
 

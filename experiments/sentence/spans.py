@@ -1,8 +1,9 @@
 """Scores of predicted spans: exact matches, and the overlaps of Irsoy and Cardie.
 
-A span begins with B-TYPE and continues with I-TYPE. I-TYPE after O or after another type begins a
-span, too, as in conlleval, the script of the CoNLL shared tasks. The match of a predicted span with
-the true spans, and of a true span with the predicted ones, is
+data/sentences/schemes.py describes the tags. Where a scheme does not allow a tag, the spans are
+those of conlleval, the script of the CoNLL shared tasks, and of seqeval: B and S begin a span, E
+and S end one, and I and E outside of a span or after another type begin one. The match of a
+predicted span with the true spans, and of a true span with the predicted ones, is
 
     exact          1 if one of them has the same type, first and last word, else 0
     binary         1 if it has a word in common with one of the same type, else 0
@@ -16,6 +17,8 @@ networks", 2014, after Breck, Choi and Cardie 2007 and Johansson and Moschitti 2
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from data.sentences.schemes import split_tag
+
 
 class Span(NamedTuple):
     """The words from first to end - 1 of a sentence."""
@@ -26,15 +29,21 @@ class Span(NamedTuple):
 
 
 def spans_of(tags: Sequence[str]) -> list[Span]:
-    """Spans of a sentence from its tags: O, B-TYPE and I-TYPE, or O, B and I."""
+    """Spans of a sentence from its tags, in every scheme.
+
+    Words with the same tag that marks no span are a span whose type is the tag.
+    """
     spans: list[Span] = []
-    previous = "O"
-    for index, tag in enumerate(tags):
-        if tag[0] == "I" and previous != "O" and tag[1:] == previous[1:]:
+    open_kind: str | None = None  # of the span that the next word may continue
+    for index, (letter, kind) in enumerate(map(split_tag, tags)):
+        if letter == "O":
+            open_kind = None
+            continue
+        if letter in ("B", "S") or kind != open_kind:
+            spans.append(Span(kind, index, index + 1))
+        else:
             spans[-1] = spans[-1]._replace(end=index + 1)
-        elif tag != "O":
-            spans.append(Span(tag[2:], index, index + 1))
-        previous = tag
+        open_kind = None if letter in ("E", "S") else kind
     return spans
 
 

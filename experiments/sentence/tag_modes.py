@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from data.sentences.tagged import is_bio
+from data.sentences.schemes import mark_spans, split_tag
 from experiments.common.stdin import texts_of_input
 from experiments.sentence.spans import spans_of
 from experiments.sentence.tagging import Tag
@@ -36,8 +36,9 @@ def coloured(
     words: Sequence[str], tags: Sequence[str], names: Sequence[str], by_character: bool
 ) -> str:
     """Text in the colours of its tags: spans underlined, or each word followed by its tag."""
-    spans = is_bio(names)
-    kinds = list(dict.fromkeys(name[2:] if spans else name for name in names if name != "O"))
+    spans = mark_spans(names)
+    inside = [name for name in names if name != "O"]
+    kinds = list(dict.fromkeys(split_tag(name)[1] if spans else name for name in inside))
     if not spans:
         tagged = zip(words, tags, strict=True)
         return " ".join(

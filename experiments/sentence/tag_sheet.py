@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from data.sentences.tagged import Sentence, is_bio
+from data.sentences.schemes import split_tag
+from data.sentences.tag_files import Sentence
 
 COLUMNS = 100  # characters of a line
 SIZE, SMALL = 8, 6  # font sizes of words and of tags, in points
@@ -118,8 +119,9 @@ def characters_in_lines(characters, tags, true) -> list[list[Cell]]:
 
 
 def kind_of(tag: str) -> str:
-    """Type of a tag: TYPE for B-TYPE and I-TYPE, "span" for B and I, else the tag."""
-    return (tag[2:] or "span") if is_bio([tag]) and tag != "O" else tag
+    """Type of a tag: TYPE for B-TYPE and the like, "span" for B and the like, else the tag."""
+    letter, kind = split_tag(tag)
+    return tag if letter in ("", "O") else kind or "span"
 
 
 def drawable(text: str) -> str:

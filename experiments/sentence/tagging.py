@@ -10,16 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.buckets import EvaluationBuckets, TrainingBuckets, restore_order
-from data.sentences.tag_batches import Vocabularies
-from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged, split_words
+from data.sentences.schemes import mark_spans
+from data.sentences.tag_batches import UNSEEN, Vocabularies
+from data.sentences.tag_files import Sentence
+from data.sentences.tagged import TaggedCorpus, load_tagged, split_words
 from data.text.words import FIRST_WORD
 from experiments.common.held_out import HeldOut
 from experiments.common.pretrained import pretrained_tables, vectors
+from experiments.sentence.constraints import Allowed, allowed_tags, check_corpus
 from nets.recurrent.stack import DIRECTIONS, DeepRecurrent
 from nets.recurrent.variants import ALL_CELLS
 from nets.sentence.char_encoder import CHAR_ENCODERS, CharEncoder
 from nets.sentence.encoder import SentenceEncoder
-from nets.sentence.linear_crf import log_prob, viterbi
+from nets.sentence.linear_crf import FORBIDDEN, log_prob, viterbi
 from nets.sentence.tagger import OUTPUTS, Tagger
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
@@ -100,6 +103,11 @@ class Config(OptimizerConfig):
     output: str = option(
         "crf", "output layer: a linear-chain CRF or a softmax per word", choices=OUTPUTS
     )
+    constrain_tags: bool = option(
+        False,
+        "allow only the sequences of tags that the tagging scheme allows",
+        note="only with tags of spans and output=crf",
+    )
     dropout: float = option(
         0.0, "dropout probability", note="before and after each layer", minimum=0, maximum=0.95
     )
@@ -159,31 +167,52 @@ def parameter_count(network: Tagger) -> int:
 
 
 class Tag(Task):
-    """Mean of -log P(tags of a sentence | its words), in nats per word."""
+    """Mean of -log P(tags of a sentence | its words), in nats per word.
+
+    allowed: which tags may follow one another; None: all.
+    """
 
     axes: ClassVar = {"words": "b, t", "spellings": "b, t, ..."}
 
-    def __init__(self, model: Tagger, vocabularies: Vocabularies, headline: str):
+    def __init__(
+        self,
+        model: Tagger,
+        vocabularies: Vocabularies,
+        headline: str,
+        allowed: Allowed | None = None,
+    ):
         self.model, self.vocabularies, self.headline = model, vocabularies, headline
+        self.allowed = allowed
 
     def inputs(self, batch):
         """Words, their characters if the network reads them, and the lengths of the sentences."""
         return batch["words"], batch.get("spellings"), batch["lengths"]
 
     def means(self, outputs, batch):
-        """Loss, and the fraction of words with the correct tag on the best path."""
-        nats = -log_prob(outputs, batch["tags"], batch["lengths"])
-        best, _ = viterbi(outputs, batch["lengths"])
-        words = batch["lengths"].sum().astype(jnp.float32)
+        """Loss, and the fraction of words with the correct tag on the best path.
+
+        Sentences whose tags are impossible, because one is unseen or not allowed at its place,
+        would have an infinite loss: they do not count in it.
+        """
+        chain, lengths = self.constrained(outputs), batch["lengths"]
+        seen = (batch["tags"] != UNSEEN).all(axis=1)
+        nats = -log_prob(chain, jnp.maximum(batch["tags"], 0), lengths)
+        possible = seen & (nats < -FORBIDDEN / 2)
+        best, _ = viterbi(chain, lengths)
+        words = jnp.where(possible, lengths, 0).sum().astype(jnp.float32)
         correct = best == batch["tags"]
         return {
-            "loss": Mean(nats.sum(), words),
+            "loss": Mean(jnp.where(possible, nats, 0).sum(), words),
             "accuracy": Mean.from_values(correct, batch["mask"]),
         }
 
+    def constrained(self, chain):
+        """Chain of the network without the sequences of tags that are not allowed."""
+        return self.allowed.restrict(chain) if self.allowed else chain
+
     def scores(self, predict, batches):
         """Precision, recall and F1 of spans, and F1 of overlaps, if the tags mark spans."""
-        if not is_bio(self.vocabularies.tags):
+        if not mark_spans(self.vocabularies.tags):
             return {}
         from experiments.sentence.spans import span_scores
 
@@ -205,7 +234,7 @@ class Tag(Task):
 
     @partial(jax.jit, static_argnums=0)
     def _best(self, chain, lengths):
-        return viterbi(chain, lengths)[0]
+        return viterbi(self.constrained(chain), lengths)[0]
 
     def tag_text(self, predict, text: str) -> list[tuple[Sequence[str], list[str]]]:
         """(words, tags) of each line of a text, or of the whole text with tags of characters."""
@@ -225,13 +254,25 @@ class Tag(Task):
         from experiments.sentence.tag_sheet import tag_sheet
 
         predicted = self.best_tags(predict, batches, len(batches.examples))
-        tag_ids = {tag: i for i, tag in enumerate(self.vocabularies.tags)}
-        true_ids = np.array([tag_ids[tag] for _, tags in batches.examples for tag in tags])
+        true = [tag for _, tags in batches.examples for tag in tags]
+        names = (*self.vocabularies.tags, *sorted({*true} - {*self.vocabularies.tags}))
+        tag_ids = {tag: i for i, tag in enumerate(names)}
+        true_ids = np.array([tag_ids[tag] for tag in true])
         predicted_ids = np.array([tag_ids[tag] for tags in predicted for tag in tags])
         return {
-            "confusion": confusion_picture(true_ids, predicted_ids, self.vocabularies.tags),
+            "confusion": confusion_picture(true_ids, predicted_ids, names),
             "sentences": tag_sheet(batches.examples, predicted, self.vocabularies.by_character),
         }
+
+
+def make_tag(config: Config, vocabularies: Vocabularies, hidden: int, headline: str) -> Tag:
+    """Task of a network with `hidden` units; ConfigError for settings that do not fit the tags."""
+    network = make_network(config, vocabularies, hidden)
+    if not config.constrain_tags:
+        return Tag(network, vocabularies, headline)
+    if config.output != "crf" or not vocabularies.scheme:
+        raise ConfigError("config.constrain_tags needs tags of spans and config.output=crf")
+    return Tag(network, vocabularies, headline, allowed_tags(vocabularies))
 
 
 def read_corpus(config: Config) -> tuple[TaggedCorpus, Vocabularies]:
@@ -254,8 +295,13 @@ def make_experiment(
     vocabularies: Vocabularies,
     config: Config,
 ) -> Experiment:
-    """Experiment of a task on a corpus; its asset is the vocabularies."""
+    """Experiment of a task on a corpus; its asset is the vocabularies.
+
+    Prints what is unusual in the tags.
+    """
     assets = {VOCABULARIES: vocabularies.to_bytes()}
+    task = make_task(config, assets)
+    check_corpus(corpus, config.constrain_tags)
     examples = vocabularies.encode(corpus.train)
     train = TrainingBuckets(examples, config.batch_size, config.seed, config.max_length)
     held_out = {"validation": corpus.validation, "test": corpus.test}
@@ -271,12 +317,14 @@ def make_experiment(
         "sentences": sizes,
         "too_long": train.too_long,
         "tags": len(vocabularies.tags),
+        "scheme": vocabularies.scheme,
+        "unseen_tags": sum(count for count, _ in corpus.unseen.values()),
         "words": vocabularies.word_ids,
         "sha256": corpus.sha256,
         **corpus.notes,
     }
-    task, optimizer = make_task(config, assets), make_optimizer(config)
     pretrained = pretrained_tables(
         config, vocabularies.words.words, "params/encoder/embed/embedding", first=FIRST_WORD
     )
+    optimizer = make_optimizer(config)
     return Experiment(task, optimizer, train, evals, provenance, assets, pretrained=pretrained)

@@ -1,5 +1,6 @@
 """--mode=translate and --mode=states: translations and encoder states of standard input."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,25 @@ def translate(run: TrainedRun) -> None:
     """Translate each line of standard input; a blank line remains one.
 
     With config.n_best above 1, print that many translations per line, each after its score, which
-    sampled translations do not have.
+    sampled translations do not have. A line on standard error says which translations did not end
+    before their maximum length.
     """
     task, variables = selected(run)
-    translations = translator(task)
+    translations, number = translator(task), 0
     for lines in texts_of_input():
         sentences = [line.strip() for line in lines]
         found = iter(translations(variables, [sentence for sentence in sentences if sentence]))
         for sentence in sentences:
+            number += 1
             if not sentence:
                 print(flush=True)
                 continue
             hypotheses = next(found)
-            for score, text in hypotheses:
+            for score, text, cut in hypotheses:
                 scored = len(hypotheses) > 1 and score is not None
                 print(f"{score:8.3f}  {text}" if scored else text, flush=True)
+                if cut:
+                    print(f"warning: the translation of line {number} is cut", file=sys.stderr)
 
 
 def states(run: TrainedRun) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,8 +21,15 @@ from train.config import ConfigError
 from train.state import stream
 from train.task import Batch
 
-# one translation as its score, None if it is sampled, and its text
-Hypothesis = tuple[float | None, str]
+
+class Hypothesis(NamedTuple):
+    """A translation: its score, None if it is sampled; its text; whether its limit cut it."""
+
+    score: float | None
+    text: str
+    cut: bool
+
+
 Translator = Callable[[Any, Sequence[str]], list[list[Hypothesis]]]
 
 FOR_SAMPLING = ("top_k", "top_p", "min_p")
@@ -49,12 +56,12 @@ def search(
 ) -> BeamResult:
     """Beam search for the translations of a batch; options: those of beam_search.
 
-    task: a `Translate`. limits: those of every row, to which the maximum length of each is added.
+    task: a `Translate`. limits: those of every row, to which its `row_lengths` are added.
     length_penalty: by default config.length_penalty.
     """
     given: Any = limits or Limits()
     phrases = (given.required or (), *given.required_phrases)
-    lengths = row_lengths(task, batch, given.min_length + sum(map(len, phrases)))
+    more = given.min_length + sum(map(len, phrases))
     score = Score(
         length_penalty=task.config.length_penalty if length_penalty is None else length_penalty,
         coverage_penalty=coverage_penalty,
@@ -62,19 +69,41 @@ def search(
     )
     return beam_search(
         task.step_model(variables, batch),
-        max_length=task.longest,
+        max_length=longest(batch, more),
         score=score,
-        limits=replace(given, max_lengths=lengths),
+        limits=replace(given, max_lengths=row_lengths(batch, more)),
         **({"beam_size": task.config.beam_size} | options),
     )
 
 
-def row_lengths(task: Any, batch: Batch, more: int = 0) -> np.ndarray:
-    """Maximum length of each translation, so that it does not depend on its batch.
+def row_lengths(batch: Batch, more: int = 0) -> np.ndarray:
+    """Maximum length int [B] of each translation, 2 n + 10 for a source of n tokens with its end.
 
-    more: a number of tokens that are added to it.
+    It depends on the sentence alone. more: a number of tokens that are added to it.
     """
-    return np.minimum(2 * batch["source_lengths"] + 10 + more, task.longest)
+    return 2 * batch["source_lengths"] + 10 + more
+
+
+def longest(batch: Batch, more: int = 0) -> int:
+    """Maximum of `row_lengths` for the shape of a batch."""
+    return 2 * batch["source"].shape[1] + 10 + more
+
+
+def hypothesis(target: Vocabulary, score: float | None, tokens: np.ndarray) -> Hypothesis:
+    """Translation of tokens int [N], which end with END unless their limit cut them."""
+    return Hypothesis(score, target.decode(tokens), bool(len(tokens) and tokens[-1] != END))
+
+
+def searched_hypotheses(target: Vocabulary, result: BeamResult) -> list[list[Hypothesis]]:
+    """Hypotheses of each row of a search, best first."""
+    tokens, scores, lengths = jax.device_get((result.tokens, result.scores, result.lengths))
+    return [
+        [
+            hypothesis(target, float(score), own[:length])
+            for score, own, length in zip(*row, strict=True)
+        ]
+        for row in zip(scores, tokens, lengths, strict=True)
+    ]
 
 
 def translator(task: Any) -> Translator:
@@ -125,8 +154,9 @@ def limits(task: Any) -> Limits:
         banned_phrases=[phrase for phrase in banned if len(phrase) > 1],
         **lengths,
     )
-    try:
-        make_constraints(1, len(target), task.longest, END, found)
+    more = config.min_target_length + sum(map(len, required))
+    try:  # with the limit of an empty sentence, the lowest one
+        make_constraints(1, len(target), 10 + more, END, found)
     except ValueError as error:
         raise ConfigError(f"no translation satisfies the settings: {error}") from error
     return found
@@ -162,11 +192,14 @@ def sampled(task: Any, variables: Any, sentences: Sequence[str]) -> list[list[Hy
     def decode(batch: Batch) -> list[list[Hypothesis]]:
         batch = {name: np.repeat(batch[name], config.n_best, axis=0) for name in batch}
         key = stream(jax.random.key(config.seed), "translate", next(numbers))
-        model, lengths = task.step_model(variables, batch), row_lengths(task, batch)
-        drawn = sample(model, key, length=task.longest, temperature=config.temperature, **filters)
-        rows = zip(np.asarray(drawn), lengths, strict=True)
-        texts = [task.target.decode(tokens[:length]) for tokens, length in rows]
-        firsts = range(0, len(texts), config.n_best)
-        return [[(None, text) for text in texts[i : i + config.n_best]] for i in firsts]
+        model, size = task.step_model(variables, batch), longest(batch)
+        drawn = sample(model, key, length=size, temperature=config.temperature, **filters)
+        found = []
+        for tokens, limit in zip(np.asarray(drawn), row_lengths(batch), strict=True):
+            (ends,) = np.nonzero(tokens[:limit] == END)
+            end = ends[0] + 1 if len(ends) else limit
+            found.append(hypothesis(task.target, None, tokens[:end]))
+        firsts = range(0, len(found), config.n_best)
+        return [found[i : i + config.n_best] for i in firsts]
 
     return restore_order(task.buckets(sentences), len(sentences), decode)

@@ -24,6 +24,7 @@ from train.task import Batch, Mean, Task
 
 if TYPE_CHECKING:
     from data.buckets import EvaluationBuckets
+    from experiments.translation.search import Hypothesis
     from nets.decoding.beam import BeamResult
     from nets.decoding.step_model import StepModel
 
@@ -238,20 +239,16 @@ class Translate(Task):
         }
         return {name: Mean.from_values(value, batch["mask"]) for name, value in values.items()}
 
-    def hypotheses(
-        self, variables, batches, count: int, **options
-    ) -> list[list[tuple[float, str]]]:
-        """Search results of each of `count` sentences as (score, text), in their original order.
+    def hypotheses(self, variables, batches, count: int, **options) -> list[list["Hypothesis"]]:
+        """Search results of each of `count` sentences, in their original order.
 
         options: those of `search`.
         """
         from data.buckets import restore_order
+        from experiments.translation.search import searched_hypotheses
 
         def decode(batch):
-            result = self.search(variables, batch, **options)
-            tokens = np.asarray(result.tokens)
-            for row_scores, row in zip(result.scores.tolist(), tokens, strict=True):
-                yield list(zip(row_scores, map(self.target.decode, row), strict=True))
+            return searched_hypotheses(self.target, self.search(variables, batch, **options))
 
         return restore_order(batches, count, decode)
 
@@ -280,28 +277,25 @@ class Translate(Task):
         return nn.apply(encode, self.model)(variables)
 
     def scores(self, predict, batches):
-        """BLEU, chrF and the fraction of exact matches of the best translations.
+        """BLEU, chrF, and the fractions of exact matches and of truncated translations.
 
         References are brought into the normal form of the vocabulary, which translations have.
         """
-        translations = self.translate(predict.variables, batches)
+        best = self.translate(predict.variables, batches)
+        translations = [text for _, text, _ in best]
         references = [self.target.normal_form(reference) for _, reference in batches.examples]
-        exact = np.mean([a == b for a, b in zip(translations, references, strict=True)])
         scores = {
             name.lower(): metric.corpus_score(translations, [references]).score
             for name, metric in metrics_of(self.config, self.language).items()
         }
-        return scores | {"exact": float(exact)}
+        exact = [a == b for a, b in zip(translations, references, strict=True)]
+        means = {"exact": exact, "truncated": [cut for _, _, cut in best]}
+        return scores | {name: float(np.mean(values)) for name, values in means.items()}
 
-    def translate(self, variables, batches: HeldOut) -> list[str]:
+    def translate(self, variables, batches: HeldOut) -> list["Hypothesis"]:
         """Best translation of each source, in the original order."""
         results = self.hypotheses(variables, batches, len(batches.examples), n_best=1)
-        return [hypotheses[0][1] for hypotheses in results]
-
-    @property
-    def longest(self) -> int:
-        """Maximum length of a translation in tokens, including the end."""
-        return 3 * self.config.max_length // 2
+        return [hypotheses[0] for hypotheses in results]
 
     def search(self, variables, batch: Batch, **options) -> "BeamResult":
         """Beam search for the translations of a batch; options: those of `search.search`."""

@@ -119,7 +119,9 @@ def test_each_objective_learns_which_words_occur_together(folder, objective):
     assert experiment.provenance["analogies"] == 1
     state, losses = step_of(experiment, config, 200)
     assert np.mean(losses[-9:]) < 0.9 * losses[0]
-    scores = experiment.task.scores(types.SimpleNamespace(variables=state.variables), [])
+    predict = types.SimpleNamespace(variables=state.variables)
+    scores = experiment.task.scores(predict, experiment.evals["test"])
+    assert experiment.task.scores(predict, experiment.evals["validation"]) == {}
     assert scores["wordsim"] > 0.85  # three ties above two: the maximum is 0.866
     assert set(scores) == {"wordsim", "analogies"}
 

@@ -267,6 +267,15 @@ def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
     [
         (["--search=tpe", "--space=a=1,2"], "--search needs --objective=METRIC"),
         (["--search=tpe", "--objective=a"], "--search needs --objective=METRIC and --space"),
+        (
+            ["--search=tpe", "--objective=test/loss", "--space=a=1,2"],
+            "--objective=test/loss would choose settings by the final set; "
+            "use --objective=validation/loss",
+        ),
+        (
+            ["--search=random", "--objective=heldout_best/accuracy", "--space=a=1,2"],
+            "use --objective=validation/accuracy",
+        ),
         (["--search=grid"], "search"),
         (["--search=tpe", "--sweep=a=1"], "from --space and does not allow --sweep"),
         (

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from data.buckets import EvaluationBuckets, TrainingBuckets
 from data.catalogue import DataError
 from data.sentences import tagged
-from data.sentences.tag_batches import Vocabularies
-from data.sentences.tagged import Sentence, TaggedCorpus, is_bio, load_tagged
+from data.sentences.tag_batches import UNSEEN, Vocabularies
+from data.sentences.tag_files import Sentence
+from data.sentences.tagged import TaggedCorpus, load_tagged
 
 CHUNKS = "The DT B-NP\r\ncat NN I-NP\nsat VBD B-VP\n \n\n-DOCSTART- -X- O\n\n#\t#\tO\n2 CD O\n"
 TREES = """# sent_id = 1
@@ -49,6 +50,21 @@ def folder_of(path, **files):
             CHUNKS,
             [(["The", "cat", "sat"], ["B-NP", "I-NP", "B-VP"]), (["#", "2"], ["O", "O"])],
         ),
+        (  # columns are tabs: other white space is part of a word; a word may be #
+            "conll",
+            "\ufeff# a comment\n# another\tline\there\n"
+            "New\u00a0York in\u2028A\u0085\tB-LOC\n#\tO\n\n"
+            "#begin a document\n\n# comment\n\u3000\tI-LOC\n#\tO\n",
+            [
+                (["New\u00a0York in\u2028A\u0085", "#"], ["B-LOC", "O"]),
+                (["\u3000", "#"], ["I-LOC", "O"]),
+            ],
+        ),
+        (  # columns are spaces
+            "conll",
+            "# comment\n# and a longer one\n# O\nNew\u00a0York  B-LOC \n\n# #\nthe O\n",
+            [(["#", "New\u00a0York"], ["O", "B-LOC"]), (["#", "the"], ["#", "O"])],
+        ),
         (
             "conllu",
             TREES,
@@ -56,9 +72,9 @@ def folder_of(path, **files):
         ),
         (
             "spans",
-            SPANS,
+            SPANS.replace("Mac=", "Mac\u00a0=").replace("Mac OS=", "Mac\u00a0 OS="),
             [
-                (["Mac", "OS", "-", "slow", "!"], list("BIOOO")),
+                (["Mac\u00a0", "OS", "-", "slow", "!"], list("BIOOO")),
                 (["the", "====", "screen", "size", "weight", "case"], list("OOBIBB")),
             ],
         ),
@@ -92,6 +108,8 @@ def test_without_a_file_for_it_validation_is_the_last_tenth_of_train(tmp_path):
     [
         ("conll", "a N\nb\n", r"line 2 of .*some_train.txt has 1 columns, not 2"),
         ("conll", "a\n", "line 1 of .* has 1 columns, not 2"),
+        ("conll", "a\tN\n#\tb\tN\n", "line 2 of .* has 3 columns, not 2"),
+        ("conll", "a\tN\n\tN\n", "line 2 of .* has an empty column"),
         ("conllu", TREES + "2\tx\n", r"line 10 of .* has 2 columns, not 10"),
         ("conllu", "\n1-2" + "\tx" * 9, "sentence at line 2 of .* has no word"),
         ("spans", "a####a=O b=POS\n", "line 1 of .* has the tag 'POS'"),
@@ -156,11 +174,26 @@ def test_tags_of_spans_have_both_marks_of_each_type_and_others_are_sorted():
     plain = Sentence(["x"], ["B"])
     assert TaggedCorpus([plain], [plain], [plain]).tags == ("O", "B", "I")
     assert SHORT.tags == ("M", "N", "V", "Z")  # one of them in validation alone
-    assert not is_bio(["INTJ", "O"])
-    with pytest.raises(
-        DataError, match=r"sentence 1 of the test has the unknown tag 'NN' .*data: M, N, V, Z"
-    ):
-        _ = TaggedCorpus(SHORT.train, SHORT.validation, [Sentence(["x"], ["NN"])]).tags
+    corpus = TaggedCorpus(SHORT.train, SHORT.validation, [Sentence(["x", "y"], ["NN", "N"])])
+    assert corpus.tags == SHORT.tags
+    assert corpus.unseen == {"NN": (1, "sentence 1 of the test set")}
+    vocabularies = Vocabularies.from_corpus(corpus, 1, True, 0)
+    assert vocabularies.encode(corpus.test).tags[0].tolist() == [UNSEEN, 1]
+
+
+def test_a_tag_is_found_at_its_line(tmp_path):
+    train = "# one\na\tB-X\nb\tO\n\n" + "c\tO\n\n" * 9
+    folder = folder_of(tmp_path, train=train + "\nd\tI-X\ne\tX-Y\n", test="\nf\tS-X\n")
+    corpus = load_tagged(f"conll:{folder}")
+    path = folder / "some_train.txt"
+    assert corpus.wrong_tag == f"the tag X-Y in line 25 of {path}"  # in the part for validation
+    assert corpus.unseen == {"S-X": (1, f"line 2 of {folder / 'some_test.txt'}")}
+    assert corpus.scheme == ""
+    path.write_text(train + "d\tO\ne\tI-X\n")
+    corpus = load_tagged(f"conll:{folder}")
+    assert (corpus.scheme, corpus.wrong_tag) == ("IOB2", "")
+    assert corpus.violations("train") == []
+    assert corpus.violations("validation") == [f"the tag I-X in line 24 of {path}"]
 
 
 def test_the_digest_tells_words_tags_and_splits_apart():

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.catalogue import DataError, load_splits
-from data.text.corpus import PADDING, UNKNOWN, Corpus, Vocabulary, load_text
+from data.text.corpus import PADDING, UNKNOWN, Corpus, Vocabulary, load_text, read_path
+from data.text.words import split_sentences
 
 quick = settings(deadline=None, derandomize=True, max_examples=25)
 some_text = st.text(min_size=1)
@@ -102,8 +103,23 @@ def test_a_folder_is_its_visible_files_in_the_order_of_their_names(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text * 10, encoding="utf-8")
     corpus = load_text(f"text:{folder}")
-    whole = "".join(digit * 10 for digit in "12345")
+    whole = "\n".join(digit * 10 for digit in "12345")  # no file ends with a line feed
     assert corpus.train + corpus.validation + corpus.test == whole
+
+
+def test_files_of_a_folder_are_joined_at_line_ends_and_have_no_byte_order_marks(tmp_path):
+    files = {"a": "\ufeffat the end", "b": "\ufeffstart. \n", "c": "more"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    corpus = load_text(f"text:{tmp_path}")
+    assert corpus.train + corpus.validation + corpus.test == "at the end\nstart. \nmore"
+    assert read_path(tmp_path, "\n\n") == "at the end\n\nstart. \n\n\nmore"
+    words = split_sentences(read_path(tmp_path, "\n\n"))
+    assert [sentence for sentence in words if sentence] == [
+        ["at", "the", "end"],
+        ["start"],
+        ["more"],
+    ]
 
 
 @pytest.mark.parametrize("content", ["", " \n\t\n"])

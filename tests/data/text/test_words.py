@@ -29,6 +29,11 @@ def test_prepared_files_are_a_sentence_a_line(folder):
     assert load_words(f"words:{folder}").sha256 != before
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_word(folder):
+    (folder / "ptb.train.txt").write_text("\ufeffthe end\n", encoding="utf-8")
+    assert load_words(f"words:{folder}").train == [["the", "end"]]
+
+
 def test_prose_is_split_at_stops_and_empty_lines_into_words_in_lower_case():
     text = "It's 3.14, or so! (See PEP-8.)\nA line\ngoes on\n\nover"
     assert split_sentences(text) == [
@@ -94,6 +99,13 @@ def test_similarities_of_the_published_forms(tmp_path):
     assert found.human.tolist() == [8.5, 8.3, 0]
     path.write_text("king\tqueen\t8.5\n\nman woman 8.3\ntea man 0\n")
     assert load_similarities(path, VOCABULARY).pairs.tolist() == [[0, 1], [2, 3], [4, 2]]
+    # comments before the pairs, words with spaces, and U+2028 and no-break spaces inside a word
+    lines = ["\ufeff# Similarities", "# Word 1\tWord 2\tMean", "king\tqueen\t8.5", "# more"]
+    lines += ["New York\tking\t1", "man\u2028woman\ttea\t1", "man\twoman\t8.3", "tea\tman\t0"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert load_similarities(path, VOCABULARY).pairs.tolist() == [[0, 1], [2, 3], [4, 2]]
+    path.write_text("Word 1,Word 2,Mean\nNew York,king,1\nking, queen, 8\nman,tea,1\ntea,king,2\n")
+    assert load_similarities(path, VOCABULARY).pairs.tolist() == [[0, 1], [2, 4], [4, 0]]
 
 
 def test_analogies_of_the_published_form(tmp_path):

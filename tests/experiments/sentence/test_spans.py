@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.sentences.schemes import LETTERS
 from experiments.sentence.spans import Span, span_scores, spans_of
+from tests.data.sentences.test_schemes import all_spans, encoded
 
 
 @pytest.mark.parametrize(
@@ -18,10 +20,24 @@ from experiments.sentence.spans import Span, span_scores, spans_of
         ("B-X I-Y I-X", [("X", 0, 1), ("Y", 1, 2), ("X", 2, 3)]),
         ("I B I O I", [("", 0, 1), ("", 1, 3), ("", 4, 5)]),
         ("", []),
+        # as seqeval finds them
+        ("S-X E-X I-X E-X E-X", [("X", 0, 1), ("X", 1, 2), ("X", 2, 4), ("X", 4, 5)]),
+        (
+            "B-X E-X I-Y S-X B-X O E-X",
+            [(*x,) for x in [("X", 0, 2), ("Y", 2, 3), ("X", 3, 4), ("X", 4, 5), ("X", 6, 7)]],
+        ),
+        ("B-X L-X U-X U-X", [("X", 0, 2), ("X", 2, 3), ("X", 3, 4)]),
+        ("B-X I-X NN NN", [("X", 0, 2), ("NN", 2, 4)]),
     ],
 )
 def test_spans_of_tags(tags, expected):
     assert spans_of(tags.split()) == [Span(*span) for span in expected]
+
+
+@pytest.mark.parametrize("scheme", LETTERS)
+def test_spans_come_back_from_the_tags_of_every_scheme(scheme):
+    for spans in all_spans(4):
+        assert [tuple(span) for span in spans_of(encoded(scheme, spans, 4))] == spans
 
 
 def test_scores_of_a_case_by_hand():

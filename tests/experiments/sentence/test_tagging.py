@@ -9,12 +9,14 @@ import pytest
 
 from data.catalogue import DataError
 from data.sentences import python_tokens
-from data.sentences.tagged import Sentence
+from data.sentences.schemes import violation
+from data.sentences.tag_files import Sentence
 from experiments import opinion_spans, pos_tagger
 from experiments.sentence.spans import span_scores
 from experiments.sentence.tag_modes import coloured, span_lines, tag
 from experiments.sentence.tag_sheet import characters_in_lines, drawable, tag_sheet, words_in_lines
 from experiments.sentence.tagging import make_network, parameter_count, read_corpus
+from nets.sentence.linear_crf import Chain
 from tests.experiments.opened import opened
 from train.config import ConfigError
 
@@ -203,7 +205,8 @@ def test_invalid_settings_are_refused(folder):
         )
     config = {"dataset": f"conll:{folder}", "tag_column": 2, **SIZE}
     with pytest.raises(
-        DataError, match=r"spans need tags O, B-TYPE and I-TYPE, but .* has the tag NNP"
+        DataError,
+        match=r"spans need tags .*BIOES.*, but there is the tag NNP in line 1 of .*train.txt",
     ):
         opinion_spans.build(opinion_spans.Config(**config))
     odd = pos_tagger.Config(**config | {"char_encoder": "recurrent", "char_features": 3})
@@ -212,3 +215,82 @@ def test_invalid_settings_are_refused(folder):
     task = pos_tagger.build(pos_tagger.Config(**config)).task
     assert task.headline == "accuracy"
     assert task.scores(SimpleNamespace(), []) == {}
+
+
+BIOES = "Ann S-PER\nsaw O\nBob B-PER\nLee E-PER\n\nIt O\nrains O\n"
+
+
+def bioes_of(folder, test=BIOES, **settings):
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.txt").write_text(test if split == "test" else BIOES)
+    return pos_tagger.Config(dataset=f"conll:{folder}", **SIZE, **settings)
+
+
+def test_an_unseen_tag_is_wrong_and_the_tag_that_fits_no_scheme_is_named(tmp_path, capsys):
+    experiment = pos_tagger.build(bioes_of(tmp_path, test=BIOES.replace("S-PER", "S-LOC")))
+    assert experiment.task.headline == "span_f1"
+    assert experiment.provenance["scheme"] == "BIOES"
+    assert experiment.task.vocabularies.tags == ("O", "B-PER", "I-PER", "E-PER", "S-PER")
+    path = tmp_path / "test.txt"
+    line = f"1 words of the test, the first in line 1 of {path}, have the tag S-LOC, which training"
+    assert line in capsys.readouterr().err
+    task, held_out = experiment.task, experiment.evals["test"]
+    (batch,) = held_out
+    tags = np.maximum(batch["tags"], 0)
+    emissions = 50.0 * np.eye(5, dtype=np.float32)[tags]  # the right tags, and O for the unseen one
+    outputs = Chain(emissions, np.zeros((5, 5), np.float32))
+    means = jax.jit(task.means)(outputs, batch)
+    assert float(means["accuracy"].value) == pytest.approx(5 / 6)
+    assert float(means["loss"].weight) == 2  # the words of the other sentence
+    assert float(means["loss"].value) == pytest.approx(0, abs=1e-5)
+    scores = task.scores(lambda batch: (outputs, ()), held_out)
+    assert (scores["span_precision"], scores["span_recall"]) == (1, 0.5)
+    assert set(task.figures(lambda batch: (outputs, ()), held_out)) == {"confusion", "sentences"}
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.txt").write_text(BIOES + "\nOslo b-LOC\n")
+    pos_tagger.build(pos_tagger.Config(dataset=f"conll:{tmp_path}", **SIZE))
+    line = f"spans are not scored, because the tag b-LOC in line 9 of {tmp_path / 'train.txt'} does"
+    assert line in capsys.readouterr().err
+
+
+def test_constrained_tags_follow_the_scheme(tmp_path, capsys):
+    config = bioes_of(tmp_path, test=BIOES.replace("E-PER", "B-PER"), constrain_tags=True)
+    experiment = pos_tagger.build(config)
+    assert "1 sentences of the test set have tags that BIOES" in capsys.readouterr().err
+    task = experiment.task
+    names = task.vocabularies.tags
+    rng = np.random.default_rng(0)
+    lengths = np.array([4, 2], np.int32)
+    shapes = {"emissions": (2, 4, 5), "transitions": (5, 5), "start": (5,), "end": (5,)}
+    chain = Chain(**{name: rng.normal(0, 3, s).astype("f") for name, s in shapes.items()})
+    tags = np.array([[4, 0, 1, 3], [0, 0, 0, 0]], np.int32)
+    batch = {"tags": tags, "lengths": lengths, "mask": np.arange(4) < lengths[:, None]}
+    valid, nats = {}, 0.0
+    for row, length in enumerate(lengths):
+        paths = [
+            path
+            for path in np.ndindex((5,) * length)
+            if violation("BIOES", [names[i] for i in path]) is None
+        ]
+        scores = [
+            chain.start[path[0]]
+            + chain.end[path[-1]]
+            + sum(chain.emissions[row, t, k] for t, k in enumerate(path))
+            + sum(chain.transitions[path[:-1], path[1:]])
+            for path in paths
+        ]
+        valid[row] = paths[int(np.argmax(scores))]
+        own = paths.index(tuple(tags[row, :length].tolist()))
+        nats += np.logaddexp.reduce(scores) - scores[own]
+    means = jax.jit(task.means)(chain, batch)
+    np.testing.assert_allclose(means["loss"].value, nats / 6, rtol=1e-5)
+    best = np.asarray(task._best(chain, lengths))
+    assert [tuple(best[row, :length]) for row, length in enumerate(lengths)] == [*valid.values()]
+    impossible = {**batch, "tags": np.array([[4, 0, 1, 1], [0, 0, 0, 0]], np.int32)}
+    assert float(jax.jit(task.means)(chain, impossible)["loss"].weight) == 2
+    (tmp_path / "train.txt").write_text(BIOES + "\nOslo E-LOC\n")
+    path = tmp_path / "train.txt"
+    with pytest.raises(DataError, match=rf"BIOES does not allow the tag E-LOC in line 9 of {path}"):
+        pos_tagger.build(config)
+    with pytest.raises(ConfigError, match=r"constrain_tags needs tags of spans and config\.output"):
+        pos_tagger.build(bioes_of(tmp_path, constrain_tags=True, output="softmax"))

@@ -16,7 +16,13 @@ from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
 from experiments.translation.pictures import spread
-from experiments.translation.search import translator
+from experiments.translation.search import (
+    Hypothesis,
+    options,
+    row_lengths,
+    searched_hypotheses,
+    translator,
+)
 from experiments.translation.task import Translate, signatures
 from nets.decoding.constraints import Limits
 from tests.experiments.opened import opened
@@ -67,17 +73,20 @@ def test_translations_are_in_the_order_of_the_sentences(network):
     assert task.headline == "exact"
     together = task.translate(variables, held_out)
     alone = translator(task)
-    assert together == [alone(variables, [text])[0][0][1] for text, _ in held_out.examples]
-    assert len(set(together)) > 1
+    texts = [text for _, text, _ in together]
+    assert texts == [alone(variables, [text])[0][0].text for text, _ in held_out.examples]
+    assert len(set(texts)) > 1
 
 
 def test_scores_are_of_the_whole_set(network, monkeypatch):
     task, variables, held_out = network
     references = [reference for _, reference in held_out.examples]
     translations = [*references[:-1], "1"]
-    monkeypatch.setattr(task, "translate", lambda variables, batches: translations)
+    found = [Hypothesis(0.0, text, text == "1") for text in translations]
+    monkeypatch.setattr(task, "translate", lambda variables, batches: found)
     scores = task.scores(SimpleNamespace(variables=variables), held_out)
     assert scores["exact"] == pytest.approx(0.9)
+    assert scores["truncated"] == pytest.approx(0.1)
     bleu, chrf = sacrebleu.corpus_bleu, sacrebleu.corpus_chrf
     assert scores["bleu"] == pytest.approx(bleu(translations, [references]).score)
     assert scores["chrf"] == pytest.approx(chrf(translations, [references]).score)
@@ -99,10 +108,23 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     text = io.TextIOWrapper(io.BytesIO("<de>3. März 2005\n<en>May 4, 1999\n".encode()))
     monkeypatch.setattr("sys.stdin", text)
     modes.translate(opened(task, variables=variables))
-    lines = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
     best = translator(task)(variables, ["<de>3. März 2005", "<en>May 4, 1999"])
     pairs = [pair for hypotheses in best for pair in hypotheses]
-    assert lines == [text if count == 1 else f"{score:8.3f}  {text}" for score, text in pairs]
+    assert lines == [text if count == 1 else f"{score:8.3f}  {text}" for score, text, _ in pairs]
+    cut = [number for number, row in enumerate(best, 1) for hypothesis in row if hypothesis.cut]
+    warnings = [f"warning: the translation of line {number} is cut" for number in cut]
+    assert err.splitlines() == warnings
+    assert warnings  # of a network that was not trained
+    (batch,) = task.buckets(["<de>3. März 2005", "<en>May 4, 1999"])
+    result = task.search(variables, batch, **options(task))
+    limits = row_lengths(batch)
+    for row, found in enumerate(searched_hypotheses(task.target, result)[:2]):
+        for rank, hypothesis in enumerate(found):
+            tokens, length = result.tokens[row, rank].tolist(), result.lengths[row, rank]
+            assert hypothesis.cut == (END not in tokens)
+            assert length == (limits[row] if hypothesis.cut else tokens.index(END) + 1)
     assert len(lines) == 2 * count
     if count == 2:
         scores = [float(line.split()[0]) for line in lines]
@@ -153,7 +175,7 @@ def test_labels_keep_their_order_and_a_distance():
 
 
 def test_input_that_is_not_text_is_one_line(monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b" a\r\n\xff\n")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf a\r\n\xff\n")))
     lines = lines_of_input()
     assert next(lines) == " a"
     with pytest.raises(DataError, match="line 2 of the input is not UTF-8"):
@@ -213,7 +235,7 @@ def test_a_perfect_translation_has_bleu_100_and_is_exact(kind, language):
     )
     task = Translate(None, vocabulary, vocabulary, config, language)
     task.translate = lambda variables, batches: [
-        vocabulary.decode(ids) for ids in vocabulary.encode(references)
+        Hypothesis(0.0, vocabulary.decode(ids), cut=False) for ids in vocabulary.encode(references)
     ]
     held_out = SimpleNamespace(examples=[("", reference) for reference in references])
     scores = task.scores(SimpleNamespace(variables=None), held_out)
