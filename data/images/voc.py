@@ -12,11 +12,10 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from ..catalogue import DataError, nearest
 from ..forms.files import listed, nearest_file, read_text
-from .decode import FAULTS, decode_image
+from .decode import decode_image, decode_mask
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -154,13 +153,7 @@ def read_boxes(path: Path, classes: tuple[str, ...], size: tuple[int, int]) -> B
 
 def read_mask(path: Path, classes: int) -> np.ndarray:
     """Mask int32 [H, W] of an indexed PNG; DataError when a value is no class."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L"):
-                raise ValueError(f"its mode is {image.mode}, not indexed colours")
-            mask = np.asarray(image, np.int32)
-    except FAULTS as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    mask = decode_mask(path, str(path)).astype(np.int32)
     wrong = np.unique(mask[(mask > classes) & (mask != VOID)])
     if wrong.size:
         raise DataError(f"{path} has the value {wrong[0]}; the classes are 1 to {classes}")
