@@ -38,7 +38,7 @@ ARROWS = {
     },
     "data": {
         "": {"builtin", "forms"},
-        "builtin": set(),
+        "builtin": {"forms"},
         "forms": set(),
         "tabular": {"builtin", "forms"},
         "images": {"builtin", "forms", "tabular", "text"},

@@ -1,11 +1,7 @@
 """The files below a folder, without those that systems and editors leave there."""
 
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from ..catalogue import DataError
 
 # what Windows, macOS, storage devices and archives add to a folder, in lower case
 LEFT_BEHIND = {
@@ -44,16 +40,3 @@ def files_below(folder: Path, suffixes: Sequence[str] = ()) -> list[Path]:
 def files_in(folder: Path) -> list[Path]:
     """Sorted files directly in a folder, except those left behind."""
     return sorted(p for p in folder.iterdir() if not is_left_behind(p.name) and p.is_file())
-
-
-def check_no_pipe(path: Path) -> None:
-    """Raise DataError if a path is a named pipe, which would block until someone writes to it.
-
-    A pipe of the shell, as in <(zcat FILE), has no name and is allowed.
-    """
-    try:
-        named_pipe = stat.S_ISFIFO(os.stat(path).st_mode) and os.path.exists(os.path.realpath(path))
-    except (OSError, ValueError):  # opening the file says what is wrong
-        return
-    if named_pipe:
-        raise DataError(f"{path} is a named pipe, not a file")

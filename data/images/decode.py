@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..catalogue import DataError
-from ..forms.folders import check_no_pipe
+from ..forms.content import check_no_pipe
 
 Shape = tuple[int | None, int | None, int]  # height, width and channels; None where it varies
 GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L")
@@ -51,7 +51,9 @@ def decode_image(item: Path | bytes, channels: int, size: int, name: str) -> np.
     return pixels[..., None] if channels == 1 else pixels
 
 
-def open_image(item: Path | bytes, name: str, formats: Sequence[str] | None = None) -> Image.Image:
+def open_image(
+    item: Path | bytes, name: str, formats: tuple[str, ...] | None = None
+) -> Image.Image:
     """Open a picture, grey (mode L) or in colour (mode RGB), with 8 bits for each value.
 
     It is turned upright as its EXIF data say, and transparent pixels show white paper. Of 16 bits
@@ -98,7 +100,7 @@ def damaged(name: str, error: Exception) -> DamagedImage:
     return DamagedImage(f"cannot read {name}: {text}")
 
 
-def _opened(item: Path | bytes, formats: Sequence[str] | None = None) -> Image.Image:
+def _opened(item: Path | bytes, formats: tuple[str, ...] | None = None) -> Image.Image:
     if isinstance(item, bytes):
         content = item
     else:

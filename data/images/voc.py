@@ -15,6 +15,7 @@ import numpy as np
 
 from ..catalogue import DataError, nearest
 from ..forms.files import listed, nearest_file, read_text
+from ..forms.folders import files_below
 from .decode import decode_image, decode_mask
 
 CLASSES = (
@@ -90,7 +91,7 @@ def load_voc(
         raise DataError(f"voc: needs a folder with {listed(needed)}; {root} has no {missing[0]}")
     path = root / "ImageSets" / task / f"{chosen}.txt"
     if not path.is_file():
-        sets = sorted(p.stem for p in path.parent.glob("*.txt"))
+        sets = [p.stem for p in files_below(path.parent, (".txt",))]
         near = nearest(chosen, sets)
         raise DataError(f"{path.parent} has no set {chosen!r}{near}; available: {listed(sets)}")
     # lists of a class have a second column, 1, 0 or -1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalogue import DataError
-from ..forms.folders import check_no_pipe
+from ..forms.content import check_no_pipe
 
 
 def read_numbers(path: Path) -> np.ndarray:

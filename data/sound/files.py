@@ -12,8 +12,9 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from ..catalogue import DataError
+from ..forms.content import check_no_pipe
 from ..forms.files import nearest_file
-from ..forms.folders import check_no_pipe, files_below
+from ..forms.folders import files_below
 
 SUFFIXES = (".wav", ".flac", ".ogg")  # of the files below a folder
 RATES = 1_000, 768_000  # least and greatest sampling rate, Hz

@@ -56,14 +56,14 @@ def load_text(
 
 
 def read_path(path: Path) -> str:
-    """Text of a file, or of all files below a folder except hidden ones."""
-    if path.is_dir():
-        below = (p for p in sorted(path.rglob("*")) if p.is_file())
-        files = [p for p in below if not any(name[0] == "." for name in p.relative_to(path).parts)]
-    else:
-        files = [path]
+    """Text of a file, or of all files below a folder, see `files_below`."""
+    from ..forms.content import check_no_pipe
+    from ..forms.folders import files_below
+
+    files = files_below(path) if path.is_dir() else [path]
     texts = []
     for file in files:
+        check_no_pipe(file)
         try:
             texts.append(file.read_bytes().decode("utf-8"))
         except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..catalogue import DataError
-from ..forms.folders import check_no_pipe
+from ..forms.content import check_no_pipe
 
 
 def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:

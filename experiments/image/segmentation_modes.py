@@ -1,5 +1,6 @@
 """--mode=segment and --mode=compare of segmentation."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,7 @@ def segment(run: TrainedRun) -> None:
 def compare(run: TrainedRun) -> None:
     """Draw test images with the answers of the runs in config.others, and of this one."""
     folders = paths_of(run.config.others, "--config.others=RUN")
-    runs = [*(open_folder(Path(folder), {}) for folder in folders), run]
+    runs = [*(open_folder(Path(os.path.expanduser(folder)), {}) for folder in folders), run]
     for each in runs:
         same = each.config.image_reduction == run.config.image_reduction
         if not same or each.task.classes != run.task.classes:

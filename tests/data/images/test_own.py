@@ -55,7 +55,9 @@ def test_a_folder_per_class_with_spaces_and_unicode(tmp_path, capsys):
     ]
     write(root, names)
     (root / "a b" / "notes.txt").write_text("x")
-    (root / "a b" / ".hidden.png").write_text("x")
+    for name in (".hidden.png", "._0, 0.PNG", "Thumbs.db", ".thumbs/x.png", "@eaDir/y.png"):
+        write(root / "a b", [name], lambda: b"x")
+    write(root, [".git/x.png", "__MACOSX/x.png"], lambda: b"x")
     splits = load_images(f"folder:{root}", "", 8)
     assert capsys.readouterr().out.startswith("skipped 1 files that are no images")
     assert list(splits) == ["train", "validation", "test"]
