@@ -33,6 +33,7 @@ best trial.
 
 import difflib
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -120,7 +121,7 @@ def main(argv: list[str]) -> int:
         raise UsageError(f"flags start with --, got {rest[1]!r}")
     if not values.workdir:
         raise UsageError("--workdir=DIR is required: the folder of the sweep")
-    workdir = Path(values.workdir).absolute()
+    workdir = Path(os.path.expanduser(values.workdir)).absolute()
     report = [sys.executable, "-m", "experiments.report", f"--workdir={workdir}"]
     report += [f"--{name}={values[name].value}" for name in REPORT_FLAGS if values[name].value]
     if values.status:
@@ -143,7 +144,7 @@ def sweep(
     values: flags.FlagValues, workdir: Path, config: Sequence[str], report: Sequence[str]
 ) -> int:
     """Check all runs, then print, submit, or run and report; return the exit code."""
-    file = Path(values.sweep_file) if values.sweep_file else None
+    file = Path(os.path.expanduser(values.sweep_file)) if values.sweep_file else None
     sets = expand(values.sweep, values.zip, file)
     slurm = backend_options(values, "slurm", OPTIONS, ["slurm", "print"])
     pods = pod_options(values, workdir)

@@ -5,6 +5,7 @@ python -m experiments RUN --mode=generate --config.prompt='def '
 """
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def main(argv: list[str]) -> None:
             print(f"{name:<17}{(module.__doc__ or '').splitlines()[0]}")
         return
     sys.argv = [argv[0], f"--workdir={argv[1]}", *argv[2:]]
-    cli.run_folder(Path(argv[1]))
+    cli.run_folder(Path(os.path.expanduser(argv[1])))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ networks concepts to hybrid NN-HMM model for speech recognition", 2012.
 
 Data: tones (the default), synthetic telephone numbers as noisy keypad tones; spoken_lines:FOLDER,
 recordings of single words as in the Free Spoken Digit Dataset, joined into lines; speech:FOLDER,
-WAV files with transcripts. No recording of a test line is used in training; with
---config.test_split=speaker:NAME, no recording of that speaker is. --mode=transcribe transcribes WAV
+sound files with transcripts. No recording of a test line is used in training; with
+--config.test_split=speaker:NAME, no recording of that speaker is. --mode=transcribe transcribes
 files and draws which frames belong to each symbol; --mode=decode compares search methods, also with
 a language model. Measured: rows C10 and B8 of the table in experiments/README.md.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import jax.numpy as jnp
@@ -230,16 +231,16 @@ def make_front_end(config: Config) -> tuple[nn.Module, ...]:
 
 
 def make_task(config: Config, assets: Assets) -> Transcribe:
-    """Make the network for the alphabet, and the reader of WAV files."""
+    """Make the network for the alphabet, and the reader of sound files."""
     from data.lines.sounds import Features
-    from data.sound.speech import read_sound
+    from data.sound.files import read_sound
 
     alphabet = Alphabet.from_bytes(assets[ALPHABET])
     features = Features.from_bytes(assets[FEATURES])
     network = make_network(config, len(alphabet.symbols), make_front_end(config))
 
     def read_file(path: str) -> np.ndarray:
-        return features(read_sound(path, features.rate))
+        return features(read_sound(Path(path).expanduser(), features.rate))
 
     return Transcribe(config, alphabet, network, read_file, "spectrogram")
 

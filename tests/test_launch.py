@@ -137,6 +137,15 @@ def test_folder_of_another_experiment_is_refused_without_a_check(tmp_path, capsy
     assert capsys.readouterr().out.splitlines()[-1] == "2 runs: 2 waiting; step 0 of 14"
 
 
+def test_the_home_of_the_user_in_paths(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(launch, "check_runs", lambda _, runs: [1] * len(runs))
+    (tmp_path / "sets").write_text("seed=7\n")
+    words = ["--experiment=lenet5", "--workdir=~/runs", "--sweep_file=~/sets", "--backend=print"]
+    assert launch.command_line(["launch.py", *words]) == 0
+    assert f"--workdir={tmp_path}/runs/seed=7" in capsys.readouterr().out
+
+
 def test_report_alone_gets_its_own_flags(tmp_path, monkeypatch):
     commands = []
 

@@ -157,7 +157,7 @@ def parse(
         raise ConfigError(f"flags start with --, got {rest[1]!r}")
     if not values.workdir and values.mode not in PLANNED_MODES:
         raise ConfigError("--workdir=DIR is required: the run directory")
-    config, workdir = holder.value, Path(values.workdir)
+    config, workdir = holder.value, Path(os.path.expanduser(values.workdir))
     overrides = config_flags.get_override_values(values["config"])
     preset = config.PRESETS.get(config.preset, {})
     for name in set(preset) - set(overrides):

@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def initial_variables(
     what was left, and what is new. Raises ConfigError when a shape differs, when a rule matches
     nothing, or when nothing can be loaded.
     """
-    found = renamed(read_source(Path(source).expanduser(), say), init_map)
+    found = renamed(read_source(Path(os.path.expanduser(source)), say), init_map)
     own = paths(variables)
     common = [path for path in own if path in found]
     for path in common:

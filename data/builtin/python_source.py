@@ -11,6 +11,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from ..forms.folders import is_left_behind
+
 # tests, installed packages, and data tables that are source code in form only
 SKIPPED = {
     "test",
@@ -26,7 +28,11 @@ SKIPPED = {
 def standard_library() -> list[Path]:
     """All .py files of the standard library except SKIPPED, in the order of their names."""
     root = Path(sysconfig.get_path("stdlib"))
-    paths = (p for p in root.rglob("*.py") if not SKIPPED & set(p.relative_to(root).parts))
+    paths = (
+        path
+        for path in root.rglob("*.py")
+        if not (SKIPPED & set(path.relative_to(root).parts) or is_left_behind(path.name))
+    )
     return sorted(paths, key=lambda path: path.relative_to(root).as_posix())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..catalogue import DataError
 from .files import by_split, listed, nearest_file
+from .folders import files_in
 from .table import Table
 
 
@@ -63,7 +64,7 @@ def _shards(folder: Path) -> list[Path]:
     if (folder / "state.json").is_file():
         named = _json(folder / "state.json").get("_data_files", [])
         return [folder / file["filename"] for file in named]
-    return sorted(folder.glob("data-*.arrow"))
+    return [path for path in files_in(folder) if path.match("data-*.arrow")]
 
 
 def _table(path: Path, schema: Any, rows: int, read: Callable[[str], list[Any]]) -> Table:

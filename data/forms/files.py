@@ -1,15 +1,13 @@
 """Text files, plain or gzipped, and the splits in the names of files."""
 
-import gzip
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..catalogue import DataError, nearest
+from .folders import files_in, is_left_behind
 
-GZIP_MAGIC = b"\x1f\x8b"  # no UTF-8 text begins with it
 SPLIT_NAMES = {
     "train": {"train"},
     "validation": {"valid", "validation", "val", "dev"},
@@ -22,7 +20,7 @@ def nearest_file(path: Path | zipfile.Path) -> str:
     folder = path.parent
     if not (isinstance(folder, Path) and folder.is_dir()):
         return ""
-    names = [p.name for p in folder.iterdir()]
+    names = (p.name for p in folder.iterdir() if not is_left_behind(p.name))
     return nearest(path.name, sorted(names))
 
 
@@ -38,15 +36,12 @@ def read_text(path: Path | zipfile.Path, encodings: Sequence[str] = ("utf-8",)) 
 
     Line ends are not changed. Raises DataError when the file is missing or unreadable.
     """
+    from .content import read_content
+
     try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
+        content = read_content(path)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}{nearest_file(path)}") from None
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot read {path}: {reason}") from None
     for encoding in encodings:
         try:
             return content.decode(encoding).removeprefix("\ufeff")
@@ -74,7 +69,7 @@ def split_files(folder: Path, form: str) -> dict[str, list[Path]]:
     """Files of a folder by the split in their names; DataError when there is no such folder."""
     if not folder.is_dir():
         raise DataError(f"{form}: needs a folder, but {str(folder)!r} is not one")
-    return by_split(path for path in folder.iterdir() if path.is_file())
+    return by_split(files_in(folder))
 
 
 def by_split(paths: Iterable[Path]) -> dict[str, list[Path]]:

@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from .folders import walk
+
 LOOKED_AT = 500  # files of a folder
 BY_SUFFIX = ("csv", "tsv", "jsonl", "parquet", "arrow", "npz")
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -61,7 +63,7 @@ def _forms_of(name: str) -> Iterator[str]:
     try:
         if not name or not path.exists():
             return
-        inside = list(itertools.islice(path.rglob("*"), LOOKED_AT)) if path.is_dir() else [path]
+        inside = list(itertools.islice(walk(path), LOOKED_AT)) if path.is_dir() else [path]
     except OSError:  # such as a name that is too long for a path
         return
     suffixes = {Path(p.name.lower().removesuffix(".gz")).suffix for p in inside}

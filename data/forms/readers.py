@@ -15,6 +15,7 @@ from typing import Any
 
 from ..catalogue import DataError
 from .files import by_split, listed, nearest_file, read_text
+from .folders import files_below, files_in
 from .table import Table
 
 DIALECTS: dict[str, dict[str, Any]] = {
@@ -37,13 +38,13 @@ def load_tables(form: str, rest: str) -> dict[str, list[Table]]:
         files = {}
     if not files and path.is_dir():
         endings = f".{form}", f".{form}.gz"
-        own = [p for p in sorted(path.rglob(f"*.{form}*")) if p.name.lower().endswith(endings)]
+        own = files_below(path, endings)
         files = {split: paths for split, paths in by_split(own).items() if paths}
         of_sets = [p for paths in files.values() for p in paths]
         if repeated := [p for p in of_sets if of_sets.count(p) > 1]:
             raise DataError(f"{repeated[0]} has the names of several sets in its name")
         if not files:
-            names = [p.name for p in own] or sorted(p.name for p in path.iterdir())
+            names = [p.name for p in own or files_in(path)]
             raise DataError(
                 f"{path} needs {form} files with train, validation and test in their names, "
                 f"found {listed(names)}"

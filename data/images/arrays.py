@@ -1,6 +1,5 @@
 """Images as arrays: IDX files, the format of MNIST, and .npz files."""
 
-import gzip
 import math
 import re
 import struct
@@ -12,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import DataError, nearest
-from ..forms.files import GZIP_MAGIC, listed, nearest_file
+from ..forms.content import read_content
+from ..forms.files import listed, nearest_file
+from ..forms.folders import files_in
 from .own import Example, OwnImages, make_splits
 
 IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -37,11 +38,9 @@ def read_idx_file(path: Path) -> np.ndarray:
     the most significant byte first.
     """
     try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+        content = read_content(path)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
         raise DataError(f"{path} is not an IDX file: it begins with {content[:4].hex(' ')}")
     dtype, axes = np.dtype(IDX_TYPES[content[2]]), content[3]
@@ -60,7 +59,7 @@ def read_idx(folder: Path) -> dict[str, OwnImages]:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}{nearest_file(folder)}")
-    names = sorted(path.name for path in folder.iterdir())
+    names = [path.name for path in files_in(folder)]
     sets = {}
     for split, prefix in (("train", "train"), ("test", "(t10k|test)")):
         arrays = []

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 from ..catalogue import DataError
 from ..forms.files import listed, nearest_file
-from .decode import FAULTS, decode_image
+from .decode import decode_image, decode_mask
 
 COMPACT = "annotations.json"  # its name in a ZIP file
 BORDER = 1.0  # pixels by which a rounded box may leave the image; such boxes are clipped
@@ -125,10 +125,7 @@ class Coco:
         if not isinstance(record.mask, str):
             return drawn(record.mask, record.size, f"{self.place}/{record.file}")
         name = f"{self.place}/{record.mask}"
-        try:
-            pixels = decode_image(self._content(record.mask), 1, 0, name)[..., 0]
-        except FAULTS as error:
-            raise DataError(f"cannot read {name}: {error}") from None
+        pixels = decode_mask(self._content(record.mask), name)
         if pixels.shape != record.size:
             raise DataError(f"{name} has shape {pixels.shape}, its image {record.size}")
         values = np.zeros(256, np.int32)

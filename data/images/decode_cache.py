@@ -19,8 +19,9 @@ def cache_folder() -> Path:
 
 def fingerprint(folder: Path) -> str:
     """Text that changes when a file below a folder changes."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    states = [(path, path.stat()) for path in files]
+    from ..forms.folders import files_below
+
+    states = [(path, path.stat()) for path in files_below(folder)]
     return "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states)
 
 

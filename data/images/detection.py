@@ -16,6 +16,7 @@ from PIL import Image
 from ..builtin.scenes import make_scene
 from ..catalogue import DataError, load_splits, nearest
 from ..forms.files import SPLIT_NAMES, listed
+from ..forms.folders import files_below
 from ..forms.splits import complete
 from .coco import load_coco
 from .decode import FAULTS, DamagedImage
@@ -141,7 +142,7 @@ def _scenes() -> Source:
 
 def _voc(folder: str) -> Source:
     main = Path(folder).expanduser() / "ImageSets" / "Main"
-    names = {path.stem for path in main.glob("*.txt")} if main.is_dir() else {"train"}
+    names = {path.stem for path in files_below(main, (".txt",))} if main.is_dir() else {"train"}
     chosen = {split: sorted(SPLIT_NAMES[split] & names) for split in SPLIT_NAMES}
     classes = class_names(folder, *(chosen["train"] or ["train"]))
     sets = {split: load_voc(folder, of[0], "Main", classes) for split, of in chosen.items() if of}

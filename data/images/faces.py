@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..catalogue import DataError, unknown_dataset
+from ..forms.folders import files_below
 from ..tabular.batches import sha256_of
-from .decode import FAULTS
+from .decode import open_image
 from .labelled import load_images
 
 FORMS = ("digits", "faces:DIR")
@@ -100,7 +100,7 @@ def read_faces(folder: Path, reduction: str = "4") -> Faces:
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
-    paths = sorted(folder.rglob("*.pgm"))
+    paths = files_below(folder, (".pgm",))
     found = {path: parts for path in paths if (parts := parse_name(path))["reduction"] == reduction}
     if not found:
         others = Counter(parse_name(path)["reduction"] for path in paths)
@@ -145,13 +145,10 @@ def read_images(paths: list[Path]) -> np.ndarray:
     """
     images: list[np.ndarray] = []
     for path in paths:
-        try:
-            with Image.open(path, formats=("PPM",)) as image:
-                if image.mode != "L":
-                    raise ValueError(f"its pixels are of type {image.mode}, not grey with 8 bits")
-                images.append(np.asarray(image))
-        except FAULTS as error:
-            raise DataError(f"cannot read {path} as PGM: {error}") from None
+        image = open_image(path, f"{path} as PGM", formats=("PPM",))
+        if image.mode != "L":
+            raise DataError(f"cannot read {path} as PGM: its pixels are of type RGB, not grey")
+        images.append(np.asarray(image))
         if images[-1].shape != images[0].shape:
             sizes = " and ".join("{1} x {0}".format(*x.shape) for x in (images[0], images[-1]))
             raise DataError(f"{paths[0]} and {path} differ in size: {sizes}")

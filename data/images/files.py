@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..catalogue import DataError, nearest
+from ..forms.content import check_no_pipe
 from ..forms.files import SPLIT_NAMES, listed, nearest_file
+from ..forms.folders import files_below, files_in, is_left_behind
 from ..forms.labels import read_labels
 from ..forms.readers import load_tables
 from .decode import common_shape
@@ -56,7 +58,7 @@ def read_folder(folder: Path) -> dict[str, OwnImages]:
 
 
 def _sub_folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not is_left_behind(p.name))
 
 
 def _class_files(folder: Path) -> list[tuple[str, str, Path]]:
@@ -68,9 +70,7 @@ def _class_files(folder: Path) -> list[tuple[str, str, Path]]:
     skipped = []
     for of_class in _sub_folders(folder):
         before = len(files)
-        for path in sorted(of_class.rglob("*")):
-            if path.name.startswith(".") or not path.is_file():
-                continue
+        for path in files_below(of_class):
             if path.suffix.lower() not in SUFFIXES:
                 skipped.append(path)
                 continue
@@ -79,7 +79,7 @@ def _class_files(folder: Path) -> list[tuple[str, str, Path]]:
         if len(files) == before:
             raise DataError(f"the class folder {of_class} has no images ({', '.join(SUFFIXES)})")
     if not files:
-        names = sorted(path.name for path in folder.iterdir())
+        names = [path.name for path in files_in(folder)]
         raise DataError(f"{folder} needs a sub-folder for each class, found {listed(names)}")
     if skipped:
         print(f"skipped {len(skipped)} files that are no images, for example {skipped[0]}")
@@ -119,6 +119,7 @@ def _encoded(value: Any, folder: Path, place: str) -> bytes:
         (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, "")
     )
     if content is None and path:
+        check_no_pipe(folder / path)
         try:
             content = (folder / path).read_bytes()
         except OSError as error:

@@ -54,7 +54,9 @@ class OwnImages:
             return {"images": np.stack(self.items), "labels": np.array(self.labels, np.int32)}
         smaller = all(side is not None and side <= size for side in self.shape[:2])
         decode = partial(self._decode, 0 if smaller else size)
-        return cached(f"own images {size} {self.shape} {self.labels}\n{self.states}", decode)
+        return cached(
+            f"own images on paper {size} {self.shape} {self.labels}\n{self.states}", decode
+        )
 
     def _decode(self, size: int) -> Arrays:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases Python's lock

@@ -4,7 +4,6 @@ The forms of a dataset are in FORMS. A mask has the index of a class, or VOID wh
 annotated; VOID is neither trained nor scored.
 """
 
-import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from ..tabular.batches import padded
 from ..text.line_files import fields_of, read_lines
 from .augment import separable, weights
 from .coco import load_coco
-from .decode import FAULTS, decode_image
+from .decode import decode_image, decode_mask
 from .voc import CLASSES, VOID, load_voc
 
 FORMS = ("scenes", "camvid:DIR_OR_ZIP", "voc:DIR", "coco:JSON")
@@ -145,12 +144,7 @@ def _content(path: Path | zipfile.Path) -> bytes:
 
 def _read_mask(path: Path | zipfile.Path, size: tuple[int, ...]) -> np.ndarray:
     """Mask of CamVid, with VOID; DataError for another size, or a value that is no class."""
-    content = io.BytesIO(_content(path))
-    try:
-        with Image.open(content) as image:
-            mask = np.array(image)
-    except FAULTS as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    mask = decode_mask(_content(path), str(path))
     if mask.shape != size:
         raise DataError(f"{path} has shape {mask.shape}, its image {size}")
     if mask.max() > CAMVID_VOID:

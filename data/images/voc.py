@@ -12,12 +12,12 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from ..catalogue import DataError, nearest
 from ..forms.files import listed, nearest_file
+from ..forms.folders import files_below
 from ..text.line_files import fields_of, read_lines
-from .decode import FAULTS, decode_image
+from .decode import decode_image, decode_mask
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -92,7 +92,7 @@ def load_voc(
         raise DataError(f"voc: needs a folder with {listed(needed)}; {root} has no {missing[0]}")
     path = root / "ImageSets" / task / f"{chosen}.txt"
     if not path.is_file():
-        sets = sorted(p.stem for p in path.parent.glob("*.txt"))
+        sets = [p.stem for p in files_below(path.parent, (".txt",))]
         near = nearest(chosen, sets)
         raise DataError(f"{path.parent} has no set {chosen!r}{near}; available: {listed(sets)}")
     # lists of a class have a second column, 1, 0 or -1
@@ -155,13 +155,7 @@ def read_boxes(path: Path, classes: tuple[str, ...], size: tuple[int, int]) -> B
 
 def read_mask(path: Path, classes: int) -> np.ndarray:
     """Mask int32 [H, W] of an indexed PNG; DataError when a value is no class."""
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L"):
-                raise ValueError(f"its mode is {image.mode}, not indexed colours")
-            mask = np.asarray(image, np.int32)
-    except FAULTS as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    mask = decode_mask(path, str(path)).astype(np.int32)
     wrong = np.unique(mask[(mask > classes) & (mask != VOID)])
     if wrong.size:
         raise DataError(f"{path} has the value {wrong[0]}; the classes are 1 to {classes}")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..catalogue import DataError, load_splits
 from ..images.augment import Augmentation
+from ..images.decode import decode_image
 from .number_rows import read_numbers
 from .transcripts import Alphabet
 
@@ -17,6 +18,7 @@ FULL = 16.0  # largest pixel value of the digits
 SIZE, ROWS = 8, 12  # height of a digit and of a line, pixels
 GAP, MARGIN = 3, 4  # most empty columns between two digits and at either end
 INK = 0.1  # pixel value above which a column is not empty
+CONTRAST = 8  # least difference, of 255, between ink and paper in a picture
 DISTORTION = Augmentation(scale=0.15, squeeze=0.1, shear=0.25, jitter=0.05)
 
 
@@ -82,15 +84,15 @@ def read_line(path: str) -> np.ndarray:
     file is read as rows of numbers, with ink above 0. Raises DataError, naming the file, when it
     cannot be read or has no ink.
     """
-    if Path(path).suffix.lower() == ".csv":
-        values = read_numbers(path).astype(np.float32)
+    file = Path(path).expanduser()
+    if file.suffix.lower() == ".csv":
+        values = read_numbers(file).astype(np.float32)
     else:
-        try:
-            with Image.open(path) as image:
-                values = np.asarray(image.convert("L"), np.float32)
-        except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: a damaged PNG
-            raise DataError(f"cannot read picture {path}: {error}") from error
-        if np.median(values) > (values.min() + values.max()) / 2:  # most pixels are background
+        values = decode_image(file, 1, 0, f"picture {path}")[..., 0].astype(np.float32)
+        values -= values.min()
+        if values.max() < CONTRAST:
+            raise DataError(f"there is no ink in {path}")
+        if np.median(values) > values.max() / 2:  # most pixels are background
             values = values.max() - values
     values = np.maximum(values, 0)
     if not values.size or not values.max():

@@ -1,17 +1,20 @@
 """Reading rows of numbers from a text file."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 
 from ..catalogue import DataError
+from ..forms.content import check_no_pipe
 
 
-def read_numbers(path: str) -> np.ndarray:
+def read_numbers(path: Path) -> np.ndarray:
     """Numbers float64 [N, M] of a file: N lines of M numbers each, separated by commas.
 
     Raises DataError, naming the file, when it is malformed or cannot be read.
     """
+    check_no_pipe(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # raised for a file without numbers

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def read_pen(path: str, scale: float) -> np.ndarray:
     The last column is 1 if the pen was up on the way to the point; it is optional. The line is
     scaled to a height of 1, then multiplied by `scale`. Raises DataError naming the file.
     """
-    rows = read_numbers(path)
+    rows = read_numbers(Path(path).expanduser())
     if len(rows) < 2 or rows.shape[1] not in (2, 3) or not np.ptp(rows[:, 1]):
         raise DataError(
             f"{path} needs lines x,y or x,y,up: two or more points, not all of the same height"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..sound.spectrogram import Standardizer, log_mel, with_deltas
+from ..sound.spectrogram import Standardizer, check_bands, log_mel, with_deltas
 from ..sound.waves import Waves
 from .transcripts import Alphabet
 
@@ -48,7 +48,8 @@ class Features:
         return self.standardizer(frames).astype(np.float32) if self.standardizer else frames
 
     def fitted(self, sounds: Iterable[np.ndarray]) -> "Features":
-        """Features standardized by the mean and deviation over some sounds."""
+        """Features standardized over some sounds; DataError as `check_bands` raises it."""
+        check_bands(self.bands, self.rate)
         plain = replace(self, standardizer=None)
         return replace(self, standardizer=Standardizer.from_series(map(plain, sounds)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..catalogue import TABLES, DataError, is_table, nearest, unknown_dataset
 from ..forms.files import nearest_file
+from ..forms.folders import files_in
 from ..text.line_files import read_lines
 
 Pair = tuple[str, str]
@@ -165,7 +166,7 @@ def _read_folder(folder: Path, source: str, target: str, test: str) -> list[list
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}{nearest_file(folder)}")
     files: dict[str, dict[str, Path]] = {}  # by split and language
-    for path in sorted(folder.iterdir()):
+    for path in files_in(folder):
         stem, _, language = path.name.removesuffix(".gz").rpartition(".")
         files.setdefault(stem, {}).setdefault(language, path)
     if "train" not in files:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..catalogue import TABLES, DataError, is_table, load_splits, unknown_dataset
+from ..forms.folders import files_in
 from ..text.corpus import SPLITS
 from ..text.line_files import read_lines
 from ..text.words import find_split_file
@@ -130,7 +131,7 @@ def _read_classes(folder: Path) -> tuple[list[LabelledSentence], tuple[str, ...]
     """Examples and classes of a folder with one file per class."""
     if not folder.is_dir():
         raise DataError(f"lines: needs a folder, but {str(folder)!r} is not one")
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix)
+    paths = [path for path in files_in(folder) if path.suffix]
     stems = defaultdict(list)
     for path in paths:
         stems[path.stem].append(path)

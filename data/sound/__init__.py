@@ -1,5 +1,5 @@
-"""Recordings in WAV files and their log-mel spectrograms.
+"""Recordings in sound files and their log-mel spectrograms.
 
 Read first: `waves` (labelled recordings and their splits). `speech` has recordings with
-transcripts, `spectrogram` the features.
+transcripts, `files` reads and resamples sound files, `spectrogram` computes the features.
 """

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..catalogue import DataError
 from ..series.labelled import TimeSeries, pad
 from .waves import Waves
 
@@ -43,6 +44,25 @@ def mel_filters(bands: int, size: int, rate: int) -> np.ndarray:
     return np.maximum(0.0, 1.0 - np.abs(pitch - edges[1:-1]) / width)
 
 
+def check_bands(bands: int, rate: int) -> None:
+    """Raise DataError when a band lies between two frequencies of the Fourier transform."""
+
+    def silent(count: int) -> int:
+        return int((mel_filters(count, transform_size(rate), rate).max(axis=0) == 0).sum())
+
+    if empty := silent(bands):
+        most = next((count for count in range(bands, 0, -1) if not silent(count)), 0)
+        raise DataError(
+            f"{empty} of {bands} mel bands have no frequency of a sound at {rate} Hz; "
+            f"use {most} bands or fewer"
+        )
+
+
+def transform_size(rate: int) -> int:
+    """Length of the Fourier transform of a window: the power of two that is not shorter."""
+    return 1 << (round(WINDOW * rate) - 1).bit_length()
+
+
 def log_mel(sound: np.ndarray, rate: int, bands: int) -> np.ndarray:
     """Log-mel spectrogram float32 [T, bands] of a sound float [N] in -1 .. 1.
 
@@ -50,7 +70,7 @@ def log_mel(sound: np.ndarray, rate: int, bands: int) -> np.ndarray:
     one every 10 ms. A sound shorter than a window is padded with silence.
     """
     window, hop = round(WINDOW * rate), round(HOP * rate)
-    size = 1 << (window - 1).bit_length()
+    size = transform_size(rate)
     sound = np.pad(sound, (0, max(0, window - len(sound))))
     frames = np.lib.stride_tricks.sliding_window_view(sound, window)[::hop]
     hann = np.hanning(window + 1)[:-1]
@@ -102,8 +122,9 @@ def spectrograms(waves: Waves, test: np.ndarray, bands: int, steps: int) -> Time
     """Log-mel spectrograms of recordings, one frame per step; frames after `steps` are cut off.
 
     Each band is standardized over the frames of the recordings outside `test`, bool [R]. Rest is
-    the mean of the quietest frames of these recordings.
+    the mean of the quietest frames of these recordings. Raises DataError as `check_bands` does.
     """
+    check_bands(bands, waves.rate)
     frames = [log_mel(sound, waves.rate, bands)[:steps] for sound in waves.samples]
     training = [x for x, is_test in zip(frames, test, strict=True) if not is_test]
     standardize = Standardizer.from_series(training)

@@ -1,16 +1,14 @@
-"""Labelled recordings in WAV files, and their test sets."""
+"""Labelled recordings in files, and their test sets."""
 
 import hashlib
 import re
-import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.io import wavfile
 
 from ..catalogue import DataError, nearest
+from .files import at_one_rate, sound_files
 
 NAME = re.compile(r"(?P<label>[^_]+)_(?P<speaker>.+)_(?P<index>\d+)")
 TEST_INDICES = 5  # recordings 0 to 4 of each digit and speaker
@@ -55,7 +53,9 @@ class Waves:
 
 
 def load_waves(folder: str) -> Waves:
-    """Read all WAV files of a folder: one sub-folder per label, or LABEL_SPEAKER_INDEX.wav.
+    """Read the WAV, FLAC and OGG files of a folder.
+
+    There is one sub-folder per label, or the name of a file is LABEL_SPEAKER_INDEX.wav.
 
     Without sub-folders, as in the Free Spoken Digit Dataset (7_george_12.wav), the test set is
     indices 0 to 4 of each digit and speaker. With sub-folders, as in Speech Commands (Warden 2018),
@@ -63,23 +63,17 @@ def load_waves(folder: str) -> Waves:
     speakers, chosen by the SHA-1 of their names, so the choice does not change when others are
     added; of the files without a speaker, it is about a tenth of the files.
 
-    Raises DataError, naming the file, for any other form of its name, if it is not WAV with 8, 16
-    or 32 bits or has no samples, and for a sampling rate that differs from the first one.
+    Recordings are resampled to the most frequent rate; a line of output says so. Raises DataError,
+    naming the file, for any other form of its name, and when `read_sound_file` rejects it.
     """
     root = Path(folder).expanduser()
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".wav")
-    if not folder or not paths:
-        raise DataError(f"waves:FOLDER needs a folder with .wav files; {folder!r} has none")
+    paths = sound_files(root) if folder else []
+    if not paths:
+        raise DataError(f"waves:FOLDER needs a folder with sound files; {folder!r} has none")
     parsed = [parse_path(path.relative_to(root), root) for path in paths]
     labels, speakers, test = (list(column) for column in zip(*parsed, strict=True))
     classes = tuple(sorted(set(labels)))
-    rate, first = read_wave(paths[0])
-    samples = [first]
-    for path in paths[1:]:
-        other, sound = read_wave(path)
-        if other != rate:
-            raise DataError(f"{path} has a rate of {other} Hz, but {paths[0]} has {rate} Hz")
-        samples.append(sound)
+    rate, samples = at_one_rate(paths)
     indices = np.array([classes.index(label) for label in labels], np.int32)
     return Waves(samples, rate, indices, classes, np.array(speakers), np.array(test))
 
@@ -97,28 +91,3 @@ def parse_path(path: Path, root: Path) -> tuple[str, str, bool]:
             "LABEL_SPEAKER_INDEX.wav, such as 7_george_12.wav"
         )
     return match["label"], match["speaker"], int(match["index"]) < TEST_INDICES
-
-
-def read_wave(path: Path) -> tuple[int, np.ndarray]:
-    """Sampling rate in Hz and sound float32 [N] in -1 .. 1, with all channels mixed to one.
-
-    Raises DataError, naming the file, when it cannot be read, is truncated, has no samples, or has
-    other samples than integers of 8, 16 or 32 bits.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", wavfile.WavFileWarning)
-            # unknown chunks are metadata such as text about the recording
-            warnings.filterwarnings("ignore", message="Chunk", category=wavfile.WavFileWarning)
-            rate, values = wavfile.read(path)
-    except (ValueError, OSError, EOFError, struct.error, wavfile.WavFileWarning) as error:
-        raise DataError(f"cannot read {path} as WAV: {error}") from error
-    if not values.size:
-        raise DataError(f"{path} has no samples")
-    if values.dtype == np.uint8:
-        sound = (values.astype(np.float32) - 128) / 128
-    elif values.dtype in (np.int16, np.int32):
-        sound = values.astype(np.float32) / -float(np.iinfo(values.dtype).min)
-    else:
-        raise DataError(f"{path} has {values.dtype} samples, not integers of 8, 16 or 32 bits")
-    return rate, sound if sound.ndim == 1 else sound.mean(axis=1)

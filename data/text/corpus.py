@@ -57,17 +57,17 @@ def load_text(
 
 
 def read_path(path: Path, end: str = "\n") -> str:
-    """Text of a file, or of all files below a folder except hidden ones, joined by `join_texts`.
+    """Text of a file, or of all files below a folder, see `files_below`, joined by `join_texts`.
 
     Line ends are not changed; the byte order mark of each file is dropped.
     """
-    if path.is_dir():
-        below = (p for p in sorted(path.rglob("*")) if p.is_file())
-        files = [p for p in below if not any(name[0] == "." for name in p.relative_to(path).parts)]
-    else:
-        files = [path]
+    from ..forms.content import check_no_pipe
+    from ..forms.folders import files_below
+
+    files = files_below(path) if path.is_dir() else [path]
     texts = []
     for file in files:
+        check_no_pipe(file)
         try:
             texts.append(file.read_bytes().decode("utf-8").removeprefix("\ufeff"))
         except UnicodeDecodeError as error:

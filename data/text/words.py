@@ -21,6 +21,7 @@ import regex  # its \w includes combining marks and joiners
 
 from ..catalogue import DataError
 from ..forms.files import SPLIT_NAMES, split_files
+from ..forms.folders import files_in
 from .corpus import FORMS as TEXT_FORMS
 from .corpus import SPLITS, load_text, read_path
 
@@ -88,7 +89,7 @@ def find_split_file(folder: Path, form: str, split: str) -> Path:
     """The file of a folder with a split in its name; DataError unless there is exactly one."""
     matches = split_files(folder, form)[split]
     if len(matches) != 1:
-        files = matches or sorted(path for path in folder.iterdir() if path.is_file())
+        files = matches or files_in(folder)
         listed = ", ".join(path.name for path in files) or "nothing"
         names = " or ".join(sorted(SPLIT_NAMES[split]))
         raise DataError(f"{folder} needs one file with {names} in its name, found {listed}")

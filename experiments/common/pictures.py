@@ -1,6 +1,7 @@
 """Pictures shared by several experiments."""
 
 import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ MISTAKES = 24  # largest number of mistakes in a picture
 def save(figure: Figure, path: str) -> None:
     """Write a figure to an image file; raises DataError when it cannot be written."""
     try:
-        figure.savefig(path, dpi=120)
+        figure.savefig(os.path.expanduser(path), dpi=120)
     except (OSError, ValueError) as error:  # ValueError: the file extension is no image format
         raise DataError(f"cannot write picture {path!r}: {error}") from None
 

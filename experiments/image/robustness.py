@@ -1,6 +1,7 @@
 """Accuracy of a classifier on distorted test images: --mode=robustness."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,8 @@ def robustness(run: TrainedRun) -> None:
     Writes the curves to config.picture, for example robustness.png, the numbers to robustness.json,
     and a sample image under every change, with the predictions, to robustness_images.png.
     """
-    path, predict = Path(run.config.picture or "robustness.png"), run.predict
+    path = Path(os.path.expanduser(run.config.picture or "robustness.png"))
+    predict = run.predict
     test = run.held_out("test")
     results = {change.name: measure(predict, test, change) for change in CHANGES}
     numbers = {

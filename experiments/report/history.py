@@ -6,6 +6,7 @@ writes history.png and history.txt to the folder of a run of char_lm, word_lm or
 logged metrics and the samples of config.figures_at. It also works while the run is in progress.
 """
 
+import os
 import re
 import sys
 import textwrap
@@ -96,7 +97,7 @@ def main(argv: list[str]) -> None:
     try:
         if rest := values(argv)[1:]:
             raise ValueError(f"flags begin with --, got {rest[0]!r}")
-        print(history(Path(values.workdir)))
+        print(history(Path(os.path.expanduser(values.workdir))))
     except (flags.Error, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

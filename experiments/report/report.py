@@ -8,6 +8,7 @@ format than text, stdout contains only the table, and all other lines go to stde
 
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ from train.rundir import read_json
 def samples(run: Run) -> str:
     """Texts among the figures of a run, each below a line with its name and step."""
     texts = []
-    for path in sorted((run.path / "figures").glob("*.txt")):
+    for path in sorted((run.path / "figures").glob("[!.]*.txt")):
         name, step = path.stem.rsplit("-", 1)
         texts.append(f"--- {name}, step {int(step)} of {run.config['steps']} ---")
         texts.append(path.read_text(encoding="utf-8").strip("\n"))
@@ -205,8 +206,8 @@ def main(argv: list[str]) -> None:
         if rest := values(argv)[1:]:
             raise ValueError(f"flags begin with --, got {rest[0]!r}")
         stdout, stderr = report(
-            Path(values.workdir),
-            save=values.save,
+            Path(os.path.expanduser(values.workdir)),
+            save=os.path.expanduser(values.save),
             command=values.command,
             baseline=values.baseline,
             metric=values.metric,

@@ -27,7 +27,7 @@ def make_table(folder: Path) -> str:
     Raises ValueError when no system names a result, or when a result has no row of the baseline.
     """
     systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
-    paths = {path.stem: path for path in sorted((folder / "results").glob("*.json"))}
+    paths = {path.stem: path for path in sorted((folder / "results").glob("[!.]*.json"))}
     used = {name for system in systems for name in system.get("results", [])}
     if unused := sorted(set(paths) - used):
         raise ValueError(f"no system in systems.toml names the result {', '.join(unused)}")

@@ -64,7 +64,7 @@ def _up_to(sums: jax.Array, edges: jax.Array) -> jax.Array:
     """Sums over pixels up to fractional edges [N, K], [N, K, ...], where sums[i] is that of i."""
     edges = jnp.clip(edges, 0, len(sums) - 1)
     whole = jnp.clip(edges.astype(jnp.int32), 0, len(sums) - 2)
-    share = (edges - whole)[(..., *(None,) * (sums.ndim - 1))]
+    share = (edges - whole.astype(edges.dtype))[(..., *(None,) * (sums.ndim - 1))]
     return sums[whole] * (1 - share) + sums[whole + 1] * share
 
 

@@ -27,6 +27,13 @@ SHORT = [
 ]
 
 
+def test_the_home_of_the_user_in_workdir(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, folder in (("~/a", tmp_path / "a"), ("~no-one/a", Path("~no-one/a"))):
+        _, workdir, _ = cli.parse(lenet5.Config, ("train",), ["", f"--workdir={name}"])
+        assert workdir == folder
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

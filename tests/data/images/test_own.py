@@ -12,7 +12,7 @@ from PIL import Image
 from data.catalogue import DataError
 from data.forms.splits import set_of
 from data.images.augment import resample
-from data.images.decode import decode_image
+from data.images.decode import common_shape, decode_image
 from data.images.labelled import checksum, load_images
 from data.images.photos import are_photos, load_photos, photo_provenance
 
@@ -55,7 +55,9 @@ def test_a_folder_per_class_with_spaces_and_unicode(tmp_path, capsys):
     ]
     write(root, names)
     (root / "a b" / "notes.txt").write_text("x")
-    (root / "a b" / ".hidden.png").write_text("x")
+    for name in (".hidden.png", "._0, 0.PNG", "Thumbs.db", ".thumbs/x.png", "@eaDir/y.png"):
+        write(root / "a b", [name], lambda: b"x")
+    write(root, [".git/x.png", "__MACOSX/x.png"], lambda: b"x")
     splits = load_images(f"folder:{root}", "", 8)
     assert capsys.readouterr().out.startswith("skipped 1 files that are no images")
     assert list(splits) == ["train", "validation", "test"]
@@ -122,17 +124,51 @@ def test_modes_are_grey_or_red_green_blue(tmp_path):
     np.testing.assert_array_equal(decode_image(path, 1, 0, "a")[..., 0], grey16 >> 8)
     palette = Image.new("P", (4, 3), 1)
     palette.putpalette([9, 9, 9, 10, 20, 30])
-    palette.save(path, transparency=b"\x00\x80")
+    palette.save(path)
     assert decode_image(path, 3, 0, "a").tolist() == [[[10, 20, 30]] * 4] * 3
-    Image.new("RGBA", (4, 3), (1, 2, 3, 0)).save(path)
-    assert decode_image(path, 3, 0, "a")[0, 0].tolist() == [1, 2, 3]
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned
     Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=exif)
     assert decode_image(tmp_path / "a.jpg", 3, 0, "a").shape == (4, 3, 3)
+    assert common_shape([tmp_path / "a.jpg"], ["a"]) == (4, 3, 3)
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.tif", exif=exif)
+    assert common_shape([tmp_path / "a.tif"], ["a"]) == (4, 3, 3)
+    assert decode_image(tmp_path / "a.tif", 3, 0, "a").shape == (4, 3, 3)
+    Image.fromarray(grey16).save(tmp_path / "a.pgm")
+    np.testing.assert_array_equal(decode_image(tmp_path / "a.pgm", 1, 0, "a")[..., 0], grey16 >> 8)
+    assert common_shape([tmp_path / "a.pgm"], ["a"]) == (8, 8, 1)
     Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match="cannot read this: its pixels have 32 bits"):
         decode_image(tmp_path / "a.tif", 3, 0, "this")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L", "1", "I;16"])
+def test_transparent_pixels_are_white_paper(tmp_path, mode):
+    """A row of opaque ink, and a row that is clear, or half clear where the format has halves."""
+    ink, alpha, options = (10, 20, 30), [255, 0], {}
+    if mode in ("RGBA", "LA"):
+        alpha = [255, 128]
+        pixels = [ink if mode == "RGBA" else (10,)] * 2
+        picture = Image.fromarray(
+            np.array([[(*p, a)] for p, a in zip(pixels, alpha, strict=True)], np.uint8)
+        )
+    elif mode == "P":
+        alpha = [255, 128]
+        picture = Image.new("P", (1, 2))
+        picture.putdata([1, 0])
+        picture.putpalette([*ink, *ink])
+        options = {"transparency": bytes([128, 255])}
+    else:
+        values = {"RGB": (ink, (9, 9, 9)), "L": (10, 9), "1": (0, 1), "I;16": (2560, 77)}[mode]
+        picture = Image.new(mode, (1, 2))
+        picture.putdata(values)
+        options = {"transparency": values[1]}
+    picture.save(tmp_path / "a.png", **options)
+    channels = 3 if mode in ("RGBA", "P", "RGB") else 1
+    colour = np.array({3: ink, 1: (0,) if mode == "1" else (10,)}[channels], float)
+    share = np.array(alpha)[:, None] / 255
+    found = decode_image(tmp_path / "a.png", channels, 0, "a")[:, 0]
+    np.testing.assert_allclose(found, colour * share + 255 * (1 - share), atol=1)
 
 
 def test_a_table_of_encoded_images(tmp_path):

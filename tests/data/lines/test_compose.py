@@ -1,5 +1,6 @@
 """Lines consist of the pieces of their labels, in order; held-out pieces are not trained on."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -99,6 +100,26 @@ def test_a_picture_of_a_line_is_read_dark_on_light_or_the_reverse(tmp_path):
     expected[15:25, 2:10] = 1
     for name in ("light.png", "dark.png", "numbers.csv"):
         np.testing.assert_allclose(read_line(str(tmp_path / name)), expected, atol=1e-6)
+    # black or red ink on clear paper, with depths, palettes, orientations and paper of other kinds
+    on = ink > 0
+    clear = {name: Image.new("RGBA", (90, 40), name) for name in ("black", "red")}
+    for name, picture in clear.items():
+        picture.putalpha(Image.fromarray(ink))
+        picture.save(tmp_path / f"{name}.png")
+    clear["black"].convert("LA").save(tmp_path / "grey.png")
+    palette = Image.fromarray(on.astype(np.uint8), "P")
+    palette.putpalette([0, 0, 0, 0, 0, 90])
+    palette.save(tmp_path / "palette.png", transparency=0)
+    Image.fromarray(np.where(on, 1000, 60000).astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.where(on, 150, 40).astype(np.uint8)).save(tmp_path / "dim.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    turned = Image.fromarray(255 - ink).transpose(Image.Transpose.ROTATE_90)
+    turned.save(tmp_path / "turned.png", exif=exif)
+    turned.save(tmp_path / "turned.tif", exif=exif)
+    names = ("black.png", "red.png", "grey.png", "palette.png", "deep.png", "dim.png", "turned.png")
+    for name in (*names, "turned.tif"):
+        np.testing.assert_allclose(read_line(str(tmp_path / name)), expected, atol=1e-6)
     ink[:] = 0
     ink[10:26, 2:6] = ink[18:34, 10:14] = ink[12:28, 18:22] = 255  # not on one height
     Image.fromarray(ink).save(tmp_path / "light.png")
@@ -114,6 +135,12 @@ def test_a_picture_of_a_line_is_read_dark_on_light_or_the_reverse(tmp_path):
     start, _, rest = (tmp_path / "damaged.png").read_bytes().rpartition(b"IDAT")
     (tmp_path / "damaged.png").write_bytes(start + bytes(4) + rest)
     np.savetxt(tmp_path / "blank.csv", np.zeros((2, 2)), delimiter=",")
+    for paper in (0, 130, 255):
+        Image.new("L", (90, 40), paper).save(tmp_path / f"page{paper}.png")
+    Image.new("RGBA", (90, 40), (9, 9, 9, 0)).save(tmp_path / "clear.png")
+    header = b"P5 40000 40000 255\n"  # of 1.6 billion pixels
+    (tmp_path / "bomb.pgm").write_bytes(header)
+    os.mkfifo(tmp_path / "pipe.png")
     for name, message in {
         "text.png": "cannot read picture .*text.png",
         "text.csv": "cannot read numbers in .*text.csv",
@@ -122,6 +149,12 @@ def test_a_picture_of_a_line_is_read_dark_on_light_or_the_reverse(tmp_path):
         "nan.csv": "cannot read numbers in .*nan.csv: a number is not finite",
         "damaged.png": "cannot read picture .*damaged.png: broken PNG",
         "blank.csv": "there is no ink in .*blank.csv",
+        "page0.png": "there is no ink in .*page0.png",
+        "page130.png": "there is no ink in .*page130.png",
+        "page255.png": "there is no ink in .*page255.png",
+        "clear.png": "there is no ink in .*clear.png",
+        "bomb.pgm": "cannot read picture .*bomb.pgm: .* could be decompression bomb",
+        "pipe.png": "cannot read picture .*pipe.png is a named pipe, not a file",
     }.items():
         with pytest.raises(DataError, match=message):
             read_line(str(tmp_path / name))

@@ -6,7 +6,10 @@ import math
 import numpy as np
 import pytest
 
+from data.catalogue import DataError
+from data.lines.sounds import Features
 from data.sound.spectrogram import (
+    check_bands,
     hz_to_mel,
     log_mel,
     mel_filters,
@@ -79,6 +82,19 @@ def test_neighbouring_triangles_sum_up_to_one_and_a_tone_is_in_its_band():
     for band in (4, 12, 19):
         tone = np.sin(2 * np.pi * edges[band + 1] * np.arange(1600) / 8000)
         assert set(log_mel(tone, 8000, 20).argmax(axis=1)) == {band}
+
+
+def test_bands_without_a_frequency_are_refused():
+    """The largest number is found by looking at every smaller one."""
+    assert (mel_filters(128, 256, 8000).max(axis=0) == 0).sum() == 4
+    with pytest.raises(DataError, match=r"4 of 128 mel bands .* 8000 Hz; use 95 bands or fewer"):
+        check_bands(128, 8000)
+    check_bands(95, 8000)
+    with pytest.raises(DataError, match="of 64 mel bands"):
+        Features(1000, 64).fitted([np.zeros(100)])
+    waves = Waves([np.zeros(100)] * 2, 1000, np.zeros(2, np.int32), ("a",), np.zeros(2), None)
+    with pytest.raises(DataError, match="of 64 mel bands"):
+        spectrograms(waves, np.array([True, False]), 64, 12)
 
 
 def test_bands_are_standardized_over_the_training_recordings_alone():

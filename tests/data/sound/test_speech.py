@@ -5,7 +5,8 @@ import pytest
 from scipy.io import wavfile
 
 from data.catalogue import DataError
-from data.sound.speech import load_speech, read_sound
+from data.sound.files import read_sound
+from data.sound.speech import load_speech
 
 
 def write(path, rate=8000, hertz=440, seconds=0.1):
@@ -23,6 +24,10 @@ def folder(tmp_path):
 
 
 def test_texts_are_files_beside_the_recordings(folder):
+    (folder / "a/x.txt").rename(folder / "a/X.TXT")
+    (folder / "a/x.wav").rename(folder / "a/x.WAV")
+    (folder / "a/._x.wav").write_bytes(b"no sound")
+    (folder / "a/._x.txt").write_bytes(b"\xff")
     speech = load_speech(str(folder))
     assert speech.texts == ["said in x", "said in y", "said in z"]
     assert speech.test.tolist() == [False, False, True]
@@ -36,6 +41,16 @@ def test_a_list_takes_precedence_over_separate_texts(folder, name):
     lines = (f"a/x.wav{between}One two", f"a/y{between}Zwei", "", f"test/z{between}drei ")
     (folder / name).write_text("\n".join(lines), encoding="utf-8-sig")
     assert load_speech(str(folder)).texts == ["one two", "zwei", "drei"]
+    lines = (f"A/X.WAV{between}eins", f"a/y.flac{between}zwei", f"Test/z.wav{between}drei")
+    (folder / name).write_text("\n".join(lines))
+    assert load_speech(str(folder)).texts == ["eins", "zwei", "drei"]
+    write(folder / "a" / "X.WAV")  # beside a/x.wav
+    (folder / name).write_text("\n".join([*lines, f"a/x{between}fünf"]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 1: several recordings differ from A/X\.WAV"):
+        load_speech(str(folder))
+    lines = (f"a/X{between}eins", f"a/x{between}fünf", *lines[1:])
+    (folder / name).write_text("\n".join(lines), encoding="utf-8")
+    assert load_speech(str(folder)).texts == ["eins", "fünf", "zwei", "drei"]
 
 
 def test_a_tenth_is_the_test_and_the_choice_is_stable(tmp_path):
@@ -59,7 +74,7 @@ def test_recordings_are_resampled_to_the_most_frequent_rate(folder, capsys):
     assert output.endswith("y.wav\n")
     assert len(sounds[1]) == 4000
     assert np.abs(np.fft.rfft(sounds[1])).argmax() == 440 * 0.5  # the pitch is as before
-    np.testing.assert_array_equal(read_sound(str(folder / "a" / "y.wav"), 8000), sounds[1])
+    np.testing.assert_array_equal(read_sound(folder / "a" / "y.wav", 8000), sounds[1])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +82,7 @@ def test_recordings_are_resampled_to_the_most_frequent_rate(folder, capsys):
     [
         (lambda f: (f / "a/x.txt").unlink(), r"no transcript of .*a/x\.wav"),
         (lambda f: (f / "a/x.txt").write_text(" \n"), r"no transcript of .*a/x\.wav"),
-        (lambda f: (f / "a/x.txt").write_bytes(b"\xff"), r"cannot read .*a/x\.txt"),
+        (lambda f: (f / "a/x.txt").write_bytes(b"\xff"), r"a/x\.txt is not UTF-8 text: line 1"),
         (lambda f: (f / "a/x.wav").write_bytes(b"MP3"), r"cannot read .*a/x\.wav as WAV"),
         (lambda f: (f / "transcripts.txt").write_text("b/x hm"), "line 1: there is no .* b/x"),
         (lambda f: (f / "transcripts.tsv").write_text("a/x\thm"), r"no transcript of .*a/y\.wav"),

@@ -1,5 +1,7 @@
 """Corpora of words: files, prose, vocabularies; similarities, analogies and vectors in files."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -147,20 +149,55 @@ def test_vector_files_by_hand(tmp_path):
     assert read_vectors(tmp_path / "v.txt")[1].tolist() == [[0.5]]
 
 
+def test_words_with_spaces_are_counted_from_the_end(tmp_path):
+    words, rows = ["New York", "b", ". . .", "c"], np.arange(8, dtype=np.float32).reshape(4, 2)
+    write_vectors(tmp_path / "v.txt", words, rows)
+    text = (tmp_path / "v.txt").read_text()
+    for content in (text, text.partition("\n")[2], text.replace("\n", " \r\n")):
+        (tmp_path / "v.txt").write_text(content)
+        found, values = read_vectors(tmp_path / "v.txt")
+        assert found == words
+        np.testing.assert_array_equal(values, rows)
+    for name, word in (("v.bin", "New York"), ("v.bin", ""), ("v.txt", "a\nb"), ("v.txt", " ")):
+        with pytest.raises(DataError, match=r"the word .* cannot be stored in .*v\."):
+            write_vectors(tmp_path / name, [word], rows[:1])
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.bin"])
+def test_bad_utf_8_is_replaced_on_request(tmp_path, name):
+    value = b"\x00\x00\x00\x3f" if name == "a.bin" else b"0.5"
+    (tmp_path / name).write_bytes(b"2 1\na " + value + b"\n\xffb " + value + b"\n")
+    with pytest.raises(DataError, match=r"the word in (row 2|line 3) is not UTF-8: b'\\xffb'"):
+        read_vectors(tmp_path / name)
+    assert read_vectors(tmp_path / name, errors="replace")[0] == ["a", "\ufffdb"]
+
+
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "part"),
     [
-        ("a.txt", b"no head"),
-        ("a.txt", b"2 1\nx 1\n"),
-        ("a.txt", b"1 2\nx 1 b\n"),
-        ("a.bin", b"2 1\nx 1234\n"),
-        ("a.bin", b"1 1\nx 12"),
-        ("a.txt", b"1 1\n\xff 1\n"),
+        ("a.txt", b"no head", "invalid literal"),
+        ("a.txt", b"2 1\nx 1\n", "announces 2 words, the file has 1"),
+        ("a.txt", b"1 2\nx 1 b\n", "line 2: could not convert"),
+        ("a.txt", b"x 1 2\ny 1\nz 1 2", "line 2 has 1 numbers, not 2"),
+        ("a.txt", b"2 2\nx 1 2\ny\n", "line 3 has 0 numbers, not 2"),
+        ("a.txt", b"1 2\nx 1 2 3\n", "all lines have more numbers than 2"),
+        ("a.txt", b"a\t1\t2\nb\t3\t4\n", "line 1 has 0 numbers"),
+        ("a.txt", b"2 1\nx 1\ny nan\n", "line 3 has a number that is not finite"),
+        ("a.txt", b"1000000000 300\nx 1\n", "announces 1000000000 words, the file has 1"),
+        ("a.txt", b"1 0\nx\n", "announces 1 words of 0 numbers"),
+        ("a.bin", b"2 1\nx 1234\n", "too many for the 7 bytes"),
+        ("a.bin", b"1 1\nx 12", "too many for the 4 bytes"),
+        ("a.bin", b"1000000000 300\nx 1234", "too many for the 6 bytes"),
+        ("a.bin", b"2 2\nlongword 12345678\ny 1234", "row 2 of 2 is truncated"),
+        ("a.bin", b"2 1\nlongword 1234\ny1234567", "row 2 of 2 is truncated"),
+        ("a.bin", b"1 1\nx 1234\ny 1234\n", "announces 1 words, but more follow"),
+        ("a.bin", b"1 1\nx \x00\x00\x80\x7f", "row 1 has a number that is not finite"),
+        ("a.txt", b"1 1\n\xff 1\n", "line 2 is not UTF-8"),
     ],
 )
-def test_a_file_that_holds_no_vectors_is_refused(tmp_path, name, content):
+def test_a_file_that_holds_no_vectors_is_refused(tmp_path, name, content, part):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match="is not a file of word vectors"):
+    with pytest.raises(DataError, match=f"is not a file of word vectors: .*{part}"):
         read_vectors(tmp_path / name)
 
 
@@ -169,6 +206,9 @@ def test_files_that_cannot_be_opened_are_named(tmp_path):
         read_vectors(tmp_path / "none.bin")
     with pytest.raises(DataError, match=r"cannot write vectors .*: Is a directory"):
         write_vectors(tmp_path, ["a"], np.ones((1, 1)))
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe.txt is a named pipe, not a file"):
+        read_vectors(tmp_path / "pipe.txt")
 
 
 def test_marks_and_joiners_are_parts_of_words():

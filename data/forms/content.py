@@ -1,0 +1,53 @@
+"""Contents of files, without blocking at a pipe or filling the memory."""
+
+import gzip
+import io
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path
+
+from ..catalogue import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"  # no UTF-8 text begins with it
+INFLATED = 200  # text and images are rarely compressed to less than a hundredth
+SMALL = 2**26  # bytes that any file may inflate to
+
+
+def check_no_pipe(path: Path) -> None:
+    """Raise DataError if a path is a named pipe, which would block until someone writes to it.
+
+    A pipe of the shell, as in <(zcat FILE), has no name and is allowed.
+    """
+    try:
+        named_pipe = stat.S_ISFIFO(os.stat(path).st_mode) and os.path.exists(os.path.realpath(path))
+    except (OSError, ValueError):  # opening the file says what is wrong
+        return
+    if named_pipe:
+        raise DataError(f"{path} is a named pipe, not a file")
+
+
+def read_content(path: Path | zipfile.Path) -> bytes:
+    """Bytes of a file, decompressed if it is gzipped.
+
+    Raises FileNotFoundError when it is missing, and DataError when it is unreadable, a named pipe,
+    or compressed to less than a part of INFLATED: no data are, only files that fill the memory.
+    """
+    if isinstance(path, Path):
+        check_no_pipe(path)
+    try:
+        content = path.read_bytes()
+        if not content.startswith(GZIP_MAGIC):
+            return content
+        most = max(SMALL, INFLATED * len(content))
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            inflated = file.read(most + 1)
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot read {path}: {reason}") from None
+    if len(inflated) > most:
+        raise DataError(f"cannot read {path}: {len(content)} bytes inflate to more than {most}")
+    return inflated
