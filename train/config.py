@@ -152,6 +152,14 @@ class RunConfig:
         minimum=0,
         maximum=1,
     )
+    stop_seconds: int = option(
+        300,
+        "seconds after a signal to stop at which the process ends, saved or not",
+        note="0: it waits until the run is saved",
+        group="run",
+        volatile=True,
+        minimum=0,
+    )
     precision: str = option(
         "float32", "dtype of matrix products", group="run", choices=("float32", "bfloat16")
     )

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from experiments.report.report import samples
 from experiments.report.runs import Run, load_runs
+from train.figures import png_of
 
 MOST = 4  # maximum samples in the picture
 WIDTH, LINES = 44, 16  # maximum characters per line and lines of a sample
@@ -45,7 +46,7 @@ def draw(run: Run, samples_by_step: Mapping[int, str]) -> Figure:
         axis.axis("off")
         axis.set_title(f"step {step:,}", color=f"C{number}", loc="left", fontweight="bold")
         text = axis.text(0, 1, "\n".join(lines), va="top", transform=axis.transAxes, fontsize=7.5)
-        text.set(family="monospace", parse_math=False)
+        text.set(family="monospace")
     return figure
 
 
@@ -85,7 +86,7 @@ def history(folder: Path) -> Path:
     if not samples_by_step:
         raise ValueError(f"{folder / 'figures'} has no samples of text")
     (folder / "history.txt").write_text(samples(run) + "\n", encoding="utf-8")
-    draw(run, samples_by_step).savefig(folder / "history.png", dpi=120)
+    (folder / "history.png").write_bytes(png_of(draw(run, samples_by_step)))
     return folder / "history.png"
 
 
