@@ -158,6 +158,7 @@ class Config(SearchConfig):
         "image file to write",
         note="the attention of the best captions; default: none",
         modes=("caption",),
+        output=True,
     )
 
 

@@ -127,7 +127,9 @@ class Config(RandomFieldConfig):
     class_weights: str = option(
         "median", "weights of the classes in the loss", choices=("none", "median")
     )
-    picture: str = option("", "image file to write", note="default: MODE.png", modes=tuple(MODES))
+    picture: str = option(
+        "", "image file to write", note="default: MODE.png", modes=tuple(MODES), output=True
+    )
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
     others: str = option(
         "", "other runs to compare with", note="separated by commas", modes=("compare",)

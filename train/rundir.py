@@ -74,10 +74,15 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
 
 
 def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] = ()) -> None:
-    """Give a config the settings of the run in a folder, except those of `overrides`."""
-    names = [field.name for field in dataclasses.fields(config)]
+    """Give a config the settings of the run in a folder, except those of `overrides`.
+
+    Paths to write to are not among them: whoever can write the folder would choose a file.
+    """
+    fields = dataclasses.fields(config)
+    names = [field.name for field in fields]
     saved = read_config(workdir / config_file(False), names) or {}
-    for name in set(saved) - set(overrides):
+    outputs = {field.name for field in fields if field.metadata["output"]}
+    for name in set(saved) - set(overrides) - outputs:
         value = saved[name]  # JSON returns tuples as lists
         setattr(config, name, tuple(value) if isinstance(value, list) else value)
 
