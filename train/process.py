@@ -65,7 +65,7 @@ def _healing(read: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return read(key, *arguments)
         except Exception:  # of the decompression or of XLA
-            folder = jax.config.read("jax_compilation_cache_dir")
+            folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
             for path in Path(folder).glob(f"{glob.escape(key)}*") if folder else ():
                 path.unlink(missing_ok=True)
             return None, None

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from experiments.report.report import samples
 from experiments.report.runs import Run, load_runs
 from train.figures import png_of
+from train.process import open_standard_streams
 
 MOST = 4  # maximum samples in the picture
 WIDTH, LINES = 44, 16  # maximum characters per line and lines of a sample
@@ -92,6 +93,7 @@ def history(folder: Path) -> Path:
 
 def main(argv: list[str]) -> None:
     """Write the history of --workdir; on an error, print one line and exit with 2."""
+    open_standard_streams()
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "folder of a run", required=True, flag_values=values)
     try:
