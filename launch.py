@@ -31,14 +31,17 @@ numbers dropout=0.0..0.5. --trials is the total number, over all launches. The s
 best trial.
 """
 
+import contextlib
 import difflib
 import importlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +55,7 @@ from jobs.manifest import manifest, to_yaml
 from jobs.pod_options import OPTIONS as POD_OPTIONS
 from jobs.pod_options import PodOptions, parse_options
 from jobs.record import add_runs, check_experiment
-from jobs.run import ROOT, Run, environment, exit_code, make_runs, shell_line
+from jobs.run import ROOT, Run, environment, exit_code, is_finished, make_runs, shell_line
 from jobs.sbatch import OPTIONS, sbatch_script, write_lines
 from jobs.slurm import find_submitit, submit_all
 from jobs.status import PREEMPTED, run_status, status_table, sweep_status
@@ -162,6 +165,7 @@ def sweep(
     client = find_client(values.kubernetes_namespace) if values.submit else None
     check_experiment(workdir, values.experiment)
     steps = check_runs(values.experiment, runs)
+    runs = [replace(run, steps=count) for run, count in zip(runs, steps, strict=True)]
     if values.dry_run:
         states = [run_status(run.workdir, n, None) for run, n in zip(runs, steps, strict=True)]
         print(status_table(states))
@@ -177,20 +181,30 @@ def sweep(
             print(to_yaml(objects), end="")
     else:
         start = run_all if values.backend == "local" else partial(submit_all, workdir, slurm)
-        try:
+        with writing(workdir):
             add_runs(workdir, values.experiment, runs, steps)
             code = start(runs, steps, workers)
-        except OSError as error:
-            raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
         if values.backend == "local" or all(run.finished for run in runs):
             return end(code, workdir, report)
         return code  # nothing to report yet
     return 0
 
 
+@contextlib.contextmanager
+def writing(workdir: Path) -> Iterator[None]:
+    """Raise UsageError when the folder of the sweep cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:  # of the output
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
+
+
 def end(code: int, workdir: Path, report: Sequence[str]) -> int:
     """Report, unless the runs were stopped or none is finished; return the exit code."""
-    if code != PREEMPTED and any(workdir.glob("*/result.json")):
+    results = workdir.glob("*/result.json")
+    if code != PREEMPTED and any(is_finished(path.parent, 0) for path in results):
         done = subprocess.run(report, check=False, env=environment())
         return code or exit_code(done.returncode)
     return code
@@ -258,10 +272,8 @@ def run_trials(values: flags.FlagValues, workdir: Path, config: Sequence[str]) -
     if values.dry_run:
         print(f"{values.trials} trials of {search.check(spec)[1]} steps")
         return 0
-    try:
+    with writing(workdir):
         return search.run_search(spec, values.workers)
-    except OSError as error:
-        raise UsageError(f"cannot write to workdir {workdir}: {error.strerror}") from error
 
 
 def check_name(experiment: str) -> None:
@@ -294,7 +306,11 @@ def own_command(argv: list[str]) -> str:
 
 
 def command_line(argv: list[str]) -> int:
-    """Call `main`; a user error is one line and exit code 2, Ctrl-C is exit code 75."""
+    """Call `main`; a user error is one line and exit code 2, Ctrl-C is exit code 75.
+
+    The exit code is 141 when the output is a pipe that nobody reads any more.
+    """
+    open_streams()
     try:
         return main(argv)
     except UsageError as error:
@@ -303,6 +319,19 @@ def command_line(argv: list[str]) -> int:
     except KeyboardInterrupt:  # before the first run has started, or after the last has ended
         print("error: stopped; run the same command to continue", file=sys.stderr)
         return PREEMPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for buffered output
+        return 128 + signal.SIGPIPE
+
+
+def open_streams() -> None:
+    """Open standard streams that are closed; let them write any text, whatever the encoding."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

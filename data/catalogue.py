@@ -5,6 +5,7 @@ prepared in the array_record format, which needs TensorFlow once.
 """
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,23 @@ def is_table(name: str) -> bool:
 
 
 def data_folder(data_dir: str) -> str:
-    """Folder of prepared datasets: `data_dir`, else TFDS_DATA_DIR, else the default of TFDS."""
+    """Folder of prepared datasets: `data_dir`, else TFDS_DATA_DIR, else the default of TFDS.
+
+    That is in the home of the user; without a home, it is in XDG_CACHE_HOME. Raises DataError when
+    there is neither.
+    """
     import tensorflow_datasets as tfds
 
-    return str(Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
+    try:
+        return str(Path(data_dir or tfds.core.constants.DATA_DIR).expanduser())
+    except RuntimeError:  # no HOME, and no entry in the list of users
+        cache = os.environ.get("XDG_CACHE_HOME", "")
+        if data_dir or not os.path.isabs(cache):
+            raise DataError(
+                f"there is no home folder for the data {data_dir}: give $TFDS_DATA_DIR or "
+                "--config.data_dir"
+            ) from None
+        return os.path.join(cache, "unfold", "tfds")
 
 
 def load_splits(name: str, data_dir: str = "", forms: Sequence[str] = ()) -> dict[str, Any]:

@@ -62,7 +62,9 @@ class Config(OptimizerConfig):
     log_every: int = OptimizerConfig.changed("log_every", 500)
     eval_every: int = OptimizerConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
-    picture: str = option("construction.png", "image file to write", modes=("construction",))
+    picture: str = option(
+        "construction.png", "image file to write", modes=("construction",), output=True
+    )
 
 
 class LearnFunction(Task):

@@ -165,6 +165,7 @@ class Config(SearchConfig):
         "image file to write",
         note="of mode caption the attention, by default none; of mode compare compare.png",
         modes=("caption", "compare"),
+        output=True,
     )
 
 

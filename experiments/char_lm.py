@@ -111,7 +111,7 @@ class Config(LanguageConfig):
     )
 
     input: str = option("", "input file", note="default: the validation text", modes=("units",))
-    picture: str = option("units.png", "image file to write", modes=("units",))
+    picture: str = option("units.png", "image file to write", modes=("units",), output=True)
 
 
 class NextCharacter(NextSymbol):

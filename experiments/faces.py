@@ -115,7 +115,9 @@ class Config(AugmentationConfig):
     weight_decay: float = AugmentationConfig.changed("weight_decay", 0.3)
     eval_every: int = AugmentationConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = AugmentationConfig.changed("figures_at", (1.0,))
-    picture: str = option("", "image file to write", note="default: MODE.png", modes=("weights",))
+    picture: str = option(
+        "", "image file to write", note="default: MODE.png", modes=("weights",), output=True
+    )
 
 
 class ClassifyFaces(Classify):

@@ -130,7 +130,9 @@ class Config(RandomFieldConfig):
     class_weights: str = option(
         "median", "weights of the classes in the loss", choices=("none", "median")
     )
-    picture: str = option("", "image file to write", note="default: MODE.png", modes=tuple(MODES))
+    picture: str = option(
+        "", "image file to write", note="default: MODE.png", modes=tuple(MODES), output=True
+    )
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
     others: str = others()
     batch_size: int = RandomFieldConfig.changed("batch_size", 8)

@@ -69,7 +69,7 @@ class Config(OptimizerConfig):
     log_every: int = OptimizerConfig.changed("log_every", 4000)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
-    picture: str = option("history.png", "image file to write", modes=("history",))
+    picture: str = option("history.png", "image file to write", modes=("history",), output=True)
 
 
 def initial_weights(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:

@@ -89,7 +89,7 @@ class Config(OptimizerConfig):
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
     input: str = option("", "input file", note="default: the standard input", modes=("classify",))
-    picture: str = option("regions.png", "image file to write", modes=("regions",))
+    picture: str = option("regions.png", "image file to write", modes=("regions",), output=True)
     features: str = option(
         "",
         "two columns of numbers to draw, separated by a comma",

@@ -101,7 +101,7 @@ class Config(RunConfig):
     log_every: int = RunConfig.changed("log_every", 100)
     eval_every: int = RunConfig.changed("eval_every", 100, "the run ends at one without a mistake")
     figures_at: tuple[float, ...] = RunConfig.changed("figures_at", (1.0,))
-    picture: str = option("bound.png", "image file to write", modes=("bound",))
+    picture: str = option("bound.png", "image file to write", modes=("bound",), output=True)
 
 
 def make_task(config: Config, assets: Assets, history: History | None = None) -> SeparateTwoClasses:

@@ -98,7 +98,7 @@ class Config(OptimizerConfig):
     compare_runs: str = option(
         "", "run directories to compare with, separated by commas", modes=("shift",)
     )
-    picture: str = option("shift.png", "image file to write", modes=("shift",))
+    picture: str = option("shift.png", "image file to write", modes=("shift",), output=True)
 
 
 def load_series(config: Config) -> tuple[TimeSeries, np.ndarray]:

@@ -111,7 +111,11 @@ class Config(RunConfig):
     )
 
     save_to: str = option(
-        "", "word-vector file to write", note="binary if it ends in .bin", modes=("save",)
+        "",
+        "word-vector file to write",
+        note="binary if it ends in .bin",
+        modes=("save",),
+        output=True,
     )
     neighbours: int = option(
         8, "number of neighbours to print", modes=("ask", "neighbours"), minimum=1

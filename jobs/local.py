@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from jobs.locks import try_lock
+from jobs.locks import no_link, try_lock
 from jobs.record import log_exit
 from jobs.run import Run, environment, exit_code
 from jobs.share import gpu_variables, own_cores
@@ -88,22 +88,25 @@ class Pool:
 
     def stop(self) -> None:
         """Tell every run of this launch to save and stop, and wait for it."""
-        if self.running:
-            print("stopping: all runs are saved; run the same command to continue", flush=True)
-        if self.elsewhere:
-            names = ", ".join(run.name for run in self.elsewhere)
-            print(f"not stopped, since another launch started them: {names}", flush=True)
         for worker in self.running:
             worker.process.send_signal(signal.SIGTERM)
-        for worker in self.running:
-            log_exit(worker.run.workdir.parent, worker.run.name, exit_code(worker.process.wait()))
+        try:
+            if self.running:
+                print("stopping: all runs are saved; run the same command to continue", flush=True)
+            if self.elsewhere:
+                names = ", ".join(run.name for run in self.elsewhere)
+                print(f"not stopped, since another launch started them: {names}", flush=True)
+        finally:  # even when nobody reads the output any more
+            for worker in self.running:
+                code = exit_code(worker.process.wait())
+                log_exit(worker.run.workdir.parent, worker.run.name, code)
 
 
 def run_all(runs: Sequence[Run], steps: Sequence[int], workers: int) -> int:
     """Run all unfinished runs, `workers` at a time; return the exit code of the launch.
 
     That is 0 if all succeed; the code of the failed runs if it is the same for all of them, else 1;
-    75 after SIGINT or SIGTERM, with every run stopped and resumable.
+    75 after SIGINT, SIGTERM or SIGHUP, with every run stopped and resumable.
     """
     waiting = [run for run in runs if not run.finished]
     if len(waiting) < len(runs):
@@ -131,8 +134,10 @@ def run_all(runs: Sequence[Run], steps: Sequence[int], workers: int) -> int:
                         print_end(run, code)
                         codes.add(code)
         finally:
-            bar.close()
-            pool.stop()
+            try:
+                bar.close()
+            finally:
+                pool.stop()
     if received:
         return PREEMPTED
     codes -= {0}
@@ -141,12 +146,13 @@ def run_all(runs: Sequence[Run], steps: Sequence[int], workers: int) -> int:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT without interrupting anything, so that no process is orphaned.
+    """Collect SIGTERM, SIGHUP and SIGINT without interrupting anything: no process is orphaned.
 
-    A signal that is ignored, as in the background of a shell, stays ignored.
+    A signal that is ignored, as in the background of a shell or by nohup, stays ignored.
     """
     received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
     handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]
     for number in handled:
         signal.signal(number, lambda number, _frame: received.append(number))
@@ -174,7 +180,7 @@ def open_process(run: Run, own_session: bool, **variables: str) -> subprocess.Po
     The process holds a lock on the log while it lives, which shows others that it is running.
     `variables` are added to its environment.
     """
-    with open(run.log, "ab") as log:
+    with open(run.log, "ab", opener=no_link) as log:
         if not try_lock(log):
             return None
         return subprocess.Popen(

@@ -27,7 +27,8 @@ def read_queue(folder: Path) -> dict[str, Queued]:
 
     Raises UsageError when Slurm does not answer.
     """
-    names = {line["job"]: line["names"] for line in read_lines(folder / "jobs.jsonl")}
+    path = folder / "jobs.jsonl"
+    names = {line["job"]: line["names"] for line in read_lines(path, {"job": str, "names": list})}
     if not names:
         return {}
     jobs = ",".join([*names, *names])  # squeue fails when its only job has ended

@@ -4,11 +4,11 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.locks import locked
+from jobs.locks import locked, no_link, replace_file
 from jobs.run import Run
 from jobs.sweep import UsageError
 
@@ -24,18 +24,31 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write atomically: a reader sees the old file or the new one, never an incomplete one."""
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Write a value as JSON, atomically."""
+    replace_file(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
     """Contents of sweep.json: the experiment, and name, overrides and steps of each run.
 
-    {"experiment": "", "runs": []} when it does not exist. Raises UsageError when it is unreadable.
+    {"experiment": "", "runs": []} when it does not exist. Raises UsageError when it is unreadable
+    or has another form.
     """
-    return read_json(folder / "sweep.json") or {"experiment": "", "runs": []}
+    sweep = read_json(folder / "sweep.json")
+    if sweep is None:
+        return {"experiment": "", "runs": []}
+    form = {"experiment": str, "runs": list}
+    of_run = {"name": str, "overrides": list, "steps": int}
+    if not (has_form(sweep, form) and all(has_form(run, of_run) for run in sweep["runs"])):
+        raise UsageError(f"{folder / 'sweep.json'} is not the list of the runs of a sweep")
+    return sweep
+
+
+def has_form(value: Any, form: Mapping[str, type]) -> bool:
+    """Whether a value is an object with fields of these types."""
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), kind) for name, kind in form.items()
+    )
 
 
 def check_experiment(folder: Path, experiment: str) -> None:
@@ -47,7 +60,7 @@ def check_experiment(folder: Path, experiment: str) -> None:
 
 def add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequence[int]) -> None:
     """Add runs to sweep.json; concurrent launches wait for one another, so no run is lost."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     with locked(folder / "sweep.lock"):
         _add_runs(folder, experiment, runs, steps)
 
@@ -61,21 +74,29 @@ def _add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequenc
 
 def append_line(path: Path, value: Any) -> None:
     """Append to a file of JSON objects, one per line, even if a kill truncated the last line."""
-    with open(path, "a+b") as file:
+    with open(path, "a+b", opener=no_link) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         truncated = size and file.read() != b"\n"
         file.write(b"\n" * bool(truncated) + json.dumps(value).encode() + b"\n")
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Objects of such a file without truncated lines; empty when it does not exist."""
+def read_lines(path: Path, form: Mapping[str, type]) -> list[dict[str, Any]]:
+    """Objects of such a file, without lines that are truncated or have not the fields of `form`.
+
+    Empty when the file does not exist. Raises UsageError when it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     lines = []
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for text in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(text))
-    return lines
+    for text in content.split(b"\n"):
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(text))
+    return [line for line in lines if has_form(line, form)]
 
 
 def log_exit(folder: Path, name: str, code: int, **more: Any) -> None:
@@ -86,4 +107,5 @@ def log_exit(folder: Path, name: str, code: int, **more: Any) -> None:
 
 def read_exits(folder: Path) -> dict[str, dict[str, Any]]:
     """Last line of exits.jsonl about each run, by its name."""
-    return {line["name"]: line for line in read_lines(folder / "exits.jsonl")}
+    form = {"name": str, "exit": int, "time": float}
+    return {line["name"]: line for line in read_lines(folder / "exits.jsonl", form)}

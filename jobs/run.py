@@ -1,9 +1,10 @@
 """One run of a sweep: its folder, and the command that trains it."""
 
+import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,16 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep; `command` trains it in the environment `environment()`."""
+    """One run of a sweep; `command` trains it in the environment `environment()`.
+
+    steps: its number of steps, 0 as long as its settings have not been checked.
+    """
 
     name: str
     overrides: Overrides
     workdir: Path
     command: tuple[str, ...]
+    steps: int = 0
 
     @property
     def log(self) -> Path:
@@ -28,8 +33,22 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """True once result.json exists."""
-        return (self.workdir / "result.json").is_file()
+        """True when the run has its result."""
+        return is_finished(self.workdir, self.steps)
+
+
+def is_finished(workdir: Path, steps: int) -> bool:
+    """Whether a run has a result, of at least `steps` steps unless it ended for another reason.
+
+    A damaged result does not count: the run makes it again from its last checkpoint.
+    """
+    try:
+        result = json.loads((workdir / "result.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    if not isinstance(result, dict):
+        return False
+    return result.get("end") != "steps" or result.get("step", steps) >= steps
 
 
 def make_runs(
@@ -47,12 +66,21 @@ def make_runs(
 
 def python_path() -> str:
     """PYTHONPATH that finds the project from any folder, so that relative paths stay valid."""
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([str(ROOT), *filter(None, given)])
+
+
+def variables() -> dict[str, str]:
+    """Variables that let Python find the project, and nothing in the current folder.
+
+    There, files of users may have names such as train.py.
+    """
+    return {"PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"}
 
 
 def environment() -> dict[str, str]:
     """Environment of a run."""
-    return {**os.environ, "PYTHONPATH": python_path()}
+    return {**os.environ, **variables()}
 
 
 def exit_code(returncode: int) -> int:
@@ -62,5 +90,22 @@ def exit_code(returncode: int) -> int:
 
 def shell_line(run: Run) -> str:
     """Shell command that starts the run from any folder as if from the current one."""
-    path = shlex.quote(f"PYTHONPATH={python_path()}")
-    return f"cd {shlex.quote(os.getcwd())} && env {path} {shlex.join(run.command)}"
+    own = [f"{name}={value}" for name, value in variables().items()]
+    return f"cd {quote(os.getcwd())} && env {join([*own, *run.command])}"
+
+
+def quote(word: str) -> str:
+    """Quote a word for bash, on one line and without control characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (c if c.isprintable() and c not in "\\'" else _escape(c) for c in word)
+    return f"$'{''.join(plain)}'"
+
+
+def _escape(character: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+def join(words: Iterable[str]) -> str:
+    """Quote words for bash, as `quote` does."""
+    return " ".join(map(quote, words))

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jobs.run import Run, python_path
+from jobs.run import Run, join, quote, variables
+from jobs.sweep import UsageError
 
 OPTIONS = (  # of sbatch, with _ for -; launch.py has a flag --slurm_* for each
     *("account", "begin", "comment", "constraint", "cpus_per_gpu", "cpus_per_task", "dependency"),
@@ -29,31 +30,36 @@ def all_options(folder: Path, options: Mapping[str, str]) -> dict[str, str | boo
 
 def setup_lines(options: Mapping[str, str]) -> list[str]:
     """Lines of the script before the run: they make the project importable and set srun's CPUs."""
-    variables = {"PYTHONPATH": python_path()}
+    exported = variables()
     if "cpus_per_task" in options:  # srun does not inherit it from sbatch
-        variables["SRUN_CPUS_PER_TASK"] = options["cpus_per_task"]
-    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+        exported["SRUN_CPUS_PER_TASK"] = options["cpus_per_task"]
+    return [f"export {name}={quote(value)}" for name, value in exported.items()]
 
 
 def sbatch_script(
     folder: Path, runs: Sequence[Run], options: Mapping[str, str], workers: int
 ) -> str:
-    """Script for plain sbatch that executes the runs, `workers` at a time."""
+    """Script for plain sbatch that executes the runs, `workers` at a time.
+
+    Raises UsageError when an option of sbatch has a control character: it cannot be quoted there.
+    """
     array = {"array": f"0-{len(runs) - 1}%{workers}", "output": str(folder / "slurm" / "%A_%a.log")}
     lines = ["#!/bin/bash"]
     for name, value in {**array, **all_options(folder, options)}.items():
+        if not str(value).isprintable():
+            raise UsageError(f"option --{name} of sbatch has a control character: {value!r}")
         lines.append(f"#SBATCH --{name}" + ("" if value is True else f"={shlex.quote(str(value))}"))
     lines += [*setup_lines(options), "case $SLURM_ARRAY_TASK_ID in"]
     for i, run in enumerate(runs):
-        lines.append(f"  {i}) run=({shlex.join([str(run.workdir), *run.command])}) ;;")
-    task = shlex.join([sys.executable, "-m", "jobs.task"])
+        lines.append(f"  {i}) run=({join([str(run.workdir), *run.command])}) ;;")
+    task = join([sys.executable, "-m", "jobs.task"])
     return "\n".join([*lines, "esac", f'srun {task} "${{run[@]}}"', ""])
 
 
 def write_lines(folder: Path, script: str) -> str:
     """Shell lines that write the script below `folder`; they submit nothing."""
-    path = shlex.quote(str(folder / "slurm" / "sweep.sbatch"))
-    parent = shlex.quote(str(folder / "slurm"))
+    path = quote(str(folder / "slurm" / "sweep.sbatch"))
+    parent = quote(str(folder / "slurm"))
     return (
         f"# on Slurm, instead of the commands above: write this script, then run sbatch {path}\n"
         f"mkdir -p {parent} && cat > {path} <<'{END}'\n{script}{END}"

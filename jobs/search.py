@@ -6,7 +6,7 @@ import math
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +140,8 @@ class _Loop:
     def start(self, trial: Trial) -> None:
         """Start the run of a trial, unless earlier runs have already determined its result."""
         settings = dict(text.split("=", 1) for text in trial.overrides)
-        attempt = Attempt(
-            trial, self.search.run(trial.overrides), int(settings.get("steps", self.steps))
-        )
+        steps = int(settings.get("steps", self.steps))
+        attempt = Attempt(trial, replace(self.search.run(trial.overrides), steps=steps), steps)
         add_runs(self.search.folder, self.search.experiment, [attempt.run], [attempt.steps])
         value = self.study.known_value(trial)
         if value is not None:
@@ -215,7 +214,7 @@ class _Loop:
 
 def read_curve(workdir: Path, metric: str) -> dict[int, float]:
     """Values of a metric in metrics.jsonl by step."""
-    lines = read_lines(workdir / "metrics.jsonl")
+    lines = read_lines(workdir / "metrics.jsonl", {"step": int})
     return {line["step"]: line[metric] for line in lines if metric in line}
 
 

@@ -3,7 +3,9 @@
 import contextlib
 import importlib
 import io
+import os
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +30,20 @@ def find_submitit() -> ModuleType:
         raise UsageError("--backend=slurm needs submitit: pip install '.[slurm]'") from error
 
 
+def check_owner(folder: Path) -> None:
+    """Raise UsageError when other users can write a folder from which a job reads Python objects.
+
+    Whoever can replace such a file can run any code as the user of the job.
+    """
+    about = folder.stat()
+    if about.st_uid not in (os.getuid(), 0):
+        raise UsageError(f"{folder} belongs to another user: give another --workdir")
+    if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise UsageError(
+            f"other users can write {folder}, and so run code in its jobs: chmod go-w {folder}"
+        )
+
+
 def submit_all(
     folder: Path,
     options: Mapping[str, str],
@@ -38,7 +54,7 @@ def submit_all(
     """Submit the runs that are neither finished nor in the queue; print what to do next; return 0.
 
     steps: number of steps of each run. workers: maximum number of concurrent runs. Raises
-    UsageError when Slurm rejects the job.
+    UsageError when Slurm rejects the job, or when others can write the folder.
     """
     submitit = find_submitit()
     queue = read_queue(folder)
@@ -50,6 +66,9 @@ def submit_all(
             print(f"{len(some)} of {len(runs)} runs are already {state}", flush=True)
     if not waiting:
         return 0
+    for each in (folder, folder / "slurm"):
+        each.mkdir(mode=0o700, exist_ok=True)
+        check_owner(each)
     executor = submitit.SlurmExecutor(folder / "slurm")
     executor.update_parameters(
         **{"job_name": None, "time": None, "wckey": None},  # removes the defaults of submitit

@@ -1,6 +1,7 @@
 """The state of every run of a sweep, from the files in its folder and Slurm's queue."""
 
 import collections
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,8 @@ from typing import Any
 
 from jobs.locks import is_locked
 from jobs.queue import Queued, read_queue
-from jobs.record import read_exits, read_json, read_sweep
+from jobs.record import has_form, read_exits, read_json, read_sweep
+from jobs.run import is_finished
 from jobs.sweep import UsageError
 
 STATES = ("done", "running", "waiting", "preempted", "pruned", "failed")
@@ -38,7 +40,8 @@ def sweep_status(folder: Path) -> list[Status]:
     steps = {run["name"]: run["steps"] for run in read_sweep(folder)["runs"]}
     for path in sorted(folder.glob("*/config.json")):  # a run started by hand
         if path.parent.name not in steps:
-            steps[path.parent.name] = read_json(path).get("steps", 0)
+            config = read_json(path)
+            steps[path.parent.name] = config["steps"] if has_form(config, {"steps": int}) else 0
     if not steps:
         raise UsageError(f"there is no run in {folder}")
     exits, queue = read_exits(folder), read_queue(folder)
@@ -57,7 +60,7 @@ def run_status(
     in the queue.
     """
     name, log = workdir.name, workdir.with_name(f"{workdir.name}.log")
-    if (workdir / "result.json").is_file():
+    if is_finished(workdir, steps):
         return Status(name, "done", steps, steps)
     step, attempt = last_step(workdir), last_object(latest_run(workdir) / "attempts.jsonl")
     event = attempt.get("event", "")
@@ -108,10 +111,9 @@ def last_step(workdir: Path) -> int:
 def last_object(path: Path) -> dict[str, Any]:
     """Last complete line of a file of JSON objects; empty when there is none."""
     for line in reversed(_tail(path).split(b"\n")[:-1]):
-        try:
-            return json.loads(line)
-        except ValueError:  # a line that a kill truncated
-            continue
+        with contextlib.suppress(ValueError):  # a line that a kill truncated
+            if isinstance(value := json.loads(line), dict):
+                return value
     return {}
 
 

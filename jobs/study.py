@@ -12,7 +12,7 @@ import optuna
 from optuna.storages.journal import BaseJournalBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from jobs.locks import try_lock
+from jobs.locks import no_link, try_lock
 from jobs.space import Choice, Dimension, overrides
 from jobs.sweep import Overrides, UsageError
 
@@ -31,7 +31,12 @@ class Journal(BaseJournalBackend):
         text = file.read()
         complete = text[: text.rfind(b"\n") + 1]
         file.truncate(len(complete))
-        self.logs = [json.loads(line) for line in complete.splitlines()]
+        self.logs = []
+        for number, line in enumerate(complete.split(b"\n")[:-1], 1):
+            try:
+                self.logs.append(json.loads(line))
+            except ValueError as error:
+                raise UsageError(f"{file.name}:{number}: this line is damaged: {error}") from None
         self.saved = len(self.logs)
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
@@ -68,13 +73,17 @@ class Study:
 
     def __init__(self, journal: Journal, sampler: str, direction: str, space: Sequence[Dimension]):
         self.journal, self.sampler, self.space = journal, sampler, space
-        self.study = optuna.create_study(
-            storage=JournalStorage(journal),
-            study_name="search",
-            direction=optuna.study.StudyDirection[direction.upper()],
-            pruner=optuna.pruners.MedianPruner(),
-            load_if_exists=True,
-        )
+        try:
+            self.study = optuna.create_study(
+                storage=JournalStorage(journal),
+                study_name="search",
+                direction=optuna.study.StudyDirection[direction.upper()],
+                pruner=optuna.pruners.MedianPruner(),
+                load_if_exists=True,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # of its entries
+            name = journal.file.name
+            raise UsageError(f"{name} is not the log of a search: {error!r}") from error
         self.last_checked: dict[int, int] = {}  # last step at which a trial was not pruned
 
     @property
@@ -156,7 +165,7 @@ def open_study(
     or when it has another definition.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with open(folder / "study.log", "a+b") as file:
+    with open(folder / "study.log", "a+b", opener=no_link) as file:
         if not try_lock(file):
             raise UsageError(f"another launch is searching in {folder}: wait for it or stop it")
         study = Study(Journal(file), sampler, definition["direction"], space)

@@ -15,7 +15,7 @@ from jobs.record import log_exit
 from jobs.run import Run, exit_code
 from jobs.status import PREEMPTED
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 KILL_SECONDS = 600  # far longer than Slurm takes to end a job that it requeues
 
 

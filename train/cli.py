@@ -1,5 +1,6 @@
 """Command line of an experiment: absl flags, and one clear line for each user error."""
 
+import contextlib
 import dataclasses
 import os
 import pkgutil
@@ -9,16 +10,22 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from absl import flags, logging
 from ml_collections import config_flags
 
 from .config import ConfigError, RunConfig
+from .files import DISK_EXIT_CODE, disk_problem
 from .loop import fit
-from .process import keep_compiled_programs, keep_freed_memory
+from .process import (
+    keep_compiled_programs,
+    keep_freed_memory,
+    open_standard_streams,
+    silence_disk_errors,
+)
 from .rundir import check_config, experiment_of, finished, restore_config
-from .signals import STOP_SIGNALS, PreemptedError
+from .signals import PreemptedError, heeded_signals
 from .task import Build, MakeTask
 from .validity import hint
 
@@ -43,11 +50,12 @@ def run(
     only when that mode runs. In a mode the config is that of the run in workdir; only settings that
     the trained network does not depend on may be overridden.
 
-    Exits with 0 when finished, 130 when a mode is interrupted, 141 when its output is closed. An
-    exception with `exit_code` is a user error: one line, that exit code. Any other exception is a
-    defect and keeps its traceback.
+    Exits with 0 when finished, 130 when a mode is interrupted, 141 when its output is closed, 74
+    when the disk is full or fails. An exception with `exit_code` is a user error: one line, that
+    exit code. Any other exception is a defect and keeps its traceback.
     """
-    for number in STOP_SIGNALS:
+    open_standard_streams()
+    for number in heeded_signals():
         signal.signal(number, _stop_before_training)
     try:
         _run(config_class, build, make_task, modes or {}, sys.argv)
@@ -59,10 +67,26 @@ def run(
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         code = getattr(error, "exit_code", None)
+        if code is None and (problem := disk_problem(error)):
+            _end_without_disk(problem)
         if code is None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(code)
+
+
+def _end_without_disk(problem: str) -> NoReturn:
+    """Print one line and exit at once: writers in the background would repeat the error at length.
+
+    The output may itself be a file on the disk that is full.
+    """
+    text = f"error: {problem}; when this is mended, the same command continues\n"
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, text.encode(errors="backslashreplace"))
+    os._exit(DISK_EXIT_CODE)
 
 
 def run_folder(workdir: Path) -> None:
@@ -103,7 +127,8 @@ def _run(
         pkgutil.resolve_name(_here(PLANNED_MODES[mode]))(build, config)
         return
     check_config(workdir, config, training=mode == "train")
-    logging.set_verbosity(logging.ERROR)  # TFDS and Orbax warn about harmless things
+    logging.set_verbosity(logging.FATAL)  # TFDS and Orbax log what they also raise
+    silence_disk_errors()
     if config.distributed and mode == "train":
         from .distributed import connect
 

@@ -25,6 +25,7 @@ def option(
     choices: Iterable[str] = (),
     volatile: bool = False,
     free_in_modes: bool = False,
+    output: bool = False,
     **bounds: float,
 ) -> Any:
     """Declare a field of a config class.
@@ -34,8 +35,9 @@ def option(
     --mode= that read the field when training does not, which makes it volatile. choices: the valid
     values of a string. volatile: the field cannot change the result of training, so a run may be
     resumed with another value. free_in_modes: every mode other than training may use another value
-    than training. bounds: minimum, above, maximum, below; of a number, or of each
-    number in a tuple.
+    than training. output: the field is a path to write to, which modes take from the command line
+    alone, never from a run directory. bounds: minimum, above, maximum, below; of a number, or of
+    each number in a tuple.
     """
     modes = tuple(modes)
     metadata = {
@@ -46,6 +48,7 @@ def option(
         "choices": tuple(choices),
         "volatile": volatile or bool(modes),
         "free_in_modes": free_in_modes or volatile or bool(modes),
+        "output": output,
         "bounds": bounds,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -151,6 +154,14 @@ class RunConfig:
         volatile=True,
         minimum=0,
         maximum=1,
+    )
+    stop_seconds: int = option(
+        300,
+        "seconds after a signal to stop at which the process ends, saved or not",
+        note="0: it waits until the run is saved",
+        group="run",
+        volatile=True,
+        minimum=0,
     )
     precision: str = option(
         "float32", "dtype of matrix products", group="run", choices=("float32", "bfloat16")

@@ -1,4 +1,4 @@
-"""The training loop. At each step: evaluate, draw, save, next batch, step, log, in this order."""
+"""The training loop. At each step: evaluate, save, draw, next batch, step, log, in this order."""
 
 import collections
 import time
@@ -37,7 +37,7 @@ class Output(Protocol):
         """Return the placed batch of a step."""
 
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
-        """Evaluate, draw and save, whichever is due after `step` steps."""
+        """Evaluate, save and draw, whichever is due after `step` steps."""
 
     def log(self, step: int, window: Any) -> None:
         """Write the metrics of a window."""
@@ -67,7 +67,7 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     placement = make_placement(config.parallel, config.batch_size)
     check_parts(config, len(placement.devices))
     run = Run(experiment, config, workdir)
-    with opened([run]) as ((folder,), batch), stop_signals() as received:
+    with opened([run]) as ((folder,), batch), stop_signals(config.stop_seconds) as received:
         began = time.perf_counter()
         initial = placement.init(experiment, config.seed, batch)
         empty = placement.copy(initial[1])

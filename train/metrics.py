@@ -1,27 +1,39 @@
 """Metrics of a run: to metrics.jsonl, to TensorBoard and to the terminal."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import tensorboardX
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from .tracking import Tracker
+from .background import Background
+from .board import Board
+from .config import ConfigError
+from .files import append_text, replace_file
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
-    """Lines of metrics.jsonl; an incomplete last line is left out."""
+    """Lines of metrics.jsonl; an incomplete last line is left out.
+
+    Raises ConfigError naming the file and the line when another line is damaged.
+    """
     path = workdir / "metrics.jsonl"
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    *lines, _incomplete = path.read_bytes().split(b"\n")
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line)
+            if type(value["step"]) is not int:
+                raise ValueError("its step is not a whole number")
+        except (ValueError, TypeError, KeyError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else error
+            raise ConfigError(f"{path}:{number}: this line is damaged: {reason}") from None
+        values.append(value)
+    return values
 
 
 def final_metrics(workdir: Path, step: int) -> dict[str, float]:
@@ -37,12 +49,12 @@ class Metrics:
     same bytes as an uninterrupted one. name: prefix of the printed lines of several runs.
     """
 
-    def __init__(self, workdir: Path, step: int, name: str = "", tracker: "Tracker | None" = None):
+    def __init__(self, workdir: Path, step: int, name: str = "", tracker: Background | None = None):
         earlier = [line for line in read_metrics(workdir) if line["step"] <= step]
-        self.path, temporary = workdir / "metrics.jsonl", workdir / "metrics.jsonl.part"
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in earlier), encoding="utf-8")
-        temporary.replace(self.path)
-        self.board = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
+        self.path = workdir / "metrics.jsonl"
+        replace_file(self.path, "".join(json.dumps(line) + "\n" for line in earlier))
+        self.board = Background("TensorBoard", lambda: Board(workdir))
+        self.board.call("purge", step + 1)
         self.name, self.tracker = name, tracker
         self.began = time.perf_counter()
         self.last_speed = (self.began, max(step, 0))
@@ -53,14 +65,10 @@ class Metrics:
         So no checkpoint is ahead of it. Names with a slash are not printed; note is only printed.
         """
         named = {f"{prefix}/{name}": value for name, value in values.items()}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **named}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        for name, value in named.items():
-            self.board.add_scalar(name, value, step)
+        append_text(self.path, json.dumps({"step": step, **named}) + "\n")
+        self.board.call("scalars", step, named)
         if self.tracker:
-            self.tracker.log(step, named)
+            self.tracker.call("log", step, named)
         text = "  ".join(f"{prefix}/{x} {value:.4f}" for x, value in values.items() if "/" not in x)
         tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}{note and '  ' + note}")
         sys.stdout.flush()
@@ -74,21 +82,9 @@ class Metrics:
         before, first = self.last_speed
         rate = (step - first) / (now - before)
         self.last_speed = (now, step)
-        self.board.add_scalar("train/steps_per_second", rate, step)
+        self.board.call("scalars", step, {"train/steps_per_second": rate})
         return f"({now - self.began:.0f} s, {rate * batch_size:,.0f} rows/s)"
 
     def close(self) -> None:
         """Close TensorBoard's file."""
         self.board.close()
-
-
-def save_figures(workdir: Path, step: int, figures: Mapping[str, Any]) -> None:
-    """Write each Figure as figures/NAME-STEP.png and each text as figures/NAME-STEP.txt."""
-    folder = workdir / "figures"
-    folder.mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        stem = f"{name}-{step:07d}"
-        if isinstance(figure, str):
-            (folder / f"{stem}.txt").write_text(figure, encoding="utf-8")
-        else:
-            figure.savefig(folder / f"{stem}.png", dpi=120)

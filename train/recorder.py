@@ -1,29 +1,29 @@
 """The output of one run: its metrics, figures, checkpoints and result."""
 
+import contextlib
 import math
 import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
+from .background import Background
 from .checkpoint import Checkpoints, best_first, objectives
 from .config import OptimizerConfig, RunConfig
 from .evaluate import Evaluator, Predictor
-from .metrics import Metrics, final_metrics, read_metrics, save_figures
+from .figures import draw_figures
+from .metrics import Metrics, final_metrics, read_metrics
 from .optimizer import make_schedule
 from .placement import Placement, put
 from .rundir import log_attempt, seconds_trained, write_json
 from .state import TrainState
 from .step import MetricWindow
 from .task import Experiment
-
-if TYPE_CHECKING:
-    from .tracking import Tracker
 
 
 class NonFiniteError(ArithmeticError):
@@ -77,7 +77,7 @@ class Recorder:
         self.run, self.folder, self.placement = run, folder, placement
         self.evaluator = evaluator or Evaluator(run.experiment.task, placement)
         self.objective = run.experiment.task.objective
-        self.tracker: Tracker | None = None
+        self.tracker: Background | None = None
         if run.config.track and jax.process_index() == 0:
             from .tracking import make_tracker
 
@@ -102,35 +102,41 @@ class Recorder:
         return self.placement.put_batch(self.run.experiment.train(step))
 
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
-        """Evaluate, draw and save, whichever is due after `step` steps."""
+        """Evaluate, save and draw, whichever is due after `step` steps."""
         due = due_at(self.run.config, step, stopping)
         if due.draw or due.save:
             state, window = self.placement.gather(state), self.placement.one(window)
-            objective = self.measure(step, due, state, window)
+            due, objective = self.measure(step, due, state, window)
             if due.save:
                 self.checkpoints.wait()
                 self.checkpoints.save(step, state, window, objective)
+            if due.draw:
+                self.draw(step, state, due.last)
 
-    def measure(self, step: int, due: Due, state: TrainState, window: MetricWindow) -> float:
-        """Evaluate and draw; return the objective, infinite when it is not evaluated."""
+    def measure(
+        self, step: int, due: Due, state: TrainState, window: MetricWindow
+    ) -> tuple[Due, float]:
+        """Evaluate; return what is due, since the run may have ended early, and the objective.
+
+        The objective is infinite when it is not evaluated.
+        """
         self.check_finite(window)
-        objective, last, draw = math.inf, due.last, due.draw
+        objective = math.inf
         if due.evaluate:
             objective = self.evaluate(step, state)
-            if self.early_end and not last:
-                self.ended = last = True
-                draw = draw or 1.0 in self.run.config.figures_at
+            if self.early_end and not due.last:
+                self.ended = True
+                draw = due.draw or 1.0 in self.run.config.figures_at
+                due = due._replace(last=True, draw=draw)
                 count = self.run.config.patience
                 reasons = {
                     "solved": f"solved after {step} steps",
                     "patience": f"the {self.objective} is not lower after {count} evaluations",
                 }
                 tqdm.write(f"{reasons[self.early_end]}: training ends")
-        if last:
+        if due.last:
             self.evaluate_last(step, state)
-        if draw:
-            self.draw(step, state, last)
-        return objective
+        return due, objective
 
     @property
     def early_end(self) -> str:
@@ -148,11 +154,12 @@ class Recorder:
 
     def close(self, end: str, step: int, seconds: float) -> None:
         """Wait until everything is on disk; log how the attempt ended."""
-        self.checkpoints.close()
-        self.metrics.close()
-        if self.tracker:
-            self.tracker.close(end)
-        log_attempt(self.folder, end, step, seconds=seconds)
+        with contextlib.ExitStack() as closing:  # the last one first, even when one raises
+            closing.callback(log_attempt, self.folder, end, step, seconds=seconds)
+            if self.tracker:
+                closing.callback(self.tracker.close, end)
+            closing.callback(self.metrics.close)
+            closing.callback(self.checkpoints.close)
 
     def log(self, step: int, window: Any) -> None:
         """Write the means of a window, with the learning rate of its last step."""
@@ -205,8 +212,8 @@ class Recorder:
         """Write the task's figures, of the last held-out set at the end, else of the first."""
         predict = Predictor(state.variables, self.evaluator)
         sets = list(self.run.experiment.evals.values())
-        figures = self.run.experiment.task.figures(predict, sets[-1] if last else sets[0])
-        save_figures(self.folder, step, figures)
+        make = partial(self.run.experiment.task.figures, predict, sets[-1] if last else sets[0])
+        draw_figures(self.folder, step, make, self.metrics.board)
 
     def check_finite(self, window: MetricWindow) -> None:
         """Raise NonFiniteError when a step of the window was not finite."""

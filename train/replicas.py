@@ -19,12 +19,12 @@ from .config import ConfigError, RunConfig
 from .evaluate import Evaluator
 from .loop import Start, train
 from .placement import Placement, put
-from .recorder import NonFiniteError, Recorder, Run, due_at
+from .recorder import Due, NonFiniteError, Recorder, Run, due_at
 from .rundir import check_config, finished, write_config, write_json
 from .signals import stop_signals
 from .start import first_states, opened
 from .state import init_state
-from .step import Step, make_train_step
+from .step import Canonical, Step, make_train_step
 from .task import Batch, Experiment
 
 
@@ -63,7 +63,7 @@ def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any
     its error is raised after the last step.
     """
     experiment, config = runs[0].experiment, runs[0].config
-    with opened(runs) as (folders, batch), stop_signals() as received:
+    with opened(runs) as (folders, batch), stop_signals(config.stop_seconds) as received:
         began = time.perf_counter()
         make = devices.initializer(experiment, batch)
         initial = [make(run.config.seed) for run in runs]
@@ -105,7 +105,7 @@ class ReplicaRecorder:
         return self.devices.put_batch([each.run.experiment.train(step) for each in self.recorders])
 
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
-        """Evaluate, draw and save each run that has not failed, whichever is due.
+        """Evaluate, save and draw each run that has not failed, whichever is due.
 
         All runs are saved at the same step; at the last one, only those that have not failed.
         """
@@ -116,20 +116,23 @@ class ReplicaRecorder:
         objectives = [math.inf] * len(pairs)
         for i, recorder in self._running():
             with self._catch_failure(i):
-                objectives[i] = recorder.measure(step, due, *pairs[i])
-        if not due.save:
-            return
+                _, objectives[i] = recorder.measure(step, due, *pairs[i])
+        if due.save:
+            self._save(step, due, pairs, objectives)
+        for i, recorder in self._running() if due.draw else ():
+            recorder.draw(step, pairs[i][0], due.last)
+
+    def _save(
+        self, step: int, due: Due, pairs: Sequence[Canonical], objectives: Sequence[float]
+    ) -> None:
         for recorder in self.recorders:  # no checkpoint is deleted before all have the next one
             recorder.checkpoints.wait()
-        for i, (recorder, (one_state, one_window)) in enumerate(
-            zip(self.recorders, pairs, strict=True)
-        ):
+        for i, (recorder, (state, window)) in enumerate(zip(self.recorders, pairs, strict=True)):
             if self.failures[i] is None:
-                recorder.checkpoints.save(step, one_state, one_window, objectives[i])
+                recorder.checkpoints.save(step, state, window, objectives[i])
             elif not due.last:  # marked, so that the run fails again when it is restored
-                bad_step = jnp.full_like(one_window.bad_step, step)
-                marked = one_window.replace(bad_step=bad_step)
-                recorder.checkpoints.save(step, one_state, marked, objectives[i])
+                marked = window.replace(bad_step=jnp.full_like(window.bad_step, step))
+                recorder.checkpoints.save(step, state, marked, objectives[i])
 
     def log(self, step: int, window: Any) -> None:
         """Write the means of the windows of all runs that have not failed."""

@@ -16,12 +16,13 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import jax
 import numpy as np
 
 from .config import ConfigError, RunConfig
+from .files import append_text, no_link, replace_file
 from .task import Assets, Batch
 
 ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
@@ -30,10 +31,8 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write atomically: a reader sees the old file or the new one, never an incomplete one."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    """Write a value as readable JSON, atomically."""
+    replace_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -75,10 +74,15 @@ def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
 
 
 def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] = ()) -> None:
-    """Give a config the settings of the run in a folder, except those of `overrides`."""
-    names = [field.name for field in dataclasses.fields(config)]
+    """Give a config the settings of the run in a folder, except those of `overrides`.
+
+    Paths to write to are not among them: whoever can write the folder would choose a file.
+    """
+    fields = dataclasses.fields(config)
+    names = [field.name for field in fields]
     saved = read_config(workdir / config_file(False), names) or {}
-    for name in set(saved) - set(overrides):
+    outputs = {field.name for field in fields if field.metadata["output"]}
+    for name in set(saved) - set(overrides) - outputs:
         value = saved[name]  # JSON returns tuples as lists
         setattr(config, name, tuple(value) if isinstance(value, list) else value)
 
@@ -209,8 +213,8 @@ def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) 
     with contextlib.ExitStack() as stack:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context(open(workdir / ".lock", "w", encoding="utf-8"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = stack.enter_context(open(workdir / ".lock", "ab", opener=no_link))
+            lock_file(lock)
         except BlockingIOError as error:
             raise ConfigError(f"workdir {workdir} is in use by another process") from error
         except OSError as error:
@@ -224,6 +228,23 @@ def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) 
         announce_more_steps(workdir, config)
         write_config(workdir, config)
         yield
+
+
+def lock_file(file: IO[bytes]) -> None:
+    """Lock an open file; BlockingIOError when another process holds the lock.
+
+    On a file system without locks, such as some of Lustre, print a warning.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        print(
+            f"warning: {file.name} cannot be locked ({error.strerror}): start no second process "
+            "in this folder",
+            file=sys.stderr,
+        )
 
 
 @contextlib.contextmanager
@@ -292,7 +313,7 @@ def write_config(workdir: Path, config: RunConfig) -> None:
     lines = [f"{flag}\n" for flag in flags if "\n" not in flag]  # a prompt may have one
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "flags.txt").write_text("".join(lines), encoding="utf-8")
+        replace_file(workdir / "flags.txt", "".join(lines))
         write_json(workdir / config_file(config.replicated), fields)
     except OSError as error:
         raise ConfigError(f"cannot write to workdir {workdir}: {error.strerror}") from error
@@ -301,8 +322,7 @@ def write_config(workdir: Path, config: RunConfig) -> None:
 def log_attempt(workdir: Path, event: str, step: int, **more: Any) -> None:
     """Append an event to attempts.jsonl: a start, or the end of an attempt and its reason."""
     line = {"event": event, "step": step, "time": round(time.time(), 3), **more}
-    with open(workdir / "attempts.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_text(workdir / "attempts.jsonl", json.dumps(line) + "\n")
 
 
 def seconds_trained(workdir: Path) -> tuple[float | None, int]:

@@ -3,10 +3,11 @@
 import dataclasses
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from .background import Background
 from .config import ConfigError, RunConfig
 from .rundir import module_of, read_json, write_json
 
@@ -23,12 +24,14 @@ class Tracker(Protocol):
         """Say how the attempt ended."""
 
 
-def make_tracker(config: RunConfig, workdir: Path) -> Tracker:
-    """Tracker that config.track names; a resumed run continues there.
+def make_tracker(config: RunConfig, workdir: Path) -> Background:
+    """Tracker that config.track names, in the background; a resumed run continues there.
 
     Raises ConfigError when its library is not installed.
     """
-    return (MLflow if config.track == "mlflow" else WandB)(config, workdir)
+    library(config.track)
+    tracker: Callable[[RunConfig, Path], Tracker] = MLflow if config.track == "mlflow" else WandB
+    return Background(config.track, lambda: tracker(config, workdir))
 
 
 def library(name: str) -> Any:

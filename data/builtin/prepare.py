@@ -14,7 +14,8 @@ def open_builtin(name: str, folder: str) -> dict[str, Any]:
         os.makedirs(folder, exist_ok=True)
         # two runs of a sweep may prepare it at the same time
         with open(Path(folder) / f".{name}.lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
             builder = _builtin_class(name)(data_dir=folder, file_format="array_record")
             if not builder.is_prepared():
                 print(f"preparing {name} in {folder}, once", flush=True)

@@ -13,8 +13,12 @@ Arrays = dict[str, np.ndarray]
 
 
 def cache_folder() -> Path:
-    """Folder of the cache, below the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "unfold" / "data"
+    """Folder of the cache, below the user's cache folder; one that cannot exist without a home."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.path.expanduser("~")
+    if not os.path.isabs(given):
+        given = f"{home}/.cache" if os.path.isabs(home) else os.devnull
+    return Path(given) / "unfold" / "data"
 
 
 def fingerprint(folder: Path) -> str:

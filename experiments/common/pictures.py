@@ -8,12 +8,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError
+from train.figures import plain_texts
 
 MISTAKES = 24  # largest number of mistakes in a picture
+CONFUSED = 40  # largest number of classes in a confusion matrix
 
 
 def save(figure: Figure, path: str) -> None:
     """Write a figure to an image file; raises DataError when it cannot be written."""
+    plain_texts(figure)
     try:
         figure.savefig(os.path.expanduser(path), dpi=120)
     except (OSError, ValueError) as error:  # ValueError: the file extension is no image format
@@ -62,8 +65,21 @@ def mistakes_picture(
 
 
 def confusion_picture(labels: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw the counts of (label, prediction), on a colour scale set by the mistakes alone."""
+    """Draw the counts of (label, prediction), on a colour scale set by the mistakes alone.
+
+    Of more than CONFUSED classes, only those with the most mistakes are drawn.
+    """
     size = len(names)
+    title = f"{int((labels != predictions).sum())} mistakes on {len(labels)} examples"
+    if size > CONFUSED:
+        wrong = labels != predictions
+        mistakes = np.bincount(labels[wrong], minlength=size)
+        mistakes += np.bincount(predictions[wrong], minlength=size)
+        drawn = np.sort(np.argsort(-mistakes, kind="stable")[:CONFUSED])
+        title += f"\nthe {CONFUSED} of {size} classes with the most"
+        both = np.isin(labels, drawn) & np.isin(predictions, drawn)
+        labels, predictions = (np.searchsorted(drawn, x[both]) for x in (labels, predictions))
+        names, size = [names[i] for i in drawn], CONFUSED
     counts = np.bincount(labels * size + predictions, minlength=size * size).reshape(size, size)
     wrong = counts * (1 - np.eye(size, dtype=int))
     figure = Figure(figsize=(0.5 * size + 1.8, 0.5 * size + 1.4), layout="constrained")
@@ -86,5 +102,5 @@ def confusion_picture(labels: np.ndarray, predictions: np.ndarray, names: Sequen
     axis.set_yticks(range(size), names)
     axis.set_xlabel("prediction")
     axis.set_ylabel("label")
-    axis.set_title(f"{int(wrong.sum())} mistakes on {len(labels)} examples")
+    axis.set_title(title)
     return figure

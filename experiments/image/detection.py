@@ -120,7 +120,7 @@ class DetectionConfig(OptimizerConfig):
     )
     input: str = option("", "input file", note="images, comma-separated", modes=("detect",))
     picture: str = option(
-        "", "image file to write", note="default: MODE.png", modes=("detect", "recall")
+        "", "image file to write", note="default: MODE.png", modes=("detect", "recall"), output=True
     )
 
     batch_size: int = OptimizerConfig.changed("batch_size", 16, "in images")

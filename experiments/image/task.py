@@ -69,7 +69,11 @@ class Config(ImageConfig):
     """Settings of MODES, the modes of a convolutional network, in addition."""
 
     picture: str = option(
-        "", "image file to write", note="default: MODE.png", modes=("robustness", "inside")
+        "",
+        "image file to write",
+        note="default: MODE.png",
+        modes=("robustness", "inside"),
+        output=True,
     )
     input: str = option(
         "",

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.report.runs import Group, Run, best_groups, group_by, mean_curve, mean_interval
+from train.figures import png_of
 
 MOST = 12  # maximum groups, or values of a setting, that stay legible in one picture
 LABEL_LENGTH = 100  # maximum characters of a label in the legend
 TICK_LENGTH = 28  # maximum characters of a tick label
 LOG_SPAN = 20  # positive numbers that span more than this factor get a logarithmic axis
-DPI = 120
 
 
 def shorten(text: str, length: int) -> str:
@@ -24,7 +24,7 @@ def shorten(text: str, length: int) -> str:
     text, half = text.replace("\n", "\\n"), (length - 3) // 2
     if len(text) > length:
         text = f"{text[:half]}...{text[-half:]}"
-    return text.replace("$", r"\$")  # text between two $ would be a formula
+    return text
 
 
 def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
@@ -231,5 +231,5 @@ def draw(
     paths = []
     for name, picture in pictures.items():
         paths.append(folder / f"{name}.png")
-        picture.savefig(paths[-1], dpi=DPI)
+        paths[-1].write_bytes(png_of(picture))
     return paths

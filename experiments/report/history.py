@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 
 from experiments.report.report import samples
 from experiments.report.runs import Run, load_runs
+from train.figures import png_of
+from train.process import open_standard_streams
 
 MOST = 4  # maximum samples in the picture
 WIDTH, LINES = 44, 16  # maximum characters per line and lines of a sample
@@ -46,7 +48,7 @@ def draw(run: Run, samples_by_step: Mapping[int, str]) -> Figure:
         axis.axis("off")
         axis.set_title(f"step {step:,}", color=f"C{number}", loc="left", fontweight="bold")
         text = axis.text(0, 1, "\n".join(lines), va="top", transform=axis.transAxes, fontsize=7.5)
-        text.set(family="monospace", parse_math=False)
+        text.set(family="monospace")
     return figure
 
 
@@ -86,12 +88,13 @@ def history(folder: Path) -> Path:
     if not samples_by_step:
         raise ValueError(f"{folder / 'figures'} has no samples of text")
     (folder / "history.txt").write_text(samples(run) + "\n", encoding="utf-8")
-    draw(run, samples_by_step).savefig(folder / "history.png", dpi=120)
+    (folder / "history.png").write_bytes(png_of(draw(run, samples_by_step)))
     return folder / "history.png"
 
 
 def main(argv: list[str]) -> None:
     """Write the history of --workdir; on an error, print one line and exit with 2."""
+    open_standard_streams()
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "folder of a run", required=True, flag_values=values)
     try:

@@ -31,6 +31,7 @@ from experiments.report.runs import (
 )
 from experiments.report.search import draw_search
 from experiments.report.tables import FORMS, make_table
+from train.process import open_standard_streams
 from train.rundir import read_json
 
 
@@ -191,6 +192,7 @@ def report(
 
 def main(argv: list[str]) -> None:
     """Print the report of --workdir; on an error, print one line and exit with 2."""
+    open_standard_streams()
     values = flags.FlagValues()
     for name, default, description in (
         ("workdir", None, "folder of one or more runs"),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.report.curves import DPI, LOG_SPAN
+from experiments.report.curves import LOG_SPAN
+from train.figures import png_of
 from train.rundir import read_json
 
 
@@ -15,7 +16,7 @@ def draw_search(folder: Path) -> list[Path]:
     if search is None:
         return []
     path = folder / "search.png"
-    picture(search).savefig(path, dpi=DPI)
+    path.write_bytes(png_of(picture(search)))
     return [path]
 
 

@@ -92,7 +92,9 @@ class Config(OptimizerConfig):
     n_best: int = option(
         3, "number of hypotheses to print", note="per input file", modes=("transcribe",), minimum=1
     )
-    picture: str = option("alignment.png", "image file to write", modes=("transcribe",))
+    picture: str = option(
+        "alignment.png", "image file to write", modes=("transcribe",), output=True
+    )
     lm_text: str = option(
         "", "text file to train an n-gram language model on", modes=("transcribe", "decode")
     )

@@ -1,6 +1,7 @@
 """Datasets are opened by name, prepared once, or refused with instructions."""
 
 import platform
+import pwd
 import sys
 import sysconfig
 import threading
@@ -16,6 +17,7 @@ from data.builtin.digits import Digits
 from data.builtin.python_source import PythonSource, documentation, file_split, standard_library
 from data.catalogue import DataError, data_folder, load_splits
 from data.forms.names import prepared_datasets
+from data.images.decode_cache import cache_folder
 
 SPLITS = ("train", "validation", "test")
 
@@ -111,6 +113,20 @@ def test_the_folder_is_the_given_one_or_the_default(monkeypatch):
     assert data_folder("") == "/default"
     assert data_folder("/given") == "/given"
     assert data_folder("~/given") == "/home/me/given"
+
+
+def test_without_a_home_the_folder_is_a_cache(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # KeyError: no such user
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", "~/tensorflow_datasets")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert data_folder("") == "/cache/unfold/tfds"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    with pytest.raises(DataError, match="there is no home folder for the data : give"):
+        data_folder("")
+    assert data_folder("/given") == "/given"
+    with pytest.raises(OSError, match="Not a directory"):
+        cache_folder().mkdir(parents=True)
 
 
 def test_digits_are_bytes_up_to_16_and_in_one_split_each(prepared):

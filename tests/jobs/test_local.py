@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from jobs import local
 from jobs.record import read_exits
-from jobs.run import ROOT, Run, shell_line
+from jobs.run import ROOT, Run, environment, shell_line
 from jobs.status import run_status
 from tests.jobs.conftest import interrupt_once_handled
 
@@ -34,7 +35,7 @@ def fake(tmp_path):
 
 def test_failing_run_does_not_stop_the_others_and_is_run_again(fake, tmp_path, capsys):
     good, late = (fake(name, "echo {} > $W/result.json") for name in ("good", "late"))
-    runs = [good, fake("bad", "seq 8; echo; test -e $W/fixed && touch $W/result.json"), late]
+    runs = [good, fake("bad", "seq 8; echo; test -e $W/fixed && echo {} > $W/result.json"), late]
     assert local.run_all(runs, [4, 4, 4], workers=1) == 1
     out, err = capsys.readouterr()
     assert out == "good: finished\nlate: finished\n"
@@ -223,3 +224,47 @@ def test_printed_line_works_the_same_in_any_folder(tmp_path, monkeypatch):
     )
     assert done.stdout.decode() == f"{ROOT / 'experiments' / '__init__.py'} --config.seed=3\n"
     assert "\n" not in line
+
+
+def test_a_worker_imports_nothing_from_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "train.py").write_text("raise SystemExit('mine')")
+    monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}/elsewhere")  # its empty part is this folder
+    code = "import train; print(train.__file__)"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, check=True)
+    assert done.stdout.decode().strip() == str(ROOT / "train" / "__init__.py")
+
+
+def test_workers_are_stopped_when_nobody_reads_the_output(fake, tmp_path, monkeypatch):
+    waiting = "trap 'exit 75' TERM; while :; do sleep 0.02; done"
+    runs = [fake("quick", "echo {} > $W/result.json"), fake("long", waiting)]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(BrokenPipeError):
+            local.run_all(runs, [1, 1], workers=2)
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+    assert read_exits(tmp_path)["long"]["exit"] in (75, 143)
+
+
+@pytest.mark.parametrize(
+    ("content", "steps", "finished"),
+    [
+        (None, 4, False),
+        ("", 4, False),
+        ("[]", 4, False),
+        ('{"end": "steps", "step": 4}', 4, True),
+        ('{"end": "steps", "step": 4}', 9, False),
+        ('{"end": "patience", "step": 4}', 9, True),
+        ('{"replicas": ["seed=0"]}', 9, True),
+    ],
+)
+def test_one_function_says_what_is_finished(fake, tmp_path, content, steps, finished):
+    run = replace(fake("r", ""), steps=steps)
+    run.workdir.mkdir()
+    if content is not None:
+        (run.workdir / "result.json").write_text(content)
+    assert run.finished == finished
+    assert (run_status(run.workdir, steps, None).state == "done") == finished

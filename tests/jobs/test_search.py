@@ -256,6 +256,11 @@ def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
             UsageError, match=r"contains another search, --obj.* --space=c=a,b: give"
         ):
             begin(tmp_path, *space, trials=2, **more)
+    for text, reason in (("{", ":1: this line is damaged"), ('{"op": 1}', " is not the log of a")):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / "study.log").write_text(f"{text}\n")
+        with pytest.raises(UsageError, match=rf"study\.log{reason}"):
+            begin(tmp_path / "other", "c=a,b", trials=2)
     with open(tmp_path / "study.log") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UsageError, match="another launch is searching in"):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import launch
 from jobs import task as task_of_a_run
 from jobs.queue import add_job, read_queue
 from jobs.record import add_runs, read_exits
-from jobs.run import Run, make_runs
+from jobs.run import Run, make_runs, shell_line
 from jobs.sbatch import sbatch_script, write_lines
 from jobs.status import status_table, sweep_status
 from jobs.sweep import UsageError, expand
@@ -55,6 +56,7 @@ def test_script_for_sbatch(tmp_path, monkeypatch):
         "#SBATCH --cpus-per-task=2",
         """#SBATCH --comment='it'"'"'s'""",
         f"export PYTHONPATH='{ROOT}:/my own'",
+        "export PYTHONSAFEPATH=1",
         "export SRUN_CPUS_PER_TASK=2",
         "case $SLURM_ARRAY_TASK_ID in",
         "  0) run=(/d/s/a=1,b=_3,_4_ /bin/python -m experiments.nmt --workdir=/d/s/a=1,b=_3,_4_ "
@@ -263,6 +265,47 @@ def test_pasted_lines_write_the_script_that_makes_the_runs(fake, tmp_path):
         words = subprocess.check_output(["bash", "-e", path], env=environment, text=True)
         worker = [sys.executable, "-m", "jobs.task"]
         assert words.split("\0")[:-1] == [*worker, str(run.workdir), *run.command]
+
+
+ATTACK = "x\nEND_OF_SCRIPT\ntouch pwned\n#SBATCH --requeue\ncat <<q\x1b[0m"
+
+
+def test_pasted_lines_run_nothing_that_data_says(tmp_path, monkeypatch):
+    here = tmp_path / "her\ne"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    runs = make_runs("nmt", tmp_path / "s", [f"--config.dataset={ATTACK}"], [(f"prompt={ATTACK}",)])
+    monkeypatch.chdir(tmp_path)
+    script = sbatch_script(tmp_path / "s", runs, {}, 1)
+    lines = write_lines(tmp_path / "s", script)
+    done = subprocess.run(["bash"], input=lines, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "s" / "slurm" / "sweep.sbatch").read_text() == script
+    monkeypatch.chdir(here)
+    line = shell_line(replace(runs[0], command=("printf", "%s", ATTACK)))
+    assert line.isprintable()
+    assert subprocess.check_output(["bash", "-c", line], text=True) == ATTACK
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "options"), [("s\ntouch pwned", {}), ("s", {"comment": "a\n#SBATCH --array=0-9"})]
+)
+def test_an_option_of_sbatch_with_a_newline_is_refused(tmp_path, folder, options):
+    runs = make_runs("nmt", tmp_path / folder, [], [()])
+    with pytest.raises(UsageError, match="of sbatch has a control character"):
+        sbatch_script(tmp_path / folder, runs, options, 1)
+
+
+def test_a_folder_that_others_can_write_is_refused(submit, tmp_path, capsys):
+    (tmp_path / "queue").touch()
+    for name in ("s", "s/slurm"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).chmod(0o775)
+        assert submit("exit 1") == 2
+        expected = f"error: other users can write {tmp_path / name}, and so run code in its jobs: "
+        assert capsys.readouterr().err == f"{expected}chmod go-w {tmp_path / name}\n"
+        (tmp_path / name).chmod(0o755)
 
 
 def test_a_task_tries_again_after_a_status_query(tmp_path, monkeypatch):

@@ -140,6 +140,21 @@ def test_folder_without_runs_or_with_a_broken_record_is_refused(tmp_path):
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UsageError, match=r"cannot read .*sweep\.json"):
         sweep_status(tmp_path)
+    for text in ("[]", '{"runs": 3}', '{"experiment": "x", "runs": [{"name": "a"}]}'):
+        (tmp_path / "sweep.json").write_text(text)
+        with pytest.raises(UsageError, match=r"sweep\.json is not the list of the runs of a sweep"):
+            sweep_status(tmp_path)
+
+
+def test_lines_of_another_form_are_left_out(tmp_path):
+    (tmp_path / "exits.jsonl").write_bytes(b'5\n[]\n{"name": "a"}\n\xff\n{"name": 1, "exit": 0}\n')
+    log_exit(tmp_path, "b", 3)
+    assert list(read_exits(tmp_path)) == ["b"]
+    write_run(tmp_path, "r", [("PreemptedError", 4, 1.0)])
+    with open(tmp_path / "r" / "attempts.jsonl", "a") as file:
+        file.write("7\n")
+    (tmp_path / "r" / "config.json").write_text("[]")
+    assert sweep_status(tmp_path)[0].state == "preempted"
 
 
 def test_progress_of_replicas_is_that_of_the_latest_one(tmp_path):

@@ -59,6 +59,19 @@ def test_setting_of_a_mode_is_volatile():
     assert not option(0, "help").metadata["volatile"]
 
 
+def test_paths_to_write_to_do_not_come_from_a_run(tmp_path):
+    @dataclasses.dataclass(kw_only=True)
+    class Extended(OptimizerConfig):
+        picture: str = option("p.png", "image file", modes=("draw",), output=True)
+
+    (tmp_path / "config.json").write_text('{"picture": "/home/me/x.pdf", "steps": 7}')
+    words = ["x", f"--workdir={tmp_path}", "--mode=draw"]
+    config, *_ = cli.parse(Extended, ("train", "draw"), words)
+    assert (config.picture, config.steps) == ("p.png", 7)
+    config, *_ = cli.parse(Extended, ("train", "draw"), [*words, "--config.picture=own.png"])
+    assert config.picture == "own.png"
+
+
 def test_changed_default_keeps_help_range_and_choices():
     @dataclasses.dataclass(kw_only=True)
     class Extended(OptimizerConfig):

@@ -1,0 +1,22 @@
+"""Confusion matrices of few and of many classes."""
+
+import numpy as np
+
+from experiments.common.pictures import CONFUSED, confusion_picture
+
+
+def test_a_matrix_of_many_classes_shows_those_with_the_most_mistakes():
+    size = 150
+    labels = np.repeat(np.arange(size), 3)
+    predictions = labels.copy()
+    predictions[3 * 140] = 7  # one mistake, of classes 140 and 7
+    figure = confusion_picture(labels, predictions, [f"class {i}" for i in range(size)])
+    (axis,) = figure.axes
+    names = [text.get_text() for text in axis.get_xticklabels()]
+    assert len(names) == CONFUSED
+    assert {"class 7", "class 140", "class 0"} <= set(names)
+    assert axis.get_title() == "1 mistakes on 450 examples\nthe 40 of 150 classes with the most"
+    row, column = names.index("class 140"), names.index("class 7")
+    (image,) = axis.images
+    assert image.get_array()[row, column] == image.get_array().sum() == 1
+    assert max(figure.get_size_inches()) < 25

@@ -1,0 +1,63 @@
+"""Figures: texts of users, a figure that fails, and the order of saving and drawing."""
+
+from matplotlib.figure import Figure
+
+from train.checkpoint import Checkpoints
+from train.figures import plain_texts, png_of
+from train.loop import fit
+
+FORMULA = "it is $5 or 10% of $6^^"  # no formula, although it has two $
+
+
+def chart(text):
+    figure = Figure()
+    axis = figure.subplots()
+    axis.plot([1, 10], [1, 1000], label=text)
+    axis.set(yscale="log", title=text, xlabel=text)
+    axis.set_xticks([1, 10], [text, text])
+    axis.legend(title=text)
+    figure.suptitle(text)
+    return figure
+
+
+def test_texts_are_no_formulas_but_the_powers_of_an_axis_are():
+    assert png_of(chart(FORMULA)).startswith(b"\x89PNG")  # otherwise a ValueError
+    figure = chart(FORMULA)
+    plain_texts(figure)
+    (axis,) = figure.axes
+    assert {tick.label1.get_parse_math() for tick in axis.yaxis.get_major_ticks()} == {True}
+    assert not axis.get_legend().get_texts()[0].get_parse_math()
+
+
+def test_a_figure_that_fails_is_a_warning_after_the_run_is_saved(
+    tmp_path, regression, small_config, monkeypatch, capsys
+):
+    config = small_config(steps=2, figures_at=(0.0, 1.0))
+    experiment, saved = regression(config), []
+    save = Checkpoints.save
+
+    def noted(self, step, *rest):
+        saved.append(f"saved {step}")
+        save(self, step, *rest)
+
+    class Broken:
+        def findobj(self, kind):
+            raise ValueError("cannot be drawn\nat all")
+
+    def figures(predict, batches):
+        saved.append("drawn")
+        if len(saved) == 2:
+            raise RuntimeError("no figure")
+        return {"broken": Broken(), "kernel": "text"}
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    experiment.task.figures = figures
+    assert fit(experiment, config, tmp_path)["step"] == 2
+    assert saved == ["saved 0", "drawn", "saved 2", "drawn"]
+    error = capsys.readouterr().err
+    assert "warning: the figures of step 0 cannot be drawn: RuntimeError: no figure\n" in error
+    expected = (
+        "warning: figure broken of step 2 cannot be drawn: ValueError: cannot be drawn at all\n"
+    )
+    assert expected in error
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["kernel-0000002.txt"]
