@@ -101,7 +101,7 @@ class Config(SearchConfig):
         1000, "maximum vocabulary size", note="only with coco:FILE", group="data", minimum=8
     )
     captions_per_image: int = option(
-        4, "captions of each image in a batch", group="data", minimum=1
+        1, "captions of each image in a batch", group="data", minimum=1
     )
     max_length: int = option(
         12,
@@ -117,7 +117,7 @@ class Config(SearchConfig):
     heldout_examples: int = option(
         500, "examples per held-out set", note="only with scenes", group="data", minimum=1
     )
-    batch_size: int = SearchConfig.changed("batch_size", 16, "in images")
+    batch_size: int = SearchConfig.changed("batch_size", 64, "in images")
 
     backbone: str = backbone()
     blocks: int = option(2, "residual blocks per stage", note="of a convnet", minimum=1)
