@@ -54,51 +54,25 @@ def load_splits(name: str, data_dir: str = "", forms: Sequence[str] = ()) -> dic
     name: a built-in dataset (BUILTIN), or a prepared TFDS dataset, as NAME or NAME/CONFIG. An
     element is a dict of arrays. forms: other names that the caller accepts, such as text:PATH, for
     the message. Raises DataError when the dataset is unknown, is not prepared, or is prepared in a
-    format that only TensorFlow reads.
+    format that only TensorFlow reads; reading an element does when its file is damaged.
     """
     from .builtin.prepare import open_builtin
+    from .forms.prepared import CheckedSource, Unknown, Unusable, open_faults, open_prepared
 
     folder = data_folder(data_dir)
     try:
-        return open_builtin(name, folder) if name in BUILTIN else _open_prepared(name, folder)
-    except (ValueError, AssertionError, ImportError, OSError) as error:
-        if isinstance(error, DataError):
-            raise
-        if _is_no_name(error):
-            raise unknown_dataset(name, forms, BUILTIN, folder) from None
+        opened = open_builtin(name, folder) if name in BUILTIN else open_prepared(name, folder)
+    except Unknown:
+        raise unknown_dataset(name, forms, BUILTIN, folder) from None
+    except Unusable as error:
+        raise DataError(str(error)) from error
+    except open_faults() as error:
         first_line = str(error).strip().split("\n")[0]
         raise DataError(f"cannot open dataset {name!r} in {folder}: {first_line}") from error
-
-
-def _open_prepared(name: str, folder: str) -> dict[str, Any]:
-    """Open a dataset of the TFDS catalogue."""
-    import tensorflow_datasets as tfds
-
-    build = f"tfds build {name} --data_dir={folder} --file_format=array_record"
-    once = f"once with TensorFlow (pip install '.[tf]'): {build}"
-    try:
-        builder = tfds.builder(name, data_dir=folder, file_format="array_record")
-    except ValueError as error:
-        if "file format" not in str(error).lower():
-            raise
-        raise DataError(
-            f"dataset {name} in {folder} is in a format that only TensorFlow reads; "
-            f"delete it and prepare it again {once}"
-        ) from error
-    if not builder.is_prepared():
-        raise DataError(
-            f"dataset {name} is not prepared in {folder}; "
-            f"set --config.data_dir, or prepare it {once}"
-        )
-    return builder.as_data_source()
-
-
-def _is_no_name(error: Exception) -> bool:
-    """Whether TFDS knows no dataset of a name, or the name cannot be one, such as a path."""
-    from tensorflow_datasets.core import registered
-
-    unknown = isinstance(error, registered.DatasetNotFoundError)
-    return unknown or str(error).startswith("Parsing builder name")
+    return {
+        split: CheckedSource(source, name, split, folder, DataError)
+        for split, source in opened.items()
+    }
 
 
 def unknown_dataset(

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..catalogue import DataError
+from .content import check_no_pipe
 
 MAGIC = 0x1950A86A20F9469CFC6C
 DTYPES: dict[str, np.dtype] = {
@@ -71,6 +72,7 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     Raises DataError when the file cannot be read, or has anything other than tensors by name;
     nothing in it is run.
     """
+    check_no_pipe(path)
     try:
         with open(path, "rb") as file:
             return _read(file)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..catalogue import DataError
+from ..forms.content import check_no_pipe
 from .labelled import TimeSeries, pad
 
 DIGITS = tuple("0123456789")
@@ -132,6 +133,7 @@ def load_pendigits(folder: str) -> tuple[TimeSeries, np.ndarray]:
     for name in ("pendigits.tra", "pendigits.tes"):
         before = len(points)
         path = Path(folder).expanduser() / name
+        check_no_pipe(path)
         try:
             lines = path.read_text(encoding="ascii").split("\n")
         except (OSError, UnicodeDecodeError) as error:

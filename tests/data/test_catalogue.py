@@ -1,7 +1,10 @@
 """Datasets are opened by name, prepared once, or refused with instructions."""
 
+import contextlib
+import io
 import platform
 import pwd
+import shutil
 import sys
 import sysconfig
 import threading
@@ -18,6 +21,7 @@ from data.builtin.python_source import PythonSource, documentation, file_split, 
 from data.catalogue import DataError, data_folder, load_splits
 from data.forms.names import prepared_datasets
 from data.images.decode_cache import cache_folder
+from tests.data.conftest import Squares
 
 SPLITS = ("train", "validation", "test")
 
@@ -249,6 +253,68 @@ def test_a_set_prepared_for_tensorflow_is_refused_with_the_command_to_prepare_it
     )
     with pytest.raises(DataError, match=r"only TensorFlow reads.*tfds build mnist"):
         load_splits("mnist", str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """A folder with digits and with squares, which TFDS knows from its files alone."""
+    folder = tmp_path_factory.mktemp("shelf")
+    load_splits("digits", str(folder))
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        Squares(data_dir=folder, file_format="array_record").download_and_prepare()
+    return folder
+
+
+def change(path, edit):
+    path.write_bytes(edit(path.read_bytes()))
+
+
+def shard(folder):
+    return next(folder.glob("*-train.array_record*"))
+
+
+def flipped(content):
+    """Invert a byte of the first example."""
+    at = content.index(b"train" if b"train" in content else b"image")
+    return content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
+
+
+DAMAGES = {
+    "cut": lambda f: change(shard(f), lambda c: c[: len(c) // 50]),
+    "emptied": lambda f: change(shard(f), lambda c: b""),
+    "flipped": lambda f: change(shard(f), flipped),
+    "missing": lambda f: shard(f).unlink(),
+    "info cut": lambda f: change(f / "dataset_info.json", lambda c: c[: len(c) // 2]),
+    "info of another form": lambda f: change(f / "dataset_info.json", lambda c: b"[]"),
+    "no info": lambda f: (f / "dataset_info.json").unlink(),
+    "features cut": lambda f: change(f / "features.json", lambda c: c[: len(c) // 2]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files_are_prepared_again_or_named_in_one_line(shelf, tmp_path, capfd, damage):
+    shutil.copytree(shelf, tmp_path / "d")
+    before = shard(tmp_path / "d" / "digits" / "1.0.0").read_bytes()
+    DAMAGES[damage](tmp_path / "d" / "digits" / "1.0.0")
+    assert len(load_splits("digits", str(tmp_path / "d"))["train"]) == 1437
+    assert shard(tmp_path / "d" / "digits" / "1.0.0").read_bytes() == before
+    out = capfd.readouterr().out
+    assert out.startswith(f"preparing digits in {tmp_path / 'd'}, again: ")
+    assert out.count("\n") == 1
+    load_splits("digits", str(tmp_path / "d"))
+    assert not capfd.readouterr().out
+
+    folder = tmp_path / "d" / "squares" / "2.0.0"
+    DAMAGES[damage](folder)
+    with pytest.raises(DataError) as caught:
+        list(load_splits("squares", str(tmp_path / "d"))["train"])
+    message = str(caught.value)
+    file = {"info": "dataset_info.json", "no": "dataset_info.json", "features": "features.json"}
+    name = file.get(damage.split(" ")[0], "squares-train.array_record")
+    assert message.startswith("dataset squares is damaged: ")
+    assert str(folder / name) in message
+    assert "tfds build squares" in message
+    assert "\n" not in message
 
 
 def test_a_prepared_built_in_set_needs_no_lock(tmp_path, monkeypatch):
