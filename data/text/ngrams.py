@@ -27,6 +27,29 @@ def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(text, order)
 
 
+def sentence_ngrams(ids: np.ndarray, order: int, end: int) -> np.ndarray:
+    """N-grams int32 [N, order] of ids [N], each id after those before it in its sentence.
+
+    `end` ends every sentence, and copies of it precede the first word of each, so that no n-gram
+    has words of two sentences. Raises DataError when there is no id, or order is below 1.
+
+    >>> sentence_ngrams(np.array([5, 6, 0, 7, 0]), 3, end=0).tolist()
+    [[0, 0, 5], [0, 5, 6], [5, 6, 0], [0, 0, 7], [0, 7, 0]]
+    """
+    if order < 1:
+        raise DataError(f"the order of n-grams must be at least 1, got {order}")
+    if not len(ids):
+        raise DataError("a text has no symbols; n-grams need at least 1")
+    positions = np.arange(len(ids))
+    begins = np.concatenate([[True], ids[:-1] == end])
+    first = np.maximum.accumulate(np.where(begins, positions, 0))
+    columns = []
+    for back in range(order)[::-1]:
+        inside = positions - back >= first
+        columns.append(np.where(inside, ids[np.maximum(positions - back, 0)], end))
+    return np.stack(columns, axis=1).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class TrainingNgrams:
     """step -> {"contexts" int32 [B, n - 1], "targets" int32 [B]}: each n-gram once per epoch.

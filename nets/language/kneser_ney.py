@@ -37,21 +37,24 @@ class KneserNey(NamedTuple):
     vocabulary: int
 
 
-def fit_kneser_ney(grams: np.ndarray, vocabulary: int) -> KneserNey:
+def fit_kneser_ney(grams: np.ndarray, vocabulary: int, start: int | None = None) -> KneserNey:
     """Fit an interpolated modified Kneser-Ney model to the n-grams of a text.
 
     P_k(w | h) = (c(h w) - D(c(h w))) / c(h) + b(h) P_{k-1}(w | h without its first word), where
     c(h) = sum_w c(h w) and b(h) makes the probabilities sum to 1, and P_0 = 1 / V. At the
     highest order c counts occurrences, at all others the distinct preceding words. An unseen
     context has the probabilities of the next lower order. D is 0, D1, D2 or D3+ for c = 0, 1, 2 and
-    more, from the numbers n_i of k-grams with c = i: Y = n_1 / (n_1 + 2 n_2) and
-    D_i = i - (i + 1) Y n_{i+1} / n_i. Where n_1, n_2 or n_3 is 0 or some D_i is not positive, as in
-    small texts and with few words, the discounts of the order are FALLBACK.
+    more, from the numbers n_i of k-grams with c = i, see `discounts`.
 
     grams: int [N, n], every n-gram of the text as often as it occurs, words in order; ids below
-    `vocabulary`. Raises ValueError without n-grams, for n = 0, and for an id outside the
-    vocabulary. Source: Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language
-    Modeling", 1998.
+    `vocabulary`. start: the id of the start of a sentence, which stands before its first word, as
+    often as needed; the last word of an n-gram may have this id, too, as the end of a sentence.
+    Then contexts begin at one start, and c counts occurrences in every order for k-grams that begin
+    with it, since nothing precedes them (as KenLM's lmplz does). None: the text is not divided.
+
+    Raises ValueError without n-grams, for n = 0, for an id outside the vocabulary, and if no
+    sentence is as long as the contexts. Source: Chen and Goodman, "An Empirical Study of Smoothing
+    Techniques for Language Modeling", 1998; the start: Heafield et al. 2013.
 
     >>> model = fit_kneser_ney(np.array([[0, 1], [1, 0], [0, 1]]), vocabulary=3)
     >>> p = np.exp(ngram_log_probs(model, np.array([[0, 0], [0, 1], [0, 2]])))
@@ -61,17 +64,29 @@ def fit_kneser_ney(grams: np.ndarray, vocabulary: int) -> KneserNey:
     grams = _validated(grams, vocabulary)
     if not len(grams):
         raise ValueError(f"there are no n-grams to count, got shape {grams.shape}")
+    order = grams.shape[1]
     context, contexts = np.zeros(len(grams), np.int64), [np.zeros(1, np.int64)]
-    for word in grams.T[-2::-1]:
-        keys, context = np.unique(context * vocabulary + word, return_inverse=True)
-        contexts.append(keys)
-    keys, counts = np.unique(context * vocabulary + grams[:, -1], return_counts=True)
+    occurrences = []  # keys of the k-grams that are counted as often as they occur
+    for k in range(1, order + 1):
+        if k > 2 and start is not None:
+            begun = grams[:, 1 - k] != start  # else the k-gram has two starts
+            grams, context = grams[begun], context[begun]
+            if not len(grams):
+                raise ValueError(f"no sentence has {k - 1} words: an order of {order} is too high")
+        if k > 1:
+            keys, context = np.unique(context * vocabulary + grams[:, -k], return_inverse=True)
+            contexts.append(keys)
+        counted = np.full(len(grams), k == order)
+        if k > 1 and start is not None:
+            counted |= grams[:, -k] == start
+        occurrences.append((context * vocabulary + grams[:, -1])[counted])
+    keys, counts = np.unique(occurrences[-1], return_counts=True)
     orders = [_order(contexts[-1], keys, counts, vocabulary)]
-    for longer, shorter in zip(contexts[:0:-1], contexts[-2::-1], strict=True):
+    for k in range(order - 1, 0, -1):
         context, word = np.divmod(keys, vocabulary)
-        shortened = longer[context] // vocabulary * vocabulary + word
-        keys, counts = np.unique(shortened, return_counts=True)
-        orders.append(_order(shorter, keys, counts, vocabulary))
+        shortened = contexts[k][context] // vocabulary * vocabulary + word
+        keys, counts = np.unique(np.append(shortened, occurrences[k - 1]), return_counts=True)
+        orders.append(_order(contexts[k - 1], keys, counts, vocabulary))
     return KneserNey(tuple(orders[::-1]), vocabulary)
 
 
@@ -90,20 +105,29 @@ def ngram_log_probs(model: KneserNey, grams: np.ndarray) -> np.ndarray:
     preceding = [0 * grams[:, -1], *grams.T[-2::-1]]
     for order, word in zip(model.orders, preceding, strict=True):
         # a missing context, -1, gives a negative key, which is missing as well
-        context = _find(order.contexts, context * model.vocabulary + word)
-        index = _find(order.grams, context * model.vocabulary + grams[:, -1])
+        context = find(order.contexts, context * model.vocabulary + word)
+        index = find(order.grams, context * model.vocabulary + grams[:, -1])
         discounted = np.where(index < 0, 0.0, order.discounted[index])
         p = np.where(context < 0, p, discounted + order.backoff[context] * p)
     return np.log(p)
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
-    """Return D1, D2 and D3+, float64 [3], from the counts int [G] of the k-grams of an order."""
+    """Return D1, D2 and D3+, float64 [3], from the counts int [G] of the k-grams of an order.
+
+    D_i = i - (i + 1) Y n_{i+1} / n_i with Y = n_1 / (n_1 + 2 n_2). In small texts, and with few
+    words, some n_i are 0 or not typical. The discounts are FALLBACK unless all are above 0, which
+    leaves some mass for unseen words, and what they leave of a count, i - D_i, rises from above 0:
+    otherwise a k-gram would be no more probable than a rarer one. Source of the fallback: lmplz of
+    KenLM, --discount_fallback.
+    """
     n = np.bincount(np.minimum(counts, 5), minlength=5)[1:5].astype(float)
     if n[:3].all():
         i = np.arange(1, 4)
-        values = i - (i + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
-        if (values > 1e-9).all():  # D_i never exceeds i; a D_i of 0 leaves no mass for unseen words
+        left = (i + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
+        values = i - left
+        small = 1e-9  # what rounding leaves of 0
+        if (values > small).all() and (np.diff(left, prepend=0) > small).all():
             return values
     return np.array(FALLBACK)
 
@@ -118,7 +142,7 @@ def _order(contexts: np.ndarray, keys: np.ndarray, counts: np.ndarray, vocabular
     return Order(contexts, keys, (counts - removed) / total[context], backoff, values)
 
 
-def _find(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def find(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Return the index of each query among sorted keys, -1 where it is not one of them."""
     indices = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
     return np.where(keys[indices] == queries, indices, -1)

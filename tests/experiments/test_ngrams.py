@@ -98,11 +98,28 @@ def test_counted_models_are_scored_and_saved(folder, tmp_path, monkeypatch, caps
     assert str(folder) not in path.read_text()
 
 
+def test_a_model_of_sentences_is_written_and_scored_from_its_file(folder, monkeypatch, capsys):
+    path = folder.parent / "lm.arpa"
+    data = ["kneser_ney", "--dataset", f"words:{folder}"]
+    counted = ["--min_count=2", "--orders", "2", "--sentences", f"--write_arpa={path}"]
+    monkeypatch.setattr(sys, "argv", [*data, *counted])
+    kneser_ney.main()
+    first = capsys.readouterr().out.splitlines()[-1].split("|")[1:-2]  # without the seconds
+    monkeypatch.setattr(sys, "argv", [*data, f"--read_arpa={path}"])
+    kneser_ney.main()
+    assert capsys.readouterr().out.splitlines()[-1].split("|")[1:-2] == first
+    assert float(first[2]) > 1
+    assert "\t<s> a\n" in path.read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["--dataset=words:nowhere"], "words: needs a folder, but"),
         (["--orders", "2", "0"], "the order of n-grams must be at least 1, got 0"),
+        (["--orders", "9", "--sentences"], "no sentence has "),
+        (["--read_arpa=nowhere"], "there is no file nowhere"),
+        (["--read_arpa=x", "--save=y"], "--read_arpa counts nothing to save or write"),
     ],
 )
 def test_an_error_of_the_benchmark_is_one_line(folder, monkeypatch, capsys, words, line):

@@ -60,7 +60,7 @@ DATA = {
     "image": {"Kernels", "WindowScores", "digit_codes"},
     "interpret": {"ReceptiveFields", "TopPatches", "deconvnet_rule"},
     "language": {"HuffmanTree", "KneserNey", "fit_kneser_ney", "huffman_tree", "ngram_log_probs"}
-    | {"ngram_table"},
+    | {"from_backoff", "ngram_table", "to_backoff"},
     "recurrent": {"ALL_CELLS", "CELLS", "Cell", "LSTMCarry", "Layer", "Marks", "ParallelCell"}
     | {"exchange_z", "from_flax", "from_torch", "to_flax", "to_torch"},
     "sentence": {"Chain"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.catalogue import DataError
-from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams
+from data.text.ngrams import EvaluationNgrams, TrainingNgrams, ngrams, sentence_ngrams
 
 TEXT = np.array([4, 5, 9, 6, 7, 9], np.int32)  # 9 is the end of a line
 
@@ -19,6 +19,19 @@ def test_contexts_cross_lines_and_the_start_precedes_the_text():
     assert ngrams(TEXT, 2, 9).tolist() == [row[2:] for row in expected]
     assert ngrams(TEXT, 1, 9).tolist() == [[5], [9], [6], [7], [9]]
     assert ngrams(TEXT[:2], 6, 9).tolist() == [[9, 9, 9, 9, 4, 5]]
+
+
+def test_ngrams_of_sentences_do_not_cross_their_ends():
+    expected = [[9, 9, 4], [9, 4, 5], [4, 5, 9], [9, 9, 6], [9, 6, 7], [6, 7, 9]]
+    grams = sentence_ngrams(TEXT, 3, 9)
+    assert grams.dtype == np.int32
+    assert grams.tolist() == expected
+    assert sentence_ngrams(TEXT, 1, 9).tolist() == [[i] for i in TEXT]
+    assert sentence_ngrams(np.array([9, 9]), 2, 9).tolist() == [[9, 9], [9, 9]]
+    with pytest.raises(DataError, match="at least 1, got 0"):
+        sentence_ngrams(TEXT, 0, 9)
+    with pytest.raises(DataError, match="a text has no symbols"):
+        sentence_ngrams(TEXT[:0], 2, 9)
 
 
 @pytest.mark.parametrize(

@@ -35,19 +35,28 @@ def slow_discounts(counts):
     if not (n[1] and n[2] and n[3]):
         return [0.5, 1.0, 1.5]
     y = n[1] / (n[1] + 2 * n[2])
-    values = [1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]]
-    return values if min(values) > 1e-9 else [0.5, 1.0, 1.5]
+    d1, d2, d3 = 1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3]
+    usable = min(d1, d2, d3) > 1e-9 and 1e-9 < 1 - d1 < 2 - d2 - 1e-9 < 3 - d3 - 2e-9
+    return [d1, d2, d3] if usable else [0.5, 1.0, 1.5]
 
 
 class Slow:
-    """Equations of Chen and Goodman, one word at a time."""
+    """Equations of Chen and Goodman, one word at a time.
 
-    def __init__(self, grams):
+    start: the word before the first one of a sentence, as in lmplz: k-grams with two of them are
+    none, and those that begin with one are counted as often as they occur.
+    """
+
+    def __init__(self, grams, start=None):
         grams = [tuple(gram) for gram in grams.tolist()]
-        self.counts = {len(grams[0]): Counter(grams)}
-        for k in range(len(grams[0]) - 1, 0, -1):
-            longer = {gram[-k - 1 :] for gram in grams}
-            self.counts[k] = Counter(gram[1:] for gram in longer)
+        order = len(grams[0])
+        self.counts = {}
+        for k in range(order, 0, -1):
+            own = [gram[-k:] for gram in grams if k < 3 or gram[1 - k] != start]
+            begun = Counter(gram for gram in own if k == order or (k > 1 and gram[0] == start))
+            longer = {gram[-k - 1 :] for gram in grams if k < 2 or gram[-k] != start}
+            distinct = Counter(gram[1:] for gram in longer if k < order)
+            self.counts[k] = begun + distinct
         self.discounts = {k: slow_discounts(counts) for k, counts in self.counts.items()}
 
     def p(self, context, word):
@@ -74,6 +83,35 @@ def test_probabilities_match_the_published_formula(order, seed, length):
     queries = np.concatenate([grams[:10], np.random.default_rng(seed).integers(0, V, (20, order))])
     expected = [math.log(slow.p(tuple(gram[:-1]), gram[-1])) for gram in queries.tolist()]
     np.testing.assert_allclose(ngram_log_probs(model, queries), expected, atol=1e-12)
+
+
+@quick
+@given(order=st.integers(1, 4), seed=st.integers(0, 99), lines=st.integers(4, 30))
+def test_sentences_begin_at_their_start(order, seed, lines):
+    rng = np.random.default_rng(seed)
+    sentences = [random_text(seed + i, rng.integers(3, 9)) % (V - 1) + 1 for i in range(lines)]
+    padded = [[*[0] * (order - 1), *sentence, 0] for sentence in sentences]
+    grams = np.concatenate([grams_of(row, order) for row in padded])
+    model, slow = fit_kneser_ney(grams, V, start=0), Slow(grams, start=0)
+    for k, level in enumerate(model.orders, 1):
+        np.testing.assert_allclose(level.discounts, slow.discounts[k], atol=1e-12)
+        assert len(level.grams) == len(slow.counts[k])
+    expected = [math.log(slow.p(tuple(gram[:-1]), gram[-1])) for gram in grams[:20].tolist()]
+    np.testing.assert_allclose(ngram_log_probs(model, grams[:20]), expected, atol=1e-12)
+    first = np.array([[*[0] * (order - 1), word] for word in range(V)])
+    assert np.exp(ngram_log_probs(model, first)).sum() == pytest.approx(1)
+
+
+def test_starts_by_hand():
+    # <s> 1 </s> and <s> 2 1 </s>: before 1 are <s> and 2, before 2 is <s>, before </s> is 1
+    grams = np.array([[0, 0, 1], [0, 1, 0], [0, 0, 2], [0, 2, 1], [2, 1, 0]])
+    model = fit_kneser_ney(grams, 3, start=0)
+    unigram = np.array([0.5, 1.0, 0.5]) / 4 + (0.5 + 1 + 0.5) / 4 / 3
+    start = np.array([0, 0.5, 0.5]) / 2 + 0.5 * unigram  # <s> 1 and <s> 2 occur once
+    actual = np.exp(ngram_log_probs(model, np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]])))
+    np.testing.assert_allclose(actual, start)
+    with pytest.raises(ValueError, match="no sentence has 3 words: an order of 4 is too high"):
+        fit_kneser_ney(np.array([[0, 0, 0, 1], [0, 0, 1, 0]]), 2, start=0)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -111,10 +149,26 @@ def test_discounts_of_known_counts_of_counts():
         [1, 1, 2, 2],
         [1, 2, *[3] * 9],  # D2 would be negative
         [1, 1, 1, 1, 2, 3],  # D2 would be 0 and leave no mass for unseen words
+        [3, 2, 1, 1],  # D3 would be 3: what occurs three times would be like what never occurs
+        [1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3],  # D3 would be 3
+        [*[1] * 9, *[2] * 2, *[3] * 3, 4],  # D2 negative
     ],
 )
 def test_fallback_discounts(counts):
     assert discounts(np.array(counts)).tolist() == [0.5, 1.0, 1.5]
+
+
+def test_what_discounts_leave_of_a_count_rises_with_it():
+    for n in np.ndindex(5, 4, 4, 4):
+        d = discounts(np.repeat([1, 2, 3, 4], n))
+        assert min(d) > 0
+        assert 0 < 1 - d[0] < 2 - d[1] < 3 - d[2]
+
+
+def test_a_word_seen_three_times_is_more_probable_than_an_unseen_one():
+    model = fit_kneser_ney(np.repeat([0, 1, 2, 3], [3, 2, 1, 1])[:, None], 5)
+    p = np.exp(ngram_log_probs(model, np.arange(5)[:, None]))
+    assert p[0] > p[1] > p[2] == p[3] > p[4]
 
 
 def test_unusable_ngrams_are_rejected():
