@@ -45,12 +45,24 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """Result of the run in a folder; None when it has none.
+
+    A damaged one does not count: the run makes it again from its last checkpoint.
+    """
+    with contextlib.suppress(ConfigError):
+        result = read_json(workdir / "result.json")
+        if isinstance(result, dict) and isinstance(result.get("metrics"), dict):
+            return result
+    return None
+
+
 def finished(workdir: Path, steps: int) -> bool:
     """Return whether a run is finished; if so, print a line with its metrics.
 
     A run of fewer than `steps` steps is not, unless it ended for another reason.
     """
-    result = read_json(workdir / "result.json")
+    result = read_result(workdir)
     if not result or (result["end"] == "steps" and result["step"] < steps):
         return False
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
