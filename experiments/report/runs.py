@@ -117,7 +117,7 @@ def state_of(run: Run) -> str:
     event, step = last.get("event"), max(run.step, last.get("step", 0))
     words = {"NonFiniteError": "diverged", "PreemptedError": "stopped"}
     failed = event not in (None, "start", "finished")
-    word = words.get(event, f"failed ({event})" if failed else "not finished")
+    word = words.get(str(event), f"failed ({event})" if failed else "not finished")
     return f"{word}: {run.path}, step {step} of {run.config['steps']}"
 
 
