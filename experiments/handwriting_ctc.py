@@ -57,6 +57,7 @@ class Config(TranscriptionConfig):
 def read_digits(config: Config) -> TranscriptionData:
     """Data of lines of real digits, as columns of a picture."""
     from data.lines.digits import DIGITS, digit_images, longest_line
+    from data.tabular.batches import sha256_of
 
     digits = digit_images(config.data_dir)
     rest = digits["train"]
@@ -69,7 +70,7 @@ def read_digits(config: Config) -> TranscriptionData:
         test=digits["test"],
         longest=longest_line(config.max_length),
         assets={},
-        provenance={"digits": len(train)},
+        provenance={"digits": len(train), "train_sha256": sha256_of(rest.images, rest.labels)},
     )
 
 
@@ -77,6 +78,7 @@ def read_pens(config: Config, folder: str) -> TranscriptionData:
     """Data of lines of digits, as movements of a pen."""
     from data.lines.digits import DIGITS
     from data.lines.pens import pen_digits
+    from data.tabular.batches import sha256_of
 
     digits, test = pen_digits(folder)
     rest = np.flatnonzero(~test)
@@ -89,7 +91,10 @@ def read_pens(config: Config, folder: str) -> TranscriptionData:
         test=digits.subset(test),
         longest=config.max_length * max(len(points) for points in digits.points),
         assets={SCALE: to_json(float(digits.scale))},
-        provenance={"digits": len(train)},
+        provenance={
+            "digits": len(train),
+            "pieces_sha256": sha256_of(*digits.points, *digits.up, digits.labels),
+        },
     )
 
 

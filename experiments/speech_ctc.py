@@ -120,6 +120,7 @@ def read_words(config: Config, folder: str) -> TranscriptionData:
     """Data of lines that are composed of recordings of single words."""
     from data.lines.sounds import Features, word_alphabet, word_pieces
     from data.sound.waves import load_waves
+    from data.tabular.batches import sha256_of
 
     waves = load_waves(folder)
     test = waves.held_out(config.test_split)
@@ -138,11 +139,18 @@ def read_words(config: Config, folder: str) -> TranscriptionData:
         train=augmented.fitted(),
         validation=word_pieces(waves, rest[validation], features),
         test=word_pieces(waves, test, features),
+        recordings_sha256=sha256_of(*waves.samples, waves.labels),
     )
 
 
 def sound_data(
-    config: Config, alphabet: Alphabet, *, train: "Sounds", validation: "Sounds", test: "Sounds"
+    config: Config,
+    alphabet: Alphabet,
+    *,
+    train: "Sounds",
+    validation: "Sounds",
+    test: "Sounds",
+    **provenance: str,
 ) -> TranscriptionData:
     """Data of lines of sounds, all with the features of the training sounds."""
     features = train.features
@@ -154,7 +162,7 @@ def sound_data(
         test=replace(test, features=features),
         longest=config.max_frames,
         assets={FEATURES: features.to_bytes()},
-        provenance={"rate": features.rate},
+        provenance={"rate": features.rate, **provenance},
     )
 
 
@@ -192,6 +200,7 @@ def read_speech(config: Config, folder: str) -> TranscriptionData:
             "rate": speech.rate,
             "symbols": len(alphabet.symbols),
             "train": len(train),
+            "train_sha256": lines.subset(rest).sha256,  # and of the validation set
             "too_long": batches.too_long,
         },
     )

@@ -121,6 +121,8 @@ def _run(
     modes = {**modes, **TRAINED_MODES}
     config, workdir, mode = parse(config_class, ("train", *modes, *PLANNED_MODES), argv)
     config.check()
+    if mode == "train" or mode in PLANNED_MODES:
+        config.check_training()
     if mode != "train":
         signal.signal(signal.SIGINT, signal.default_int_handler)  # there is nothing to save
     if mode in PLANNED_MODES:

@@ -157,8 +157,7 @@ class RunConfig:
     )
     stop_seconds: int = option(
         300,
-        "seconds after a signal to stop at which the process ends, saved or not",
-        note="0: it waits until the run is saved",
+        "seconds after a signal to stop at which the process ends, saved or not; 0: never",
         group="run",
         volatile=True,
         minimum=0,
@@ -215,6 +214,9 @@ class RunConfig:
             if self.replicated and value:
                 raise ConfigError(f"config.replicas cannot be combined with config.{name}")
         self.profiled_steps()
+
+    def check_training(self) -> None:
+        """Raise ConfigError when a run with these settings makes no sense; modes may use one."""
 
     def profiled_steps(self) -> range:
         """Return the steps to profile; raises ConfigError when they cannot be read."""
@@ -335,6 +337,13 @@ class OptimizerConfig(RunConfig):
     weight_decays: tuple[float, ...] = option(
         (), "weight decays to train in one program, each with every seed", group="run", minimum=0
     )
+
+    def check_training(self) -> None:
+        """Raise ConfigError also when the warm-up never ends, unless its length is a default."""
+        default = self.__dataclass_fields__["warmup_steps"].default
+        preset = self.PRESETS.get(self.preset, {}).get("warmup_steps")
+        if self.warmup_steps > self.steps and self.warmup_steps not in (default, preset):
+            raise ConfigError(f"config.warmup_steps must be at most config.steps, {self.steps}")
 
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
         """Return the values of each setting, other than the seed, that varies between the runs."""

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .placement import Placement, put
-from .task import Batch, Mean, Task, initial_carry, merge
+from .task import Batch, Mean, Task, host_values, initial_carry, merge
 
 Means = Callable[[Any, Batch], dict[str, Mean]]
 
@@ -80,6 +80,6 @@ class Evaluator:
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
         fetched = jax.device_get(totals)
-        values = {name: float(mean.total / mean.weight) for name, mean in fetched.items()}
+        values = host_values(fetched)
         scores = self.task.scores(Predictor(variables, self), batches)
         return {**values, **self.task.summaries(values), **scores}

@@ -36,6 +36,19 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
     return values
 
 
+def check_evaluations(workdir: Path, name: str, steps: range) -> None:
+    """Raise ConfigError when metrics.jsonl lacks a metric that a run wrote before its checkpoint.
+
+    steps: those of the evaluations up to the checkpoint.
+    """
+    measured = {line["step"] for line in read_metrics(workdir) if name in line}
+    if missing := set(steps) - measured:
+        raise ConfigError(
+            f"{workdir / 'metrics.jsonl'} has no {name} at step {min(missing)}, but there is a "
+            f"later checkpoint: restore the file, or delete {workdir} to start again"
+        )
+
+
 def final_metrics(workdir: Path, step: int) -> dict[str, float]:
     """All metrics of `step` in one dict, without the step."""
     lines = [line for line in read_metrics(workdir) if line["step"] == step]

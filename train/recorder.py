@@ -17,13 +17,13 @@ from .checkpoint import Checkpoints, best_first, objectives
 from .config import OptimizerConfig, RunConfig
 from .evaluate import Evaluator, Predictor
 from .figures import draw_figures
-from .metrics import Metrics, final_metrics, read_metrics
+from .metrics import Metrics, check_evaluations, final_metrics, read_metrics
 from .optimizer import make_schedule
 from .placement import Placement, put
 from .rundir import log_attempt, seconds_trained, write_json
 from .state import TrainState
 from .step import MetricWindow
-from .task import Experiment
+from .task import Experiment, host_values
 
 
 class NonFiniteError(ArithmeticError):
@@ -82,10 +82,14 @@ class Recorder:
             from .tracking import make_tracker
 
             self.tracker = make_tracker(run.config, folder)
+        first = next(iter(run.experiment.evals))
+        if folder == run.workdir and not name:  # a replica that diverged is not evaluated
+            check_evaluations(
+                folder, f"{first}/loss", range(0, start_step + 1, run.config.eval_every)
+            )
         self.metrics = Metrics(folder, start_step, name, self.tracker)
         log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")
-        first = next(iter(run.experiment.evals))
         self.evaluations = [
             {name.removeprefix(f"{first}/"): value for name, value in line.items()}
             for line in read_metrics(folder)
@@ -168,7 +172,7 @@ class Recorder:
     def log_means(self, step: int, window: MetricWindow) -> None:
         """Write the means of a window that is on the host."""
         self.check_finite(window)
-        means = {name: float(mean.value) for name, mean in window.means.items()}
+        means = host_values(window.means)
         config, values = self.run.config, means | self.run.experiment.task.summaries(means)
         if self.schedule:
             values["learning_rate"] = float(jax.jit(self.schedule)(step - 1))

@@ -5,29 +5,23 @@ import dataclasses
 import fcntl
 import importlib
 import json
-import os
-import platform
-import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-import jax
 import numpy as np
 
 from .config import ConfigError, RunConfig
+from .environment import environment, environment_changes
 from .files import append_text, no_link, replace_file
 from .task import Assets, Batch
 
 ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
 START_AGAIN = "Give another --workdir, or delete this one to start again"
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -45,12 +39,24 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"cannot read {path}: {error}") from error
 
 
+def read_result(workdir: Path) -> dict[str, Any] | None:
+    """Result of the run in a folder; None when it has none.
+
+    A damaged one does not count: the run makes it again from its last checkpoint.
+    """
+    with contextlib.suppress(ConfigError):
+        result = read_json(workdir / "result.json")
+        if isinstance(result, dict) and isinstance(result.get("metrics"), dict):
+            return result
+    return None
+
+
 def finished(workdir: Path, steps: int) -> bool:
     """Return whether a run is finished; if so, print a line with its metrics.
 
     A run of fewer than `steps` steps is not, unless it ended for another reason.
     """
-    result = read_json(workdir / "result.json")
+    result = read_result(workdir)
     if not result or (result["end"] == "steps" and result["step"] < steps):
         return False
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
@@ -58,19 +64,22 @@ def finished(workdir: Path, steps: int) -> bool:
     return True
 
 
-def read_config(path: Path, names: Collection[str]) -> dict[str, Any] | None:
+def read_config(path: Path, names: Collection[str], training: bool) -> dict[str, Any] | None:
     """Settings in the config file of a run; None when it does not exist.
 
-    Raises ConfigError when the file is unreadable, or has a setting that is not one of `names`.
+    Raises ConfigError when the file is unreadable, or, in training, when it has a setting that is
+    not one of `names`. Modes do without such settings.
     """
     saved = read_json(path)
-    if unknown := sorted(set(saved or {}) - set(names)):
+    if not isinstance(saved, dict | None):
+        raise ConfigError(f"{path} has no settings")
+    if (unknown := sorted(set(saved or {}) - set(names))) and training:
         raise ConfigError(
             f"workdir {path.parent} was made by another version, with settings that no longer "
             f"exist: {', '.join(unknown)}; see CHANGELOG.md. If it is a run of another experiment, "
             "give another --workdir"
         )
-    return saved
+    return None if saved is None else {name: saved[name] for name in names if name in saved}
 
 
 def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] = ()) -> None:
@@ -80,7 +89,14 @@ def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] 
     """
     fields = dataclasses.fields(config)
     names = [field.name for field in fields]
-    saved = read_config(workdir / config_file(False), names) or {}
+    path = workdir / config_file(False)
+    saved = read_config(path, names, training=False) or {}
+    if unknown := sorted(set(read_json(path) or {}) - set(names)):
+        print(
+            f"warning: {workdir} was made by another version; its settings that no longer exist "
+            f"are ignored: {', '.join(unknown)}",
+            file=sys.stderr,
+        )
     outputs = {field.name for field in fields if field.metadata["output"]}
     for name in set(saved) - set(overrides) - outputs:
         value = saved[name]  # JSON returns tuples as lists
@@ -93,7 +109,7 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
     Settings that cannot change the result (data_dir, save_every, ...) may differ, and in a mode
     other than training also those of search, batches, input and output. The dataset may be at
     another place, and training may go on to more steps. A field that did not exist when the run
-    was made counts as its default; one that no longer exists is an error.
+    was made counts as its default; one that no longer exists is an error in training.
     """
     if read_json(workdir / config_file(not config.replicated)) is not None:
         kind = "a single run" if config.replicated else "replicas, one run in each subfolder"
@@ -106,7 +122,7 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
         )
     fields = dataclasses.fields(config)
     defaults = {field.name: field.default for field in fields}
-    saved = read_config(workdir / config_file(config.replicated), defaults)
+    saved = read_config(workdir / config_file(config.replicated), defaults, training)
     if saved is None:
         return
     free = "volatile" if training else "free_in_modes"
@@ -171,38 +187,6 @@ def experiment_of(workdir: Path) -> ModuleType:
         raise ConfigError(f"cannot import {name}, the experiment of {workdir}: {error}") from None
 
 
-def environment() -> dict[str, Any]:
-    """Software versions, commit, machine and devices of this process."""
-    return {
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in PACKAGES},
-        "commit": commit(),
-        "machine": machine(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-    }
-
-
-def commit() -> str:
-    """Commit hash of the code, with +changes when tracked files differ; empty without git."""
-    words = ["describe", "--always", "--exclude=*", "--abbrev=40", "--dirty=+changes"]
-    git = ["git", "-C", str(Path(__file__).parent), *words]
-    with contextlib.suppress(OSError):
-        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return ""
-
-
-def machine() -> str:
-    """Processor model and the number of cores that this process may use."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
-    match = re.search(r"^model name\s*: *(.*)$", text, re.M)
-    model = match[1] if match else platform.processor() or platform.machine()
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count()
-    return f"{model}, {cores} core{'' if cores == 1 else 's'}"
-
-
 @contextlib.contextmanager
 def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) -> Iterator[None]:
     """Create the run directory with its descriptions, and lock it against other processes.
@@ -224,10 +208,28 @@ def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) 
         if read_json(workdir / config_file(False)) is None:
             stack.enter_context(removed_if_refused(workdir))
         write_json(workdir / "data.json", dict(provenance))
-        write_json(workdir / "environment.json", {"experiment": module_of(config), **environment()})
+        record_environment(workdir, config)
         announce_more_steps(workdir, config)
         write_config(workdir, config)
         yield
+
+
+def record_environment(workdir: Path, config: RunConfig) -> None:
+    """Add the environment of this attempt to environment.json; warn when it may change the result.
+
+    The file has the experiment, the latest environment, and those of all attempts in order.
+    """
+    path, now = workdir / "environment.json", environment()
+    saved = read_json(path) or {}
+    latest = {
+        name: value for name, value in saved.items() if name not in ("experiment", "attempts")
+    }
+    attempts = saved.get("attempts", [latest] if latest else [])
+    if attempts and (changes := environment_changes(attempts[-1], now)):
+        text = f"warning: {changes}: the last digits of the results may differ"
+        print(text, file=sys.stderr, flush=True)
+    record = {"experiment": module_of(config), **now, "attempts": [*attempts, now]}
+    write_json(path, record)
 
 
 def lock_file(file: IO[bytes]) -> None:

@@ -1,6 +1,7 @@
 """The interface between an experiment and the loop: Mean, Task and Experiment."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -53,6 +54,17 @@ class Mean(struct.PyTreeNode):
 def merge(a: Mapping[str, Mean], b: Mapping[str, Mean]) -> dict[str, Mean]:
     """Add two sets of means name by name."""
     return {name: a[name] + b[name] for name in a}
+
+
+def host_values(means: Mapping[str, Mean]) -> dict[str, float]:
+    """Values of means that are on the host; a loss over nothing is infinite, not 0.
+
+    So a network that can answer nothing is never the best one.
+    """
+    values = {name: float(mean.value) for name, mean in means.items()}
+    if "loss" in means and means["loss"].weight == 0:
+        values["loss"] = math.inf
+    return values
 
 
 class Task:

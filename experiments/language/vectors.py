@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,13 +37,18 @@ class WordTests(NamedTuple):
         return cls(load(load_similarities, similarities), load(load_analogies, analogies))
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Number of questions of each test, counting only those of known words."""
+    def sizes(self) -> dict[str, Any]:
+        """Number of questions of each test, of known words alone, and a checksum of all tests."""
+        from data.tabular.batches import sha256_of
+
         tests = {
             "similarities": self.similarities and self.similarities.human,
             "analogies": self.analogies,
         }
-        return {name: len(test) for name, test in tests.items() if test is not None}
+        sizes: dict[str, Any] = {n: len(test) for n, test in tests.items() if test is not None}
+        arrays = [*(self.similarities or ()), self.analogies]
+        arrays = [array for array in arrays if array is not None]
+        return sizes | ({"tests_sha256": sha256_of(*arrays)} if arrays else {})
 
     def scores(self, vectors) -> dict[str, float]:
         """Spearman's rank correlation, and the fraction of correct analogies."""

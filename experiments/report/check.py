@@ -27,6 +27,7 @@ def check(config_class: type[RunConfig], lines: Iterable[str]) -> list[int]:
         try:
             config, workdir, _ = parse(config_class, ("train",), run["argv"])
             config.check()
+            config.check_training()
             if workdir.parent not in folders:
                 check_neighbours(workdir.parent, config_class)
             check_config(workdir, config)

@@ -133,12 +133,6 @@ def is_value(value: Any, text: str) -> bool:
     return text == str(value)
 
 
-def runs_not_started(folder: Path) -> list[Path]:
-    """Folders of the runs of a sweep that have no files, for example because of missing data."""
-    runs = (read_json(folder / "sweep.json") or {}).get("runs", [])
-    return [folder / r["name"] for r in runs if not any((folder / r["name"]).rglob("config.json"))]
-
-
 def report(
     folder: Path,
     *,
@@ -160,9 +154,8 @@ def report(
     if not finished:
         raise ValueError(f"there is no finished run in {folder}")
     if save and unfinished:
-        raise ValueError(f"{unfinished[0].path} is not finished: no result is written")
-    if save and (not_started := runs_not_started(folder)):
-        raise ValueError(f"{not_started[0]} has not started: no result is written")
+        how = "is not finished" if unfinished[0].begun else "has not started"
+        raise ValueError(f"{unfinished[0].path} {how}: no result is written")
     if len({result["headline"] for _, result in finished}) > 1:
         raise ValueError(f"the runs in {folder} belong to several experiments")
     groups = group_runs(runs)
@@ -174,9 +167,7 @@ def report(
     curve = held_out if held_out in result["metrics"] else name
     curves, *others = draw(folder, groups, name, curve, result["objective"])
     table = FORMS[form](make_table(groups, name, baseline_group))
-    notes = [
-        f"not finished: {run.path}, step {run.step} of {run.config['steps']}" for run in unfinished
-    ]
+    notes = [run.state for run in unfinished]
     notes.append(f"curves: {curves}    pictures of the best run: {best.path / 'figures'}")
     notes += [f"metric by settings: {path}" for path in others]
     notes += [f"trials of the search: {path}" for path in draw_search(folder)]

@@ -1,9 +1,13 @@
 """Runs from their directories, groups of runs, and statistics of a group."""
 
+import ast
+import contextlib
+import dataclasses
 import difflib
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +16,27 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats loads slowly
 
+from train.config import ConfigError, RunConfig
 from train.metrics import read_metrics
-from train.rundir import read_json
+from train.rundir import experiment_of, read_json, read_result
 
 NOT_SETTINGS = ("seed", "data_dir")  # runs that differ only in these belong to one group
 
 
 @dataclass(frozen=True)
 class Run:
-    """Contents of a run directory; `result` is None until the run is finished."""
+    """Contents of a run directory; `result` is None until the run is finished.
+
+    state: how a run that is not finished ended, in words. begun: False when it left no files; its
+    config is then that of another run with its own settings of the sweep.
+    """
 
     path: Path
     config: dict[str, Any]
     result: dict[str, Any] | None
     lines: list[dict[str, float]]
+    state: str = ""
+    begun: bool = True
 
     @property
     def step(self) -> int:
@@ -68,7 +79,11 @@ class Group:
 
 
 def load_runs(folder: Path) -> list[Run]:
-    """Runs of a folder and of two levels below it (for replicas), by name; 20 before 100."""
+    """Runs of a folder and of two levels below it (for replicas), by name; 20 before 100.
+
+    The runs of its sweep that left no files come last. A run whose config is damaged is left out,
+    and one with damaged metrics has no curve; a warning names the file.
+    """
 
     def by_number(path: Path) -> list[tuple[float, str]]:
         name = str(path.relative_to(folder))
@@ -77,21 +92,101 @@ def load_runs(folder: Path) -> list[Run]:
 
     configs = [path for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}config.json")]
     paths = sorted((path.parent for path in configs), key=by_number)
-    return [
-        Run(p, read_json(p / "config.json"), read_json(p / "result.json"), read_metrics(p))
-        for p in paths
-    ]
+    runs = [run for run in map(load_run, paths) if run]
+    return [*runs, *runs_not_begun(folder, runs)]
+
+
+def load_run(path: Path) -> Run | None:
+    """Run in a folder; None, with a warning, when its config is damaged."""
+    config, lines = None, []
+    try:
+        config = read_json(path / "config.json")
+        lines = read_metrics(path)
+    except ConfigError as error:
+        print(f"warning: {error}", file=sys.stderr)
+    if not isinstance(config, dict):
+        return None
+    result = read_result(path)
+    run = Run(path, config, result, lines)
+    return run if result else dataclasses.replace(run, state=state_of(run))
+
+
+def state_of(run: Run) -> str:
+    """How a run that is not finished has ended, and its step."""
+    last = (objects(run.path / "attempts.jsonl") or [{}])[-1]
+    event, step = last.get("event"), max(run.step, last.get("step", 0))
+    words = {"NonFiniteError": "diverged", "PreemptedError": "stopped"}
+    failed = event not in (None, "start", "finished")
+    word = words.get(str(event), f"failed ({event})" if failed else "not finished")
+    return f"{word}: {run.path}, step {step} of {run.config['steps']}"
+
+
+def runs_not_begun(folder: Path, runs: Sequence[Run]) -> list[Run]:
+    """Runs of the sweep in a folder that have no files, for example because of missing data."""
+    sweep = read_json(folder / "sweep.json")
+    listed = sweep.get("runs", []) if isinstance(sweep, dict) else []
+    exits = {line.get("name"): line.get("exit") for line in objects(folder / "exits.jsonl")}
+    found = []
+    for entry in listed if runs else ():
+        path = folder / entry["name"]
+        if not any(path.rglob("config.json")):
+            code = exits.get(entry["name"])
+            how = "not started" if code is None else f"failed before it began (exit code {code})"
+            config = with_overrides(runs[0].config, entry.get("overrides", []))
+            found.append(Run(path, config, None, [], f"{how}: {path}", begun=False))
+    return found
+
+
+def with_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Settings with those of NAME=VALUE, in the types of JSON."""
+    changed = dict(config)
+    for text in overrides:
+        name, _, value = text.partition("=")
+        changed[name] = value
+        if not isinstance(config.get(name), str):
+            with contextlib.suppress(SyntaxError, ValueError):
+                changed[name] = json.loads(json.dumps(ast.literal_eval(value)))
+    return changed
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    """Objects of a file with one per line, without damaged lines; empty when there is none."""
+    lines: list[Any] = []
+    with contextlib.suppress(OSError):
+        for text in path.read_bytes().split(b"\n"):
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(text))
+    return [line for line in lines if isinstance(line, dict)]
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
-    """Groups of runs with equal settings except the seed; their names are the varying settings."""
+    """Groups of runs with equal settings except the seed; their names are the varying settings.
+
+    Settings that cannot change the result, such as save_every, count only if the runs would
+    otherwise be the same.
+    """
     names = list(dict.fromkeys(name for run in runs for name in run.config))
     varying = [
         name
         for name in names
         if name not in NOT_SETTINGS and len({json.dumps(run.config.get(name)) for run in runs}) > 1
     ]
-    return group_by(runs, varying)
+    volatile = volatile_settings(runs[0]) if varying else set()
+    groups = group_by(runs, [name for name in varying if name not in volatile])
+    seeds = [[run.config["seed"] for run in group.runs] for group in groups]
+    if any(len(set(each)) < len(each) for each in seeds):
+        return group_by(runs, varying)
+    return groups
+
+
+def volatile_settings(run: Run) -> set[str]:
+    """Names of the settings of a run's experiment that cannot change the result."""
+    try:
+        config_class = experiment_of(run.path).Config
+    except ConfigError:  # a run that names no experiment, or one that is gone
+        config_class = RunConfig
+    fields = dataclasses.fields(config_class)
+    return {field.name for field in fields if field.metadata["volatile"]}
 
 
 def group_by(runs: Iterable[Run], names: Sequence[str]) -> list[Group]:
@@ -107,7 +202,7 @@ def check_seeds(groups: Sequence[Group]) -> None:
     """Raise ValueError when two runs have equal settings and seeds and would count twice."""
     for group in groups:
         paths: dict[int, Path] = {}
-        for run in group.runs:
+        for run in filter(lambda run: run.begun, group.runs):
             other = paths.setdefault(run.config["seed"], run.path)
             if other is not run.path:
                 raise ValueError(f"{other} and {run.path} have the same settings and seed")

@@ -215,7 +215,8 @@ def make_experiment(
 class Transcribe(Task):
     """Mean over lines of -log P(text given frames), a sum over all alignments.
 
-    A line with too few frames for its text counts as "infeasible" and has a loss of 0.
+    A line with too few frames for its text counts as "infeasible" and is left out of the loss,
+    which is infinite when no line is left.
     read_file: path -> frames [T, D] of an input file of a mode. frame_kind: the way to draw frames,
     one of `experiments.signal.alignment.KINDS`.
     """
@@ -244,7 +245,7 @@ class Transcribe(Task):
         loss = ctc_loss(logits, lengths, batch["labels"], batch["label_lengths"])
         mask = batch["mask"]
         return {
-            "loss": Mean.from_values(loss.nats, mask),
+            "loss": Mean.from_values(loss.nats, loss.feasible & (mask != 0)),
             "infeasible": Mean.from_values(~loss.feasible, mask),
         }
 

@@ -14,7 +14,7 @@ from experiments import char_lm, lenet5
 from tests.train.conftest import refused
 from train import cli
 from train.config import OptimizerConfig
-from train.rundir import environment
+from train.environment import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = [
@@ -221,9 +221,28 @@ def test_a_run_with_settings_that_no_longer_exist_is_refused(run, module, tmp_pa
         f"workdir {tmp_path} was made by another version, with settings that no longer exist: "
         "averaging, longest; see CHANGELOG.md"
     )
-    for mode in ("train", "ghost"):
-        refused(run(module, *words, f"--mode={mode}"), expected)
+    refused(run(module, *words), expected)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_with_settings_that_no_longer_exist_is_used_by_modes(run, module, tmp_path, capsys):
+    words = [f"--workdir={tmp_path}"]
+    module.make_task = lambda config, assets: module.build(config).task
+    module.MODES = {"shown": f"{__name__}:shown"}
+    assert run(module, *words)[0] == 0
+    saved = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(saved | {"longest": 30}))
+    code, out, err = run(module, *words, "--mode=shown")
+    assert (code, out) == (0, "2\n")
+    assert err == (
+        f"warning: {tmp_path} was made by another version; its settings that no longer exist are "
+        "ignored: longest\n"
+    )
+
+
+def shown(run):
+    """Print a setting of a run."""
+    print(run.config.steps)
 
 
 def test_flags_of_a_run_make_it_again(run, tmp_path, text_file):

@@ -59,6 +59,16 @@ def test_setting_of_a_mode_is_volatile():
     assert not option(0, "help").metadata["volatile"]
 
 
+def test_a_warm_up_that_never_ends_is_refused_unless_it_is_a_default():
+    @dataclasses.dataclass(kw_only=True)
+    class Warm(OptimizerConfig):
+        warmup_steps: int = OptimizerConfig.changed("warmup_steps", 100)
+
+    Warm(steps=2).check_training()
+    with pytest.raises(ConfigError, match=r"warmup_steps must be at most config.steps, 9"):
+        Warm(steps=9, warmup_steps=10).check_training()
+
+
 def test_paths_to_write_to_do_not_come_from_a_run(tmp_path):
     @dataclasses.dataclass(kw_only=True)
     class Extended(OptimizerConfig):

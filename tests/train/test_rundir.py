@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.train.test_loop import final_state
+from train import environment
 from train.config import ConfigError
 from train.loop import fit
 from train.rundir import finished
@@ -47,6 +48,43 @@ def test_more_steps_end_with_the_arrays_of_a_longer_run(tmp_path, regression, sm
     with pytest.raises(ConfigError, match="steps was 12, now 6"):
         fit(experiment(short), short, folder)
     assert finished(folder, 12)
+
+
+def test_each_attempt_has_its_environment_and_other_cores_are_a_warning(
+    tmp_path, regression, small_config, monkeypatch, capsys
+):
+    for steps, count in ((2, 2), (3, 1), (4, 1)):
+        monkeypatch.setattr(environment, "cores", lambda count=count: count)
+        config = small_config(steps=steps, schedule="constant", figures_at=())
+        fit(regression(config), config, tmp_path)
+        warning = "warning: cores was 2, now 1: the last digits of the results may differ\n"
+        assert capsys.readouterr().err.count(warning) == (steps == 3)
+    saved = json.loads((tmp_path / "environment.json").read_text())
+    assert [attempt["cores"] for attempt in saved["attempts"]] == [2, 1, 1]
+    flags = saved["attempts"][0]["jax_flags"]
+    assert flags["jax_threefry_partitionable"] == jax.config.jax_threefry_partitionable
+    assert saved["cores"] == 1
+
+
+def test_metrics_that_are_shorter_than_the_checkpoint_or_damaged_are_refused(
+    tmp_path, regression, small_config
+):
+    config = small_config(steps=2, eval_every=1, schedule="constant", figures_at=())
+    fit(regression(config), config, tmp_path)
+    longer = small_config(steps=3, eval_every=1, schedule="constant", figures_at=())
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    last = next(i for i, line in enumerate(lines) if '"step": 2' in line)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:last]))
+    missing = r"metrics\.jsonl has no validation/loss at step 2, but there is a later checkpoint"
+    with pytest.raises(ConfigError, match=missing):
+        fit(regression(longer), longer, tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("".join([lines[0], "[1]\n", *lines[1:]]))
+    with pytest.raises(ConfigError, match=r"metrics\.jsonl:2: this line is damaged"):
+        fit(regression(longer), longer, tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    (tmp_path / "result.json").write_text("")
+    assert not finished(tmp_path, 2)
+    assert fit(regression(longer), longer, tmp_path)["step"] == 3
 
 
 def test_more_steps_name_the_schedule_that_changes(tmp_path, regression, small_config, capsys):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from data.images.photos import (
     are_photos,
     crop,
     load_photos,
+    photo_provenance,
     principal_colours,
 )
 
@@ -129,6 +131,11 @@ def test_jpeg_files_of_a_prepared_dataset(tmp_path):
         "test": 2,
     }
     assert parts["train"].classes == ("low", "high")
+    about = photo_provenance(parts)
+    assert [about[name] for name in parts] == [len(photos) for photos in parts.values()]
+    changed = {**parts, "train": replace(parts["train"], indices=range(1, 5))}
+    assert photo_provenance(parts) == about
+    assert photo_provenance(changed)["sha256"] != about["sha256"]
     whole = [photos.subset(slice(None)) for photos in parts.values()]
     reds = np.concatenate([part.images[:, 4, 4, 0] * 255 for part in whole[:2]])
     np.testing.assert_allclose(np.sort(reds), [0, 50, 100, 150, 200], atol=4)

@@ -188,6 +188,38 @@ def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
         report.find_metric("tst/loss", results)
 
 
+def test_settings_that_cannot_change_the_result_do_not_split_seeds(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path, f"a{seed}", seed, 1.0 + seed, save_every=seed + 5, log_every=seed)
+    groups = report.group_runs(report.load_runs(tmp_path))
+    assert [(group.settings, len(group.runs)) for group in groups] == [({}, 2)]
+    make_run(tmp_path, "b0", 0, 1.0, save_every=9, log_every=0)  # a sweep of save_every
+    groups = report.group_runs(report.load_runs(tmp_path))
+    assert [group.settings["save_every"] for group in groups] == [5, 6, 9]
+
+
+def test_failed_and_diverged_runs_are_named_and_in_the_table(folder, capsys):
+    make_run(folder, "c0", 0, None, step=10, cell="lstm")
+    last = '{"event": "NonFiniteError", "step": 12}\n'
+    (folder / "c0" / "attempts.jsonl").write_text(f'{{"event": "start", "step": 0}}\n5\n{last}')
+    entries = [{"name": f"d{i}", "overrides": [f"cell={c}", "seed=0"]} for i, c in enumerate("xy")]
+    (folder / "sweep.json").write_text(json.dumps({"experiment": "e", "runs": entries}))
+    (folder / "exits.jsonl").write_text('{"name": "d0", "exit": 2}\n{"na')
+    (folder / "a1" / "metrics.jsonl").write_text('{"step": 0, "val/loss": 1}\nnan-sense\n')
+    (folder / "b0" / "result.json").write_text("")
+    text, _ = report.report(folder)
+    assert f"diverged: {folder / 'c0'}, step 12 of 20\n" in text
+    assert f"failed before it began (exit code 2): {folder / 'd0'}\n" in text
+    assert f"not started: {folder / 'd1'}\n" in text
+    assert f"not finished: {folder / 'b0'}, step 20 of 20\n" in text
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
+    for cell in ("gru", "lstm", "x", "y"):
+        assert rows[cell] == ["-", "-", "0", "-", "-"]
+    assert rows["rnn"][0] == "2.5000"  # the result of a1 counts, only its curve is lost
+    warning = f"warning: {folder / 'a1' / 'metrics.jsonl'}:2: this line is damaged: "
+    assert capsys.readouterr().err.startswith(warning)
+
+
 def test_copy_of_a_run_does_not_count_as_a_second_seed(folder):
     make_run(folder, "a1 copy", 1, 2.0, cell="rnn")
     with pytest.raises(ValueError, match=r"a1 and .*a1 copy have the same settings and seed"):

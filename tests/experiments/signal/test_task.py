@@ -1,5 +1,6 @@
 """Transcription: scores, figures, modes, and sets without leaks between them."""
 
+import math
 import re
 import shutil
 
@@ -19,6 +20,7 @@ from experiments.signal.modes import decode, load_language_model, transcribe
 from experiments.signal.task import Transcribe, TranscriptionData, make_experiment
 from tests.experiments.opened import opened
 from train.config import ConfigError
+from train.task import host_values
 
 LETTERS = Alphabet((" ", "a", "b"))
 SMALL = {"heldout_lines": 6, "batch_size": 2, "hidden": 4, "layers": 1, "eval_every": 99}
@@ -77,7 +79,7 @@ def test_scores_match_hypotheses_with_their_references(beam_size):
     assert scores["exact"] == pytest.approx(1 / 3)
 
 
-def test_lines_that_are_too_short_are_counted_with_loss_0():
+def test_lines_that_are_too_short_are_counted_and_left_out_of_the_loss():
     experiment = three_texts()
     batch = experiment.evals["test"].examples.batch(np.arange(3), (12, 4), 4)
     outputs, _ = Scripted([[2, 3, 1, 2], [3], [2, 2]], 3)(batch)
@@ -88,10 +90,14 @@ def test_lines_that_are_too_short_are_counted_with_loss_0():
 
     (_, means), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(outputs[0])
     assert float(means["infeasible"].value) == pytest.approx(1 / 3)  # "aab" in two frames
-    assert means["loss"].weight == 3
+    assert means["loss"].weight == 2
     assert 0 <= float(means["loss"].value) < 1e-3
     assert np.isfinite(gradient).all()
     assert not gradient[2:].any()
+    # all are too short: nothing can be answered, and nothing is learned
+    none = experiment.task.means((outputs[0], 0 * outputs[1]), batch)
+    assert host_values(none) == {"loss": math.inf, "infeasible": 1.0}
+    assert float(none["loss"].value) == 0
 
 
 def test_mode_transcribe_prints_hypotheses_and_draws(tmp_path, capsys):
