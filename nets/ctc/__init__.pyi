@@ -4,6 +4,7 @@ from .frontends import FrameStacking as FrameStacking
 from .loss import Alignment as Alignment
 from .loss import CTCLoss as CTCLoss
 from .loss import ctc_align as ctc_align
+from .loss import ctc_best_path as ctc_best_path
 from .loss import ctc_greedy as ctc_greedy
 from .loss import ctc_loss as ctc_loss
 from .prefix_search import CTCBeam as CTCBeam
