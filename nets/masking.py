@@ -54,10 +54,7 @@ def as_named(expected: Any, carry: Any) -> Any:
 
 
 def check_carry(expected: Any, carry: Any) -> Any:
-    """Return `carry`, a plain tuple as the named tuple that is expected.
-
-    Raises ValueError unless it has the structure, shapes and dtypes of `expected`.
-    """
+    """Return `carry`, with names; raise ValueError unless structure, shapes and dtypes fit."""
     carry = as_named(expected, carry)
     descriptions = [
         jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)

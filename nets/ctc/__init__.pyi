@@ -1,10 +1,10 @@
 from .acoustic_model import Transcriber as Transcriber
+from .best_path import ctc_best_path as ctc_best_path
 from .frontends import BandConvolution as BandConvolution
 from .frontends import FrameStacking as FrameStacking
 from .loss import Alignment as Alignment
 from .loss import CTCLoss as CTCLoss
 from .loss import ctc_align as ctc_align
-from .loss import ctc_best_path as ctc_best_path
 from .loss import ctc_greedy as ctc_greedy
 from .loss import ctc_loss as ctc_loss
 from .prefix_search import CTCBeam as CTCBeam

@@ -255,19 +255,6 @@ def _greedy(logits: Array, lengths: Array, blank_id: int) -> tuple[Array, Array]
     return labels, emits.sum(axis=1, dtype=jnp.int32)
 
 
-def ctc_best_path(
-    logits: ArrayLike, lengths: ArrayLike | None, blank_id: int = 0
-) -> tuple[Array, Array]:
-    """Return the most probable path, int32 [B, T], blanks at padding, and its log p float32 [B].
-
-    `ctc_greedy` returns the label that it spells, whose probability is at least that of the path.
-    """
-    logits, lengths = checked_logits(logits, lengths, blank_id)
-    log_probs = frame_log_probs(logits, lengths, blank_id)
-    path = jnp.argmax(log_probs, axis=2).astype(jnp.int32)
-    return path, log_probs.max(axis=2).sum(axis=1)
-
-
 def ctc_greedy(
     logits: ArrayLike, lengths: ArrayLike | None, blank_id: int = 0
 ) -> tuple[Array, Array]:

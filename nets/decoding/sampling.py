@@ -27,14 +27,6 @@ class GreedyResult(NamedTuple):
     lengths: Array
 
 
-class SampleResult(NamedTuple):
-    """tokens int32 [B, L] and log_probs float32 [B, L], 0 after the end; lengths int32 [B]."""
-
-    tokens: Array
-    log_probs: Array
-    lengths: Array
-
-
 def greedy(model: StepModel, *, max_length: int) -> GreedyResult:
     """Generate the most probable token at each step until the end; ties go to the lowest id.
 
@@ -99,24 +91,9 @@ def sample(model: StepModel, key: Array, *, length: int, **options: Any) -> Arra
     0; without eos_id no row ends. Raises ValueError for top_k below 1, for top_p or min_p outside
     (0, 1], for a temperature below 0, and for an eos_id outside the vocabulary.
     """
-    state, draw = _sampler(model, **options)
+    state, draw = sampler(model, **options)
     _, (drawn, _) = draw(state, jax.random.split(key, length))
     return jnp.swapaxes(drawn, 0, 1)
-
-
-def sample_scored(model: StepModel, key: Array, *, length: int, **options: Any) -> SampleResult:
-    """Sample as `sample` does, and also return log probabilities and lengths.
-
-    The log probabilities are those of the model, without temperature and filters.
-    """
-    state, draw = _sampler(model, scored=True, **options)
-    _, (drawn, log_probs) = draw(state, jax.random.split(key, length))
-    tokens = jnp.swapaxes(drawn, 0, 1)
-    lengths = jnp.full(len(tokens), length, jnp.int32)
-    if model.eos_id is not None:
-        ended = jnp.cumsum(tokens == model.eos_id, axis=1, dtype=jnp.int32) > 0
-        lengths = jnp.minimum(1 + (~ended).sum(axis=1, dtype=jnp.int32), length)
-    return SampleResult(tokens, jnp.swapaxes(log_probs, 0, 1), lengths)
 
 
 def sample_steps(model: StepModel, key: Array, *, length: int, **options: Any) -> Iterator[Array]:
@@ -125,13 +102,13 @@ def sample_steps(model: StepModel, key: Array, *, length: int, **options: Any) -
     Takes the arguments of `sample` and yields the same tokens. Since the compiled program is one
     step, its rounding may differ, which matters only where two tokens are almost equally probable.
     """
-    state, draw = _sampler(model, **options)
+    state, draw = sampler(model, **options)
     for step_key in jax.random.split(key, length)[:, None]:
         state, (drawn, _) = draw(state, step_key)
         yield drawn[0]
 
 
-def _sampler(
+def sampler(
     model: StepModel,
     *,
     temperature: float | Array = 1.0,

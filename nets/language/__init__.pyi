@@ -1,4 +1,6 @@
 from .adaptive_softmax import AdaptiveSoftmax as AdaptiveSoftmax
+from .convert import adaptive_from_torch as adaptive_from_torch
+from .convert import adaptive_to_torch as adaptive_to_torch
 from .huffman import HuffmanTree as HuffmanTree
 from .huffman import huffman_tree as huffman_tree
 from .kneser_ney import KneserNey as KneserNey

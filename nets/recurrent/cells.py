@@ -149,10 +149,7 @@ class Cell(nn.RNNCellBase):
         return carry
 
     def __call__(self, carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
-        """Run one step on the input [N, D]; return (carry, output [N, H]).
-
-        A plain tuple is taken as the named tuple of the cell, and a plain tuple is returned.
-        """
+        """Run one step on the input [N, D]; return (carry, output [N, H]). A tuple may be plain."""
         weights = self.weights(x.shape[-1])
         start = as_named(self.initialize_carry(jax.random.key(0), x.shape), carry)
         new = self.step(weights, start, self.project(weights, x))

@@ -1,6 +1,5 @@
 """Checks of the settings and the arguments of recurrent layers; each raises ValueError."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -65,8 +64,9 @@ def check_settings(layer: Any) -> None:
     for name in used:
         for value in np.atleast_1d(getattr(layer, name)).tolist():
             if value < 0 or (value >= 1 and name in RATES):
-                said = f"{name} must not be negative, and a rate less than 1"
-                raise ValueError(f"{said}, got {value}")
+                raise ValueError(
+                    f"{name} must not be negative, and a rate less than 1, got {value}"
+                )
     if used and layer.backend == "cudnn":
         raise ValueError(f"{used[0]} needs backend='scan', got 'cudnn'")
     used = [name for name in used if name != "dropout"]
@@ -77,15 +77,6 @@ def check_settings(layer: Any) -> None:
         )
     if layer.weight_drop and "recurrent_kernel" not in cell.parameters(1):
         raise ValueError(f"weight_drop is not available: {kind} has no recurrent kernel")
-
-
-def zoneout_rates(zoneout: float | Sequence[float], carry: Any) -> tuple[float, ...]:
-    """Rate of each leaf of a carry; () if all are zero."""
-    leaves = len(jax.tree.leaves(carry))
-    rates = tuple(zoneout) if isinstance(zoneout, Sequence) else (zoneout,) * leaves
-    if len(rates) != leaves:
-        raise ValueError(f"zoneout has {len(rates)} rates, but the carry has {leaves} leaves")
-    return rates if any(rates) else ()
 
 
 def check_inputs(

@@ -50,15 +50,7 @@ from jax.typing import ArrayLike
 
 from ..masking import check_carry
 from .cells import Weights
-from .checks import (
-    RATES,
-    Marks,
-    check_inputs,
-    check_settings,
-    draws_noise,
-    pure_cell,
-    zoneout_rates,
-)
+from .checks import RATES, Marks, check_inputs, check_settings, draws_noise, pure_cell
 from .resets import restarts
 from .scan import (
     Options,
@@ -219,7 +211,11 @@ class RNN(Layer):
 
     def _scan(self, carry: Any, steps: Steps, fresh: Any, train: bool, reverse: bool) -> Results:
         """Draw the noise, then scan; return (carry, outputs [T, N, H])."""
-        zoneout = zoneout_rates(self.zoneout, carry)
+        zoneout: tuple[float, ...] = ()
+        if self.zoneout:
+            from .zoneout import zoneout_rates
+
+            zoneout = zoneout_rates(self.zoneout, carry)
         others = (getattr(self, name) for name in RATES if name != "zoneout")
         noisy = draws_noise(train, *zoneout, *others)
 

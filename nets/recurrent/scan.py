@@ -131,25 +131,9 @@ def scan_cell(
         start = apply_resets(step.resets, carry, fresh)
         new = cell.step(weights, start, project(step.x), drop)
         if options.zoneout:
+            from .zoneout import zone_out
+
             new = zone_out(options.zoneout, step.keys, start, new)
         return select(step.valid, new, start), zero_padding(step.valid, cell.output(new))
 
     return lax.scan(body, carry, steps, reverse=options.reverse, unroll=options.unroll)
-
-
-def zone_out(rates: tuple[float, ...], key: jax.Array | None, old: Any, new: Any) -> Any:
-    """Keep the old value of each unit with the rate of its leaf, or in expectation without a key.
-
-    Source: Krueger et al., "Zoneout", 2017.
-    """
-    leaves, structure = jax.tree.flatten(old)
-    both = zip(rates, leaves, jax.tree.leaves(new), strict=True)
-    if key is None:
-        mixed = [rate * a + (1 - rate) * b for rate, a, b in both]
-    else:
-        keys = jax.random.split(key, len(leaves))
-        mixed = [
-            jnp.where(jax.random.bernoulli(k, rate, a.shape), a, b)
-            for k, (rate, a, b) in zip(keys, both, strict=True)
-        ]
-    return jax.tree.unflatten(structure, mixed)

@@ -61,7 +61,7 @@ DATA = {
     "image": {"Kernels", "WindowScores", "digit_codes"},
     "interpret": {"ReceptiveFields", "TopPatches", "deconvnet_rule"},
     "language": {"HuffmanTree", "KneserNey", "fit_kneser_ney", "huffman_tree", "ngram_log_probs"}
-    | {"ngram_table"},
+    | {"adaptive_from_torch", "adaptive_to_torch", "ngram_table"},
     "recurrent": {"ALL_CELLS", "CELLS", "Cell", "LSTMCarry", "Layer", "Marks", "ParallelCell"}
     | {"exchange_z", "from_flax", "from_torch", "to_flax", "to_torch"},
     "sentence": {"Chain"},

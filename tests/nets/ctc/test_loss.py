@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.ctc import scaled_float
-from nets.ctc.loss import ctc_align, ctc_best_path, ctc_greedy, ctc_loss
+from nets.ctc.best_path import ctc_best_path
+from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
 from nets.ctc.scaled_float import ScaledFloat
 from tests.nets.ctc.ctc_paths import by_label, log_softmax, spell
 

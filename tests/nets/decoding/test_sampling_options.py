@@ -9,7 +9,8 @@ from scipy import stats
 from nets.ctc.prefix_search import ctc_beam_search
 from nets.decoding.beam import beam_search
 from nets.decoding.exact import exact_search
-from nets.decoding.sampling import greedy, keep_top_p, sample, sample_scored
+from nets.decoding.sampling import greedy, keep_top_p, sample
+from nets.decoding.scored import sample_scored
 from nets.decoding.step_model import StepModel
 from tests.nets.decoding.test_sampling import V, markov, random_table, softmax
 
