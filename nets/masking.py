@@ -45,8 +45,17 @@ def valid_steps(
     return valid
 
 
-def check_carry(expected: Any, carry: Any) -> None:
-    """Raise ValueError unless `carry` has the structure, shapes and dtypes of `expected`."""
+def as_named(expected: Any, carry: Any) -> Any:
+    """Return a plain tuple of as many fields as the named tuple `expected` as one of its type."""
+    named = isinstance(expected, tuple) and hasattr(expected, "_fields")
+    if named and type(carry) is tuple and len(carry) == len(expected):
+        return type(expected)(*carry)
+    return carry
+
+
+def check_carry(expected: Any, carry: Any) -> Any:
+    """Return `carry`, with names; raise ValueError unless structure, shapes and dtypes fit."""
+    carry = as_named(expected, carry)
     descriptions = [
         jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)
         for tree in (expected, jax.tree.map(jnp.asarray, carry))
@@ -55,6 +64,7 @@ def check_carry(expected: Any, carry: Any) -> None:
     same = str(jax.tree.structure(expected)) == str(jax.tree.structure(carry))
     if descriptions[0] != descriptions[1] or not same:
         raise ValueError(f"initial_carry must be {descriptions[0]}, got {descriptions[1]}")
+    return carry
 
 
 def masked_softmax(scores: jax.Array, valid: jax.Array | None) -> jax.Array:

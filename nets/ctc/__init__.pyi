@@ -1,4 +1,5 @@
 from .acoustic_model import Transcriber as Transcriber
+from .best_path import ctc_best_path as ctc_best_path
 from .frontends import BandConvolution as BandConvolution
 from .frontends import FrameStacking as FrameStacking
 from .loss import Alignment as Alignment

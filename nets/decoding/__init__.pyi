@@ -10,6 +10,8 @@ from .sampling import keep_top_k as keep_top_k
 from .sampling import keep_top_p as keep_top_p
 from .sampling import sample as sample
 from .sampling import sample_steps as sample_steps
+from .scored import SampleResult as SampleResult
+from .scored import sample_scored as sample_scored
 from .scores import Normalize as Normalize
 from .scores import Score as Score
 from .step_model import StepFn as StepFn

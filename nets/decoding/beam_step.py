@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..shapes import expand_to, flatten_from
+from ..shapes import flatten_from
 from .constraints import mask_logits
 from .phrases import PhraseAutomaton
 from .problem import RowData, Settings
@@ -179,8 +179,7 @@ def select(
         eos_id=settings.model.end,
         no_repeat_ngram=options.no_repeat_ngram,
     )
-    going = settings.model.end != jnp.arange(masked.shape[-1])
-    continued = jnp.where(expand_to(going, masked), masked, -jnp.inf)
+    continued = masked.at[..., settings.model.end].set(-jnp.inf)
     inputs = (continued, normaliser, old.totals, old.lexical)
     counts = None if settings.diversity is None else jnp.zeros_like(logits[:, 0])
     lexical = row.constraints.lexical

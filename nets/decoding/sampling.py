@@ -16,6 +16,7 @@ from .step_model import StepModel
 from .values import as_array
 
 State = tuple[Array, Any, Array | None]  # tokens, carry, which rows have ended
+Drawn = tuple[Array, Any]  # tokens, log probabilities or None
 
 
 class GreedyResult(NamedTuple):
@@ -90,8 +91,8 @@ def sample(model: StepModel, key: Array, *, length: int, **options: Any) -> Arra
     0; without eos_id no row ends. Raises ValueError for top_k below 1, for top_p or min_p outside
     (0, 1], for a temperature below 0, and for an eos_id outside the vocabulary.
     """
-    state, draw = _sampler(model, **options)
-    _, drawn = draw(state, jax.random.split(key, length))
+    state, draw = sampler(model, **options)
+    _, (drawn, _) = draw(state, jax.random.split(key, length))
     return jnp.swapaxes(drawn, 0, 1)
 
 
@@ -101,21 +102,25 @@ def sample_steps(model: StepModel, key: Array, *, length: int, **options: Any) -
     Takes the arguments of `sample` and yields the same tokens. Since the compiled program is one
     step, its rounding may differ, which matters only where two tokens are almost equally probable.
     """
-    state, draw = _sampler(model, **options)
+    state, draw = sampler(model, **options)
     for step_key in jax.random.split(key, length)[:, None]:
-        state, drawn = draw(state, step_key)
+        state, (drawn, _) = draw(state, step_key)
         yield drawn[0]
 
 
-def _sampler(
+def sampler(
     model: StepModel,
     *,
     temperature: float | Array = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     min_p: float | None = None,
-) -> tuple[State, Callable[[State, Array], tuple[State, Array]]]:
-    """Return the initial state, and draw(state, keys [T]) -> (state, tokens [T, B])."""
+    scored: bool = False,
+) -> tuple[State, Callable[[State, Array], tuple[State, Drawn]]]:
+    """Return the initial state, and draw(state, keys [T]) -> (state, (tokens [T, B], log p)).
+
+    log p: float32 [T, B], or None unless `scored`.
+    """
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     for name, share in (("top_p", top_p), ("min_p", min_p)):
@@ -132,13 +137,13 @@ def _sampler(
     if is_concrete(heat) and not np.all(heat >= 0):
         raise ValueError(f"temperature is {temperature}; it must be at least 0")
     state = tokens, model.carry, None if model.eos_id is None else jnp.zeros(tokens.shape, bool)
-    filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
+    filters = {"top_k": top_k, "top_p": top_p, "min_p": min_p, "scored": scored}
     # the carry is in the state, so the first step is compiled like the others
     fixed = dataclasses.replace(model, carry=None, bos_id=0)
     return state, partial(_draw, fixed, temperature=heat, **filters)
 
 
-@partial(jax.jit, static_argnames="top_k")
+@partial(jax.jit, static_argnames=("top_k", "scored"))
 def _draw(
     model: StepModel,
     state: State,
@@ -148,8 +153,9 @@ def _draw(
     top_k: int | None,
     top_p: ArrayLike | None,
     min_p: ArrayLike | None,
-) -> tuple[State, Array]:
-    def draw(state: State, key: Array) -> tuple[State, Array]:
+    scored: bool,
+) -> tuple[State, Drawn]:
+    def draw(state: State, key: Array) -> tuple[State, Drawn]:
         tokens, carry, ended = state
         logits, carry, _ = model.step(tokens, carry)
         heat = jnp.broadcast_to(jnp.asarray(temperature, logits.dtype), tokens.shape)
@@ -163,10 +169,15 @@ def _draw(
         tokens = jnp.where(
             heat > 0, jax.random.categorical(key, scaled), jnp.argmax(logits, axis=-1)
         ).astype(jnp.int32)
+        log_probs = None
+        if scored:
+            log_probs = jax.nn.log_softmax(logits)
+            log_probs = jnp.take_along_axis(log_probs, tokens[:, None], axis=-1)[:, 0]
         if ended is not None:
             tokens = jnp.where(ended, 0, tokens)
+            log_probs = None if log_probs is None else jnp.where(ended, 0, log_probs)
             ended = ended | (tokens == model.eos_id)
-        return (tokens, carry, ended), tokens
+        return (tokens, carry, ended), (tokens, log_probs)
 
     return lax.scan(draw, state, keys)
 

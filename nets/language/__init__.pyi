@@ -1,6 +1,8 @@
 from .adaptive_softmax import AdaptiveSoftmax as AdaptiveSoftmax
 from .backoff import from_backoff as from_backoff
 from .backoff import to_backoff as to_backoff
+from .convert import adaptive_from_torch as adaptive_from_torch
+from .convert import adaptive_to_torch as adaptive_to_torch
 from .huffman import HuffmanTree as HuffmanTree
 from .huffman import huffman_tree as huffman_tree
 from .kneser_ney import KneserNey as KneserNey

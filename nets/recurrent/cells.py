@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..masking import as_named
 from ..shapes import expand_to
 from .initial import Initializer, by_gate, drawn_wide
 
@@ -148,10 +149,11 @@ class Cell(nn.RNNCellBase):
         return carry
 
     def __call__(self, carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
-        """Run one step on the input [N, D]; return (carry, output [N, H])."""
+        """Run one step on the input [N, D]; return (carry, output [N, H]). A tuple may be plain."""
         weights = self.weights(x.shape[-1])
-        carry = self.step(weights, carry, self.project(weights, x))
-        return carry, self.output(carry)
+        start = as_named(self.initialize_carry(jax.random.key(0), x.shape), carry)
+        new = self.step(weights, start, self.project(weights, x))
+        return (new if start is carry else tuple(new)), self.output(new)
 
 
 class ElmanCell(Cell):

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
 
@@ -59,10 +60,13 @@ def check_settings(layer: Any) -> None:
             "truncate and remat_chunk must be equal if both are given, "
             f"got {layer.truncate} and {layer.remat_chunk}"
         )
-    used = [name for name in (*RATES, "remat_chunk", "truncate") if getattr(layer, name)]
+    used = [name for name in (*RATES, "remat_chunk", "truncate") if np.any(getattr(layer, name))]
     for name in used:
-        if (value := getattr(layer, name)) < 0 or (value >= 1 and name in RATES):
-            raise ValueError(f"{name} must not be negative, and a rate less than 1, got {value}")
+        for value in np.atleast_1d(getattr(layer, name)).tolist():
+            if value < 0 or (value >= 1 and name in RATES):
+                raise ValueError(
+                    f"{name} must not be negative, and a rate less than 1, got {value}"
+                )
     if used and layer.backend == "cudnn":
         raise ValueError(f"{used[0]} needs backend='scan', got 'cudnn'")
     used = [name for name in used if name != "dropout"]

@@ -27,7 +27,6 @@ written as zero. Arrays keep their dtype and share no memory with the argument.
 {'weight_ih_l0': (12, 3), 'weight_hh_l0': (12, 4), 'bias_ih_l0': (12,), 'bias_hh_l0': (12,)}
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -35,9 +34,9 @@ from typing import Any, Literal
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from .state_dicts import Arrays, Shapes, check_names, check_shapes, columns, read_arrays, rows
+
 Kind = Literal["rnn", "gru", "lstm"]
-Arrays = dict[str, np.ndarray]
-Shapes = dict[str, tuple[int, ...]]
 
 GATES = {"rnn": ("",), "gru": ("z", "r", "n"), "lstm": ("i", "f", "g", "o")}
 # index of each of PyTorch's gate blocks in ours, and vice versa: each order is its own inverse
@@ -45,17 +44,22 @@ TORCH_ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 1, 2, 3]}
 TORCH_NAME = re.compile(r"(weight_ih|weight_hh|bias_ih|bias_hh|weight_hr)_l(\d+)(_reverse)?")
 
 
-def from_torch(state_dict: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+def from_torch(
+    state_dict: Mapping[str, Any], kind: Kind, *, prefix: str = "", stack: str | None = None
+) -> dict[str, Any]:
     """Parameters of RNN, Bidirectional or Stacked from a state dict of torch.nn.RNN, GRU or LSTM.
 
     state_dict: arrays, or tensors that numpy can read, by PyTorch's names (weight_ih_l0,
     weight_hh_l0_reverse, ...), from which the layers, directions and projection are inferred. One
     layer gives the tree of an RNN or Bidirectional, several layers that of Stacked. Biases are zero
-    for a state dict without biases (bias=False). Raises ValueError for an unknown kind, and for a
-    name or shape that does not fit.
+    for a state dict without biases (bias=False). prefix: only the names that begin with it, such as
+    "encoder.rnn.", are read. stack: the name of the layers in a network of ours, such as
+    "recurrent" of a LanguageModel, whose parameters the result can then replace: the layers are
+    called recurrent_0, recurrent_1, ..., even a single one. Raises ValueError for an unknown kind,
+    and for a name or shape that does not fit.
     """
     _check_kind(kind)
-    arrays = {name: np.asarray(value) for name, value in state_dict.items()}
+    arrays = read_arrays(state_dict, prefix)
     matches = [match.groups() for name in arrays if (match := TORCH_NAME.fullmatch(name))]
     prefixes = {prefix for prefix, _, _ in matches}
     layers = max(1, len({layer for _, layer, _ in matches}))
@@ -63,36 +67,44 @@ def from_torch(state_dict: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     biases = ("bias_ih", "bias_hh") if prefixes & {"bias_ih", "bias_hh"} else ()
     projected = ("weight_hr",) if kind == "lstm" and "weight_hr" in prefixes else ()
     used = ("weight_ih", "weight_hh", *biases, *projected)
-    slots = list(_slots(layers, directions, layers > 1))
-    _check_names(arrays, [f"{name}{suffix}" for _, suffix, _ in slots for name in used])
+    slots = list(_slots(layers, directions, layers > 1 or stack is not None))
+    check_names(arrays, [f"{name}{suffix}" for _, suffix, _ in slots for name in used])
 
     output_name = "weight_hr_l0" if projected else "weight_hh_l0"
-    size, hidden = _columns(arrays, "weight_ih_l0"), _columns(arrays, output_name)
+    size, hidden = columns(arrays, "weight_ih_l0"), columns(arrays, output_name)
     projection = arrays[output_name].shape[0] if projected else None
     expected: Shapes = {}
     for _, suffix, first in slots:
         inputs = size if first else directions * (projection or hidden)
         shapes = _torch_shapes(kind, inputs, hidden, projection)
         expected |= {f"{name}{suffix}": shapes[name] for name in used}
-    _check_shapes(arrays, expected)
+    check_shapes(arrays, expected)
 
     params: Arrays = {}
     for path, suffix, _ in slots:
         weights = _cell_from_torch({name: arrays[f"{name}{suffix}"] for name in used}, kind)
-        params |= {f"{path}{name}": value for name, value in weights.items()}
+        named = path if stack is None else path.replace("layers_", f"{stack}_", 1)
+        params |= {f"{named}{name}": value for name, value in weights.items()}
     return unflatten_dict(params, sep="/")
 
 
-def to_torch(params: Mapping[str, Any], kind: Kind) -> Arrays:
+def to_torch(
+    params: Mapping[str, Any], kind: Kind, *, prefix: str = "", stack: str | None = None
+) -> Arrays:
     """State dict of torch.nn.RNN, GRU or LSTM from the parameters of RNN, Bidirectional or Stacked.
 
     The exact inverse of from_torch, except that a Stacked of one layer comes back as that layer.
-    Biases are always written. Raises ValueError for an unknown kind, for a name or shape that does
+    Biases are always written. prefix: what the names begin with. stack: the name of the layers in
+    the parameters of a network, such as "recurrent" of a LanguageModel; all other parameters are
+    left out. Raises ValueError for an unknown kind, for a name or shape that does
     not fit, and for variants that PyTorch lacks: peepholes, coupled gates, layer normalisation,
     layers of different widths, and a GRUCell without reset_after.
     """
     _check_kind(kind)
     arrays = _flat(params)
+    if stack is not None:
+        own = re.compile(rf"{re.escape(stack)}_(\d+/)")
+        arrays = {own.sub(r"layers_\1", n): a for n, a in arrays.items() if own.match(n)}
     layers = max(1, len({name.split("/")[0] for name in arrays if name.startswith("layers_")}))
     stacked = any(name.startswith("layers_") for name in arrays)
     directions = 2 if any("forward/" in name or "backward/" in name for name in arrays) else 1
@@ -101,22 +113,22 @@ def to_torch(params: Mapping[str, Any], kind: Kind) -> Arrays:
     projected = kind == "lstm" and f"{first}projection_kernel" in arrays
     used = list(_cell_shapes(kind, 1, 1, 1 if projected else None))
     _check_reset_after(arrays, kind)
-    _check_names(arrays, [f"{path}{name}" for path, _, _ in slots for name in used])
+    check_names(arrays, [f"{path}{name}" for path, _, _ in slots for name in used])
 
-    size = _rows(arrays, f"{first}kernel")
-    outputs = _rows(arrays, f"{first}recurrent_kernel")
-    hidden = _rows(arrays, f"{first}projection_kernel") if projected else outputs
+    size = rows(arrays, f"{first}kernel")
+    outputs = rows(arrays, f"{first}recurrent_kernel")
+    hidden = rows(arrays, f"{first}projection_kernel") if projected else outputs
     expected: Shapes = {}
     for path, _, is_first in slots:
         inputs = size if is_first else directions * outputs
         shapes = _cell_shapes(kind, inputs, hidden, outputs if projected else None)
         expected |= {f"{path}{name}": shape for name, shape in shapes.items()}
-    _check_shapes(arrays, expected)
+    check_shapes(arrays, expected)
 
     state_dict: Arrays = {}
     for path, suffix, _ in slots:
         state = _cell_to_torch({name: arrays[f"{path}{name}"] for name in used}, kind)
-        state_dict |= {f"{name}{suffix}": value for name, value in state.items()}
+        state_dict |= {f"{prefix}{name}{suffix}": value for name, value in state.items()}
     return state_dict
 
 
@@ -129,9 +141,9 @@ def from_flax(params: Mapping[str, Any], kind: Kind) -> Arrays:
     """
     _check_kind(kind)
     arrays, gates = _flat(params), GATES[kind]
-    _check_names(arrays, list(_flax_shapes(kind, 1, 1)))
-    size = _rows(arrays, f"i{gates[0]}/kernel")
-    _check_shapes(arrays, _flax_shapes(kind, size, _rows(arrays, f"h{gates[0]}/kernel")))
+    check_names(arrays, list(_flax_shapes(kind, 1, 1)))
+    size = rows(arrays, f"i{gates[0]}/kernel")
+    check_shapes(arrays, _flax_shapes(kind, size, rows(arrays, f"h{gates[0]}/kernel")))
 
     def concatenated(side: str, leaf: str) -> np.ndarray:
         return np.concatenate([arrays[f"{side}{gate}/{leaf}"] for gate in gates], axis=-1)
@@ -282,17 +294,6 @@ def _flat(params: Mapping[str, Any]) -> Arrays:
     return {path: np.asarray(leaf) for path, leaf in flatten_dict(params, sep="/").items()}
 
 
-def _columns(arrays: Arrays, name: str) -> int:
-    if arrays[name].ndim != 2:
-        raise ValueError(f"{name} must be [rows, columns], got shape {arrays[name].shape}")
-    return arrays[name].shape[1]
-
-
-def _rows(arrays: Arrays, name: str) -> int:
-    _columns(arrays, name)
-    return arrays[name].shape[0]
-
-
 def _check_kind(kind: str) -> None:
     if kind not in GATES:
         raise ValueError(f"kind must be one of {', '.join(GATES)}, got {kind!r}")
@@ -307,23 +308,8 @@ def _check_reset_after(arrays: Arrays, kind: Kind) -> None:
         )
 
 
-def _check_names(arrays: Arrays, expected: list[str]) -> None:
-    for name in arrays:
-        if name not in expected:
-            nearest = difflib.get_close_matches(name, expected, n=1, cutoff=0.0)
-            raise ValueError(f"unknown parameter {name!r}; the nearest valid one is {nearest[0]!r}")
-    if missing := [name for name in expected if name not in arrays]:
-        raise ValueError(f"missing parameter {missing[0]!r}, got {', '.join(arrays) or 'none'}")
-
-
-def _check_shapes(arrays: Arrays, expected: Shapes) -> None:
-    for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            raise ValueError(f"{name} must have shape {shape}, got {arrays[name].shape}")
-
-
 def _check_cell(arrays: Arrays, names: list[str], kind: Kind) -> None:
     """Check the names and shapes of the parameters of one of our cells."""
-    _check_names(arrays, names)
-    shapes = _cell_shapes(kind, _rows(arrays, "kernel"), _rows(arrays, "recurrent_kernel"))
-    _check_shapes(arrays, {name: shapes[name] for name in names})
+    check_names(arrays, names)
+    shapes = _cell_shapes(kind, rows(arrays, "kernel"), rows(arrays, "recurrent_kernel"))
+    check_shapes(arrays, {name: shapes[name] for name in names})

@@ -10,7 +10,8 @@ All layers take the same arguments, which `Layer` declares, and return `(carry, 
                      in a row. Each is read as if alone, in both directions: from zeros, or from
                      the trained carry
     segment_ids      int [..., T]: a sequence begins where the id changes; instead of resets
-    initial_carry    carry before the first step; if None, that of a restart
+    initial_carry    carry before the first step; if None, that of a restart. A plain tuple (c, h)
+                     is taken as an LSTMCarry
     train            enables dropout, weight drop and zoneout, which need the random stream
                      "dropout"
 
@@ -124,7 +125,8 @@ class RNN(Layer):
     Regularisers, in training: dropout of the inputs and recurrent_dropout of h in the recurrent
     product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop of the
     recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry keeps
-    its value (Krueger et al. 2017), replaced by its expectation outside of training.
+    its value (Krueger et al. 2017), replaced by its expectation outside of training: one rate, or
+    one for each leaf of the carry, (c, h) for an LSTM.
 
     variable_axes, variable_broadcast, variable_carry, split_rngs: treatment of a Flax cell's
     variables and random streams over time, as in `flax.linen.RNN`. They are for cells with state
@@ -143,7 +145,7 @@ class RNN(Layer):
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     weight_drop: float = 0.0
-    zoneout: float = 0.0
+    zoneout: float | Sequence[float] = 0.0
     trainable_carry: bool = False
     variable_axes: Mapping[CollectionFilter, InOutScanAxis] = FrozenDict()
     variable_broadcast: CollectionFilter = "params"
@@ -163,7 +165,7 @@ class RNN(Layer):
             carry = zeros
             if fresh is not None:
                 carry = jax.tree.map(lambda a, b: jnp.broadcast_to(a, b.shape), fresh, zeros)
-        check_carry(zeros, carry)
+        carry = check_carry(zeros, carry)
 
         def time_major(leaf: ArrayLike) -> jax.Array:  # [..., T, F] -> [T, N, F]; also [..., T]
             leaf = jnp.asarray(leaf)
@@ -209,7 +211,13 @@ class RNN(Layer):
 
     def _scan(self, carry: Any, steps: Steps, fresh: Any, train: bool, reverse: bool) -> Results:
         """Draw the noise, then scan; return (carry, outputs [T, N, H])."""
-        noisy = draws_noise(train, *(getattr(self, name) for name in RATES))
+        zoneout: tuple[float, ...] = ()
+        if self.zoneout:
+            from .zoneout import zoneout_rates
+
+            zoneout = zoneout_rates(self.zoneout, carry)
+        others = (getattr(self, name) for name in RATES if name != "zoneout")
+        noisy = draws_noise(train, *zoneout, *others)
 
         def dropout_mask(rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             """Draw zeros with probability `rate`, else 1 / (1 - rate)."""
@@ -231,15 +239,15 @@ class RNN(Layer):
         drop = None
         if noisy and self.recurrent_dropout:
             drop = dropout_mask(self.recurrent_dropout, (rows, cell.outputs), cell.param_dtype)
-        if noisy and self.zoneout:
+        if noisy and zoneout:
             steps = steps._replace(keys=jax.random.split(self.make_rng("dropout"), time))
-        options = Options(reverse, self.unroll, hoist_pays(cell, steps.x), self.zoneout)
+        options = Options(reverse, self.unroll, hoist_pays(cell, steps.x), zoneout)
 
         def run(weights: Weights, carry: Any, steps: Steps) -> Results:
             parallel = getattr(cell, "scan_parallel", None)  # of `nets.recurrent.linear_cells`
-            if parallel and is_static(steps.x.shape[0]) and not self.zoneout:
+            if parallel and is_static(steps.x.shape[0]) and not zoneout:
                 return parallel(weights, carry, steps, options, drop=drop, fresh=fresh)
-            if self.rule == "custom" and drop is None and not self.zoneout:
+            if self.rule == "custom" and drop is None and not zoneout:
                 from .bptt import has_rule, scan_fused
 
                 if has_rule(cell):

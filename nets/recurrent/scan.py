@@ -37,14 +37,14 @@ class Options(NamedTuple):
     """Options of the scan; hashable, so that they can be a static argument.
 
     hoist: compute the input product of all steps before the loop instead of in each step.
-    zoneout: probability that a unit keeps its previous value; if the steps have no keys, the
-    expectation is taken.
+    zoneout: probability that a unit keeps its previous value, one for each leaf of the carry, or
+    () for none; if the steps have no keys, the expectation is taken.
     """
 
     reverse: bool = False
     unroll: int = 1
     hoist: bool = False
-    zoneout: float = 0.0
+    zoneout: tuple[float, ...] = ()
 
 
 def is_static(size: Any) -> bool:
@@ -131,21 +131,9 @@ def scan_cell(
         start = apply_resets(step.resets, carry, fresh)
         new = cell.step(weights, start, project(step.x), drop)
         if options.zoneout:
+            from .zoneout import zone_out
+
             new = zone_out(options.zoneout, step.keys, start, new)
         return select(step.valid, new, start), zero_padding(step.valid, cell.output(new))
 
     return lax.scan(body, carry, steps, reverse=options.reverse, unroll=options.unroll)
-
-
-def zone_out(rate: float, key: jax.Array | None, old: Any, new: Any) -> Any:
-    """Keep the old value of each unit with probability `rate`, or in expectation without a key.
-
-    Source: Krueger et al., "Zoneout", 2017.
-    """
-    if key is None:
-        return jax.tree.map(lambda a, b: rate * a + (1 - rate) * b, old, new)
-    leaves, structure = jax.tree.flatten(old)
-    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(leaves))))
-    return jax.tree.map(
-        lambda k, a, b: jnp.where(jax.random.bernoulli(k, rate, a.shape), a, b), keys, old, new
-    )

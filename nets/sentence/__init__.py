@@ -2,7 +2,7 @@
 
 Read first: `encoder` (one state for each word), then `tagger` and `classifier`, which build on it.
 `char_encoder` computes word vectors from characters; `linear_crf` has the loss and the decoding of
-a tagger: log_prob, viterbi, marginals.
+a tagger: log_prob, viterbi, marginals; `crf_paths` has its k best paths and samples.
 """
 
 from ..lazy import exports

@@ -1,6 +1,8 @@
 from .char_encoder import CharEncoder as CharEncoder
 from .classifier import SentenceClassifier as SentenceClassifier
 from .classifier import evidence as evidence
+from .crf_paths import k_best as k_best
+from .crf_paths import sample_tags as sample_tags
 from .encoder import SentenceEncoder as SentenceEncoder
 from .linear_crf import Chain as Chain
 from .linear_crf import log_partition as log_partition

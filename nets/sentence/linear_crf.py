@@ -54,7 +54,7 @@ class Chain(NamedTuple):
     end: jax.Array | None = None
 
 
-class _Potentials(NamedTuple):
+class Potentials(NamedTuple):
     """emissions [B, T, K] with start and end added, 0 at padding; transitions; valid [B, T]."""
 
     emissions: jax.Array
@@ -62,7 +62,7 @@ class _Potentials(NamedTuple):
     valid: jax.Array
 
 
-def _prepare(chain: Chain, lengths: ArrayLike) -> _Potentials:
+def prepare(chain: Chain, lengths: ArrayLike) -> Potentials:
     """Check the shapes, set the padding to zero, and replace -inf by FORBIDDEN."""
     shape = jnp.shape(chain.emissions)
     if len(shape) != 3 or not shape[1]:
@@ -87,10 +87,10 @@ def _prepare(chain: Chain, lengths: ArrayLike) -> _Potentials:
     transitions = chain.transitions
     if transitions is not None:
         transitions = jnp.maximum(wide(transitions), FORBIDDEN)
-    return _Potentials(jnp.maximum(emissions, FORBIDDEN), transitions, valid)
+    return Potentials(jnp.maximum(emissions, FORBIDDEN), transitions, valid)
 
 
-def _steps(potentials: _Potentials) -> tuple[jax.Array, jax.Array]:
+def later_steps(potentials: Potentials) -> tuple[jax.Array, jax.Array]:
     """Return emissions [T - 1, B, K] and valid [T - 1, B] of all steps but the first, to scan."""
     return jnp.swapaxes(potentials.emissions, 0, 1)[1:], potentials.valid.T[1:]
 
@@ -100,7 +100,7 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
 
     Raises ValueError for potentials or lengths whose shapes do not match.
     """
-    potentials = _prepare(chain, lengths)
+    potentials = prepare(chain, lengths)
     if potentials.transitions is None:
         sums = jax.nn.logsumexp(potentials.emissions, axis=-1)
         return jnp.where(potentials.valid, sums, 0).sum(axis=1)
@@ -115,13 +115,13 @@ def log_partition(chain: Chain, lengths: ArrayLike) -> jax.Array:
         sums = jnp.matmul(probabilities, factors, precision="highest")
         return jnp.log(sums) + top + highest[None]
 
-    def run(advance: Callable[..., jax.Array], potentials: _Potentials) -> jax.Array:
+    def run(advance: Callable[..., jax.Array], potentials: Potentials) -> jax.Array:
         def step(alpha: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             emissions, valid = inputs
             new = advance(alpha, potentials.transitions) + emissions
             return jnp.where(valid[:, None], new, alpha), None
 
-        return lax.scan(step, potentials.emissions[:, 0], _steps(potentials))[0]
+        return lax.scan(step, potentials.emissions[:, 0], later_steps(potentials))[0]
 
     # bounds the spread of alpha_t, so that every sum in the product is above exp(-spread)
     spread = jnp.ptp(potentials.emissions, axis=2).max(initial=0)
@@ -137,7 +137,7 @@ def path_score(chain: Chain, tags: ArrayLike, lengths: ArrayLike) -> jax.Array:
     Raises ValueError for shapes or types that do not match and, outside of jit, for values that are
     no tag.
     """
-    potentials = _prepare(chain, lengths)
+    potentials = prepare(chain, lengths)
     tags = jnp.asarray(tags)
     if tags.shape != potentials.valid.shape or not jnp.issubdtype(tags.dtype, jnp.integer):
         raise ValueError(
@@ -181,11 +181,11 @@ def viterbi(chain: Chain, lengths: ArrayLike) -> tuple[jax.Array, jax.Array]:
 
     Ties are broken arbitrarily. Source: Viterbi 1967.
     """
-    potentials = _prepare(chain, lengths)
+    potentials = prepare(chain, lengths)
     if potentials.transitions is None:
         tags = jnp.where(potentials.valid, jnp.argmax(potentials.emissions, axis=2), 0)
         return tags.astype(jnp.int32), potentials.emissions.max(axis=2).sum(axis=1)
-    transitions, steps = potentials.transitions, _steps(potentials)
+    transitions, steps = potentials.transitions, later_steps(potentials)
     into = transitions.T  # [K, K], from every tag into a tag
 
     def step(best: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

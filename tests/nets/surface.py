@@ -31,6 +31,7 @@ from tests.nets.surface_calls import (
     boxes,
     cached,
     cell_step,
+    chain,
     covered,
     decoder,
     encoder,
@@ -55,12 +56,12 @@ DATA = {
     "convolution": {"ReceptiveField", "Window", "output_size", "receptive_field"},
     "ctc": {"Alignment", "CTCBeam", "CTCLoss"},
     "decoding": {"BeamResult", "ExactResult", "GreedyResult", "Limits", "Normalize", "Score"}
-    | {"StepFn", "StepModel"},
+    | {"SampleResult", "StepFn", "StepModel"},
     "feedforward": {"ACTIVATIONS", "INITIALIZERS", "BooleanNetwork"},
     "image": {"Kernels", "WindowScores", "digit_codes"},
     "interpret": {"ReceptiveFields", "TopPatches", "deconvnet_rule"},
     "language": {"HuffmanTree", "KneserNey", "fit_kneser_ney", "huffman_tree", "ngram_log_probs"}
-    | {"from_backoff", "ngram_table", "to_backoff"},
+    | {"adaptive_from_torch", "adaptive_to_torch", "from_backoff", "ngram_table", "to_backoff"},
     "recurrent": {"ALL_CELLS", "CELLS", "Cell", "LSTMCarry", "Layer", "Marks", "ParallelCell"}
     | {"exchange_z", "from_flax", "from_torch", "to_flax", "to_torch"},
     "sentence": {"Chain"},
@@ -120,6 +121,7 @@ SURFACE = {
     "ctc.FrameStacking": lambda n: ctc.FrameStacking(2).apply({}, floats(n, T, D), lengths(n)),
     "ctc.ctc_align": labelled(ctc.ctc_align),
     "ctc.ctc_greedy": lambda n: ctc.ctc_greedy(floats(n, T, V), lengths(n)),
+    "ctc.ctc_best_path": lambda n: ctc.ctc_best_path(floats(n, T, V), lengths(n)),
     "ctc.ctc_loss": labelled(ctc.ctc_loss),
     "ctc.ctc_beam_search": lambda n: ctc.ctc_beam_search(
         floats(n, T, V), lengths(n), beam_size=3, language_model=bigram(n), length_bonus=0.5
@@ -136,6 +138,7 @@ SURFACE = {
     "decoding.sample": lambda n: decoding.sample(
         bigram(n), KEY, length=3, temperature=0.8, top_k=4, top_p=0.9, min_p=0.01
     ),
+    "decoding.sample_scored": lambda n: decoding.sample_scored(bigram(n), KEY, length=3),
     "decoding.sample_steps": lambda n: list(decoding.sample_steps(bigram(n), KEY, length=2)),
     "decoding.ensemble": lambda n: decoding.greedy(
         decoding.ensemble([bigram(n), bigram(n)]), max_length=3
@@ -287,6 +290,8 @@ SURFACE = {
     "sentence.log_prob": with_chain(lambda c, n: sentence.log_prob(c, ints(n, T), lengths(n))),
     "sentence.marginals": with_chain(lambda c, n: sentence.marginals(c, lengths(n))),
     "sentence.path_score": with_chain(lambda c, n: sentence.path_score(c, ints(n, T), lengths(n))),
+    "sentence.k_best": with_chain(lambda c, n: sentence.k_best(c, lengths(n), 3)),
+    "sentence.sample_tags": lambda n: sentence.sample_tags(chain(n), lengths(n), KEY),
     "sentence.viterbi": with_chain(lambda c, n: sentence.viterbi(c, lengths(n))),
     "sentence.Tagger": lambda n: trained(sentence.Tagger(encoder(), 4), *sentences(n)),
     "translation.Attention": attended,

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.ctc import scaled_float
+from nets.ctc.best_path import ctc_best_path
 from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
 from nets.ctc.scaled_float import ScaledFloat
 from tests.nets.ctc.ctc_paths import by_label, log_softmax, spell
@@ -197,7 +198,12 @@ def test_greedy_spells_the_best_path():
     lengths = rng.integers(0, T + 1, 40)
     labels, counts = jax.device_get(ctc_greedy(logits, lengths, BLANK))
     assert labels.dtype == counts.dtype == np.int32
+    path, score = jax.device_get(ctc_best_path(logits, lengths, BLANK))
     for row, n in enumerate(lengths):
+        log_p = np.float64(logits[row, :n])
+        log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+        assert path[row].tolist() == [*log_p.argmax(axis=1), *[BLANK] * (T - n)]
+        assert score[row] == pytest.approx(log_p.max(axis=1, initial=-np.inf).sum(), abs=1e-4)
         expected = spell(logits[row, :n].argmax(axis=1), BLANK)
         assert labels[row].tolist() == [*expected, *[0] * (T - len(expected))]
         assert counts[row] == len(expected)

@@ -200,6 +200,8 @@ def test_wrong_arguments_are_refused(logits):
     refused("max_labels must be at least 1, got 0", max_labels=0)
     refused("blank_id must be from 0 to 3", blank_id=4)
     small = StepModel(bigram, np.zeros((3, 2, 3)), np.zeros(3, np.int32), 0)
+    counted = StepModel(bigram, np.zeros((3, 4, 4)), jnp.int32(0), 0)
+    refused("the language model has a scalar in its carry", language_model=counted)
     refused(r"shape \(3, 4 or more\), got \(3, 3\)", language_model=small)
 
 

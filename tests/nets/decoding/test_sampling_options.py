@@ -10,6 +10,7 @@ from nets.ctc.prefix_search import ctc_beam_search
 from nets.decoding.beam import beam_search
 from nets.decoding.exact import exact_search
 from nets.decoding.sampling import greedy, keep_top_p, sample
+from nets.decoding.scored import sample_scored
 from nets.decoding.step_model import StepModel
 from tests.nets.decoding.test_sampling import V, markov, random_table, softmax
 
@@ -68,3 +69,18 @@ def test_traced_options_are_those_of_the_values():
 def test_all_tokens_stay_at_p_1():
     logits = jnp.asarray(np.random.default_rng(0).normal(0, 2, 50_000), jnp.float32)
     assert bool(jnp.isfinite(keep_top_p(logits, 1.0)).all())
+
+
+@pytest.mark.parametrize("eos_id", [None, 0, 2])
+def test_scored_samples_are_those_of_sample_with_the_probabilities_of_the_model(eos_id):
+    table, first = random_table(V, V), np.array([0, 1, 3])
+    model, key = StepModel(markov, table, (), jnp.asarray(first), eos_id), jax.random.key(2)
+    options = {"length": 6, "temperature": 0.7, "top_k": 3}
+    tokens, log_probs, lengths = jax.device_get(sample_scored(model, key, **options))
+    np.testing.assert_array_equal(tokens, sample(model, key, **options))
+    for row, length in enumerate(lengths):
+        written = tokens[row].tolist()
+        assert length == (written.index(eos_id) + 1 if eos_id in written else 6)
+        steps = zip([first[row], *written], written[:length], strict=False)
+        expected = [np.log(softmax(np.float64(table[a]))[b]) for a, b in steps]
+        np.testing.assert_allclose(log_probs[row], [*expected, *[0] * (6 - length)], atol=1e-5)

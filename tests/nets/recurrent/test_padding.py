@@ -213,7 +213,7 @@ def test_arguments_that_do_not_fit_are_refused_with_both_shapes(kind, arguments,
         (LSTMCarry(np.zeros((B, H)), np.zeros((B, H + 1))), ["[3, 4]", "[3, 5]"]),
         (LSTMCarry(np.zeros((B, H), int), np.zeros((B, H))), ["float32", "int"]),
         (LSTMCarry(jnp.zeros((B, H), jnp.bfloat16), np.zeros((B, H))), ["float32", "bfloat16"]),
-        ((np.zeros((B, H)), np.zeros((B, H))), ["LSTMCarry", "[3, 4]"]),
+        ((np.zeros((B, H)),) * 3, ["LSTMCarry", "[3, 4]"]),
         (np.zeros((B, H)), ["LSTMCarry", "[3, 4]"]),
     ],
 )

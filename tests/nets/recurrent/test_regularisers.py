@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from flax.errors import InvalidRngError
 
-from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
+from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
 from nets.recurrent.layers import RNN
 from nets.recurrent.linear_cells import MinGRUCell
 from tests.nets.recurrent.networks import (
@@ -99,6 +99,23 @@ def test_zoneout_keeps_old_values_exactly_anew_at_every_step():
     for t in range(6):
         assert abs(kept[:, t].mean() - 0.3) < 0.05
     assert (kept != kept[:, :1]).any()
+
+
+def test_zoneout_has_a_rate_for_each_leaf_of_the_carry():
+    variables, x, _ = setting("lstm", lead=(300,), time=1)
+    ones = (np.full((300, 4), 7, np.float32), np.full((300, 4), 7, np.float32))
+    net = RNN(LSTMCell(4), zoneout=(0.5, 0.05))
+    last, _ = noisy(net, variables, x, initial_carry=ones)
+    assert abs((last.c == 7).mean() - 0.5) < 0.06
+    assert abs((last.h == 7).mean() - 0.05) < 0.03
+    new, _ = LSTMCell(4).apply({"params": variables["params"]["cell"]}, ones, x[:, 0])
+    assert type(new) is tuple
+    mean, _ = net.apply(variables, x, initial_carry=ones)
+    assert_close(mean, LSTMCarry(3.5 + new[0] / 2, 0.35 + 0.95 * new[1]))
+    with pytest.raises(ValueError, match="zoneout has 2 rates, but the carry has 1 leaves"):
+        RNN(GRUCell(4), zoneout=(0.5, 0.05)).init(jax.random.key(0), x)
+    with pytest.raises(ValueError, match=r"zoneout must not be negative.*got 1\.0"):
+        RNN(LSTMCell(4), zoneout=(0.5, 1.0)).init(jax.random.key(0), x)
 
 
 def test_zoneout_of_an_lstm_treats_c_and_h_separately():
