@@ -45,7 +45,7 @@ def read_content(path: Path | zipfile.Path) -> bytes:
             inflated = file.read(most + 1)
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {path}: {reason}") from None
     if len(inflated) > most:

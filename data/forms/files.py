@@ -31,17 +31,30 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     return ", ".join(shown) or "nothing"
 
 
+def as_folder(path: Path) -> Path | zipfile.Path:
+    """Return a folder as it is, and a ZIP file as one; DataError when the file is damaged."""
+    try:
+        return zipfile.Path(path) if path.is_file() else path
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+
+
+def read_bytes(path: Path | zipfile.Path) -> bytes:
+    """Bytes of a file, see `read_content`; DataError when it is missing or unreadable."""
+    from .content import read_content
+
+    try:
+        return read_content(path)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
+
+
 def read_text(path: Path | zipfile.Path, encodings: Sequence[str] = ("utf-8",)) -> str:
     """Text of a file, plain or gzipped, in the first encoding that fits, without byte order mark.
 
     Line ends are not changed. Raises DataError when the file is missing or unreadable.
     """
-    from .content import read_content
-
-    try:
-        content = read_content(path)
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
+    content = read_bytes(path)
     for encoding in encodings:
         try:
             return content.decode(encoding).removeprefix("\ufeff")

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..catalogue import DataError
-from ..forms.files import listed, nearest_file
+from ..forms.files import as_folder, listed, nearest_file, read_bytes
 from .decode import decode_image, decode_mask
 
 COMPACT = "annotations.json"  # its name in a ZIP file
@@ -67,10 +67,10 @@ class Record:
 class Coco:
     """Images of a file, decoded when they are needed: len(coco), coco[i].
 
-    place: the ZIP file with the images, or their folder.
+    place: the folder with the images, which may be a ZIP file.
     """
 
-    place: Path
+    place: Path | zipfile.Path
     records: Sequence[Record]
     classes: tuple[str, ...]
 
@@ -93,8 +93,9 @@ class Coco:
     def __getitem__(self, index: int) -> CocoImage:
         """Read an image; DataError when a file is missing, damaged or does not fit the JSON."""
         record = self.records[index]
-        name = f"{self.place}/{record.file}"
-        image = decode_image(self._content(record.file), 3, 0, name)
+        path = self.place / record.file
+        name = str(path)
+        image = decode_image(read_bytes(path), 3, 0, name)
         if image.shape[:2] != record.size:
             raise DataError(
                 f"{name} has shape {image.shape[:2]}, but its annotations are for {record.size}"
@@ -103,29 +104,15 @@ class Coco:
         mask = self._mask(record)
         return CocoImage(name, image, boxes, record.labels, record.crowd, record.captions, mask)
 
-    def _content(self, file: str) -> bytes:
-        """Bytes of a file of the folder or ZIP file."""
-        try:
-            if self.place.is_dir():
-                return (self.place / file).read_bytes()
-            with zipfile.ZipFile(self.place) as archive:
-                return archive.read(file)
-        except FileNotFoundError:
-            near = nearest_file(self.place / file)
-            raise DataError(f"there is no file {self.place / file}{near}") from None
-        except KeyError:
-            raise DataError(f"{self.place} has no file {file}") from None
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"cannot read {file} of {self.place}: {error}") from None
-
     def _mask(self, record: Record) -> np.ndarray | None:
         """Mask of an image, read from its file or drawn from the outlines of its objects."""
         if record.mask is None:
             return None
         if not isinstance(record.mask, str):
-            return drawn(record.mask, record.size, f"{self.place}/{record.file}")
-        name = f"{self.place}/{record.mask}"
-        pixels = decode_mask(self._content(record.mask), name)
+            return drawn(record.mask, record.size, str(self.place / record.file))
+        path = self.place / record.mask
+        name = str(path)
+        pixels = decode_mask(read_bytes(path), name)
         if pixels.shape != record.size:
             raise DataError(f"{name} has shape {pixels.shape}, its image {record.size}")
         values = np.zeros(256, np.int32)
@@ -144,15 +131,12 @@ def load_coco(path: str, images: str = "") -> Coco:
     if not file.is_file():
         raise DataError(f"coco: needs a JSON file; there is no file {file}{nearest_file(file)}")
     try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                content = json.loads(archive.read(COMPACT))
-        else:
-            content = json.loads(file.read_bytes())
+        inside = as_folder(file) / COMPACT if zipfile.is_zipfile(file) else file
+        content = json.loads(read_bytes(inside))
         entries = content["images"]
     except KeyError as error:
         raise DataError(f"{file} is no COCO file: it has no {error}") from None
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError) as error:
         raise DataError(f"cannot read {file}: {error}") from None
     try:
         read = standard if "annotations" in content else compact
@@ -164,10 +148,10 @@ def load_coco(path: str, images: str = "") -> Coco:
     return Coco(_place(file, images, records[0].file), records, classes)
 
 
-def _place(file: Path, images: str, first: str) -> Path:
+def _place(file: Path, images: str, first: str) -> Path | zipfile.Path:
     """ZIP file or folder of the images, which has the first one."""
     if zipfile.is_zipfile(file):
-        return file
+        return as_folder(file)
     split = file.stem.rsplit("_", 1)[-1]
     beside = [file.parent, file.parent.parent / split, file.parent.parent / "images" / split]
     folders = [Path(images).expanduser()] if images else beside

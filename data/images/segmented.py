@@ -5,7 +5,6 @@ annotated; VOID is neither trained nor scored.
 """
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +16,7 @@ from PIL import Image
 from ..builtin.scenes import make_scene
 from ..catalogue import DataError, nearest
 from ..epochs import Batch, check_batch_size, epoch_examples
-from ..forms.files import listed, nearest_file
+from ..forms.files import as_folder, listed, read_bytes
 from ..forms.splits import complete
 from ..tabular.batches import padded
 from ..text.line_files import fields_of, read_lines
@@ -111,10 +110,7 @@ def read_camvid(path: Path) -> dict[str, Segmented]:
     path: the folder, or a ZIP file of its contents. A mask has the classes CAMVID in order, and
     CAMVID_VOID for none. Raises DataError.
     """
-    try:
-        folder = zipfile.Path(path) if path.is_file() else path
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
+    folder = as_folder(path)
     sets = {}
     for split, prefix in (("train", "train"), ("validation", "val"), ("test", "test")):
         lists = folder / f"{prefix}.txt"
@@ -126,25 +122,15 @@ def read_camvid(path: Path) -> dict[str, Segmented]:
         images, masks = [], []
         for name in names:
             image, mask = folder / prefix / f"{name}.jpg", folder / f"{prefix}annot/{name}.png"
-            images.append(decode_image(_content(image), 3, 0, str(image)))
+            images.append(decode_image(read_bytes(image), 3, 0, str(image)))
             masks.append(_read_mask(mask, images[-1].shape[:2]))
         sets[split] = Segmented(images, masks, CAMVID)
     return sets
 
 
-def _content(path: Path | zipfile.Path) -> bytes:
-    """Bytes of a file; DataError when it is missing or damaged."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}{nearest_file(path)}") from None
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
-
-
 def _read_mask(path: Path | zipfile.Path, size: tuple[int, ...]) -> np.ndarray:
     """Mask of CamVid, with VOID; DataError for another size, or a value that is no class."""
-    mask = decode_mask(_content(path), str(path))
+    mask = decode_mask(read_bytes(path), str(path))
     if mask.shape != size:
         raise DataError(f"{path} has shape {mask.shape}, its image {size}")
     if mask.max() > CAMVID_VOID:
