@@ -117,10 +117,7 @@ def sampler(
     min_p: float | None = None,
     scored: bool = False,
 ) -> tuple[State, Callable[[State, Array], tuple[State, Drawn]]]:
-    """Return the initial state, and draw(state, keys [T]) -> (state, (tokens [T, B], log p)).
-
-    log p: float32 [T, B], or None unless `scored`.
-    """
+    """Return the first state, and draw(state, keys [T]) -> (state, tokens, log p if scored)."""
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     for name, share in (("top_p", top_p), ("min_p", min_p)):

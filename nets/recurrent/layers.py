@@ -216,8 +216,7 @@ class RNN(Layer):
             from .zoneout import zoneout_rates
 
             zoneout = zoneout_rates(self.zoneout, carry)
-        others = (getattr(self, name) for name in RATES if name != "zoneout")
-        noisy = draws_noise(train, *zoneout, *others)
+        noisy = draws_noise(train, *(getattr(self, name) for name in RATES))
 
         def dropout_mask(rate: float, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             """Draw zeros with probability `rate`, else 1 / (1 - rate)."""
