@@ -39,6 +39,9 @@ class Output(Protocol):
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
         """Evaluate, save and draw, whichever is due after `step` steps."""
 
+    def draw_missing(self, step: int, state: Any) -> None:
+        """Draw the figures of a restored step, if a kill after it was saved prevented that."""
+
     def log(self, step: int, window: Any) -> None:
         """Write the metrics of a window."""
 
@@ -135,6 +138,8 @@ def steps(
             stopping = should_stop(received, step)
             if step > start_step:  # the restored checkpoint was saved after all this
                 output.record(step, state, window, stopping)
+            elif not stopping:
+                output.draw_missing(step, state)
             if stopping:
                 raise PreemptedError(received, step)
             if step == config.steps or output.ended:

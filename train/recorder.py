@@ -17,7 +17,7 @@ from .checkpoint import Checkpoints, best_first, objectives
 from .config import OptimizerConfig, RunConfig
 from .evaluate import Evaluator, Predictor
 from .figures import draw_figures
-from .metrics import Metrics, check_evaluations, final_metrics, read_metrics
+from .metrics import Metrics, final_metrics, read_metrics
 from .optimizer import make_schedule
 from .placement import Placement, put
 from .rundir import log_attempt, seconds_trained, write_json
@@ -82,14 +82,10 @@ class Recorder:
             from .tracking import make_tracker
 
             self.tracker = make_tracker(run.config, folder)
-        first = next(iter(run.experiment.evals))
-        if folder == run.workdir and not name:  # a replica that diverged is not evaluated
-            check_evaluations(
-                folder, f"{first}/loss", range(0, start_step + 1, run.config.eval_every)
-            )
         self.metrics = Metrics(folder, start_step, name, self.tracker)
         log_attempt(folder, "start", max(start_step, 0))
         self.checkpoints = Checkpoints(run.workdir / "checkpoints")
+        first = next(iter(run.experiment.evals))
         self.evaluations = [
             {name.removeprefix(f"{first}/"): value for name, value in line.items()}
             for line in read_metrics(folder)
@@ -116,6 +112,22 @@ class Recorder:
                 self.checkpoints.save(step, state, window, objective)
             if due.draw:
                 self.draw(step, state, due.last)
+
+    def draw_missing(self, step: int, state: Any) -> None:
+        """Draw the figures of a restored step, if a kill after it was saved prevented that."""
+        if self.lacks_figures(step):
+            last = self.ended or step == self.run.config.steps
+            self.draw(step, self.placement.gather(state), last)
+
+    def lacks_figures(self, step: int) -> bool:
+        """Whether figures are due after a step but not there.
+
+        False with several processes, which might not all find the same and so wait for one another.
+        """
+        config = self.run.config
+        due = due_at(config, step, False).draw or (self.ended and 1.0 in config.figures_at)
+        drawn = any((self.folder / "figures").glob(f"*-{step:07d}.*"))
+        return due and not drawn and jax.process_count() == 1
 
     def measure(
         self, step: int, due: Due, state: TrainState, window: MetricWindow

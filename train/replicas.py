@@ -122,6 +122,13 @@ class ReplicaRecorder:
         for i, recorder in self._running() if due.draw else ():
             recorder.draw(step, pairs[i][0], due.last)
 
+    def draw_missing(self, step: int, state: Any) -> None:
+        """Draw the figures of a restored step, if a kill after it was saved prevented that."""
+        lacking = [i for i, recorder in self._running() if recorder.lacks_figures(step)]
+        states = self.devices.gather(state) if lacking else []
+        for i in lacking:
+            self.recorders[i].draw(step, states[i], step == self.config.steps)
+
     def _save(
         self, step: int, due: Due, pairs: Sequence[Canonical], objectives: Sequence[float]
     ) -> None:

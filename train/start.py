@@ -11,6 +11,7 @@ import numpy as np
 
 from .checkpoint import restore_latest
 from .distributed import writable
+from .metrics import check_evaluations
 from .placement import put
 from .recorder import Run
 from .rundir import check_data, locked_run, write_assets
@@ -42,7 +43,8 @@ def first_states(
 ) -> tuple[int, Sequence[Canonical]]:
     """Return (step, state and window of each run) to go on from: -1 and pretrained states, if new.
 
-    initial: states and windows before the first step.
+    initial: states and windows before the first step. Raises ConfigError when no checkpoint can be
+    read, or when metrics.jsonl is older than it.
     """
     warn = partial(print, "warning:", flush=True)
     restored = restore_latest([run.workdir / "checkpoints" for run in runs], initial, warn)
@@ -51,6 +53,11 @@ def first_states(
         pairs = zip(runs, initial, strict=True)
         return -1, [(pretrained(run, state), window) for run, (state, window) in pairs]
     step = int(restored[0][0].step)
+    for run, (_, window) in zip(runs, restored, strict=True):
+        if int(window.bad_step) < 0:  # a replica that diverged is saved without an evaluation
+            first = next(iter(run.experiment.evals))
+            evaluated = range(0, step + 1, run.config.eval_every)
+            check_evaluations(run.workdir, f"{first}/loss", evaluated)
     print(f"continues at step {step} of {runs[0].config.steps}", flush=True)
     return step, restored
 

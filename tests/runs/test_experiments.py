@@ -16,6 +16,7 @@ from scipy.io import wavfile
 
 from data.catalogue import DataError
 from experiments import char_lm, open_run
+from train import figures
 from train.config import ConfigError, RunConfig
 from train.export import write_stablehlo
 from train.loop import fit, make_placement
@@ -73,11 +74,18 @@ def module(request):
 
 @pytest.fixture(scope="module")
 def two_steps(module, text_file, tmp_path_factory):
-    """Folder and result of a run of two steps."""
+    """Folder and result of a run of two steps; a figure that cannot be drawn is an error."""
     folder = tmp_path_factory.mktemp("two_steps")
     config = small(module, text_file)
     config.check()
-    return folder, fit(module.build(config), config, folder)
+    config.check_training()
+
+    def failed(what, step, error):
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_warn", failed)
+        return folder, fit(module.build(config), config, folder)
 
 
 @pytest.fixture(scope="module")

@@ -60,4 +60,12 @@ def test_a_figure_that_fails_is_a_warning_after_the_run_is_saved(
         "warning: figure broken of step 2 cannot be drawn: ValueError: cannot be drawn at all\n"
     )
     assert expected in error
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["kernel-0000002.txt"]
+    (drawn,) = (tmp_path / "figures").iterdir()
+    assert drawn.name == "kernel-0000002.txt"
+    drawn.unlink()  # as if it had been killed while it drew
+    (tmp_path / "result.json").unlink()
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    fit(experiment, config, tmp_path)
+    assert drawn.read_text() == "text"
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert saved[4:] == ["drawn"]
