@@ -77,6 +77,7 @@ class Config(RandomFieldConfig):
         },
         "camvid": {
             "image_reduction": 2,
+            "class_weights": "none",
             "batch_size": 4,
             "steps": 2500,
             "size_jitter": 0.3,
