@@ -19,6 +19,7 @@ files and draws which frames belong to each symbol; --mode=decode compares searc
 a language model. Measured: rows C10 and B8 of the table in experiments/README.md.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -249,7 +250,7 @@ def make_task(config: Config, assets: Assets) -> Transcribe:
     network = make_network(config, len(alphabet.symbols), make_front_end(config))
 
     def read_file(path: str) -> np.ndarray:
-        return features(read_sound(Path(path).expanduser(), features.rate))
+        return features(read_sound(Path(os.path.expanduser(path)), features.rate))
 
     return Transcribe(config, alphabet, network, read_file, "spectrogram")
 

@@ -32,22 +32,35 @@ def read_content(path: Path | zipfile.Path) -> bytes:
     """Bytes of a file, decompressed if it is gzipped.
 
     Raises FileNotFoundError when it is missing, and DataError when it is unreadable, a named pipe,
-    or compressed to less than a part of INFLATED: no data are, only files that fill the memory.
+    or compressed to less than a part of INFLATED, by gzip or in a ZIP file: no data are, only files
+    that fill the memory.
     """
     if isinstance(path, Path):
         check_no_pipe(path)
+    elif path.is_file():
+        member = path.root.getinfo(path.at)
+        _check_inflated(path, member.compress_size, member.file_size)
     try:
         content = path.read_bytes()
         if not content.startswith(GZIP_MAGIC):
             return content
-        most = max(SMALL, INFLATED * len(content))
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            inflated = file.read(most + 1)
+            inflated = file.read(_most(len(content)) + 1)
     except FileNotFoundError:
         raise
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot read {path}: {reason}") from None
-    if len(inflated) > most:
-        raise DataError(f"cannot read {path}: {len(content)} bytes inflate to more than {most}")
+    _check_inflated(path, len(content), len(inflated))
     return inflated
+
+
+def _most(compressed: int) -> int:
+    """Bytes to which so many compressed ones may inflate."""
+    return max(SMALL, INFLATED * compressed)
+
+
+def _check_inflated(path: Path | zipfile.Path, compressed: int, inflated: int) -> None:
+    """Raise DataError when a file inflates to more than data do."""
+    if inflated > (most := _most(compressed)):
+        raise DataError(f"cannot read {path}: {compressed} bytes inflate to more than {most}")

@@ -2,6 +2,7 @@
 
 import difflib
 import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 def _forms_of(name: str) -> Iterator[str]:
     """Forms that a path may have by its look, the most special one first; none if it is missing."""
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     try:
         if not name or not path.exists():
             return

@@ -8,6 +8,7 @@ names; several files of a split follow one another in the order of their names.
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ def load_tables(form: str, rest: str) -> dict[str, list[Table]]:
 
     form: one of `READERS`; rest: the path. No table is empty.
     """
-    path = Path(rest).expanduser()
+    path = Path(os.path.expanduser(rest))
     if form == "arrow":
         from .arrow import dataset_files
 

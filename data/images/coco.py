@@ -7,6 +7,7 @@ and "boxes" and names a file with its "mask". Either lies in a folder or in a ZI
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -127,7 +128,7 @@ def load_coco(path: str, images: str = "") -> Coco:
     names suggest, such as val2017 for annotations/instances_val2017.json. Raises DataError when
     a file is missing, or an annotation is faulty or belongs to no image.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     if not file.is_file():
         raise DataError(f"coco: needs a JSON file; there is no file {file}{nearest_file(file)}")
     try:
@@ -154,7 +155,7 @@ def _place(file: Path, images: str, first: str) -> Path | zipfile.Path:
         return as_folder(file)
     split = file.stem.rsplit("_", 1)[-1]
     beside = [file.parent, file.parent.parent / split, file.parent.parent / "images" / split]
-    folders = [Path(images).expanduser()] if images else beside
+    folders = [Path(os.path.expanduser(images))] if images else beside
     for folder in folders:
         if (folder / first).is_file():
             return folder

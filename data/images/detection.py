@@ -4,6 +4,7 @@ The forms of a dataset are in FORMS. Every image is resized so that its longer s
 number of pixels; its boxes are in the pixels of the resized image.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def _scenes() -> Source:
 
 
 def _voc(folder: str) -> Source:
-    main = Path(folder).expanduser() / "ImageSets" / "Main"
+    main = Path(os.path.expanduser(folder)) / "ImageSets" / "Main"
     names = {path.stem for path in files_below(main, (".txt",))} if main.is_dir() else {"train"}
     chosen = {split: sorted(SPLIT_NAMES[split] & names) for split in SPLIT_NAMES}
     classes = class_names(folder, *(chosen["train"] or ["train"]))

@@ -1,5 +1,6 @@
 """Faces of people who look into several directions: the CMU face images, or turned digits."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -69,7 +70,7 @@ def load_faces(name: str, reduction: str = "4", data_dir: str = "") -> Faces:
     """
     form, _, folder = name.partition(":")
     if form == "faces" and folder:
-        return read_faces(Path(folder).expanduser(), reduction)
+        return read_faces(Path(os.path.expanduser(folder)), reduction)
     if name != "digits":
         raise unknown_dataset(name, FORMS)
     return turned_digits(data_dir)

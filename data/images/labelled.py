@@ -1,5 +1,6 @@
 """Labelled images in memory, and batches of them."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,7 +38,9 @@ def load_own(name: str) -> dict[str, "OwnImages"]:
 
     form, _, rest = name.partition(":")
     readers = {"folder": read_folder, "idx": read_idx, "npz": read_npz}
-    return readers[form](Path(rest).expanduser()) if form in readers else read_table(form, rest)
+    return (
+        readers[form](Path(os.path.expanduser(rest))) if form in readers else read_table(form, rest)
+    )
 
 
 @dataclass(frozen=True)

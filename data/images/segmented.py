@@ -4,6 +4,7 @@ The forms of a dataset are in FORMS. A mask has the index of a class, or VOID wh
 annotated; VOID is neither trained nor scored.
 """
 
+import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def load_segmented(name: str, reduce: int, held_out: float) -> dict[str, Segment
     if name == "scenes":
         sets = {split: scenes(split, count) for split, count in SCENES.items()}
     elif form == "camvid" and rest:
-        sets = read_camvid(Path(rest).expanduser())
+        sets = read_camvid(Path(os.path.expanduser(rest)))
     elif form == "voc" and rest:
         sets = read_voc(rest)
     elif form == "coco" and rest:

@@ -5,6 +5,7 @@ JPEGImages/NAME.jpg and Annotations/NAME.xml, lists of names in ImageSets/Main/S
 segmentation SegmentationClass/NAME.png with lists in ImageSets/Segmentation/SET.txt.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def load_voc(
 
     Raises DataError when the folder is no VOC folder, or the set is missing or empty.
     """
-    root = Path(folder).expanduser()
+    root = Path(os.path.expanduser(folder))
     needed = ("JPEGImages", "Annotations", f"ImageSets/{task}")
     if missing := [name for name in needed if not (root / name).is_dir()]:
         raise DataError(f"voc: needs a folder with {listed(needed)}; {root} has no {missing[0]}")

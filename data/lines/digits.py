@@ -1,5 +1,6 @@
 """Lines of real handwritten digits, read column by column."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def read_line(path: str) -> np.ndarray:
     file is read as rows of numbers, with ink above 0. Raises DataError, naming the file, when it
     cannot be read or has no ink.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     if file.suffix.lower() == ".csv":
         values = read_numbers(file).astype(np.float32)
     else:

@@ -1,5 +1,6 @@
 """Lines of digits written by one pen: its movements, and whether it is lifted."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def read_pen(path: str, scale: float) -> np.ndarray:
     The last column is 1 if the pen was up on the way to the point; it is optional. The line is
     scaled to a height of 1, then multiplied by `scale`. Raises DataError naming the file.
     """
-    rows = read_numbers(Path(path).expanduser())
+    rows = read_numbers(Path(os.path.expanduser(path)))
     if len(rows) < 2 or rows.shape[1] not in (2, 3) or not np.ptp(rows[:, 1]):
         raise DataError(
             f"{path} needs lines x,y or x,y,up: two or more points, not all of the same height"

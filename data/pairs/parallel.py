@@ -1,6 +1,7 @@
 """Parallel text: sentences and their translations, from two files, a folder or a table."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,11 +52,13 @@ def load_pairs(name: str, source: str = "", target: str = "", test: str = "") ->
     """
     form, _, rest = name.partition(":")
     if form == "pairs" and rest:
-        train, validation, test_pairs = _read_folder(Path(rest).expanduser(), source, target, test)
+        train, validation, test_pairs = _read_folder(
+            Path(os.path.expanduser(rest)), source, target, test
+        )
     elif form == "files" and rest:
         train, validation, test_pairs = divide(read_two(*_two_paths(rest)))
     elif form == "tsv" and rest and not _has_header(rest, source, target):
-        train, validation, test_pairs = divide(read_table(Path(rest).expanduser()))
+        train, validation, test_pairs = divide(read_table(Path(os.path.expanduser(rest))))
     elif is_table(name):
         train, validation, test_pairs = _read_columns(form, rest, source, target)
     else:
@@ -73,7 +76,9 @@ def _two_paths(rest: str) -> tuple[Path, Path]:
     """The two paths of `files:`, separated by a comma; a path may contain others."""
     parts = rest.split(",")
     halves = [(",".join(parts[:i]), ",".join(parts[i:])) for i in range(1, len(parts))]
-    paths = [(Path(a).expanduser(), Path(b).expanduser()) for a, b in halves if a and b]
+    paths = [
+        (Path(os.path.expanduser(a)), Path(os.path.expanduser(b))) for a, b in halves if a and b
+    ]
     if len(paths) > 1:
         there = [pair for pair in paths if all(path.is_file() for path in pair)]
         if len(there) != 1:
@@ -89,7 +94,7 @@ def _two_paths(rest: str) -> tuple[Path, Path]:
 
 def _has_header(rest: str, source: str, target: str) -> bool:
     """Whether a TSV file begins with the names of the columns, or there is a folder of tables."""
-    path = Path(rest).expanduser()
+    path = Path(os.path.expanduser(rest))
     first = path.is_file() and read_lines(path)[:1]
     header = first[0].split("\t") if first else []
     return path.is_dir() or any({a, b} <= set(header) for a, b in ((source, target), COLUMNS))

@@ -4,6 +4,7 @@ A sentence is a list of words in lower case.
 """
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ def load_sentiment(
     text, see `complete`. Raises DataError when there is no such corpus or a line is malformed.
     """
     form, _, rest = name.partition(":")
-    folder = Path(rest).expanduser()
+    folder = Path(os.path.expanduser(rest))
     if form == "lines" and rest:
         return _split_folds(*_read_classes(folder), seed, fold)
     if form == "trees" and rest:

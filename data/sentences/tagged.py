@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -136,7 +137,7 @@ def load_tagged(
         sizes = dict(zip(SPLITS, (count, -(-count // 8), -(-count // 8)), strict=True))
         splits = [[Sentence(*piece) for piece in split] for split in pieces(sizes, length).values()]
     elif form in READERS and rest:
-        splits = _read_folder(form, Path(rest).expanduser(), column, notes, places)
+        splits = _read_folder(form, Path(os.path.expanduser(rest)), column, notes, places)
     elif not rest and form not in READERS:
         splits = _read_prepared(name, data_dir)
     else:

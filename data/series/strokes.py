@@ -1,5 +1,6 @@
 """Digits as paths of a pen: synthetic drawings, or real ones of the UCI repository."""
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -132,7 +133,7 @@ def load_pendigits(folder: str) -> tuple[TimeSeries, np.ndarray]:
     sizes = []
     for name in ("pendigits.tra", "pendigits.tes"):
         before = len(points)
-        path = Path(folder).expanduser() / name
+        path = Path(os.path.expanduser(folder)) / name
         check_no_pipe(path)
         try:
             lines = path.read_text(encoding="ascii").split("\n")

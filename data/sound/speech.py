@@ -1,6 +1,7 @@
 """Recordings with transcripts: a folder of sound files and a text for each."""
 
 import hashlib
+import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def load_speech(folder: str) -> Speech:
     naming the file, for a file that `read_sound_file` rejects, a recording without a text or a text
     without a recording, and when the training or test set would be empty.
     """
-    root = Path(folder).expanduser()
+    root = Path(os.path.expanduser(folder))
     paths = sound_files(root) if folder else []
     if not paths:
         raise DataError(f"speech:FOLDER needs a folder with sound files; {folder!r} has none")

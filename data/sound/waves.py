@@ -1,6 +1,7 @@
 """Labelled recordings in files, and their test sets."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def load_waves(folder: str) -> Waves:
     Recordings are resampled to the most frequent rate; a line of output says so. Raises DataError,
     naming the file, for any other form of its name, and when `read_sound_file` rejects it.
     """
-    root = Path(folder).expanduser()
+    root = Path(os.path.expanduser(folder))
     paths = sound_files(root) if folder else []
     if not paths:
         raise DataError(f"waves:FOLDER needs a folder with sound files; {folder!r} has none")

@@ -1,6 +1,7 @@
 """Text corpora and their character vocabularies."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ def load_text(
     if form == "text":
         if not rest:
             raise DataError("text: needs the path of a file or a folder")
-        text = read_path(Path(rest).expanduser(), end)
+        text = read_path(Path(os.path.expanduser(rest)), end)
         bounds = len(text) * 18 // 20, len(text) * 19 // 20
         splits = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
     else:

@@ -8,6 +8,7 @@ replaced by <unk>; an <unk> in the text itself is an ordinary word.
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -62,7 +63,7 @@ def load_words(name: str, data_dir: str = "") -> WordCorpus:
     a table ends a sentence. Raises DataError when there is no such corpus or a split has no words.
     """
     if name.startswith("words:"):
-        folder = Path(name.removeprefix("words:")).expanduser()
+        folder = Path(os.path.expanduser(name.removeprefix("words:")))
         texts = [read_path(find_split_file(folder, "words", split)) for split in SPLITS]
         splits = [[line.split() for line in text.split("\n")] for text in texts]
     else:

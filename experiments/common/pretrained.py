@@ -1,5 +1,6 @@
 """Pretrained word vectors as initial rows of an embedding table."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def pretrained_rows(path: str, words: Sequence[str], size: int, first: int = 0) 
     """
     from data.text.vectors import read_vectors
 
-    names, table = read_vectors(Path(path).expanduser())
+    names, table = read_vectors(Path(os.path.expanduser(path)))
     if table.shape[1] != size:
         raise DataError(
             f"the vectors of {path} have {table.shape[1]} numbers, but config.embedding is {size}"

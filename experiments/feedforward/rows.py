@@ -1,5 +1,6 @@
 """Modes of a classifier of rows: --mode=classify and --mode=regions."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,11 @@ def classify(run: TrainedRun) -> None:
     The rows have a header, and the form of the training data; other columns are ignored. Raises
     DataError when the input is not such a table, ConfigError when there is no such file.
     """
-    path = Path(run.config.input).expanduser() if run.config.input else Path("the standard input")
+    path = (
+        Path(os.path.expanduser(run.config.input))
+        if run.config.input
+        else Path("the standard input")
+    )
     text = read_text(path) if run.config.input else "\n".join(lines_of_input())
     table = delimited(path, text, "tsv" if run.config.dataset.startswith("tsv:") else "csv")
     if not len(table):

@@ -1,5 +1,6 @@
 """--mode=detect and --mode=recall of the detectors."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def detect(run: TrainedRun) -> None:
     images, names, drawn, problems = [], [], [], []
     for path in paths:
         try:
-            original = decode_image(Path(path).expanduser(), 3, 0, path)
+            original = decode_image(Path(os.path.expanduser(path)), 3, 0, path)
         except DataError as error:
             problems.append(str(error))
             print(f"warning: {error}", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """--mode=classify, and the user's own pictures for the modes of image classifiers."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def others() -> Any:
 def other_runs(run: TrainedRun) -> list[TrainedRun]:
     """Open the runs of config.others; ConfigError when there are none."""
     folders = paths_of(run.config.others, "--config.others=RUN")
-    return [open_folder(Path(folder).expanduser(), {}) for folder in folders]
+    return [open_folder(Path(os.path.expanduser(folder)), {}) for folder in folders]
 
 
 def paths_of(text: str, needed: str) -> list[str]:
@@ -42,7 +43,9 @@ def own_images(run: TrainedRun) -> tuple[list[str], np.ndarray]:
     _, height, width, channels = run.example["image"].shape
     if height != width:
         raise DataError(f"own pictures need a network of square images, got {height} x {width}")
-    pixels = [decode_image(Path(path).expanduser(), channels, height, path) for path in paths]
+    pixels = [
+        decode_image(Path(os.path.expanduser(path)), channels, height, path) for path in paths
+    ]
     return paths, np.stack(pixels).astype(np.float32) / 255
 
 

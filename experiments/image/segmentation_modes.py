@@ -1,5 +1,6 @@
 """--mode=segment and --mode=compare of segmentation."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ def segment(run: TrainedRun) -> None:
     read = 0
     for number, path in enumerate(paths):
         try:
-            pixels = decode_image(Path(path).expanduser(), 3, 0, path)
+            pixels = decode_image(Path(os.path.expanduser(path)), 3, 0, path)
         except DataError as error:
             if len(paths) == 1:
                 raise

@@ -4,6 +4,7 @@ Source: Karpathy, Johnson and Fei-Fei, "Visualizing and Understanding Recurrent 
 """
 
 import itertools
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -141,7 +142,7 @@ def units(run: TrainedRun) -> None:
     """
     config, vocabulary = run.config, run.task.vocabulary
     if config.input:
-        text = read_path(Path(config.input).expanduser())[:MAX_CHARACTERS]
+        text = read_path(Path(os.path.expanduser(config.input)))[:MAX_CHARACTERS]
     else:
         text = vocabulary.decode(run.held_out("validation").ids[:MAX_CHARACTERS])
     layers = states_of(run.task.model, run.variables, vocabulary.encode(text))

@@ -1,5 +1,6 @@
 """Word vectors: similarity and analogy tests, nearest neighbours, and the modes of word2vec."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +33,7 @@ class WordTests(NamedTuple):
         from data.text.word_tests import load_analogies, load_similarities
 
         def load(reader, path: str):
-            return reader(Path(path).expanduser(), vocabulary) if path else None
+            return reader(Path(os.path.expanduser(path)), vocabulary) if path else None
 
         return cls(load(load_similarities, similarities), load(load_analogies, analogies))
 
@@ -101,7 +102,7 @@ def save(run: TrainedRun) -> None:
 
     if not run.config.save_to:
         raise ConfigError("--mode=save needs --config.save_to=FILE, .bin for the binary format")
-    path, words = Path(run.config.save_to).expanduser(), run.task.vocabulary.words
+    path, words = Path(os.path.expanduser(run.config.save_to)), run.task.vocabulary.words
     write_vectors(path, words, run.variables["params"]["words"])
     print(f"{len(words)} vectors: {path}")
 

@@ -1,5 +1,6 @@
 """Modes of the experiments that transcribe: --mode=transcribe and --mode=decode."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def load_language_model(task: Transcribe) -> np.ndarray | None:
     """
     if not task.config.lm_text:
         return None
-    path, order = Path(task.config.lm_text).expanduser(), task.config.lm_order
+    path, order = Path(os.path.expanduser(task.config.lm_text)), task.config.lm_order
     texts = []
     for number, line in enumerate(read_lines(path), 1):
         try:

@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.catalogue import DataError
-from data.forms.files import read_text
+from data.forms.files import as_folder, read_text
 from data.forms.folders import files_below, files_in
 from data.images.arrays import read_idx
 from data.lines.number_rows import read_numbers
@@ -114,3 +115,15 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     path.write_bytes(gzip.compress(b"0" * 1_000_000))
     with pytest.raises(DataError, match=r"a.txt.gz: \d+ bytes inflate to more than \d+"):
         read_text(path)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", b"0" * 9_999)
+        archive.writestr("bomb.txt", b"0" * 1_000_000)
+    folder = as_folder(tmp_path / "a.zip")
+    assert len(read_text(folder / "a.txt")) == 9_999
+    with pytest.raises(DataError, match=r"bomb.txt: \d+ bytes inflate to more than \d+"):
+        read_text(folder / "bomb.txt")
+
+
+def test_files_of_an_unknown_user_are_missing():
+    with pytest.raises(DataError, match="~nobody-of-this-name/text.txt"):
+        load_text("text:~nobody-of-this-name/text.txt", "")
