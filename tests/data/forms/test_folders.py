@@ -125,5 +125,5 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
 
 
 def test_files_of_an_unknown_user_are_missing():
-    with pytest.raises(DataError, match="~nobody-of-this-name/text.txt"):
+    with pytest.raises(DataError, match=r"~nobody-of-this-name/text\.txt"):
         load_text("text:~nobody-of-this-name/text.txt", "")
