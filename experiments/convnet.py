@@ -59,7 +59,7 @@ class Config(ImageConfig):
             "eval_every": 2500,
             "save_every": 1250,
         },
-        "cifar": {  # 27 passes over 8,938 images
+        "cifar": {  # 52 passes over 8,938 images
             "channels": 24,
             "stages": 3,
             "dropout": 0.2,
@@ -70,10 +70,10 @@ class Config(ImageConfig):
             "flip": True,
             "erase": 16,
             "weight_decay": 0.05,
-            "steps": 1900,
+            "steps": 3600,
             "log_every": 100,
-            "eval_every": 475,
-            "save_every": 475,
+            "eval_every": 900,
+            "save_every": 900,
         },
     }
     TINY: ClassVar = {"image_size": 16, "channels": 4, "stages": 1, "dropout": 0.0}
