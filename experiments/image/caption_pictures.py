@@ -12,14 +12,20 @@ COLUMNS = 4
 def captions_picture(images: np.ndarray, texts: Mapping[str, Sequence[str]]) -> Figure:
     """Draw images [N, H, W, 3] in 0 .. 1 above their captions, by the name of who wrote them."""
     rows = -(-len(images) // COLUMNS)
-    figure = Figure(figsize=(3.4 * COLUMNS, (3.3 + 0.4 * len(texts)) * rows), layout="constrained")
+    below = []
+    for captions in zip(*texts.values(), strict=True):
+        named = zip(texts, captions, strict=True)
+        below.append(
+            [line for name, text in named for line in textwrap.wrap(f"{name}: {text}", 38)]
+        )
+    height = 3.3 + 0.17 * max(map(len, below), default=0)
+    figure = Figure(figsize=(3.4 * COLUMNS, height * rows), layout="constrained")
+    figure.get_layout_engine().set(hspace=0.06 * max(map(len, below), default=0) / height)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
-    for axis, image, *captions in zip(axes, images, *texts.values(), strict=False):
+    for axis, image, lines in zip(axes, images, below, strict=False):
         axis.imshow(image)
-        named = zip(texts, captions, strict=True)
-        lines = [line for name, text in named for line in textwrap.wrap(f"{name}: {text}", 38)]
         axis.text(
             0, -0.03, "\n".join(lines), transform=axis.transAxes, va="top", ha="left", fontsize=9
         )
