@@ -54,10 +54,11 @@ def test_targets_of_the_published_equations_and_their_inverse():
 def test_matching_takes_the_first_of_the_best_valid_objects():
     objects = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [50, 50, 60, 60], [0, 0, 9, 9]])
     boxes = np.array([[0, 0, 10, 9], [50, 50, 60, 65], [80, 80, 90, 90]])
-    index, overlap = b.match(boxes, objects, [1, 1, 1, 0])
+    match = jax.jit(lambda boxes, objects: b.match(boxes, objects, [1, 1, 1, 0]))
+    index, overlap = match(boxes, objects)
     np.testing.assert_array_equal(index, [0, 2, 0])
     np.testing.assert_allclose(overlap, [0.9, 2 / 3, 0], rtol=1e-6)
-    index, overlap = b.match(boxes, np.zeros((0, 4)), np.zeros(0))
+    index, overlap = jax.jit(b.match)(boxes, np.zeros((0, 4)), np.zeros(0))
     np.testing.assert_array_equal(index, [0, 0, 0])
     np.testing.assert_array_equal(overlap, [0, 0, 0])
 
