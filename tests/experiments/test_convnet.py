@@ -13,7 +13,6 @@ from train.config import ConfigError
 from train.placement import Placement
 from train.pmap import Pmap
 
-
 copied = jax.jit(partial(jax.tree.map, jnp.copy))
 
 
