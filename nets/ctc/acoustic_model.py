@@ -25,7 +25,8 @@ class Transcriber(nn.Module):
         >>> import jax
         >>> model = Transcriber(DeepRecurrent(8, layers=2), symbols=29)
         >>> x, lengths = jnp.ones((2, 10, 40)), jnp.array([10, 6])
-        >>> (logits, lengths), variables = model.init_with_output(jax.random.key(0), x, lengths)
+        >>> variables = jax.jit(model.init)(jax.random.key(0), x, lengths)
+        >>> logits, lengths = jax.jit(model.apply)(variables, x, lengths)
         >>> logits.shape
         (2, 10, 29)
     """

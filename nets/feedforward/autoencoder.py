@@ -132,7 +132,8 @@ class DenseAutoencoder(Autoencoder):
     Hinton and Salakhutdinov, "Reducing the dimensionality of data with neural networks", 2006.
 
     >>> model = DenseAutoencoder((28, 28, 1), (1000, 500, 250), 30)
-    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    >>> images = jnp.zeros((1, 28, 28, 1))
+    >>> variables = jax.eval_shape(model.init, jax.random.key(0), images)
     >>> sum(leaf.size for leaf in jax.tree.leaves(variables))
     2837314
     """

@@ -116,8 +116,8 @@ class MDRNN(nn.Module):
     of the LSTM's gates in the columns is i, f_1, ..., f_n, g, o.
 
     >>> net, x = MDRNN(4), jnp.zeros((2, 5, 6, 3))
-    >>> variables = net.init(jax.random.key(0), x)
-    >>> carry, outputs = net.apply(variables, x)
+    >>> variables = jax.jit(net.init)(jax.random.key(0), x)
+    >>> carry, outputs = jax.jit(net.apply)(variables, x)
     >>> outputs.shape, len(carry), carry[0].h.shape
     ((2, 5, 6, 16), 4, (2, 4))
     """

@@ -29,8 +29,8 @@ and steps may be symbolic in `jax.export`.
 >>> from nets.recurrent import Bidirectional, GRUCell, LSTMCell
 >>> net = Stacked([Bidirectional(RNN(LSTMCell(4)), RNN(LSTMCell(4))), RNN(GRUCell(5))])
 >>> x, lengths = jnp.ones((2, 6, 3)), jnp.array([6, 4])
->>> variables = net.init(jax.random.key(0), x)
->>> carries, outputs = net.apply(variables, x, lengths)
+>>> variables = jax.jit(net.init)(jax.random.key(0), x)
+>>> carries, outputs = jax.jit(net.apply)(variables, x, lengths)
 >>> outputs.shape, len(carries)
 ((2, 6, 5), 2)
 """

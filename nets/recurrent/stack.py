@@ -29,8 +29,8 @@ class DeepRecurrent(Layer):
     directions of the layer below); Gal and Ghahramani 2016 (one mask for all steps).
 
     >>> net, x = DeepRecurrent(8, layers=2), jnp.ones((2, 5, 3))
-    >>> variables = net.init(jax.random.key(0), x)
-    >>> carries, outputs = net.apply(variables, x, jnp.array([5, 3]))
+    >>> variables = jax.jit(net.init)(jax.random.key(0), x)
+    >>> carries, outputs = jax.jit(net.apply)(variables, x, jnp.array([5, 3]))
     >>> outputs.shape
     (2, 5, 16)
     """

@@ -266,7 +266,10 @@ class Seq2Seq(nn.Module):
     >>> model = Seq2Seq(Encoder(20, 8, 16), Decoder(30, 8, 16))
     >>> source, lengths = jnp.ones((2, 5), int), jnp.array([5, 3])
     >>> inputs = jnp.ones((2, 4), int)
-    >>> model.init_with_output(jax.random.key(0), source, lengths, inputs)[0].shape
+    >>> logits, variables = jax.jit(model.init_with_output)(
+    ...     jax.random.key(0), source, lengths, inputs
+    ... )
+    >>> logits.shape
     (2, 4, 30)
     """
 

@@ -1,6 +1,7 @@
 """Convolutional networks: batch statistics over several devices, losses, invalid sizes."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,13 @@ from train.config import ConfigError
 from train.placement import Placement
 from train.pmap import Pmap
 
+copied = jax.jit(partial(jax.tree.map, jnp.copy))
+
 
 def after_two(experiment, devices, state, window):
     """State after two steps from a state and window."""
     step = devices.compile(experiment)
-    state, window = jax.tree.map(jnp.copy, (state, window))  # the step donates its arguments
+    state, window = copied((state, window))  # the step donates its arguments
     state, window = jax.device_put((state, window), devices.everywhere)
     state, window = devices.spread(state), devices.copy(window)
     for i in range(2):

@@ -51,8 +51,8 @@ def test_settings_of_the_host_program_and_empty_batches_change_no_kind_of_result
 @pytest.mark.parametrize("rows", [0, 2])
 def test_empty_batches_run_too(rows):
     """Tracing does not meet what the compiler refuses."""
-    for name in ("recurrent.RNN", "decoding.beam_search", "sentence.log_prob", "ctc.ctc_loss"):
-        jax.block_until_ready(jax.jit(lambda name=name: SURFACE[name](rows))())
+    names = ("recurrent.RNN", "decoding.beam_search", "sentence.log_prob", "ctc.ctc_loss")
+    jax.block_until_ready(jax.jit(lambda: [SURFACE[name](rows) for name in names])())
 
 
 def test_labels_without_a_symbol_are_aligned_and_scored():
@@ -76,7 +76,8 @@ def test_lists_and_whole_rows_are_taken_as_arrays():
         ctc.ctc_loss(logits, None, [[1.5], [2.0]], None)
     images = np.zeros((2, 3, 4, 2), np.float32)
     net = ROOMS["recurrent"].MDRNN(3)
-    variables = net.init(jax.random.key(0), images)
-    np.testing.assert_array_equal(
-        net.apply(variables, images.tolist())[1], net.apply(variables, images)[1]
-    )
+    variables = jax.jit(net.init)(jax.random.key(0), images)
+    found, expected = jax.jit(
+        lambda variables: [net.apply(variables, x)[1] for x in (images.tolist(), images)]
+    )(variables)
+    np.testing.assert_array_equal(found, expected)

@@ -23,17 +23,16 @@ from train.task import Experiment
 from train.trained import load_run
 
 
-def final_state(workdir, experiment, config):
-    """Arrays of the last checkpoint."""
+def final_states(experiment, config, *folders):
+    """Arrays of the last checkpoint in each folder."""
     like = Placement(config.batch_size).init(experiment, config.seed, experiment.train(0))
-    state, _ = restore(workdir / "checkpoints", config.steps, *like)
-    return jax.tree.leaves((state.params, state.opt_state, state.model_state, state.carry))
+    states = (restore(each / "checkpoints", config.steps, *like)[0] for each in folders)
+    return [jax.tree.leaves((s.params, s.opt_state, s.model_state, s.carry)) for s in states]
 
 
 def assert_same_ending(a, b, experiment, config):
     assert (a / "metrics.jsonl").read_bytes() == (b / "metrics.jsonl").read_bytes()
-    pairs = zip(final_state(a, experiment, config), final_state(b, experiment, config), strict=True)
-    for x, y in pairs:
+    for x, y in zip(*final_states(experiment, config, a, b), strict=True):
         np.testing.assert_array_equal(x, y)
 
 
@@ -114,7 +113,7 @@ def test_scores_and_means_of_evaluation_count_real_rows_only(tmp_path, regressio
     fit(experiment, config, tmp_path)
     last = read_metrics(tmp_path)[-1]
     kernel, bias = None, None
-    leaves = final_state(tmp_path, experiment, config)
+    (leaves,) = final_states(experiment, config, tmp_path)
     bias, kernel = (np.asarray(x, np.float64) for x in leaves[:2])
     outputs, errors, carry = [], [], np.zeros((8, 3))
     for step, real in ((5, 6), (6, 1)):
@@ -206,7 +205,7 @@ def test_checkpoint_is_the_same_in_the_other_mode(tmp_path, regression, small_co
     fit(regression(config), config, tmp_path / "mixed")
     monkeypatch.undo()
     experiment = regression(config)
-    ends = [final_state(tmp_path / name, experiment, config) for name in ("whole", "mixed")]
+    ends = final_states(experiment, config, tmp_path / "whole", tmp_path / "mixed")
     for a, b in zip(*ends, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -48,11 +48,14 @@ def together(runs, kind=Replicas, devices=2):
     return fit_together(runs, kind(settings, jax.devices()[:devices]))
 
 
-def arrays(run):
-    experiment, config, workdir = run
+def endings(runs):
+    """Arrays of the last checkpoint of each run; the runs have equal shapes."""
+    experiment, config, _ = runs[0]
     like = Placement(8).init(experiment, config.seed, experiment.train(0))
-    state, _ = restore(workdir / "checkpoints", config.steps, *like)
-    return [np.asarray(x) for x in jax.tree.leaves((state.params, state.opt_state, state.carry))]
+    for run in runs:
+        state, _ = restore(run.workdir / "checkpoints", config.steps, *like)
+        leaves = jax.tree.leaves((state.params, state.opt_state, state.carry))
+        yield [np.asarray(x) for x in leaves]
 
 
 def assert_close(run, other):
@@ -60,8 +63,6 @@ def assert_close(run, other):
     assert len(mine) == len(theirs) > 4
     for a, b in zip(mine, theirs, strict=True):
         assert a == pytest.approx(b, rel=1e-4, abs=1e-5)
-    for a, b in zip(arrays(run), arrays(other), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_configs_are_those_of_runs_by_themselves_and_of_a_sweep_s_folders():
@@ -91,6 +92,7 @@ def test_each_run_equals_the_run_by_itself(tmp_path, regression, small_config):
     options = {"dropout": 0.3, "count_calls": True}
     alone = make_runs(regression, config, tmp_path / "alone", **options)
     singles = [fit(*run) for run in alone]
+    last = list(endings(alone))
     for kind, devices in ((Replicas, 1), (Replicas, 4), (PmapReplicas, 2)):
         runs = make_runs(regression, config, tmp_path / f"{kind.__name__}{devices}", **options)
         results = together(runs, kind, devices)
@@ -100,6 +102,9 @@ def test_each_run_equals_the_run_by_itself(tmp_path, regression, small_config):
             assert result["best_step"] == single["best_step"]
             kept = [sorted(os.listdir(r.workdir / "checkpoints")) for r in (run, other)]
             assert kept[0] == kept[1]
+        for found, expected in zip(endings(runs), last, strict=True):
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     ends = [read_metrics(run.workdir)[-1]["test_best/loss"] for run in alone]
     assert len(set(ends)) == len(alone)
 
@@ -132,9 +137,11 @@ def test_stopped_and_resumed_the_bytes_are_the_same(tmp_path, regression, small_
     last = max(int(path.name) for path in (runs[1].workdir / "checkpoints").glob("[0-9]*"))
     shutil.rmtree(runs[1].workdir / "checkpoints" / str(last))
     together(runs)
-    for run, other in zip(runs, whole, strict=True):
-        for a, b in zip(arrays(run), arrays(other), strict=True):
+    last = list(endings([*runs, *whole]))
+    for found, expected in zip(last[:2], last[2:], strict=True):
+        for a, b in zip(found, expected, strict=True):
             np.testing.assert_array_equal(a, b)
+    for run, other in zip(runs, whole, strict=True):
         lines = [(each.workdir / "metrics.jsonl").read_bytes() for each in (run, other)]
         assert lines[0] == lines[1]
         events = (run.workdir / "attempts.jsonl").read_text().splitlines()

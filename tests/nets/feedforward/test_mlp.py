@@ -2,35 +2,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
 from nets.feedforward import ACTIVATIONS, INITIALIZERS, MLP
+from tests.nets.recurrent.networks import noise_like
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
 @pytest.mark.parametrize("widths", [(), (5,), (4, 6)])
-def test_mlp_equals_a_loop_in_numpy(activation, widths):
-    model = MLP(widths, 3, activation, bias_init=nn.initializers.normal())
+def test_mlp_equals_a_loop_in_numpy(widths):
+    networks = [MLP(widths, 3, activation) for activation in ("sigmoid", "tanh", "relu")]
     x = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
-    variables = model.init(jax.random.key(1), x)
+    variables = noise_like(jax.eval_shape(networks[0].init, jax.random.key(1), x), seed=1)
     layers = variables["params"]
-    h, hidden = x, []
-    for i in range(len(widths)):
-        a = h @ np.asarray(layers[f"hidden{i}"]["kernel"]) + np.asarray(
-            layers[f"hidden{i}"]["bias"]
-        )
-        h = np.asarray(ACTIVATIONS[activation](jnp.asarray(a)))
-        hidden.append(h)
-    expected = h @ np.asarray(layers["output"]["kernel"]) + np.asarray(layers["output"]["bias"])
-    np.testing.assert_allclose(model.apply(variables, x), expected, rtol=1e-5, atol=1e-6)
-    for result, layer in zip(model.apply(variables, x, method="hidden"), hidden, strict=True):
-        np.testing.assert_allclose(result, layer, rtol=1e-5, atol=1e-6)
+
+    @jax.jit
+    def run(variables):
+        return [
+            (net.apply(variables, x), net.apply(variables, x, method="hidden")) for net in networks
+        ]
+
+    for net, (outputs, results) in zip(networks, run(variables), strict=True):
+        h, hidden = x, []
+        for i in range(len(widths)):
+            a = h @ layers[f"hidden{i}"]["kernel"] + layers[f"hidden{i}"]["bias"]
+            h = np.asarray(ACTIVATIONS[net.activation](jnp.asarray(a)))
+            hidden.append(h)
+        expected = h @ layers["output"]["kernel"] + layers["output"]["bias"]
+        np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+        for result, layer in zip(results, hidden, strict=True):
+            np.testing.assert_allclose(result, layer, rtol=1e-5, atol=1e-6)
 
 
 def test_mlp_of_no_rows():
     model = MLP((4,), 3)
-    variables = model.init(jax.random.key(0), jnp.zeros((1, 2)))
-    assert model.apply(variables, jnp.zeros((0, 2))).shape == (0, 3)
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 2)))
+    assert jax.jit(model.apply)(variables, jnp.zeros((0, 2))).shape == (0, 3)
 
 
 def gradient_of(model, variables, x):
@@ -46,11 +51,16 @@ def gradient_of(model, variables, x):
 def test_no_gradient_reaches_hidden_layers_of_steps_unless_it_passes_straight_through():
     x = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     model = MLP((4, 6), 3, "sign")
-    variables = model.init(jax.random.key(1), x)
-    plain = gradient_of(model, variables, x)
     other = model.clone(activation="sign_straight_through")
-    through = gradient_of(other, variables, x)
-    np.testing.assert_array_equal(model.apply(variables, x), other.apply(variables, x))
+
+    @jax.jit
+    def run(key):
+        variables = model.init(key, x)
+        networks = (model, other)
+        return [(gradient_of(net, variables, x), net.apply(variables, x)) for net in networks]
+
+    (plain, outputs), (through, same) = run(jax.random.key(1))
+    np.testing.assert_array_equal(outputs, same)
     for name in ("hidden0", "hidden1"):
         assert not np.any(plain[name]["kernel"])
         assert np.any(through[name]["kernel"])
@@ -61,15 +71,20 @@ def test_no_gradient_reaches_hidden_layers_of_steps_unless_it_passes_straight_th
 def test_maxout_layers_equal_a_loop_in_numpy():
     x = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
     model = MLP((4,), 3, "maxout", pieces=3)
-    variables = model.init(jax.random.key(1), x)
-    layers = jax.tree.map(np.asarray, variables["params"])
+
+    @jax.jit
+    def run(key):
+        outputs, variables = model.init_with_output(key, x)
+        return outputs, variables["params"]
+
+    outputs, layers = jax.tree.map(np.asarray, run(jax.random.key(1)))
     assert layers["hidden0"]["kernel"].shape == (2, 12)
     h = np.zeros((7, 4))
     for unit in range(4):
         kernel = layers["hidden0"]["kernel"][:, 3 * unit : 3 * unit + 3]
         h[:, unit] = (x @ kernel).max(axis=1)
     expected = h @ layers["output"]["kernel"]
-    np.testing.assert_allclose(model.apply(variables, x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_units_that_start_at_zero_stay_equal():
@@ -78,12 +93,16 @@ def test_units_that_start_at_zero_stay_equal():
     def units(name):
         """Largest difference of two units of the hidden layers after some steps."""
         model = MLP((4, 6), 3, "sigmoid", kernel_init=INITIALIZERS[name])
-        variables = model.init(jax.random.key(1), x)
+
+        @jax.jit
+        def step(params):
+            gradient = gradient_of(model, {"params": params}, x)
+            return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient)
+
+        params = jax.jit(model.init)(jax.random.key(1), x)["params"]
         for _ in range(3):
-            gradient = gradient_of(model, variables, x)
-            params = jax.tree.map(lambda p, g: p - 0.1 * g, variables["params"], gradient)
-            variables = {"params": params}
-        kernels = [variables["params"][layer]["kernel"] for layer in ("hidden0", "hidden1")]
+            params = step(params)
+        kernels = [params[layer]["kernel"] for layer in ("hidden0", "hidden1")]
         assert all(np.any(kernel) for kernel in kernels)
         return max(float(np.ptp(kernel, axis=1).max()) for kernel in kernels)
 
@@ -94,12 +113,19 @@ def test_units_that_start_at_zero_stay_equal():
 def test_dropout_is_off_in_evaluation_and_keeps_the_mean_in_training():
     x = np.ones((2000, 3), np.float32)
     model = MLP((5,), 2, dropout=0.4)
-    variables = model.init(jax.random.key(0), x)
     plain = MLP((5,), 2)
-    np.testing.assert_array_equal(model.apply(variables, x), plain.apply(variables, x))
-    (expected,) = plain.apply(variables, x, method="hidden")
-    rngs = {"dropout": jax.random.key(1)}
-    (found,) = model.apply(variables, x, train=True, method="hidden", rngs=rngs)
+
+    @jax.jit
+    def run(key, dropout):
+        variables = model.init(key, x)
+        return (
+            [net.apply(variables, x) for net in (model, plain)],
+            plain.apply(variables, x, method="hidden"),
+            model.apply(variables, x, train=True, method="hidden", rngs={"dropout": dropout}),
+        )
+
+    outputs, (expected,), (found,) = run(jax.random.key(0), jax.random.key(1))
+    np.testing.assert_array_equal(*outputs)
     kept = np.asarray(found) != 0
     positive = np.asarray(expected) > 0
     np.testing.assert_allclose(kept[positive].mean(), 0.6, atol=0.02)
@@ -109,17 +135,23 @@ def test_dropout_is_off_in_evaluation_and_keeps_the_mean_in_training():
 def test_batch_norm_standardises_each_unit_by_the_batch_and_later_by_running_statistics():
     x = np.random.default_rng(0).normal(2, 3, size=(50, 3)).astype(np.float32)
     model = MLP((4,), 2, "identity", batch_norm=True)
-    variables = model.init(jax.random.key(0), x)
+
+    @jax.jit
+    def run(key):
+        variables = model.init(key, x)
+        found, changed = model.apply(
+            variables, x, train=True, method="hidden", mutable=["batch_stats"]
+        )
+        later = model.apply({**variables, **changed}, x, method="hidden")
+        return variables, found, changed, later
+
+    variables, (found,), changed, (later,) = run(jax.random.key(0))
     assert set(variables["params"]["hidden0"]) == {"kernel"}
     a = x @ np.asarray(variables["params"]["hidden0"]["kernel"])
     mean, variance = a.mean(axis=0), a.var(axis=0)
-    (found,), changed = model.apply(
-        variables, x, train=True, method="hidden", mutable=["batch_stats"]
-    )
     np.testing.assert_allclose(found, (a - mean) / np.sqrt(variance + 1e-5), rtol=1e-3, atol=1e-4)
     statistics = changed["batch_stats"]["norm0"]
     np.testing.assert_allclose(statistics["mean"], 0.1 * mean, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(statistics["var"], 0.9 + 0.1 * variance, rtol=1e-4)
-    (later,) = model.apply({**variables, **changed}, x, method="hidden")
     expected = (a - statistics["mean"]) / np.sqrt(np.asarray(statistics["var"]) + 1e-5)
     np.testing.assert_allclose(later, expected, rtol=1e-3, atol=1e-4)

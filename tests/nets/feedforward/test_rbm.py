@@ -1,6 +1,7 @@
 """Restricted Boltzmann machine: sums over the hidden units, and a loop over the statistics."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -32,10 +33,11 @@ def test_the_free_energy_sums_over_the_hidden_units(linear):
     values = GRID if linear else (0.0, 1.0)
     # the constant normalises the Gaussian of each linear unit
     measure = ((GRID[1] - GRID[0]) / np.sqrt(2 * np.pi)) ** HIDDEN if linear else 1.0
+    free_energy = jax.jit(partial(RBM.free_energy, rbm))
     for v in [(0, 0, 0, 0), (1, 0, 1, 1), (0.2, 0.9, 0.0, 0.5)]:
         states = itertools.product(values, repeat=HIDDEN)
         total = sum(np.exp(-energy(rbm, np.array(v), np.array(h))) for h in states)
-        found = rbm.free_energy(jnp.array([v], jnp.float32))
+        found = free_energy(jnp.array([v], jnp.float32))
         np.testing.assert_allclose(found, -np.log(total * measure), atol=1e-4)
 
 
@@ -44,10 +46,13 @@ def test_the_gradient_is_the_difference_of_the_statistics(linear):
     rbm, key = machine(linear), jax.random.key(1)
     data = jax.random.uniform(jax.random.key(2), (BATCH, VISIBLE))
 
-    def loss(arrays):
-        return contrastive_divergence(RBM(*arrays, linear), data, key)[0].sum()
+    @jax.jit
+    @partial(jax.grad, has_aux=True)
+    def gradient(arrays):
+        loss, error = contrastive_divergence(RBM(*arrays, linear), data, key)
+        return loss.sum(), error
 
-    kernel, hidden_bias, visible_bias = jax.grad(loss)(rbm[:3])
+    (kernel, hidden_bias, visible_bias), found_error = gradient(rbm[:3])
     w, c, b, v0 = (np.asarray(array, np.float64) for array in (*rbm[:3], data))
     if linear:
         drawn = c + v0 @ w + np.asarray(jax.random.normal(key, (BATCH, HIDDEN)))
@@ -70,7 +75,7 @@ def test_the_gradient_is_the_difference_of_the_statistics(linear):
     found = -np.asarray(kernel), -np.asarray(hidden_bias), -np.asarray(visible_bias)
     for a, expected in zip(found, statistics, strict=True):
         np.testing.assert_allclose(a, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(contrastive_divergence(rbm, data, key)[1], error, rtol=1e-4)
+    np.testing.assert_allclose(found_error, error, rtol=1e-4)
 
 
 def test_training_makes_the_data_more_probable():
@@ -78,9 +83,11 @@ def test_training_makes_the_data_more_probable():
     patterns = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], np.float32)
     every = np.array(list(itertools.product((0, 1), repeat=VISIBLE)), np.float32)
 
-    def log_likelihood(rbm):
+    @jax.jit
+    def log_likelihood(arrays):
+        rbm = RBM(*arrays)
         log_partition = jax.nn.logsumexp(-rbm.free_energy(every))
-        return float((-rbm.free_energy(patterns) - log_partition).mean())
+        return (-rbm.free_energy(patterns) - log_partition).mean()
 
     @jax.jit
     def step(arrays, key):
@@ -89,9 +96,9 @@ def test_training_makes_the_data_more_probable():
         return jax.tree.map(lambda a, g: a - 0.3 * g, arrays, gradient)
 
     arrays = tuple(0.1 * array for array in machine(linear=False)[:3])
-    before = log_likelihood(RBM(*arrays))
+    before = log_likelihood(arrays)
     for key in jax.random.split(jax.random.key(3), 300):
         arrays = step(arrays, key)
-    after = log_likelihood(RBM(*arrays))
+    after = log_likelihood(arrays)
     assert before < -2.5  # -log 16 = -2.77: every pattern alike
     assert after > -1.0  # at best -log 2 = -0.69

@@ -142,15 +142,19 @@ def test_dropout_drops_outputs_of_the_first_two_dense_layers():
     """Section 4.2 of the paper: outputs of hidden neurons are set to zero."""
     network = AlexNet(classes=5, width=1 / 32)
     images = jnp.ones((1, 32, 32, 3))
-    variables = network.init(jax.random.key(0), images)
-    _, state = network.apply(
-        variables,
-        images,
-        train=True,
-        rngs={"dropout": jax.random.key(1)},
-        capture_intermediates=lambda module, _: type(module).__name__ in ("Dropout", "Dense"),
-    )
-    found = state["intermediates"]
+
+    @jax.jit
+    def run(keys):
+        _, state = network.apply(
+            network.init(keys[0], images),
+            images,
+            train=True,
+            rngs={"dropout": keys[1]},
+            capture_intermediates=lambda module, _: type(module).__name__ in ("Dropout", "Dense"),
+        )
+        return state["intermediates"]
+
+    found = run((jax.random.key(0), jax.random.key(1)))
     for number, name in enumerate(("dense6", "dense7")):
         before, after = found[name]["__call__"][0], found[f"Dropout_{number}"]["__call__"][0]
         assert before.shape == after.shape

@@ -12,12 +12,13 @@ def test_maps_move_with_the_image_by_their_stride_and_have_no_shift():
     """A mirrored image has the mirrored maps when every kernel is symmetric: no cell is off."""
     model = ConvFeatures(widths=(2, 3, 4), blocks=1)
     image = jax.random.uniform(jax.random.key(0), (1, 32, 48, 3))
-    variables = model.init(jax.random.key(1), image)
+    variables = jax.jit(model.init)(jax.random.key(1), image)
     symmetric = jax.tree.map(
         lambda x: (x + x[:, ::-1]) / 2 if x.ndim == 4 else x + 0.3, variables["params"]
     )
     variables = variables | {"params": symmetric}
-    maps, mirrored = (model.apply(variables, x) for x in (image, image[:, :, ::-1]))
+    apply = jax.jit(model.apply)
+    maps, mirrored = (apply(variables, x) for x in (image, image[:, :, ::-1]))
     for a, b in zip(maps, mirrored, strict=True):
         assert float(jnp.abs(a).max()) > 0
         np.testing.assert_allclose(a, b[:, :, ::-1], atol=1e-5)
@@ -35,7 +36,7 @@ def test_sides_are_rounded_down_and_too_small_images_refused():
 def test_a_frozen_backbone_has_no_gradient_and_fixed_statistics(frozen):
     model = PooledClassifier(ConvFeatures(widths=(2, 3)), classes=2, frozen=frozen)
     images = jax.random.uniform(jax.random.key(0), (3, 8, 8, 3))
-    variables = model.init(jax.random.key(1), images)
+    variables = jax.jit(model.init)(jax.random.key(1), images)
 
     def loss(params):
         logits, changed = model.apply(
@@ -43,7 +44,7 @@ def test_a_frozen_backbone_has_no_gradient_and_fixed_statistics(frozen):
         )
         return (logits[:, 0] ** 2).sum(), (logits, changed)
 
-    gradient, (logits, changed) = jax.grad(loss, has_aux=True)(variables["params"])
+    gradient, (logits, changed) = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     moved = [
         not np.array_equal(a, b)
         for a, b in zip(
@@ -57,6 +58,7 @@ def test_a_frozen_backbone_has_no_gradient_and_fixed_statistics(frozen):
         backbone = {
             name: tree["backbone"] for name, tree in variables.items() if "backbone" in tree
         }
-        mean = ConvFeatures(widths=(2, 3)).apply(backbone, images)[-1].mean((1, 2))
+        maps = jax.jit(ConvFeatures(widths=(2, 3)).apply)(backbone, images)
+        mean = np.mean(maps[-1], axis=(1, 2))
         expected = mean @ variables["params"]["output"]["kernel"]
         np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)

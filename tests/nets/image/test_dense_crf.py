@@ -1,4 +1,5 @@
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ def plain(logits, image, params, *, iterations, radius=10**6, damping=0.0):
 def test_equals_loops_over_pixels(radius, damping):
     logits, image, params = example()
     model = CRFasRNN(KERNELS, iterations=3, radius=radius, damping=damping)
-    result = np.exp(model.apply(params, logits, image))
+    result = np.exp(jax.jit(model.apply)(params, logits, image))
     expected = plain(logits, image, params, iterations=3, radius=radius or 10**6, damping=damping)
     np.testing.assert_allclose(result[0], expected, rtol=1e-4)
 
@@ -73,19 +74,26 @@ def test_equals_loops_over_pixels(radius, damping):
 @pytest.mark.parametrize(("size", "radius", "deviation"), [((5, 7), 2, 1.5), ((1, 3), 4, 0.1)])
 def test_one_axis_at_a_time_gives_the_sums_of_the_window(size, radius, deviation):
     q = np.random.default_rng(0).random((*size, 2)).astype(np.float32)
-    place = jnp.stack(jnp.indices(size), axis=-1) / deviation
-    expected = filter_window(window_weights(place, radius), jnp.asarray(q))
-    np.testing.assert_allclose(
-        filter_gaussian(jnp.asarray(q), deviation, radius), expected, rtol=1e-5
-    )
+
+    @jax.jit
+    def run(q):
+        place = jnp.stack(jnp.indices(size), axis=-1) / deviation
+        expected = filter_window(window_weights(place, radius), q)
+        return filter_gaussian(q, deviation, radius), expected
+
+    np.testing.assert_allclose(*run(q), rtol=1e-5)
 
 
 def test_blocks_of_pixels_do_not_matter(monkeypatch):
     logits, image, params = example()
     model = CRFasRNN(KERNELS, iterations=2)
-    whole = model.apply(params, logits, image)
+
+    def run():  # traces anew in each call
+        return jax.jit(partial(model.apply))(params, logits, image)
+
+    whole = run()
     monkeypatch.setattr("nets.image.dense_crf.BLOCK", 5)
-    np.testing.assert_allclose(model.apply(params, logits, image), whole, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(), whole, rtol=1e-5, atol=1e-6)
 
 
 def test_gradient_is_the_numerical_one():
@@ -101,13 +109,13 @@ def test_gradient_is_the_numerical_one():
 def test_potts_is_minus_the_identity_and_labels_can_be_exchanged():
     logits, image, _ = example()
     model = CRFasRNN(KERNELS, iterations=3)
-    params = model.init(jax.random.key(0), logits, image)
+    params, apply = jax.jit(model.init)(jax.random.key(0), logits, image), jax.jit(model.apply)
     np.testing.assert_array_equal(params["params"]["compatibility"], 1 - np.eye(3))
-    result = model.apply(params, logits, image)
+    result = apply(params, logits, image)
     minus = {"params": {**params["params"], "compatibility": -jnp.eye(3)}}
-    np.testing.assert_allclose(model.apply(minus, logits, image), result, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(apply(minus, logits, image), result, rtol=1e-4, atol=1e-5)
     order = [2, 0, 1]
-    exchanged = model.apply(params, logits[..., order], image)
+    exchanged = apply(params, logits[..., order], image)
     np.testing.assert_allclose(exchanged, result[..., order], rtol=1e-4, atol=1e-5)
 
 
@@ -116,8 +124,8 @@ def two_pixels(damping, iterations):
     model = CRFasRNN(KERNELS, (6.0, 0.0), iterations, damping)
     logits = jnp.array([[[[0.1, 0.0], [-0.1, 0.0]]]])
     image = jnp.zeros((1, 1, 2, 3))
-    result = model.apply(model.init(jax.random.key(0), logits, image), logits, image)
-    return np.exp(result[0, :, 0, 0, 0])
+    result, _ = jax.jit(model.init_with_output)(jax.random.key(0), logits, image)
+    return np.exp(np.asarray(result)[0, :, 0, 0, 0])
 
 
 def test_updates_in_parallel_oscillate_and_damped_ones_do_not():
@@ -129,8 +137,8 @@ def test_updates_in_parallel_oscillate_and_damped_ones_do_not():
 def test_one_pixel_keeps_its_logits_and_other_sizes_are_refused():
     logits = jnp.array([[[[0.5, 0.0, -1.0]]]])
     model = CRFasRNN(KERNELS)
-    params = model.init(jax.random.key(0), logits, jnp.zeros((1, 1, 1, 3)))
-    result = model.apply(params, logits, jnp.zeros((1, 1, 1, 3)))
+    image = jnp.zeros((1, 1, 1, 3))
+    result, params = jax.jit(model.init_with_output)(jax.random.key(0), logits, image)
     np.testing.assert_allclose(result[0, -1], jax.nn.log_softmax(logits[0]), rtol=1e-6)
     with pytest.raises(ValueError, match=r"\(1, 1, 1, 3\) and image \(1, 2, 1, 3\)"):
         model.apply(params, logits, jnp.zeros((1, 2, 1, 3)))

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from nets.image.detector import CONTEXT, GREY, SPPNet, _cells_of_scales, warp
+from nets.image import detector
+from nets.image.detector import CONTEXT, GREY, SPPNet, _cells_of_scales
+
+warp = jax.jit(detector.warp, static_argnums=2)
 
 
 def test_a_window_without_context_that_fits_is_cut_out():
@@ -63,7 +66,9 @@ def test_a_window_that_shrinks_is_averaged():
 
 def test_each_window_goes_to_the_nearest_scale():
     windows = jnp.array([[[0, 0, 8, 8], [0, 0, 16, 16], [8, 8, 40, 40]]], jnp.float32)
-    cells = _cells_of_scales(windows, (1.0, 2.0), [(8, 8), (16, 16)], 32, 8)[0]
+    (cells,) = jax.jit(lambda x: _cells_of_scales(x, (1.0, 2.0), [(8, 8), (16, 16)], 32, 8))(
+        windows
+    )
     # the map of twice the size lies below the other one, from row 8 on
     assert cells.tolist() == [[0, 8, 2, 10], [0, 8, 4, 12], [1, 1, 5, 5]]
 
@@ -80,8 +85,8 @@ def test_windows_of_one_scale_are_the_maxima_of_their_cells():
     image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
     windows = jnp.array([[[4, 8, 20, 24], [0, 0, 32, 8]]], jnp.float32)
     model = SPPNet(Pixels(), 2, stride=4, levels=(1,), hidden=3)
-    variables = model.init(jax.random.key(0), image, windows)
-    found = model.apply(variables, image, windows)
+    variables = jax.jit(model.init)(jax.random.key(0), image, windows)
+    found = jax.jit(model.apply)(variables, image, windows)
     cells = image.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3))
     x = np.stack([cells[2:6, 1:5].max(axis=(0, 1)), cells[:2].max(axis=(0, 1))])
     dense = variables["params"]["head"]["dense"]

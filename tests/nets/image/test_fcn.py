@@ -110,8 +110,10 @@ def test_without_messages_the_random_field_returns_the_network():
     crf = CRFasRNN(iterations=2, radius=1, kernel_weights=(0.0, 0.0))
     model = small(8, crf=crf)
     variables = jax.jit(model.init)(jax.random.key(1), images)
-    plain = jax.jit(small(8).apply)(variables, images)  # the same paths of parameters
-    found = jax.jit(model.apply)(variables, images)
+    # the same paths of parameters
+    plain, found = jax.jit(lambda *inputs: [net.apply(*inputs) for net in (small(8), model)])(
+        variables, images
+    )
     np.testing.assert_allclose(found, nn.log_softmax(plain), atol=1e-5)
     steps = jax.eval_shape(partial(model.apply, method="iterations"), variables, images)
     assert steps.shape == (2, 3, 32, 32, 3)

@@ -166,7 +166,8 @@ def test_subsampling_of_the_lectures_starts_as_one_half_plus_the_mean(lecture):
         np.testing.assert_array_equal(lecture[1][name]["bias"], np.zeros(maps))
     x = jnp.asarray(np.random.default_rng(1).uniform(-0.05, 0.05, (1, 4, 4, 2)), jnp.float32)
     ones, zeros = nn.initializers.ones, nn.initializers.zeros
-    halved, _ = Subsample(nn.sigmoid, ones, zeros).init_with_output(jax.random.key(0), x)
+    layer = Subsample(nn.sigmoid, ones, zeros)
+    halved, _ = jax.jit(layer.init_with_output)(jax.random.key(0), x)
     np.testing.assert_allclose(halved[0], 0.5 + halve(np.asarray(x[0])), atol=1e-4)
 
 

@@ -33,7 +33,7 @@ def example():
 
 
 def test_bins_of_ten_cells_are_the_published_ones():
-    first, last = bin_edges(jnp.int32(0), jnp.int32(10), 4)
+    first, last = jax.jit(bin_edges, static_argnums=2)(jnp.int32(0), jnp.int32(10), 4)
     pairs = list(zip(first.tolist(), last.tolist(), strict=True))
     assert pairs == [(0, 3), (2, 5), (5, 8), (7, 10)]
 
@@ -68,10 +68,11 @@ def test_pooling_equals_a_loop_in_value_and_gradient():
 
 def test_windows_of_boxes_hold_a_cell_and_lie_in_the_map():
     boxes = np.array([[0, 0, 16, 15], [-30, -30, -20, 50], [33, 5, 33.5, 5.5], [90, 90, 95, 95]])
-    windows = windows_of_boxes(jnp.array(boxes), 8, (6, 10))
+    windows = jax.jit(windows_of_boxes, static_argnums=2)(jnp.array(boxes), 8, (6, 10))
     expected = [[0, 0, 2, 2], [0, 0, 1, 6], [4, 0, 5, 1], [9, 5, 10, 6]]
     np.testing.assert_array_equal(windows, expected)
 
 
 def test_no_window():
-    assert pool_windows(jnp.zeros((4, 4, 3)), jnp.zeros((0, 4)), (2, 1)).shape == (0, 5, 3)
+    pool = jax.jit(pool_windows, static_argnums=2)
+    assert pool(jnp.zeros((4, 4, 3)), jnp.zeros((0, 4)), (2, 1)).shape == (0, 5, 3)

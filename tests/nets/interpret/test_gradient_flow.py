@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nets.interpret.gradient_flow import gradient_norms, gradients_through_time, safe_norm
+from nets.interpret import gradient_flow
+from nets.interpret.gradient_flow import gradients_through_time, safe_norm
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCarry, LSTMCell
 
 N, T, D, H = 2, 6, 3, 4
+
+gradient_norms = jax.jit(gradient_flow.gradient_norms, static_argnums=(0, 3))
 
 
 def setting(cell, time=T, scale=0.7):
@@ -61,7 +64,8 @@ def test_gradients_match_finite_differences_over_the_rest_of_the_sequence(cell):
     with jax.enable_x64(True):
         weights, x, loss = setting(cell)
         double = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), (weights, x))
-        weights, inputs = double[0], cell.project(double[0], jnp.swapaxes(double[1], 0, 1))
+        weights = double[0]
+        inputs = jax.jit(cell.project)(weights, jnp.swapaxes(double[1], 0, 1))
         cell = cell.clone(param_dtype=jnp.float64)
         start = cell.initialize_carry(jax.random.key(0), (N, D))
 
@@ -73,7 +77,9 @@ def test_gradients_match_finite_differences_over_the_rest_of_the_sequence(cell):
         def final_loss(carry):
             return loss(cell.output(carry))
 
-        gradients = gradients_through_time(step, start, inputs, final_loss)
+        gradients = jax.jit(gradients_through_time, static_argnums=(0, 3))(
+            step, start, inputs, final_loss
+        )
         states = [start]
         for inputs_t in inputs:
             states.append(step(states[-1], inputs_t))
@@ -140,14 +146,16 @@ def test_gradients_of_a_carry_with_several_leaves():
 
     carry = LSTMCarry(jnp.ones((1, 1)), jnp.ones((1, 1)))
     x = jnp.asarray([5.0, 7.0, 11.0])
-    gradients = gradients_through_time(step, carry, x, lambda last: last.h.sum())
+    gradients = jax.jit(
+        lambda carry, x: gradients_through_time(step, carry, x, lambda last: last.h.sum())
+    )(carry, x)
     np.testing.assert_allclose(gradients.h.ravel(), [1, 1, 1])
     np.testing.assert_allclose(gradients.c.ravel(), [3 * 7 + 2 * 3 * 11, 3 * 11, 0])
 
 
 def test_norm_of_values_whose_squares_underflow_or_overflow():
     x = jnp.asarray([[3e-30, 4e-30], [3e30, -4e30], [0.0, 0.0]])
-    np.testing.assert_allclose(safe_norm(x), [5e-30, 5e30, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(safe_norm)(x), [5e-30, 5e30, 0.0], rtol=1e-6)
 
 
 def test_inputs_without_a_batch_axis_are_rejected():
