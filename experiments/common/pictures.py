@@ -23,6 +23,11 @@ def save(figure: Figure, path: str) -> None:
         raise DataError(f"cannot write picture {path!r}: {error}") from None
 
 
+def legend_text(name: str) -> str:
+    """Name as the label of a line or patch; legends leave out labels that begin with "_"."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 6) -> Figure:
     """Draw images [N, H, W, 1 or 3] in rows of `columns`, each below its title."""
     columns = min(columns, max(1, len(images)))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from data.catalogue import DataError
+from experiments.common.pictures import legend_text
 from experiments.common.plane import principal_axes
 
 POINTS = 200  # of the grid along each axis
@@ -92,7 +93,9 @@ def draw_regions(
             axis.scatter(
                 chosen[:, 0], chosen[:, 1], marker=marker, color=colours[c], linewidth=0.8, **style
             )
-        handles.append(Line2D([], [], color=colours[c], marker=marker, ls="", label=name))
+        handles.append(
+            Line2D([], [], color=colours[c], marker=marker, ls="", label=legend_text(name))
+        )
     x, labels = sets[last]
     wrong = classify(x) != labels
     crossed = points[last][wrong]

@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 
 from data.images.detection import Picture
 from data.images.window_batches import overlaps
+from experiments.common.pictures import legend_text
 from experiments.image.detection_scores import (
     class_average_precision,
     judge_voc,
@@ -120,7 +121,7 @@ def precision_recall_picture(
             marker=MARKERS[label % len(MARKERS)],
             markevery=max(1, len(recall) // 8),
             markersize=4,
-            label=f"{name} ({class_average_precision(images):.2f})",
+            label=legend_text(f"{name} ({class_average_precision(images):.2f})"),
         )
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axis.set_title(f"Detections in {len(pictures)} images, overlap 0.5 (average precision)")

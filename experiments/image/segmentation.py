@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from scipy import ndimage
 
 from data.images.voc import VOID
+from experiments.common.pictures import legend_text
 from experiments.image.segmentation_scores import confusion, segmentation_scores
 from nets.image.fcn import enlarge
 from train.task import Mean, Task
@@ -162,6 +163,6 @@ def picture(
             axis.set(xticks=(), yticks=())
     for axis, title in zip(axes[0], ["image", *columns], strict=True):
         axis.set_title(title)
-    patches = [Patch(color=colours(i), label=name) for i, name in enumerate(classes)]
+    patches = [Patch(color=colours(i), label=legend_text(name)) for i, name in enumerate(classes)]
     figure.legend(handles=patches, loc="outside right upper", fontsize=8, frameon=False)
     return figure

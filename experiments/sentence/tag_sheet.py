@@ -11,6 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from data.sentences.schemes import split_tag
 from data.sentences.tag_files import Sentence
+from experiments.common.pictures import legend_text
 
 COLUMNS = 100  # characters of a line
 SIZE, SMALL = 8, 6  # font sizes of words and of tags, in points
@@ -77,7 +78,9 @@ def tag_sheet(
                 if not by_character:
                     axis.text(column, y + 0.9, cell.label, color="red", fontsize=SMALL, **style)
     handles: list[Any] = [Line2D([], [], color="red", linewidth=1, label="wrong")]
-    handles += [Patch(color=colour, alpha=0.4, label=kind) for kind, colour in colours.items()]
+    handles += [
+        Patch(color=colour, alpha=0.4, label=legend_text(kind)) for kind, colour in colours.items()
+    ]
     figure.legend(handles=handles, loc="upper center", ncols=9, fontsize=7, frameon=False)
     return figure
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.images.voc import VOID
-from experiments.image.segmentation import Segment, class_weights, near_edges
+from experiments.image.segmentation import Segment, class_weights, near_edges, picture
 
 
 def test_void_and_padding_rows_count_nowhere_and_weights_multiply_the_loss():
@@ -40,3 +40,10 @@ def test_edges_are_pixels_near_another_class():
 def test_rare_classes_weigh_more():
     assert class_weights(np.array([0.5, 0.1, 0.0, 0.2]), "median") == [0.4, 2.0, 0.0, 1.0]
     assert class_weights(np.array([0.5, 0.1]), "none") == [1.0, 1.0]
+
+
+def test_the_legend_has_classes_that_begin_with_an_underscore():
+    images = np.zeros((1, 4, 4, 3))
+    figure = picture(images, {"truth": np.zeros((1, 4, 4), int)}, ("_road", "sky"))
+    (legend,) = figure.legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_road", "sky"]
