@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from bench.results import write_result
+from bench.results import run_folders, write_result
 from bench.tables import markdown
 from data.text.vocabulary import END
 from experiments import open_run
@@ -102,7 +102,9 @@ def main() -> None:
     parser.add_argument("--save", type=Path)
     args = parser.parse_args()
     runs = [
-        run for folder in args.runs for run in measure(folder, args.sizes, args.exact, args.nodes)
+        run
+        for folder in run_folders(args.runs)
+        for run in measure(folder, args.sizes, args.exact, args.nodes)
     ]
     groups = group_runs(runs)
     lines = [

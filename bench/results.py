@@ -18,6 +18,11 @@ from train.trained import TrainedRun
 Scores = Mapping[str, float]
 
 
+def run_folders(paths: Iterable[Path]) -> list[Path]:
+    """Folders among paths; seed=* in a shell also names the logs beside them."""
+    return [path for path in paths if path.is_dir()]
+
+
 def measure_variants(
     folders: Iterable[Path], measure: Callable[[TrainedRun], Mapping[Any, Scores]], setting: str
 ) -> list[Group]:
@@ -27,7 +32,7 @@ def measure_variants(
     measurement are those of all values together.
     """
     found = []
-    for folder in tqdm(list(folders), unit="run", disable=None):
+    for folder in tqdm(run_folders(folders), unit="run", disable=None):
         began = time.perf_counter()
         variants = measure(open_run(folder))
         seconds = time.perf_counter() - began

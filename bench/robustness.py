@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bench.results import write_result
+from bench.results import run_folders, write_result
 from experiments import open_run
 from experiments.common.pictures import save
 from experiments.image.robustness import CHANGES, draw_curves, measure, print_curves
@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--picture", default="", help="image file to write")
     parser.add_argument("--save", type=Path, help="result file to write")
     args = parser.parse_args()
-    runs = [measure_run(folder) for folder in tqdm(args.runs, unit="run", disable=None)]
+    runs = [
+        measure_run(folder) for folder in tqdm(run_folders(args.runs), unit="run", disable=None)
+    ]
     groups = group_by(runs, ["preset"])
     curves = {group.label: mean_curves(group) for group in groups}
     for label, curve in curves.items():

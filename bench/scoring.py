@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.results import write_result
+from bench.results import run_folders, write_result
 from experiments import open_run
 from experiments.language import calibration, dynamic
 from experiments.report.runs import Run, check_seeds, group_runs
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run directories")
     parser.add_argument("--save", type=Path, help="result file to write")
     args = parser.parse_args()
-    runs = [measure_run(folder) for folder in args.runs]
+    runs = [measure_run(folder) for folder in run_folders(args.runs)]
     groups = group_runs(runs)
     check_seeds(groups)
     for group in groups:

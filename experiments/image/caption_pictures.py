@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 COLUMNS = 4
 
@@ -19,8 +20,8 @@ def captions_picture(images: np.ndarray, texts: Mapping[str, Sequence[str]]) -> 
             [line for name, text in named for line in textwrap.wrap(f"{name}: {text}", 38)]
         )
     height = 3.3 + 0.17 * max(map(len, below), default=0)
-    figure = Figure(figsize=(3.4 * COLUMNS, height * rows), layout="constrained")
-    figure.get_layout_engine().set(hspace=0.06 * max(map(len, below), default=0) / height)
+    layout = ConstrainedLayoutEngine(hspace=0.06 * max(map(len, below), default=0) / height)
+    figure = Figure(figsize=(3.4 * COLUMNS, height * rows), layout=layout)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.axis("off")
