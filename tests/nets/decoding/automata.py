@@ -48,7 +48,7 @@ def automaton(seed, vocabulary=V, spread=2.0):
 def starts(seed, rows):
     """Initial carry: state and step of each row."""
     states = np.random.default_rng(seed + 1).integers(0, STATES, rows)
-    return jnp.asarray(states, jnp.int32), jnp.zeros(rows, jnp.int32)
+    return states.astype(np.int32), np.zeros(rows, np.int32)
 
 
 def plain(model, tokens, carry):

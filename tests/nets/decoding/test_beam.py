@@ -138,7 +138,9 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
     first, second, later = (0, 0.48, 0.52, 0, 0), (0.1, 0.5, 0.4, 0, 0), (0, 0.94, 0.06, 0, 0)
     odds = np.array([first, second, *[later] * 10], np.float32) + np.float32(1e-6)
     model["logits"][:] = np.log(odds)[:, None]
-    result = run(beam_search, plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
+    result = jax.device_get(
+        run(beam_search, plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
+    )
     assert tuple(result.tokens[0, 0, : result.lengths[0, 0]].tolist()) == best
 
 
@@ -146,9 +148,10 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
 @given(seed=seeds)
 def test_one_beam_without_penalty_is_the_greedy_loop(seed):
     model, carry = automaton(seed, 5), starts(seed, ROWS)
-    bos = jnp.array([0, 1, 3], jnp.int32)
+    bos = np.array([0, 1, 3], np.int32)
     result = run(beam_search, plain, model, carry, bos_id=bos, beam_size=1, max_length=7)
     one = greedy(StepModel(plain, model, carry, bos, EOS), max_length=7)
+    result, one = jax.device_get((result, one))
     np.testing.assert_array_equal(result.tokens[:, 0], one.tokens)
     np.testing.assert_array_equal(result.lengths[:, 0], one.lengths)
     np.testing.assert_allclose(result.log_probs[:, 0], one.log_probs, atol=1e-6)
@@ -171,9 +174,9 @@ def test_rows_stop_independently_and_then_cost_nothing():
     model, carry, calls = automaton(3, 5, 0.3), starts(3, 16), []
     model["logits"][..., EOS] = -20.0
     step = counted(calls)
-    ends = jnp.asarray([1, 9, 2, 3] + [2] * 12, jnp.int32)
+    ends = np.array([1, 9, 2, 3] + [2] * 12, np.int32)
     options = {"bos_id": 1, "eos_id": EOS, "max_length": 12, "beam_size": 2}
-    result = run(beam_search, step, model, carry, memory=ends, **options)
+    result = jax.device_get(run(beam_search, step, model, carry, memory=ends, **options))
     jax.effects_barrier()
     np.testing.assert_array_equal(result.lengths[:, 0], ends + 1)
     # one row searches another step for its second hypothesis; from step 3 on 8 rows suffice
@@ -184,6 +187,7 @@ def test_rows_stop_independently_and_then_cost_nothing():
     for row in (0, 1, 7):
         state = (carry[0][row : row + 1], carry[1][row : row + 1])
         alone = run(beam_search, step, model, state, memory=ends[row : row + 1], **options)
+        alone = jax.device_get(alone)
         for name in ("tokens", "scores", "log_probs", "lengths"):
             whole, single = getattr(result, name)[row], getattr(alone, name)[0]
             np.testing.assert_array_equal(whole, single, err_msg=name)
@@ -196,7 +200,7 @@ def test_rows_stop_independently_and_then_cost_nothing():
 def test_n_best_does_not_change_the_first_hypotheses(more):
     model, carry = automaton(5, 5), starts(5, 30)
     options = SMALL | {"beam_size": 4} | more
-    every = run(beam_search, plain, model, carry, **options)
+    every = jax.device_get(run(beam_search, plain, model, carry, **options))
     for count in (1, 2):
         best = run(beam_search, plain, model, carry, **options, n_best=count)
         for complete, first in zip(every[:4], best[:4], strict=True):
@@ -223,16 +227,20 @@ COVERING = SMALL | {"coverage_penalty": 0.7, "return_attention": True}
 
 def test_source_padding_changes_nothing():
     model, carry = automaton(7, 5), starts(7, ROWS)
-    short = jnp.ones((ROWS, 2), bool)
-    padded = jnp.zeros((ROWS, SOURCE), bool).at[:, :2].set(True)
-    a = run(beam_search, attending, model, carry, memory=short, source_valid=short, **COVERING)
-    b = run(beam_search, attending, model, carry, memory=padded, source_valid=padded, **COVERING)
+    short = np.ones((ROWS, 2), bool)
+    padded = np.arange(SOURCE) < np.full((ROWS, 1), 2)
+    a, b = (
+        jax.device_get(
+            run(beam_search, attending, model, carry, memory=m, source_valid=m, **COVERING)
+        )
+        for m in (short, padded)
+    )
     for bare, wide in zip(a[:4], b[:4], strict=True):
         np.testing.assert_allclose(bare, wide, rtol=1e-6)
     np.testing.assert_allclose(a.attention, b.attention[..., :2], atol=1e-7)
     assert not b.attention[..., 2:].any()
     # without the mask, padding is a position that was never attended to
-    c = run(beam_search, attending, model, carry, memory=padded, **COVERING)
+    c = jax.device_get(run(beam_search, attending, model, carry, memory=padded, **COVERING))
     assert np.isfinite(c.scores).all()
     assert (c.scores < b.scores - 10).all()
 
@@ -241,10 +249,10 @@ def test_a_source_that_is_covered_twice_costs_nothing():
     model, carry = automaton(8, 5), starts(8, ROWS)
     model["logits"][..., EOS] = -20.0
     memory = jnp.ones((ROWS, SOURCE), bool)
-    some = run(beam_search, attending, model, carry, memory=memory, **COVERING)
+    some = jax.device_get(run(beam_search, attending, model, carry, memory=memory, **COVERING))
     # seven tokens attend equally to four positions: each is covered
     model = {**model, "keys": np.zeros_like(model["keys"])}
-    covered = run(beam_search, attending, model, carry, memory=memory, **COVERING)
+    covered = jax.device_get(run(beam_search, attending, model, carry, memory=memory, **COVERING))
     without = run(beam_search, plain, model, carry, **SMALL)
     np.testing.assert_array_equal(covered.lengths, 7)
     np.testing.assert_allclose(covered.scores, without.scores, rtol=1e-6)
@@ -255,7 +263,7 @@ def test_a_source_that_is_covered_twice_costs_nothing():
 def test_a_model_that_never_ends_stops_at_max_length():
     model, carry = automaton(9, 5), starts(9, ROWS)
     model["logits"][..., EOS] = -np.inf
-    result = run(beam_search, plain, model, carry, **SMALL, length_penalty=1.0)
+    result = jax.device_get(run(beam_search, plain, model, carry, **SMALL, length_penalty=1.0))
     assert (result.lengths == 7).all()
     assert (result.tokens != EOS).all()
     assert np.isfinite(result.scores).all()
@@ -268,8 +276,8 @@ def test_logits_without_a_distribution_end_a_hypothesis(bad):
     model["logits"][:] = np.log([0.19, 0.3, 0.5, 0.005, 0.005])
     model["logits"][:2, :, EOS] = -np.inf
     model["logits"][2:, 1] = bad
-    carry = (jnp.arange(ROWS), jnp.zeros(ROWS, jnp.int32))
-    result = run(beam_search, plain, model, carry, **SMALL)
+    carry = (np.arange(ROWS, dtype=np.int32), np.zeros(ROWS, np.int32))
+    result = jax.device_get(run(beam_search, plain, model, carry, **SMALL))
     assert np.isfinite(result.scores[::2]).all()
     assert (result.scores[1] == -np.inf).all()
     for nothing in (result.tokens[1], result.log_probs[1], result.lengths[1]):
