@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from nets.decoding.beam import beam_search
 from nets.decoding.constraints import Limits
 from nets.decoding.scores import Score
 from nets.decoding.step_model import StepModel
@@ -76,6 +77,11 @@ def run(search, step_fn, model, carry, *, bos_id=1, eos_id=EOS, memory=None, **o
     )
     given = StepModel(step_fn, model, carry, bos_id, eos_id, memory)
     return search(given, score=Score(**score), limits=Limits(**limits), **options)
+
+
+def search(*arguments, **options):
+    """Result of a beam search in numpy, so that slices of it are not compiled."""
+    return jax.device_get(run(beam_search, *arguments, **options))
 
 
 def softmax(logits):

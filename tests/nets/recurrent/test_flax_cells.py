@@ -40,8 +40,10 @@ def random_variables(net, x=X):
     return noise_like(jax.eval_shape(net.init, KEY, x), 1)
 
 
-@pytest.mark.parametrize("name", THEIRS)
-@pytest.mark.parametrize("reverse", [False, True])
+# the direction does not depend on the cell: a carry of one leaf and one of two read backwards
+@pytest.mark.parametrize(
+    ("name", "reverse"), [*((name, False) for name in THEIRS), ("gru", True), ("lstm", True)]
+)
 def test_flax_cells_run_as_under_flax(name, reverse):
     ours = RNN(THEIRS[name](H), reverse=reverse)
     theirs = nn.RNN(THEIRS[name](H), return_carry=True, reverse=reverse, keep_order=True)
