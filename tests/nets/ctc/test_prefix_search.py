@@ -38,7 +38,7 @@ def as_dict(result, row):
 
 def test_a_wide_beam_finds_all_labels_and_their_probabilities(logits, expected):
     poisoned = np.where(np.arange(T)[:, None] < LENGTHS[:, None, None], logits, np.nan)
-    result = ctc_beam_search(poisoned, LENGTHS, beam_size=WIDE, blank_id=BLANK)
+    result = jax.device_get(ctc_beam_search(poisoned, LENGTHS, beam_size=WIDE, blank_id=BLANK))
     for row, sums in enumerate(expected):
         labels = as_dict(result, row)
         assert labels.keys() == sums.keys()
@@ -60,7 +60,7 @@ def test_the_most_probable_label_is_not_that_of_the_best_path():
         logits = np.log(odds)
     lengths = np.array([2, 2, 2])
     assert ctc_greedy(logits, lengths, BLANK)[1].tolist() == [0, 0, 0]
-    result = ctc_beam_search(logits, lengths, beam_size=WIDE, blank_id=BLANK)
+    result = jax.device_get(ctc_beam_search(logits, lengths, beam_size=WIDE, blank_id=BLANK))
     assert result.labels[0, :2, 0].tolist() == [2, 0]
     assert result.lengths[0, :3].tolist() == [1, 0, 0]
     np.testing.assert_allclose(np.exp(result.log_probs[0, :3]), [0.64, 0.36, 0], rtol=1e-6)
@@ -167,6 +167,7 @@ def test_a_narrow_beam_agrees_with_a_dictionary_of_prefixes():
     logits[10:, :, BLANK] += rng.normal(1, 2, (20, 24))
     lengths = rng.integers(8, 25, 30)
     result = ctc_beam_search(logits, lengths, beam_size=6, blank_id=BLANK, n_best=4)
+    result = jax.device_get(result)
     for row, n in enumerate(lengths):
         own = slow_search(log_softmax(logits[row, :n]), 6, BLANK)
         labels = as_dict(result, row)
@@ -178,12 +179,14 @@ def test_a_narrow_beam_agrees_with_a_dictionary_of_prefixes():
 def test_a_limit_of_symbols_nan_logits_and_rescoring(logits, expected):
     with_nan = np.where(np.arange(3)[:, None, None] == 1, np.nan, logits)
     result = ctc_beam_search(with_nan, LENGTHS, beam_size=8, blank_id=BLANK, max_labels=1)
+    result = jax.device_get(result)
     assert result.labels.shape == (3, 8, 1)
     assert as_dict(result, 0).keys() == {(), (0,), (2,), (3,)}
     assert (result.scores[1] == -np.inf).all()
     assert not result.lengths[1].any()
     assert as_dict(result, 2).keys() == {()}
-    rescored = rescore(result, np.where(result.labels[..., 0] == 3, 100.0, 0.0))
+    added = np.where(result.labels[..., 0] == 3, 100.0, 0.0)
+    rescored = jax.device_get(jax.jit(rescore)(result, added))
     assert rescored.labels[0, 0].tolist() == [3]
     assert rescored.scores[0, 0] == pytest.approx(rescored.log_probs[0, 0] + 100)
     assert as_dict(rescored, 0).keys() == as_dict(result, 0).keys()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from nets.decoding.beam import beam_search
 from nets.decoding.constraints import Limits
 from nets.decoding.scores import Score
 from nets.decoding.step_model import StepModel
@@ -48,7 +49,7 @@ def automaton(seed, vocabulary=V, spread=2.0):
 def starts(seed, rows):
     """Initial carry: state and step of each row."""
     states = np.random.default_rng(seed + 1).integers(0, STATES, rows)
-    return jnp.asarray(states, jnp.int32), jnp.zeros(rows, jnp.int32)
+    return states.astype(np.int32), np.zeros(rows, np.int32)
 
 
 def plain(model, tokens, carry):
@@ -76,6 +77,11 @@ def run(search, step_fn, model, carry, *, bos_id=1, eos_id=EOS, memory=None, **o
     )
     given = StepModel(step_fn, model, carry, bos_id, eos_id, memory)
     return search(given, score=Score(**score), limits=Limits(**limits), **options)
+
+
+def search(*arguments, **options):
+    """Result of a beam search in numpy, so that slices of it are not compiled."""
+    return jax.device_get(run(beam_search, *arguments, **options))
 
 
 def softmax(logits):

@@ -22,6 +22,7 @@ from tests.nets.decoding.automata import (
     lengths,
     plain,
     run,
+    search,
     seeds,
     slow_beam_search,
     starts,
@@ -59,7 +60,7 @@ def same(result: BeamResult, row: int, expected, model, state):
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
 def test_a_full_beam_finds_the_best_hypotheses(seed, rule, spread):
     model, carry = automaton(seed, spread=spread), starts(seed, 2)
-    result = jax.device_get(run(beam_search, plain, model, carry, **FULL, **rule))
+    result = search(plain, model, carry, **FULL, **rule)
     for row in range(2):
         expected = best_of_all(model, carry[0][row], 1, 4, {}, **rule)
         assert len(expected) == 1 + 2 + 4 + 8 * 3
@@ -76,7 +77,7 @@ def test_a_full_beam_finds_the_best_allowed_hypotheses(seed, rule, beta, ban):
     limits = {"min_length": int(random.integers(1, 5)), "no_repeat_ngram": 2}
     rule = rule | {"coverage_penalty": beta}
     options = {"prefix": prefix, "banned": banned, "return_attention": True, **limits, **rule}
-    result = jax.device_get(run(beam_search, attending, model, carry, **FULL, **options))
+    result = search(attending, model, carry, **FULL, **options)
     for row in range(2):
         mine = limits | {"prefix": prefix[row], "banned": np.flatnonzero(banned[row])}
         expected = best_of_all(model, carry[0][row], 1, 4, mine, **rule)
@@ -87,7 +88,7 @@ def test_a_full_beam_finds_the_best_allowed_hypotheses(seed, rule, beta, ban):
 @given(seed=seeds, rule=lengths, spread=st.sampled_from([0.3, 2.0, 6.0]))
 def test_it_agrees_with_the_search_on_lists(seed, rule, spread):
     model, carry = automaton(seed, 5, spread), starts(seed, 3)
-    result = jax.device_get(run(beam_search, plain, model, carry, **SMALL, **rule))
+    result = search(plain, model, carry, **SMALL, **rule)
     for row in range(3):
         expected = slow_beam_search(model, carry[0][row], 1, 7, {}, beam_size=3, **rule)
         same(result, row, expected, model, carry[0][row])
@@ -103,7 +104,7 @@ def test_with_all_options_it_agrees_with_the_search_on_lists(seed, rule, beta, n
     rule = rule | {"coverage_penalty": beta}
     options = {"banned": (int(random.integers(0, 5)),), **limits}
     given_options = options | rule | {"prefix": prefix, "return_attention": True}
-    result = jax.device_get(run(beam_search, attending, model, carry, **SMALL, **given_options))
+    result = search(attending, model, carry, **SMALL, **given_options)
     for row in range(3):
         mine = options | {"prefix": prefix[row]}
         expected = slow_beam_search(model, carry[0][row], 1, 7, mine, beam_size=3, **rule)
@@ -115,7 +116,7 @@ def test_with_all_options_it_agrees_with_the_search_on_lists(seed, rule, beta, n
 def test_groups_are_searched_one_after_the_other(seed, rule, diversity):
     model, carry = automaton(seed, 5), starts(seed, 2)
     options = {"beam_size": 6, "groups": 3, "diversity": diversity, **rule}
-    result = jax.device_get(run(beam_search, plain, model, carry, **SMALL | options))
+    result = search(plain, model, carry, **SMALL | options)
     for row in range(2):
         expected = slow_beam_search(model, carry[0][row], 1, 7, {}, **options)
         if diversity == 0:
@@ -138,7 +139,7 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
     first, second, later = (0, 0.48, 0.52, 0, 0), (0.1, 0.5, 0.4, 0, 0), (0, 0.94, 0.06, 0, 0)
     odds = np.array([first, second, *[later] * 10], np.float32) + np.float32(1e-6)
     model["logits"][:] = np.log(odds)[:, None]
-    result = run(beam_search, plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
+    result = search(plain, model, carry, **SMALL | {"beam_size": 1}, **rule)
     assert tuple(result.tokens[0, 0, : result.lengths[0, 0]].tolist()) == best
 
 
@@ -146,9 +147,9 @@ def test_a_long_hypothesis_may_overtake_at_the_last_step(rule, best):
 @given(seed=seeds)
 def test_one_beam_without_penalty_is_the_greedy_loop(seed):
     model, carry = automaton(seed, 5), starts(seed, ROWS)
-    bos = jnp.array([0, 1, 3], jnp.int32)
-    result = run(beam_search, plain, model, carry, bos_id=bos, beam_size=1, max_length=7)
-    one = greedy(StepModel(plain, model, carry, bos, EOS), max_length=7)
+    bos = np.array([0, 1, 3], np.int32)
+    result = search(plain, model, carry, bos_id=bos, beam_size=1, max_length=7)
+    one = jax.device_get(greedy(StepModel(plain, model, carry, bos, EOS), max_length=7))
     np.testing.assert_array_equal(result.tokens[:, 0], one.tokens)
     np.testing.assert_array_equal(result.lengths[:, 0], one.lengths)
     np.testing.assert_allclose(result.log_probs[:, 0], one.log_probs, atol=1e-6)
@@ -171,9 +172,9 @@ def test_rows_stop_independently_and_then_cost_nothing():
     model, carry, calls = automaton(3, 5, 0.3), starts(3, 16), []
     model["logits"][..., EOS] = -20.0
     step = counted(calls)
-    ends = jnp.asarray([1, 9, 2, 3] + [2] * 12, jnp.int32)
+    ends = np.array([1, 9, 2, 3] + [2] * 12, np.int32)
     options = {"bos_id": 1, "eos_id": EOS, "max_length": 12, "beam_size": 2}
-    result = run(beam_search, step, model, carry, memory=ends, **options)
+    result = search(step, model, carry, memory=ends, **options)
     jax.effects_barrier()
     np.testing.assert_array_equal(result.lengths[:, 0], ends + 1)
     # one row searches another step for its second hypothesis; from step 3 on 8 rows suffice
@@ -183,7 +184,7 @@ def test_rows_stop_independently_and_then_cost_nothing():
     assert 10 <= len(calls) < 12
     for row in (0, 1, 7):
         state = (carry[0][row : row + 1], carry[1][row : row + 1])
-        alone = run(beam_search, step, model, state, memory=ends[row : row + 1], **options)
+        alone = search(step, model, state, memory=ends[row : row + 1], **options)
         for name in ("tokens", "scores", "log_probs", "lengths"):
             whole, single = getattr(result, name)[row], getattr(alone, name)[0]
             np.testing.assert_array_equal(whole, single, err_msg=name)
@@ -196,7 +197,7 @@ def test_rows_stop_independently_and_then_cost_nothing():
 def test_n_best_does_not_change_the_first_hypotheses(more):
     model, carry = automaton(5, 5), starts(5, 30)
     options = SMALL | {"beam_size": 4} | more
-    every = run(beam_search, plain, model, carry, **options)
+    every = search(plain, model, carry, **options)
     for count in (1, 2):
         best = run(beam_search, plain, model, carry, **options, n_best=count)
         for complete, first in zip(every[:4], best[:4], strict=True):
@@ -223,16 +224,16 @@ COVERING = SMALL | {"coverage_penalty": 0.7, "return_attention": True}
 
 def test_source_padding_changes_nothing():
     model, carry = automaton(7, 5), starts(7, ROWS)
-    short = jnp.ones((ROWS, 2), bool)
-    padded = jnp.zeros((ROWS, SOURCE), bool).at[:, :2].set(True)
-    a = run(beam_search, attending, model, carry, memory=short, source_valid=short, **COVERING)
-    b = run(beam_search, attending, model, carry, memory=padded, source_valid=padded, **COVERING)
+    short = np.ones((ROWS, 2), bool)
+    padded = np.arange(SOURCE) < np.full((ROWS, 1), 2)
+    a = search(attending, model, carry, memory=short, source_valid=short, **COVERING)
+    b = search(attending, model, carry, memory=padded, source_valid=padded, **COVERING)
     for bare, wide in zip(a[:4], b[:4], strict=True):
         np.testing.assert_allclose(bare, wide, rtol=1e-6)
     np.testing.assert_allclose(a.attention, b.attention[..., :2], atol=1e-7)
     assert not b.attention[..., 2:].any()
     # without the mask, padding is a position that was never attended to
-    c = run(beam_search, attending, model, carry, memory=padded, **COVERING)
+    c = search(attending, model, carry, memory=padded, **COVERING)
     assert np.isfinite(c.scores).all()
     assert (c.scores < b.scores - 10).all()
 
@@ -241,10 +242,10 @@ def test_a_source_that_is_covered_twice_costs_nothing():
     model, carry = automaton(8, 5), starts(8, ROWS)
     model["logits"][..., EOS] = -20.0
     memory = jnp.ones((ROWS, SOURCE), bool)
-    some = run(beam_search, attending, model, carry, memory=memory, **COVERING)
+    some = search(attending, model, carry, memory=memory, **COVERING)
     # seven tokens attend equally to four positions: each is covered
     model = {**model, "keys": np.zeros_like(model["keys"])}
-    covered = run(beam_search, attending, model, carry, memory=memory, **COVERING)
+    covered = search(attending, model, carry, memory=memory, **COVERING)
     without = run(beam_search, plain, model, carry, **SMALL)
     np.testing.assert_array_equal(covered.lengths, 7)
     np.testing.assert_allclose(covered.scores, without.scores, rtol=1e-6)
@@ -255,7 +256,7 @@ def test_a_source_that_is_covered_twice_costs_nothing():
 def test_a_model_that_never_ends_stops_at_max_length():
     model, carry = automaton(9, 5), starts(9, ROWS)
     model["logits"][..., EOS] = -np.inf
-    result = run(beam_search, plain, model, carry, **SMALL, length_penalty=1.0)
+    result = search(plain, model, carry, **SMALL, length_penalty=1.0)
     assert (result.lengths == 7).all()
     assert (result.tokens != EOS).all()
     assert np.isfinite(result.scores).all()
@@ -268,8 +269,8 @@ def test_logits_without_a_distribution_end_a_hypothesis(bad):
     model["logits"][:] = np.log([0.19, 0.3, 0.5, 0.005, 0.005])
     model["logits"][:2, :, EOS] = -np.inf
     model["logits"][2:, 1] = bad
-    carry = (jnp.arange(ROWS), jnp.zeros(ROWS, jnp.int32))
-    result = run(beam_search, plain, model, carry, **SMALL)
+    carry = (np.arange(ROWS, dtype=np.int32), np.zeros(ROWS, np.int32))
+    result = search(plain, model, carry, **SMALL)
     assert np.isfinite(result.scores[::2]).all()
     assert (result.scores[1] == -np.inf).all()
     for nothing in (result.tokens[1], result.log_probs[1], result.lengths[1]):

@@ -155,6 +155,7 @@ def test_one_beam_has_all_phrases_even_where_a_likely_token_bans_them():
     model["logits"][:] = np.log([0.01, 0.01, 0.01, 0.01, 0.96])
     limits = {"required_phrases": [(0, 1), (1, 3)], "banned_phrases": [(4, 0)]}
     result = run(beam_search, plain, model, carry, beam_size=1, max_length=8, **limits)
+    result = jax.device_get(result)
     for row in range(2):
         ((_, tokens),) = hypotheses(result, row)
         assert lacking(tokens, limits["required_phrases"]) == 0

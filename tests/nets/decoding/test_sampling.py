@@ -20,6 +20,7 @@ from nets.decoding.step_model import StepModel, ensemble
 from tests.nets.decoding import automata
 
 V = 4
+ROWS = 20_000  # tests of one step function share this shape, so they compile once
 
 
 def markov(table, tokens, carry):
@@ -52,6 +53,7 @@ def test_temperature_zero_is_the_greedy_loop():
     )
     assert drawn.shape == (3, 9)
     assert drawn.dtype == jnp.int32
+    table = np.asarray(table)
     for row in range(3):
         token, steps, total = int(first[row]), row, 0
         for t in range(9):
@@ -61,7 +63,7 @@ def test_temperature_zero_is_the_greedy_loop():
 
 
 def test_at_temperature_zero_ties_go_to_the_lowest_id():
-    table, first = jnp.zeros((V, V)).at[:, 0].set(-1.0), jnp.zeros(100, jnp.int32)
+    table, first = jnp.zeros((V, V)).at[:, 0].set(-1.0), jnp.zeros(ROWS, jnp.int32)
     options = {"length": 2, "temperature": 0.0}
     drawn = sample(StepModel(markov, table, (), first), jax.random.key(0), **options)
     np.testing.assert_array_equal(drawn, 1)
@@ -69,12 +71,11 @@ def test_at_temperature_zero_ties_go_to_the_lowest_id():
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_pairs_are_drawn_from_the_softmax_of_each_last_token(temperature):
-    table, rows = random_table(V, V), 20_000
-    first = jnp.full(rows, 2, jnp.int32)
+    table, first = random_table(V, V), jnp.full(ROWS, 2, jnp.int32)
     options = {"length": 2, "temperature": temperature}
     drawn = np.asarray(sample(StepModel(markov, table, (), first), jax.random.key(1), **options))
     odds = softmax(np.asarray(table, np.float64) / temperature)
-    expected = rows * odds[2][:, None] * odds
+    expected = ROWS * odds[2][:, None] * odds
     counted = np.zeros((V, V))
     np.add.at(counted, (drawn[:, 0], drawn[:, 1]), 1)
     assert expected.min() > 1
@@ -84,7 +85,7 @@ def test_pairs_are_drawn_from_the_softmax_of_each_last_token(temperature):
 
 def test_a_low_temperature_takes_the_most_probable():
     table = jnp.asarray([[0.0, 1.0, 0.2, 0.5]] * V)
-    first = jnp.zeros(2000, jnp.int32)
+    first = jnp.zeros(ROWS, jnp.int32)
     options = {"length": 2, "temperature": 0.01}
     drawn = sample(StepModel(markov, table, (), first), jax.random.key(2), **options)
     np.testing.assert_array_equal(drawn, 1)
@@ -107,8 +108,8 @@ def test_samples_depend_on_the_key():
 def test_a_token_of_no_probability_is_never_drawn(temperature):
     banned = jnp.array([0, 2])
     table = random_table(V, V).at[:, banned].set(-jnp.inf)
-    first = jnp.zeros(500, jnp.int32)
-    options = {"length": 4, "temperature": temperature}
+    first = jnp.zeros(ROWS, jnp.int32)
+    options = {"length": 2, "temperature": temperature}
     drawn = np.asarray(sample(StepModel(markov, table, (), first), jax.random.key(5), **options))
     assert set(np.unique(drawn)) <= {1, 3}
     if temperature >= 1:
@@ -117,8 +118,9 @@ def test_a_token_of_no_probability_is_never_drawn(temperature):
 
 def test_the_greedy_loop_takes_the_most_probable_until_the_end():
     model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
-    first = jnp.arange(20, dtype=jnp.int32) % 5
+    first = np.arange(20, dtype=np.int32) % 5
     result = greedy(StepModel(automata.plain, model, carry, first, 2), max_length=8)
+    result = jax.device_get(result)
     for row in range(20):
         state, tokens = carry[0][row], [int(first[row])]
         while len(tokens) <= 8 and (len(tokens) == 1 or tokens[-1] != 2):
@@ -192,8 +194,8 @@ def kept_min_p(logits, p):
 def test_filters_agree_with_numpy(keep, oracle, values):
     logits = np.random.default_rng(2).normal(0, 2, (4, 3, 11)).astype(np.float32)
     logits[0, :, 5] = -np.inf
-    for value in values:
-        result = np.asarray(keep(jnp.asarray(logits), value))
+    results = jax.jit(lambda logits: [keep(logits, value) for value in values])(logits)
+    for value, result in zip(values, jax.device_get(results), strict=True):
         for row in np.ndindex(4, 3):
             kept = oracle(logits[row], value) & np.isfinite(logits[row])
             np.testing.assert_array_equal(result[row], np.where(kept, logits[row], -np.inf))
@@ -202,12 +204,13 @@ def test_filters_agree_with_numpy(keep, oracle, values):
 @pytest.mark.parametrize(("keep", "value"), [(keep_top_k, 2), (keep_top_p, 0.5), (keep_min_p, 0.9)])
 def test_filters_keep_ties(keep, value):
     logits = jnp.array([1.0, 0.0, 1.0, 1.0])
-    np.testing.assert_array_equal(keep(logits, value), [1, -np.inf, 1, 1])
+    kept = jax.jit(lambda logits: keep(logits, value))(logits)
+    np.testing.assert_array_equal(kept, [1, -np.inf, 1, 1])
 
 
 def test_top_p_of_one_keeps_every_token():
     logits = jnp.asarray(np.random.default_rng(3).normal(0, 1, (50, 30)), jnp.float32)
-    np.testing.assert_array_equal(keep_top_p(logits, 1.0), logits)
+    np.testing.assert_array_equal(jax.jit(lambda a: keep_top_p(a, 1.0))(logits), logits)
 
 
 FILTERS = [{"top_k": 3}, {"top_p": 0.7}, {"min_p": 0.3}, {"top_k": 4, "top_p": 0.8, "min_p": 0.2}]
@@ -216,15 +219,15 @@ FILTERS = [{"top_k": 3}, {"top_p": 0.7}, {"min_p": 0.3}, {"top_k": 4, "top_p": 0
 @pytest.mark.parametrize("filters", FILTERS)
 def test_tokens_are_drawn_from_the_filtered_distribution(filters):
     logits = np.random.default_rng(6).normal(0, 1, 7).astype(np.float32)
-    rows, temperature = 20_000, 0.8
+    temperature = 0.8
     scaled = np.float64(logits) / temperature
     for name, oracle in (("top_k", kept_top_k), ("top_p", kept_top_p), ("min_p", kept_min_p)):
         if name in filters:
             scaled = np.where(oracle(scaled, filters[name]), scaled, -np.inf)
-    expected = rows * softmax(scaled)
+    expected = ROWS * softmax(scaled)
     assert 1 < np.count_nonzero(expected) < 7
     options = {"length": 1, "temperature": temperature, **filters}
-    table, first = jnp.asarray(logits)[None], jnp.zeros(rows, jnp.int32)
+    table, first = jnp.asarray(logits)[None], jnp.zeros(ROWS, jnp.int32)
     drawn = sample(StepModel(markov, table, (), first), jax.random.key(7), **options)
     counts = np.bincount(np.asarray(drawn)[:, 0], minlength=7)
     inside = expected > 0
@@ -292,6 +295,9 @@ def test_filters_that_keep_nothing_are_refused(options, message):
         )
 
 
+one_step = jax.jit(lambda model, tokens: model.step(tokens, model.carry))
+
+
 def test_an_ensemble_of_one_is_the_model():
     model, carry = automata.automaton(4, 5, 1.0), automata.starts(4, 20)
     tokens = jnp.arange(20, dtype=jnp.int32) % 5
@@ -300,9 +306,9 @@ def test_an_ensemble_of_one_is_the_model():
     for a, b in zip(alone, greedy(one, max_length=8), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     memory = jnp.ones((20, automata.SOURCE), bool).at[::2, 1:].set(False)
-    logits, state, attention = automata.attending(model, tokens, carry, memory)
+    logits, state, attention = jax.jit(automata.attending)(model, tokens, carry, memory)
     one = ensemble([StepModel(automata.attending, model, carry, tokens, 2, memory)])
-    result = one.step(tokens, one.carry)
+    result = one_step(one, tokens)
     np.testing.assert_allclose(result[0], jax.nn.log_softmax(logits), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(result[1][0][0], state[0])
     np.testing.assert_array_equal(result[2], attention)
@@ -316,16 +322,16 @@ def test_an_ensemble_takes_the_geometric_mean():
         StepModel(automata.attending, p, c, tokens, 2)
         for p, c in zip(parameters, carries, strict=True)
     ]
-    steps = [model.step(tokens, model.carry) for model in models]
+    steps = [one_step(model, tokens) for model in models]
     together = ensemble(models)
-    logits, carry, attention = together.step(tokens, together.carry)
+    logits, carry, attention = one_step(together, tokens)
     odds = np.prod([softmax(np.float64(s[0])) for s in steps], axis=0) ** (1 / 3)
     np.testing.assert_allclose(np.exp(logits), odds / odds.sum(axis=1, keepdims=True), rtol=1e-5)
     np.testing.assert_allclose(attention, np.mean([s[2] for s in steps], axis=0), rtol=1e-6)
     for mine, step in zip(carry, steps, strict=True):
         np.testing.assert_array_equal(mine[0], step[1][0])
     mixed = ensemble([models[0], replace(models[1], step_fn=automata.plain)])
-    assert mixed.step(tokens, mixed.carry)[2] is None
+    assert one_step.eval_shape(mixed, tokens)[2] is None
     # ensembles of equal step functions share a compiled program
     assert hash(together.step_fn) == hash(ensemble(models).step_fn)
     assert together.step_fn == ensemble(models).step_fn

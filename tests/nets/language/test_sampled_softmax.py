@@ -66,7 +66,8 @@ def test_log_uniform_is_a_distribution_and_samples_follow_it():
 def test_gradient_converges_to_that_of_the_full_softmax():
     scores = jnp.asarray(np.random.default_rng(0).normal(size=(4, V)), jnp.float32)
     targets = jnp.array([0, 3, 8, 1])
-    expected = jax.grad(lambda s: jax.nn.log_softmax(s)[jnp.arange(4), targets].sum())(scores)
+    full = jax.grad(lambda s: jax.nn.log_softmax(s)[jnp.arange(4), targets].sum())
+    expected = jax.jit(full)(scores)
 
     def error(count):
         def loss(scores, key):
@@ -76,7 +77,7 @@ def test_gradient_converges_to_that_of_the_full_softmax():
 
         keys = jax.random.split(jax.random.key(0), 1000)
         gradients = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))(scores, keys)
-        return np.abs(gradients.mean(axis=0) - expected).max()
+        return np.abs(np.asarray(gradients).mean(axis=0) - expected).max()
 
     few, many = error(2), error(200)
     assert few > 0.05

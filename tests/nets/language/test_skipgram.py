@@ -18,18 +18,19 @@ def random_variables(rng):
 def test_scores_are_products_of_rows():
     variables = random_variables(np.random.default_rng(0))
     words, outputs = variables["params"]["words"], variables["params"]["outputs"]
-    model = SkipGram(7, 6, 4)
-    scores = model.apply(variables, WORDS, OUTPUTS)
+    run = jax.jit(SkipGram(7, 6, 4).apply)
+    scores = run(variables, WORDS, OUTPUTS)
     both = zip(WORDS, OUTPUTS, strict=True)
     expected = [[[words[i] @ outputs[j] for j in o] for i in w] for w, o in both]
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
-    np.testing.assert_allclose(model.apply(variables, WORDS), words[WORDS] @ outputs.T, rtol=1e-5)
+    np.testing.assert_allclose(run(variables, WORDS), words[WORDS] @ outputs.T, rtol=1e-5)
 
 
 def test_rows_replace_the_tables():
     variables = random_variables(np.random.default_rng(1))
     rows = {"words": np.ones((2, 3, 4)), "outputs": np.full((2, 2, 4), 0.5)}
-    scores = SkipGram(7, 6, 4).apply({**variables, "rows": rows}, WORDS, OUTPUTS)
+    run = jax.jit(SkipGram(7, 6, 4).apply)
+    scores = run({**variables, "rows": rows}, WORDS, OUTPUTS)
     np.testing.assert_allclose(scores, np.full((2, 3, 2), 2.0))
 
 
@@ -43,15 +44,16 @@ def test_scales_change_the_gradient_only():
 
     params = variables["params"]
     rows = {"words": params["words"][WORDS], "outputs": params["outputs"][OUTPUTS]}
-    plain, gradient = jax.value_and_grad(total)(rows)
-    value, scaled = jax.value_and_grad(total)(rows, *scales)
+    graded = jax.jit(jax.value_and_grad(total))
+    (plain, gradient), (value, scaled) = graded(rows), graded(rows, *scales)
     np.testing.assert_allclose(value, plain, rtol=1e-5)
     for name, scale in zip(("words", "outputs"), scales, strict=True):
         np.testing.assert_allclose(scaled[name], gradient[name] * scale[..., None], rtol=1e-5)
 
 
 def test_initial_word_vectors_are_small_and_output_vectors_zero():
-    params = SkipGram(50, 49, 20).init(jax.random.key(0), WORDS, OUTPUTS)["params"]
+    init = jax.jit(SkipGram(50, 49, 20).init)
+    params = init(jax.random.key(0), WORDS, OUTPUTS)["params"]
     assert params["words"].shape == (50, 20)
     assert params["outputs"].shape == (49, 20)
     assert 0.024 < np.abs(params["words"]).max() <= 0.025
@@ -70,14 +72,14 @@ def test_context_mask_matches_a_loop_over_words_and_their_windows():
             if i != centre and sentence[b, i] == sentence[b, centre]:
                 expected[b, i, c] = 1
     assert 0 < expected.sum() < (2 * radius).sum()
-    np.testing.assert_array_equal(context_mask(radius, sentence), expected)
+    np.testing.assert_array_equal(jax.jit(context_mask)(radius, sentence), expected)
 
 
 def test_hierarchical_softmax_sums_to_one_over_the_vocabulary():
     counts = [50, 20, 20, 7, 3, 2, 1]
     tree = huffman_tree(counts)
     scores = np.random.default_rng(3).normal(size=(5, len(counts) - 1)) * 3
-    logs = path_log_probabilities(scores[:, tree.nodes], tree.branches)
+    logs = jax.jit(path_log_probabilities)(scores[:, tree.nodes], tree.branches)
     assert logs.shape == (5, len(counts))
     np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, rtol=1e-5)
     first = tree.branches[0, 0] * scores[:, len(counts) - 2]  # its path has one node

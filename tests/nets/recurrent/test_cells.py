@@ -277,7 +277,7 @@ def test_parameters_may_be_bfloat16(make):
     """Orthogonal kernels are drawn in float32 and rounded."""
     x = jnp.ones((2, 3, D))
     wide, rounded = (
-        make(param_dtype=dtype).init(jax.random.key(0), x.astype(dtype))
+        quick_jit(make(param_dtype=dtype).init)(jax.random.key(0), x.astype(dtype))
         for dtype in (jnp.float32, jnp.bfloat16)
     )
     for a, b in zip(*map(jax.tree.leaves, (wide, rounded)), strict=True):

@@ -40,8 +40,10 @@ def random_variables(net, x=X):
     return noise_like(jax.eval_shape(net.init, KEY, x), 1)
 
 
-@pytest.mark.parametrize("name", THEIRS)
-@pytest.mark.parametrize("reverse", [False, True])
+# the direction does not depend on the cell: a carry of one leaf and one of two read backwards
+@pytest.mark.parametrize(
+    ("name", "reverse"), [*((name, False) for name in THEIRS), ("gru", True), ("lstm", True)]
+)
 def test_flax_cells_run_as_under_flax(name, reverse):
     ours = RNN(THEIRS[name](H), reverse=reverse)
     theirs = nn.RNN(THEIRS[name](H), return_carry=True, reverse=reverse, keep_order=True)
@@ -163,7 +165,7 @@ def test_collections_and_streams_of_a_cell_are_as_under_flax(case, lengths):
     valid = np.ones((B, T), bool) if lengths is None else np.arange(T) < lengths[:, None]
     x = np.where(valid[..., None], X, 0)  # Flax's RNN reads the padding, ours reads zeros
     rngs = {"params": KEY, "dropout": jax.random.key(1)}
-    variables = ours.init(rngs, x)
+    variables = jax.eval_shape(ours.init, rngs, x)
     variables = {k: noise_like(tree, 2) for k, tree in variables.items()}
     if "batch_stats" in variables:
         variables["batch_stats"] = jax.tree.map(np.abs, variables["batch_stats"])
@@ -195,12 +197,12 @@ def test_values_that_a_cell_sows_stay_aligned_with_its_inputs_in_both_directions
 
 def test_statistics_of_a_cell_are_created_before_the_scan_carries_them():
     cell = StatefulCell(H, norm=True)
-    variables = RNN(cell, variable_carry="batch_stats").init(KEY, X)
-    alone = cell.init(KEY, jnp.zeros((B, H)), X[:, 0])
+    variables = quick_jit(RNN(cell, variable_carry="batch_stats").init)(KEY, X)
+    alone = jax.eval_shape(cell.init, KEY, jnp.zeros((B, H)), X[:, 0])
     shapes = {kind: tree["cell"] for kind, tree in jax.tree.map(jnp.shape, variables).items()}
     assert shapes == jax.tree.map(jnp.shape, alone)
     statistics = jax.tree.leaves(variables["batch_stats"])
-    assert_close(sorted(map(float, map(jnp.mean, statistics))), [0.0, 1.0], 0)
+    assert_close(sorted(map(float, map(np.mean, statistics))), [0.0, 1.0], 0)
 
 
 def test_settings_of_the_scan_hold_for_our_cells_too():

@@ -1,6 +1,6 @@
 """Flax's and JAX's tools on our layers: tables, remat, vmap, the NNX bridge, and export."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,13 @@ def graded(net):
         results = net.apply(variables, x, *arguments)
         return scalar(jax.tree.leaves(results)), results
 
-    return jax.grad(run, (0, 1), has_aux=True)
+    return quick_jit(jax.grad(run, (0, 1), has_aux=True))
+
+
+@cache
+def graded_network(name):
+    """`graded` of one of NETWORKS, compiled once for all tests."""
+    return graded(NETWORKS[name]())
 
 
 # tables and transformations
@@ -99,9 +105,9 @@ def test_remat_of_a_layer_changes_nothing_but_what_is_kept(name):
     saving = nn.remat(type(net))(**fields(net))
     variables = random_variables(net)
     assert jax.tree.structure(variables) == jax.tree.structure(random_variables(saving))
-    both = quick_jit(lambda *a: (graded(saving)(*a), graded(net)(*a)))
-    assert_close(*both(variables, X, LENGTHS), 1e-6)
-    assert "remat" in str(jax.make_jaxpr(graded(saving))(variables, X))
+    run, arguments = graded(saving), (variables, X, LENGTHS)
+    assert "remat" in str(run.trace(*arguments).jaxpr)
+    assert_close(run(*arguments), graded_network(name)(*arguments), 1e-6)
 
 
 @pytest.mark.parametrize("name", ["custom_rule", "stacked", "deep"])
@@ -109,7 +115,7 @@ def test_jit_of_a_layer_changes_nothing(name):
     net = NETWORKS[name]()
     jitted = nn.jit(type(net))(**fields(net))
     variables = random_variables(net)
-    expected = quick_jit(net.apply)(variables, X, LENGTHS)
+    _, expected = graded_network(name)(variables, X, LENGTHS)
     assert_close(jitted.apply(variables, X, LENGTHS), expected, 1e-6)
 
 
@@ -132,9 +138,9 @@ def test_remat_of_the_layers_of_a_stack_keeps_their_noise():
         def run(net, variables, train=train):
             return net.apply(variables, X, LENGTHS, train=train, rngs=rngs)
 
-        runs = [partial(run, net) for net in (plain, inner, outer)]
-        expected, *results = quick_jit(lambda v, runs=runs: [run(v) for run in runs])(variables)
-        programs = [str(jax.make_jaxpr(run)(variables)) for run in runs]
+        runs = [quick_jit(partial(run, net)) for net in (plain, inner, outer)]
+        programs = [str(run.trace(variables).jaxpr) for run in runs]
+        expected, *results = [run(variables) for run in runs]
         assert [program.count("remat") for program in programs] == [0, 2, 1]
         for result in results:
             assert_close(result, expected, 1e-6)
@@ -163,9 +169,9 @@ def test_remat_of_a_cell_holds_inside_of_the_loop(cell):
     plain, saving = RNN(cell(H)), RNN(nn.remat(cell)(H))
     variables = random_variables(plain)
     assert jax.tree.structure(variables) == jax.tree.structure(random_variables(saving))
-    both = quick_jit(lambda *a: (graded(saving)(*a), graded(plain)(*a)))
-    assert_close(*both(variables, X, LENGTHS), 1e-5)
-    assert "remat" in str(jax.make_jaxpr(graded(saving))(variables, X))
+    run, arguments = graded(saving), (variables, X, LENGTHS)
+    assert "remat" in str(run.trace(*arguments).jaxpr)
+    assert_close(run(*arguments), graded(plain)(*arguments), 1e-5)
     with pytest.raises(ValueError, match="zoneout needs"):
         RNN(nn.remat(cell)(H), zoneout=0.1).init(KEY, X)
 
@@ -183,10 +189,10 @@ def test_vmap_gives_an_ensemble(name):
     lengths = np.stack([LENGTHS, LENGTHS[::-1]])
     variables = noise_like(jax.eval_shape(ensemble.init, KEY, x, lengths), 1)
     results = quick_jit(ensemble.apply)(variables, x, lengths)
-    run = quick_jit(net.apply)
     for k in range(2):
         one, member = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in (variables, results))
-        assert_close(member, run(one, x[k], lengths[k]), 1e-6)
+        _, expected = graded_network(name)(one, x[k], lengths[k])
+        assert_close(member, expected, 1e-6)
 
 
 @pytest.mark.parametrize("name", ["custom_rule", "bidirectional", "stacked", "deep"])
@@ -195,7 +201,7 @@ def test_nnx_wraps_our_layers(name):
         from flax import nnx
     except AttributeError as error:  # Flax 0.12 reads a private name that jax 0.11 has removed
         pytest.skip(f"flax.nnx cannot be imported with jax {jax.__version__}: {error}")
-    net = NETWORKS[name]()
+    net, shapes = NETWORKS[name](), []
 
     def loss(model):
         results = model(X, LENGTHS)
@@ -204,21 +210,26 @@ def test_nnx_wraps_our_layers(name):
     @quick_jit
     def run():
         model = nnx.bridge.ToNNX(net, rngs=nnx.Rngs(0)).lazy_init(X)
-        params = {"params": nnx.to_pure_dict(nnx.state(model, nnx.Param))}
+        state = nnx.state(model, nnx.Param)
+        params = noise_like(nnx.to_pure_dict(state), 1)  # so that no initialiser is compiled
+        nnx.replace_by_pure_dict(state, params)
+        nnx.update(model, state)
         gradient, results = nnx.grad(loss, has_aux=True)(model)
-        (expected, _), linen_results = graded(net)(params, X, LENGTHS)
-        pairs = (results, nnx.to_pure_dict(gradient)), (linen_results, expected["params"])
-        return params, *pairs, model(X, rngs=nnx.Rngs(dropout=1), train=True)
+        noisy = model(X, rngs=nnx.Rngs(dropout=1), train=True)
+        shapes.append(jax.tree.map(jnp.shape, noisy))  # its values are not compiled
+        return {"params": params}, (results, nnx.to_pure_dict(gradient))
 
-    params, ours, linen, noisy = run()
+    params, ours = run()
     assert jax.tree.structure(params) == jax.tree.structure(random_variables(net))
-    assert_close(ours, linen, 1e-6)
-    assert jax.tree.map(jnp.shape, noisy) == jax.tree.map(jnp.shape, ours[0])
+    (expected, _), results = graded_network(name)(params, X, LENGTHS)
+    assert_close(ours, (results, expected["params"]), 1e-6)
+    assert shapes == [jax.tree.map(jnp.shape, ours[0])]
 
 
 def test_sharding_metadata_of_the_initialisers_is_kept():
-    orthogonal = nn.with_partitioning(nn.initializers.orthogonal(), (None, "model"))
-    boxed, plain = RNN(LSTMCell(H, recurrent_init=orthogonal)), RNN(LSTMCell(H))
+    normal = nn.initializers.normal()  # compiles faster than the orthogonal one
+    with_names = nn.with_partitioning(normal, (None, "model"))
+    boxed, plain = (RNN(LSTMCell(H, recurrent_init=init)) for init in (with_names, normal))
     variables, expected = (quick_jit(net.init)(KEY, X) for net in (boxed, plain))
     kernel = variables["params"]["cell"]["recurrent_kernel"]
     assert kernel.names == (None, "model")
@@ -278,7 +289,8 @@ def test_export_with_leading_axes_masks_resets_and_a_carry():
         x = rng.normal(size=(a, b, time, D)).astype(np.float32)
         mask, resets = (rng.random((2, a, b, time)) < 0.7).astype(np.int32)
         c, h = rng.normal(size=(2, a, b, H)).astype(np.float32)
-        assert_close(program.call(x, mask, resets, c, h), run(x, mask, resets, c, h))
+        arguments = x, mask, resets, c, h
+        assert_close(program.call(*arguments), quick_jit(run)(*arguments))
 
 
 def test_export_of_a_grid_with_a_symbolic_batch():

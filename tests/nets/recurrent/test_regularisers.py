@@ -108,9 +108,10 @@ def test_zoneout_has_a_rate_for_each_leaf_of_the_carry():
     last, _ = noisy(net, variables, x, initial_carry=ones)
     assert abs((last.c == 7).mean() - 0.5) < 0.06
     assert abs((last.h == 7).mean() - 0.05) < 0.03
-    new, _ = LSTMCell(4).apply({"params": variables["params"]["cell"]}, ones, x[:, 0])
+    step = quick_jit(LSTMCell(4).apply)
+    new, _ = step({"params": variables["params"]["cell"]}, ones, x[:, 0])
     assert type(new) is tuple
-    mean, _ = net.apply(variables, x, initial_carry=ones)
+    mean, _ = quick_jit(net.apply)(variables, x, initial_carry=ones)
     assert_close(mean, LSTMCarry(3.5 + new[0] / 2, 0.35 + 0.95 * new[1]))
     with pytest.raises(ValueError, match="zoneout has 2 rates, but the carry has 1 leaves"):
         RNN(GRUCell(4), zoneout=(0.5, 0.05)).init(jax.random.key(0), x)
@@ -125,7 +126,8 @@ def test_zoneout_of_an_lstm_treats_c_and_h_separately():
     last, outputs = noisy(RNN(LSTMCell(4), zoneout=0.5), variables, x, initial_carry=start)
     assert (outputs[:, 0] == last.h).all()
     c, h = last.c == 7, last.h == 7
-    new, _ = LSTMCell(4).apply({"params": variables["params"]["cell"]}, start, x[:, 0])
+    step = quick_jit(LSTMCell(4).apply)
+    new, _ = step({"params": variables["params"]["cell"]}, start, x[:, 0])
     assert_close(np.where(c, 0, last.c), np.where(c, 0, new.c))
     assert_close(np.where(h, 0, last.h), np.where(h, 0, new.h))
     for a in (c, ~c):
@@ -184,7 +186,8 @@ def test_the_same_key_gives_the_same_noise_and_padding_has_no_effect(name):
 
         return jax.grad(number, (0, 1, 2), has_aux=True)(variables, x, carry)
 
-    gradients, (last, outputs) = results = run(variables, bad, carry, jax.random.key(1))
+    results = jax.device_get(run(variables, bad, carry, jax.random.key(1)))
+    gradients, (last, outputs) = results
     assert_close(run(variables, x, carry, jax.random.key(1)), results, 0)
     assert not np.allclose(run(variables, x, carry, jax.random.key(2))[1][1], outputs)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results))
@@ -223,8 +226,9 @@ def test_noise_of_bfloat16_inputs():
 def test_noise_needs_a_stream():
     variables, x, _ = setting("gru")
     for name, rate in ALL.items():
+        run = partial(RNN(GRUCell(4), **{name: rate}).apply, train=True)
         with pytest.raises(InvalidRngError, match="dropout"):
-            RNN(GRUCell(4), **{name: rate}).apply(variables, x, train=True)
+            jax.eval_shape(run, variables, x)
 
 
 @pytest.mark.parametrize("name", ALL)

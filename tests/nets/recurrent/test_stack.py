@@ -1,6 +1,6 @@
 """Bidirectional, Stacked, DeepRecurrent: merges, carries, residuals, padding, errors."""
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -131,16 +131,17 @@ def test_dropout_between_the_layers_is_new_at_every_step_and_off_outside_of_trai
     net = Stacked([identity_layer(), identity_layer()], dropout=0.25)
     variables = {"params": {f"layers_{k}": {"cell": eye} for k in (0, 1)}}
     x = np.ones((40, 20, H), np.float32)
-    _, still = net.apply(variables, x)
+    _, still = quick_jit(net.apply)(variables, x)
     assert (still == 1).all()
     rngs = {"dropout": jax.random.key(0)}
-    (first, _), outputs = net.apply(variables, x, train=True, rngs=rngs)
+    run = quick_jit(partial(net.apply, train=True))
+    (first, _), outputs = run(variables, x, rngs=rngs)
     assert (first == 1).all()  # no dropout before the first layer
     outputs = np.asarray(outputs)
     assert set(np.unique(outputs)) == {0.0, np.float32(1 / 0.75)}
     assert abs((outputs == 0).mean() - 0.25) < 0.03
     assert (outputs != outputs[:, :1]).any(axis=(1, 2)).all()
-    again = net.apply(variables, x, train=True, rngs=rngs)[1]
+    again = run(variables, x, rngs=rngs)[1]
     assert (again == outputs).all()
 
 
@@ -170,7 +171,7 @@ def test_a_deep_network_takes_what_its_layers_take_and_checks_it_once(monkeypatc
 
 def refused(net, **options):
     with pytest.raises(ValueError, match=r".") as caught:
-        net.init(jax.random.key(0), X, **options)
+        jax.eval_shape(partial(net.init, **options), jax.random.key(0), X)
     return str(caught.value)
 
 
@@ -218,11 +219,11 @@ def test_stacks_in_both_directions():
     """Each direction may be a whole stack, as in Peters et al. 2018."""
     net = Bidirectional(*(Stacked([RNN(GRUCell(H)), RNN(ElmanCell(H))]) for _ in range(2)))
     variables, x = variables_of(net), setting("gru")[1]
-    (forward, backward), outputs = net.apply(variables, x, LENGTHS)
+    (forward, backward), outputs = quick_jit(net.apply)(variables, x, LENGTHS)
     for name, last, reverse, half in (
         ("forward", forward, False, outputs[..., :H]),
         ("backward", backward, True, outputs[..., H:]),
     ):
         alone = Stacked([RNN(cell(H), reverse=reverse) for cell in (GRUCell, ElmanCell)])
         params = {"params": variables["params"][name]}
-        assert_close(alone.apply(params, x, LENGTHS), (last, half), 1e-6)
+        assert_close(quick_jit(alone.apply)(params, x, LENGTHS), (last, half), 1e-6)

@@ -78,7 +78,8 @@ def test_captions_at_once_agree_with_single_steps(view, more):
 
 def test_places_are_those_of_the_map_with_their_positions():
     net, variables = make()
-    places = net.apply(variables, IMAGES, method="places")
+    run = quick_jit(lambda v, x: [net.apply(v, x, method=name) for name in ("places", "summary")])
+    places, summary = run(variables, IMAGES)
     kernel, bias = (variables["params"]["place"][name] for name in ("kernel", "bias"))
     blocks = IMAGES.reshape(B, 2, 2, 3, 2, 2).mean(axis=(2, 4))
     for row in range(2):
@@ -86,7 +87,6 @@ def test_places_are_those_of_the_map_with_their_positions():
             inputs = [*blocks[1, row, column], column - 1, 2 * row - 1]
             expected = np.maximum(0, np.array(inputs) @ kernel + bias)
             np.testing.assert_allclose(places[1, 3 * row + column], expected, rtol=1e-5, atol=1e-6)
-    summary = net.apply(variables, IMAGES, method="summary")
     np.testing.assert_allclose(summary, IMAGES.mean(axis=(1, 2)), rtol=1e-5)
 
 
@@ -102,7 +102,8 @@ def test_names_of_objects_are_a_penalty_of_training():
     assert not nothing
     outputs, changed = apply(variables, IMAGES, INPUTS, mask, train=True)
     assert_close(outputs, plain)
-    places = np.asarray(net.apply(variables, IMAGES, method="places"), np.float64)
+    places = quick_jit(partial(net.apply, method="places"))(variables, IMAGES)
+    places = np.asarray(places, np.float64)
     kernel, bias = (variables["params"]["name_objects"][name] for name in ("kernel", "bias"))
     losses = []
     for place, name in seen.items():
@@ -117,7 +118,7 @@ def test_names_of_objects_are_a_penalty_of_training():
 def test_each_step_sees_one_place_and_attention_all():
     for view in VIEWS:
         net, variables = make(view)
-        memory = net.apply(variables, IMAGES, method="start")[1]
+        memory = jax.eval_shape(partial(net.apply, method="start"), variables, IMAGES)[1]
         places = None if memory is None else memory.values.shape[1]
         assert places == {"attention": 6, "each_step": 1, "initial": None}[view]
 

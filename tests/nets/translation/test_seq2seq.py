@@ -1,7 +1,7 @@
 """Encoder and decoder: a whole target at once agrees with single steps; gradients."""
 
 import itertools
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +31,19 @@ NETWORKS = {
 }
 
 
+@cache
 def make(name, **both):
     """Network with random parameters."""
     encoder, decoder = NETWORKS[name]
     net = Seq2Seq(Encoder(V, **SIZE, **encoder, **both), Decoder(W, **SIZE, **decoder, **both))
     shapes = jax.eval_shape(net.init, jax.random.key(0), SOURCE, LENGTHS, INPUTS)
     return net, noise_like(shapes, 1)
+
+
+@cache
+def applied(name):
+    """The whole network, compiled once for all tests."""
+    return quick_jit(make(name)[0].apply)
 
 
 def stepwise(net, variables, source, lengths, inputs):
@@ -52,24 +59,23 @@ def stepwise(net, variables, source, lengths, inputs):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_target_at_once_agrees_with_single_steps(name):
     net, variables = make(name)
-    both = quick_jit(
-        lambda *a: (net.apply(variables, *a), stepwise(net, variables, *a)),
-    )(SOURCE, LENGTHS, INPUTS)
-    assert both[0].shape == (B, T, W)
-    assert both[0].dtype == jnp.float32
-    assert_close(*both)
+    whole = applied(name)(variables, SOURCE, LENGTHS, INPUTS)
+    assert whole.shape == (B, T, W)
+    assert whole.dtype == jnp.float32
+    steps = quick_jit(partial(stepwise, net))(variables, SOURCE, LENGTHS, INPUTS)
+    assert_close(whole, steps)
 
 
 @pytest.mark.parametrize("name", ["plain", "additive", "fed", "monotonic"])
 def test_neither_padding_nor_the_other_rows_matter(name):
-    net, variables = make(name)
-    run = quick_jit(net.apply)
+    _, variables = make(name)
+    run = applied(name)
     whole = run(variables, SOURCE, LENGTHS, INPUTS)
     padded = np.where(np.arange(S + 2) < LENGTHS[:, None], np.pad(SOURCE, ((0, 0), (0, 2))), 0)
     assert_close(run(variables, padded, LENGTHS, INPUTS), whole)
     for b in range(B):
-        row = slice(b, b + 1)
-        alone = run(variables, SOURCE[row, : LENGTHS[b]], LENGTHS[row], INPUTS[row])
+        row, size = slice(b, b + 1), LENGTHS[b] if b == 1 else S  # each size is compiled
+        alone = run(variables, SOURCE[row, :size], LENGTHS[row], INPUTS[row])
         assert_close(alone, whole[row])
 
 
@@ -80,7 +86,7 @@ def test_hypotheses_of_a_row_share_its_memory(name):
     start, step = (quick_jit(partial(net.apply, method=name)) for name in ("start", "step"))
     carry, memory = start(variables, SOURCE, LENGTHS)
     tokens = RNG.integers(1, W, size=2 * B, dtype=np.int32)
-    twice = jax.tree.map(lambda a: jnp.repeat(a, 2, axis=0), (carry, memory))
+    twice = jax.tree.map(lambda a: np.repeat(a, 2, axis=0), (carry, memory))
     assert_close(step(variables, tokens, twice[0], memory), step(variables, tokens, *twice))
 
 
@@ -91,7 +97,7 @@ def test_attention_weights_of_a_step_sum_to_one_over_the_source():
         carry, memory = net.apply(variables, SOURCE, LENGTHS, method="start")
         return net.apply(variables, INPUTS[:, 0], carry, memory, method="step")[2]
 
-    weights = quick_jit(first)(variables)
+    weights = np.asarray(quick_jit(first)(variables))
     np.testing.assert_allclose(weights.sum(axis=1), np.ones(B), rtol=1e-6)
     assert not np.any(weights[np.arange(S) >= LENGTHS[:, None]])
 
@@ -122,12 +128,13 @@ def test_gradient_of_the_whole_is_the_numerical_one(name):
             logits = net.apply(variables, SOURCE, LENGTHS, INPUTS).astype(jnp.float64)
             return -nn.log_softmax(logits)[:, :, 1].sum()
 
-        gradient, value = quick_jit(jax.grad(loss))(variables), quick_jit(loss)
+        run = quick_jit(jax.value_and_grad(loss))
+        _, gradient = run(variables)
         for seed in range(3):
             direction = noise_like(variables, seed)
 
             def at(size, direction=direction):
-                return value(jax.tree.map(lambda a, b: a + size * b, variables, direction))
+                return run(jax.tree.map(lambda a, b: a + size * b, variables, direction))[0]
 
             # extrapolation removes the second-order error of central differences
             wide, narrow = ((at(size) - at(-size)) / (2 * size) for size in (1e-2, 5e-3))
@@ -144,11 +151,15 @@ def certain(variables, symbol):
 
 
 def test_scheduled_sampling_reads_symbols_sampled_from_the_model():
-    def run(rate, inputs):
+    @cache
+    def compiled(rate):
         encoder, decoder = NETWORKS["additive"]
         parts = Encoder(V, **SIZE, **encoder), Decoder(W, **SIZE, **decoder, sampling=rate)
-        training = partial(Seq2Seq(*parts).apply, train=True, rngs={"dropout": jax.random.key(0)})
-        return np.asarray(quick_jit(training)(variables, SOURCE, LENGTHS, inputs))
+        rngs = {"dropout": jax.random.key(0)}
+        return quick_jit(partial(Seq2Seq(*parts).apply, train=True, rngs=rngs))
+
+    def run(rate, inputs):
+        return np.asarray(compiled(rate)(variables, SOURCE, LENGTHS, inputs))
 
     variables = certain(make("additive")[1], 3)
     own = np.concatenate([INPUTS[:, :1], np.full((B, T - 1), 3, np.int32)], axis=1)
@@ -167,8 +178,8 @@ def test_scheduled_sampling_reads_symbols_sampled_from_the_model():
 
 def test_dropout_is_off_unless_training():
     net, variables = make("additive", dropout=0.5)
-    plain, _ = make("additive")
-    run = [quick_jit(n.apply)(variables, SOURCE, LENGTHS, INPUTS) for n in (net, plain)]
+    runs = quick_jit(net.apply), applied("additive")
+    run = [apply(variables, SOURCE, LENGTHS, INPUTS) for apply in runs]
     assert_close(*run)
     training = partial(net.apply, train=True, rngs={"dropout": jax.random.key(0)})
     noisy = quick_jit(training)(variables, SOURCE, LENGTHS, INPUTS)
@@ -182,8 +193,8 @@ def test_word_dropout_drops_whole_symbols():
     def is_word_dropout(module, _):
         return module.name == "drop_words"
 
-    words = (variables, SOURCE, LENGTHS, INPUTS)
-    _, state = net.apply(*words, train=True, rngs=rngs, capture_intermediates=is_word_dropout)
+    run = partial(net.apply, train=True, rngs=rngs, capture_intermediates=is_word_dropout)
+    _, state = quick_jit(run)(variables, SOURCE, LENGTHS, INPUTS)
     for side, ids in (("encoder", SOURCE), ("decoder", INPUTS)):
         (dropped,) = state["intermediates"][side]["drop_words"]["__call__"]
         table = variables["params"][side]["table"]["embedding"]
