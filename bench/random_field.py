@@ -7,10 +7,7 @@ The measurement of --mode=iterations on the test sets of several runs. The row o
 the network alone. A network that was trained without a random field gets an untrained one.
 """
 
-import argparse
-from pathlib import Path
-
-from bench.results import measure_variants, write_result
+from bench.results import main
 from experiments.image.random_field import field_answers, iteration_scores
 from train.trained import TrainedRun
 
@@ -24,18 +21,5 @@ def measure(run: TrainedRun) -> dict[int, dict[str, float]]:
     }
 
 
-def main() -> None:
-    """Print the scores of each number of iterations; with --save write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run directories")
-    parser.add_argument("--save", type=Path, help="result file to write")
-    args = parser.parse_args()
-    groups = measure_variants(args.runs, measure, "iterations")
-    for group in groups:
-        print(group.label, *(f"{value:.4f}" for value in group.values("test/mean_iu")), sep="\t")
-    if args.save:
-        write_result("random_field", groups, "test/mean_iu", args.save)
-
-
 if __name__ == "__main__":
-    main()
+    main("random_field", __doc__, measure, "iterations", "test/mean_iu")

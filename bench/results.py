@@ -1,5 +1,6 @@
 """Finished runs that a benchmark measures again; its result has the format of a sweep."""
 
+import argparse
 import json
 import sys
 import time
@@ -42,6 +43,28 @@ def measure_variants(
             for value, scores in variants.items()
         ]
     return group_by(found, [setting])
+
+
+def main(
+    name: str,
+    description: str,
+    measure: Callable[[TrainedRun], Mapping[Any, Scores]],
+    setting: str,
+    metric: str,
+) -> None:
+    """Measure the runs of the command line; print a metric, and with --save write the result.
+
+    The other arguments are those of `measure_variants` and `write_result`.
+    """
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="run directories")
+    parser.add_argument("--save", type=Path, help="result file to write")
+    args = parser.parse_args()
+    groups = measure_variants(args.runs, measure, setting)
+    for group in groups:
+        print(group.label, *(f"{value:.4f}" for value in group.values(metric)), sep="\t")
+    if args.save:
+        write_result(name, groups, metric, args.save)
 
 
 def write_result(name: str, groups: Sequence[Group], metric: str, save: Path) -> None:
