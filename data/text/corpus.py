@@ -37,8 +37,8 @@ def load_text(
     """Corpus by name: a dataset with a text feature, `text:PATH`, or the column text of a table.
 
     A file, or the files of a folder in the order of their names, is split 90/5/5 by characters. For
-    a table (`TABLES`) see `table_texts`. `end` is added to a file, row or element that does not
-    end with it and is followed by another one. forms: all that the caller accepts, for messages. Raises
+    a table (`TABLES`) see `table_texts`. `end` is added to a file, row or element that does not end
+    with it and is followed by another one. forms: all that the caller accepts, for messages. Raises
     DataError when there is no such dataset or file, when a file is not UTF-8, or when it has no
     text.
     """

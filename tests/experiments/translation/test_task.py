@@ -114,7 +114,7 @@ def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     pairs = [pair for hypotheses in best for pair in hypotheses]
     assert lines == [text if count == 1 else f"{score:8.3f}  {text}" for score, text, _ in pairs]
     cut = [number for number, row in enumerate(best, 1) for hypothesis in row if hypothesis.cut]
-    warnings = [f"warning: the translation of line {number} is cut" for number in cut]
+    warnings = [f"warning: the translation of line {number} was cut" for number in cut]
     assert err.splitlines() == warnings
     assert warnings  # of a network that was not trained
     (batch,) = task.buckets(["<de>3. März 2005", "<en>May 4, 1999"])
