@@ -123,7 +123,11 @@ def state_of(run: Run) -> str:
 
 def runs_not_begun(folder: Path, runs: Sequence[Run]) -> list[Run]:
     """Runs of the sweep in a folder that have no files, for example because of missing data."""
-    sweep = read_json(folder / "sweep.json")
+    sweep = None
+    try:
+        sweep = read_json(folder / "sweep.json")
+    except ConfigError as error:
+        print(f"warning: {error}", file=sys.stderr)
     listed = sweep.get("runs", []) if isinstance(sweep, dict) else []
     exits = {line.get("name"): line.get("exit") for line in objects(folder / "exits.jsonl")}
     found = []
