@@ -32,7 +32,8 @@ from experiments.report.report import summary
 from experiments.report.runs import Run, group_runs
 from nets.language.backoff import from_backoff, to_backoff
 from nets.language.kneser_ney import KneserNey, fit_kneser_ney, ngram_log_probs
-from train.rundir import environment, write_json
+from train.environment import environment
+from train.rundir import write_json
 
 
 class Texts(NamedTuple):

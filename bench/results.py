@@ -12,7 +12,8 @@ from tqdm import tqdm
 from experiments import open_run
 from experiments.report.report import summary
 from experiments.report.runs import Group, Run, group_by
-from train.rundir import machine, read_json
+from train.environment import machine
+from train.rundir import read_json
 from train.trained import TrainedRun
 
 Scores = Mapping[str, float]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from train.rundir import machine
+from train.environment import machine
 
 
 def arguments(doc: str) -> argparse.ArgumentParser:

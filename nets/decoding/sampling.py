@@ -16,7 +16,7 @@ from .step_model import StepModel
 from .values import as_array
 
 State = tuple[Array, Any, Array | None]  # tokens, carry, which rows have ended
-Drawn = tuple[Array, Array | None]  # tokens, log probabilities or None
+Drawn = tuple[Array, Any]  # tokens, log probabilities or None
 
 
 class GreedyResult(NamedTuple):
