@@ -61,7 +61,7 @@ from jobs.slurm import find_submitit, submit_all
 from jobs.status import PREEMPTED, run_status, status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
-FINAL = ("test", "heldout")  # sets that are scored at the end, when nothing is chosen any more
+FINAL = ("test", "heldout")  # sets that are scored at the end, after everything has been chosen
 REPORT_FLAGS = ("baseline", "format", "metric")  # passed to experiments.report
 
 
@@ -192,7 +192,7 @@ def sweep(
 
 @contextlib.contextmanager
 def writing(workdir: Path) -> Iterator[None]:
-    """Raise UsageError when the folder of the sweep cannot be written."""
+    """Raise UsageError when the folder of the sweep is not writable."""
     try:
         yield
     except BrokenPipeError:  # of the output
@@ -243,7 +243,7 @@ def check_search(values: flags.FlagValues, config: Sequence[str]) -> None:
     chosen, _, metric = values.objective.partition("/")
     if metric and chosen.removesuffix("_best") in FINAL:
         raise UsageError(
-            f"--objective={values.objective} would choose settings by the final set; "
+            f"--objective={values.objective} would choose settings by a test set; "
             f"use --objective=validation/{metric}"
         )
     others = ("sweep", "zip", "sweep_file", "result")
@@ -308,7 +308,7 @@ def own_command(argv: list[str]) -> str:
 def command_line(argv: list[str]) -> int:
     """Call `main`; a user error is one line and exit code 2, Ctrl-C is exit code 75.
 
-    The exit code is 141 when the output is a pipe that nobody reads any more.
+    The exit code is 141 when the output is a pipe that is no longer read.
     """
     open_streams()
     try:
@@ -325,7 +325,7 @@ def command_line(argv: list[str]) -> int:
 
 
 def open_streams() -> None:
-    """Open standard streams that are closed; let them write any text, whatever the encoding."""
+    """Open standard streams that are closed; make them write any text in any encoding."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115

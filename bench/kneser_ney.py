@@ -6,7 +6,7 @@
 Words and scores are the same as in `ngram_lm` and `word_lm`: every held-out word but the first is
 scored. With --sentences, n-grams do not cross the ends of lines, and the start of a line is a
 context, as in lmplz of KenLM. --write_arpa=FILE writes the model of the last order, and
---read_arpa=FILE scores one that another program has counted.
+--read_arpa=FILE scores a model of another program.
 
 The model is counted, not trained, so there is no run to resume, and a seed has no effect. Seconds
 are the CPU time to count and to score both held-out texts.
@@ -71,8 +71,8 @@ def held_out_texts(corpus: WordCorpus, vocabulary: RunningWords, sentences: bool
 def measure(options: argparse.Namespace, folder: Path) -> list[Run]:
     """Count the n-grams of a corpus and score its held-out texts, for each order.
 
-    Writes the description of data and environment of a run into `folder`. Raises DataError when the
-    corpus cannot be read or an order does not fit it.
+    Writes the descriptions of the data and of the environment of a run into `folder`. Raises
+    DataError when the corpus cannot be read or an order does not fit it.
     """
     corpus = load_words(options.dataset)
     vocabulary = RunningWords.from_sentences(corpus.train, options.min_count)
@@ -130,17 +130,21 @@ def main() -> None:
     )
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument(
-        "--sentences", action="store_true", help="every line by itself, after its start"
+        "--sentences",
+        action="store_true",
+        help="count each line by itself, with its start as a context",
     )
-    parser.add_argument("--write_arpa", type=Path, help="file to write the last model to")
-    parser.add_argument("--read_arpa", type=Path, help="model to score instead")
+    parser.add_argument(
+        "--write_arpa", type=Path, help="ARPA file to write the model of the last order to"
+    )
+    parser.add_argument("--read_arpa", type=Path, help="ARPA file of a model to score instead")
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
             if options.read_arpa:
                 if options.save or options.write_arpa:
-                    parser.error("--read_arpa counts nothing to save or write")
+                    parser.error("--read_arpa cannot be combined with --save or --write_arpa")
                 runs = score_arpa(options.read_arpa, options.dataset)
             else:
                 runs = measure(options, Path(folder))

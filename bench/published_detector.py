@@ -1,4 +1,4 @@
-"""Average precision of R-CNN's published classifier and regression beside its network's own.
+"""Average precision of R-CNN's published classifier and regression beside that of the network.
 
     python -m bench.published_detector --runs runs/rcnn/seed=* \\
         --save=experiments/results/rcnn_svm.json

@@ -3,8 +3,8 @@
     python -m bench.random_field --runs runs/scenes/seed=* \\
         --save=experiments/results/fcn_random_field.json
 
-The measurement of --mode=iterations on the test sets of several runs. The row of 0 iterations is
-the network alone. A network that was trained without a random field gets an untrained one.
+The measurement of --mode=iterations on the test sets of several runs. The row for 0 iterations
+shows the network alone. A network that was trained without a random field gets an untrained one.
 """
 
 from bench.results import main

@@ -21,17 +21,17 @@ Scores = Mapping[str, float]
 
 
 def run_folders(paths: Iterable[Path]) -> list[Path]:
-    """Folders among paths; seed=* in a shell also names the logs beside them."""
+    """Folders among paths; the pattern seed=* of a shell also matches the log files beside them."""
     return [path for path in paths if path.is_dir()]
 
 
 def measure_variants(
     folders: Iterable[Path], measure: Callable[[TrainedRun], Mapping[Any, Scores]], setting: str
 ) -> list[Group]:
-    """Groups of runs that are measured several times, by the value of what is varied.
+    """Groups of runs that are measured several times, by the value of a setting.
 
-    measure: run -> scores by value. setting: name of what is varied. The seconds of each
-    measurement are those of all values together.
+    measure: run -> scores by value. setting: name of the setting. The seconds of each measurement
+    are those of all values together.
     """
     found = []
     for folder in tqdm(run_folders(folders), unit="run", disable=None):

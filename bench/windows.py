@@ -4,9 +4,9 @@
     taskset -c 0 python -m bench.windows --save=bench/windows.md
 
 Both networks have the same backbone and head, with random weights. The times are those of the
-default networks of experiments/rcnn.py and experiments/sppnet.py, without the search for windows,
-and of an SPP-net at five scales. In the lecture's table, on a GPU with 2,000 windows, features are
-computed 102 times (one scale) and 38 times (five scales) faster.
+default networks of experiments/rcnn.py and experiments/sppnet.py, and of SPP-nets at one and five
+scales, without the search for windows. In the lecture's table, on a GPU with 2,000 windows,
+features are computed 102 times (one scale) and 38 times (five scales) faster.
 """
 
 import statistics

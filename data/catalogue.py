@@ -31,8 +31,8 @@ def is_table(name: str) -> bool:
 def data_folder(data_dir: str) -> str:
     """Folder of prepared datasets: `data_dir`, else TFDS_DATA_DIR, else the default of TFDS.
 
-    That is in the home of the user; without a home, it is in XDG_CACHE_HOME. Raises DataError when
-    there is neither.
+    The default is in the user's home folder; without a home folder, it is in XDG_CACHE_HOME. Raises
+    DataError when there is neither.
     """
     import tensorflow_datasets as tfds
 
@@ -42,8 +42,8 @@ def data_folder(data_dir: str) -> str:
         cache = os.environ.get("XDG_CACHE_HOME", "")
         if data_dir or not os.path.isabs(cache):
             raise DataError(
-                f"there is no home folder for the data {data_dir}: give $TFDS_DATA_DIR or "
-                "--config.data_dir"
+                f"there is no home folder for the data{data_dir and ' ' + data_dir}: set "
+                "$TFDS_DATA_DIR or --config.data_dir"
             ) from None
         return os.path.join(cache, "unfold", "tfds")
 
@@ -54,7 +54,7 @@ def load_splits(name: str, data_dir: str = "", forms: Sequence[str] = ()) -> dic
     name: a built-in dataset (BUILTIN), or a prepared TFDS dataset, as NAME or NAME/CONFIG. An
     element is a dict of arrays. forms: other names that the caller accepts, such as text:PATH, for
     the message. Raises DataError when the dataset is unknown, is not prepared, or is prepared in a
-    format that only TensorFlow reads; reading an element does when its file is damaged.
+    format that only TensorFlow reads; reading an element raises it when its file is damaged.
     """
     from .builtin.prepare import open_builtin
     from .forms.prepared import CheckedSource, Unknown, Unusable, open_faults, open_prepared

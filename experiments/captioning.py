@@ -163,7 +163,7 @@ class Config(SearchConfig):
     picture: str = option(
         "",
         "image file to write",
-        note="of mode caption the attention, by default none; of mode compare compare.png",
+        note="in mode caption attention maps, by default none; in mode compare compare.png",
         modes=("caption", "compare"),
         output=True,
     )

@@ -14,9 +14,9 @@ detection and semantic segmentation", 2014. Published: 53.7 % mean average preci
     python -m experiments.rcnn --workdir=runs/cells --mode=detect --config.input=a.jpg,b.jpg
 
 Windows come from selective search (data/images/proposals.py). The network classifies them with a
-softmax and learns to correct their boxes at the same time. --mode=svm replaces both by the
-published ones, fitted to the features of the trained network: a linear support vector machine with
-hard negatives, and ridge regression of whitened targets. --mode=recall draws how many objects the
+softmax and learns to correct their boxes at the same time. --mode=svm replaces both by what was
+published, fitted to the features of the trained network: linear support vector machines with hard
+negatives, and ridge regression of whitened targets. --mode=recall draws how many objects the
 windows find.
 
 Data: scenes (handwritten digits on a smooth ground, the default), voc:DIR, coco:JSON, or a prepared

@@ -201,7 +201,7 @@ def read_speech(config: Config, folder: str) -> TranscriptionData:
             "rate": speech.rate,
             "symbols": len(alphabet.symbols),
             "train": len(train),
-            "train_sha256": lines.subset(rest).sha256,  # and of the validation set
+            "train_sha256": lines.subset(rest).sha256,  # includes the validation set
             "too_long": batches.too_long,
         },
     )

@@ -1,4 +1,4 @@
-"""SPP-net: the image is convolved once, and each window is pooled from the map into fixed bins.
+"""SPP-net: the image is convolved once, and each window of the map is pooled into fixed bins.
 
 Reproduces: He, Zhang, Ren and Sun, "Spatial pyramid pooling in deep convolutional networks for
 visual recognition", 2014. Published, on PASCAL VOC 2007: 59.2 % mean average precision where R-CNN
@@ -11,8 +11,8 @@ has 58.5 %, with features computed 102 times (one scale) and 38 times (five scal
 
 Data, proposals, scores and the number of steps are those of experiments/rcnn.py. By default a batch
 has more windows of each image, which cost this network little; with `--config.windows=16` the
-batches are the same, too. `python -m bench.windows` measures the time of both for an
-image. Measured: the rows of B11 in experiments/README.md.
+batches are the same as well. `python -m bench.windows` measures the time that each network takes
+for an image. Measured: the rows of B11 in experiments/README.md.
 """
 
 from dataclasses import dataclass

@@ -207,8 +207,8 @@ class PredictContext(Task):
     def scores(self, predict, batches):
         """Scores of the word vectors in the similarity and analogy tests, if any.
 
-        They are the same for every held-out text, so only that of the test has them: nothing is
-        chosen by them.
+        They are the same for every held-out text. Only the test text has them, so nothing is chosen
+        by them.
         """
         final = batches.name == "test"
         return self.tests.scores(predict.variables["params"]["words"]) if final else {}

@@ -96,7 +96,7 @@ class Pool:
             if self.elsewhere:
                 names = ", ".join(run.name for run in self.elsewhere)
                 print(f"not stopped, since another launch started them: {names}", flush=True)
-        finally:  # even when nobody reads the output any more
+        finally:  # even when the output is no longer read
             for worker in self.running:
                 code = exit_code(worker.process.wait())
                 log_exit(worker.run.workdir.parent, worker.run.name, code)

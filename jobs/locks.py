@@ -1,4 +1,4 @@
-"""Files that several processes write: locks, which end with their process, and whole files."""
+"""Files that several processes write: locks, which end with their process, and atomic writes."""
 
 import contextlib
 import fcntl

@@ -82,7 +82,7 @@ def append_line(path: Path, value: Any) -> None:
 
 
 def read_lines(path: Path, form: Mapping[str, type]) -> list[dict[str, Any]]:
-    """Objects of such a file, without lines that are truncated or have not the fields of `form`.
+    """Objects of such a file, without lines that are truncated or lack the fields of `form`.
 
     Empty when the file does not exist. Raises UsageError when it cannot be read.
     """

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 class Run:
     """One run of a sweep; `command` trains it in the environment `environment()`.
 
-    steps: its number of steps, 0 as long as its settings have not been checked.
+    steps: its number of steps, or 0 until its settings have been checked.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Run:
 
 
 def is_finished(workdir: Path, steps: int) -> bool:
-    """Whether a run has a result, of at least `steps` steps unless it ended for another reason.
+    """Whether a run has a result, and one of at least `steps` steps unless it ended early.
 
-    A damaged result does not count: the run makes it again from its last checkpoint.
+    A damaged result does not count: the run writes it again, from its last checkpoint.
     """
     try:
         result = json.loads((workdir / "result.json").read_bytes())
@@ -71,9 +71,9 @@ def python_path() -> str:
 
 
 def variables() -> dict[str, str]:
-    """Variables that let Python find the project, and nothing in the current folder.
+    """Variables that let Python find the project, but import nothing from the current folder.
 
-    There, files of users may have names such as train.py.
+    A user's files there may have names such as train.py.
     """
     return {"PYTHONPATH": python_path(), "PYTHONSAFEPATH": "1"}
 

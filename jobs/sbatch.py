@@ -41,7 +41,8 @@ def sbatch_script(
 ) -> str:
     """Script for plain sbatch that executes the runs, `workers` at a time.
 
-    Raises UsageError when an option of sbatch has a control character: it cannot be quoted there.
+    Raises UsageError when an option has a control character, which cannot be quoted in a line of
+    #SBATCH.
     """
     array = {"array": f"0-{len(runs) - 1}%{workers}", "output": str(folder / "slurm" / "%A_%a.log")}
     lines = ["#!/bin/bash"]

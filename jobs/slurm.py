@@ -31,7 +31,7 @@ def find_submitit() -> ModuleType:
 
 
 def check_owner(folder: Path) -> None:
-    """Raise UsageError when other users can write a folder from which a job reads Python objects.
+    """Raise UsageError when other users can write to a folder of Python objects that a job reads.
 
     Whoever can replace such a file can run any code as the user of the job.
     """
@@ -40,7 +40,7 @@ def check_owner(folder: Path) -> None:
         raise UsageError(f"{folder} belongs to another user: give another --workdir")
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UsageError(
-            f"other users can write {folder}, and so run code in its jobs: chmod go-w {folder}"
+            f"other users can write to {folder}, and so run code in its jobs: chmod go-w {folder}"
         )
 
 
@@ -54,7 +54,7 @@ def submit_all(
     """Submit the runs that are neither finished nor in the queue; print what to do next; return 0.
 
     steps: number of steps of each run. workers: maximum number of concurrent runs. Raises
-    UsageError when Slurm rejects the job, or when others can write the folder.
+    UsageError when Slurm rejects the job, or when other users can write to the folder.
     """
     submitit = find_submitit()
     queue = read_queue(folder)

@@ -81,7 +81,7 @@ class Study:
                 pruner=optuna.pruners.MedianPruner(),
                 load_if_exists=True,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:  # of its entries
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # in its entries
             name = journal.file.name
             raise UsageError(f"{name} is not the log of a search: {error!r}") from error
         self.last_checked: dict[int, int] = {}  # last step at which a trial was not pruned

@@ -46,7 +46,7 @@ def valid_steps(
 
 
 def as_named(expected: Any, carry: Any) -> Any:
-    """Return a plain tuple of as many fields as the named tuple `expected` as one of its type."""
+    """Return `carry`, a plain tuple as a named one if `expected` is one of the same length."""
     named = isinstance(expected, tuple) and hasattr(expected, "_fields")
     if named and type(carry) is tuple and len(carry) == len(expected):
         return type(expected)(*carry)
@@ -54,7 +54,7 @@ def as_named(expected: Any, carry: Any) -> Any:
 
 
 def check_carry(expected: Any, carry: Any) -> Any:
-    """Return `carry`, with names; raise ValueError unless structure, shapes and dtypes fit."""
+    """Return `as_named`; raise ValueError unless structure, shapes and dtypes fit."""
     carry = as_named(expected, carry)
     descriptions = [
         jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree)

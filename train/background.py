@@ -8,15 +8,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-SLOTS = 1000  # calls that wait
-CLOSE_SECONDS = 60.0  # for the calls that wait at the end
+SLOTS = 1000  # calls that may wait
+CLOSE_SECONDS = 60.0  # for the calls that still wait at the end
 
 
 class Background:
-    """A service in a thread of its own, which `make` opens there.
+    """A service that runs in its own thread, where `make` opens it.
 
-    After an error it is opened again for the next call. Calls are dropped while SLOTS of them wait.
-    The first error and the first dropped call each print a warning.
+    After an error, the next call opens the service again. Calls are dropped while SLOTS of them
+    wait. The first error and the first dropped call each print a warning.
     """
 
     def __init__(self, name: str, make: Callable[[], Any]):
@@ -27,14 +27,14 @@ class Background:
         self.thread.start()
 
     def call(self, method: str, *arguments: Any) -> None:
-        """Call a method of the service soon; return at once."""
+        """Let the thread call a method of the service; return at once."""
         try:
             self.waiting.put_nowait((method, arguments))
         except queue.Full:
             self._warn("dropped", "it does not answer, so some of the output is missing there")
 
     def close(self, *arguments: Any, seconds: float = CLOSE_SECONDS) -> None:
-        """Close the service after the calls that wait; give up after some seconds."""
+        """Close the service after the waiting calls; give up after some seconds."""
         self.call("close", *arguments)
         self.thread.join(seconds)
         if self.thread.is_alive():
@@ -55,4 +55,4 @@ class Background:
         if kind not in self.warned:
             self.warned.add(kind)
             line = " ".join(text.split())[:200]
-            tqdm.write(f"warning: {self.name}: {line}; training goes on", file=sys.stderr)
+            tqdm.write(f"warning: {self.name}: {line}; training continues", file=sys.stderr)

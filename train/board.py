@@ -16,14 +16,14 @@ _numbers = itertools.count()
 
 
 class Board:
-    """Writer of a new file in a folder; what it writes is in the file when a method returns."""
+    """Writer of a new file in a folder; when a method returns, its output is in the file."""
 
     def __init__(self, folder: Path):
-        # the name has the time in seconds, which a second file may share
+        # the writer's own names have the time in seconds, so two files could have the same name
         self.writer = EventsWriter(str(folder / "events"), f".{os.getpid()}.{next(_numbers)}")
 
     def purge(self, step: int) -> None:
-        """Hide what earlier files say of `step` and of later ones."""
+        """Hide what earlier files say about `step` and all later steps."""
         self._write(step, session_log=SessionLog(status=SessionLog.START))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -32,7 +32,7 @@ class Board:
         self._write(step, summary=Summary(value=items))
 
     def picture(self, step: int, name: str, png: bytes) -> None:
-        """Write a picture in the format PNG."""
+        """Write a picture, which is in PNG format."""
         width, height = struct.unpack(">II", png[16:24])
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         self._write(step, summary=Summary(value=[Summary.Value(tag=name, image=image)]))

@@ -78,9 +78,9 @@ def run(
 def _end_without_disk(problem: str) -> NoReturn:
     """Print one line and exit at once: writers in the background would repeat the error at length.
 
-    The output may itself be a file on the disk that is full.
+    Standard output may itself be a file on the full disk.
     """
-    text = f"error: {problem}; when this is mended, the same command continues\n"
+    text = f"error: {problem}; once this is fixed, the same command continues\n"
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

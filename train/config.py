@@ -157,7 +157,7 @@ class RunConfig:
     )
     stop_seconds: int = option(
         300,
-        "seconds after a signal to stop at which the process ends, saved or not; 0: never",
+        "seconds after a stop signal until the process ends even if nothing is saved; 0: never",
         group="run",
         volatile=True,
         minimum=0,
@@ -216,7 +216,7 @@ class RunConfig:
         self.profiled_steps()
 
     def check_training(self) -> None:
-        """Raise ConfigError when a run with these settings makes no sense; modes may use one."""
+        """Raise ConfigError when training with these settings makes no sense; modes accept them."""
 
     def profiled_steps(self) -> range:
         """Return the steps to profile; raises ConfigError when they cannot be read."""

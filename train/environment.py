@@ -20,7 +20,7 @@ FLAGS = (  # of JAX that change results
     "jax_enable_x64",
     "jax_numpy_dtype_promotion",
 )
-# sums over cores or devices are taken in another order
+# what may change the last digits: with other cores or devices, sums have another order
 DECISIVE = ("cores", "devices", "versions", "XLA_FLAGS", "jax_flags")
 
 

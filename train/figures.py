@@ -1,4 +1,4 @@
-"""Figures of a run: to files and to TensorBoard; one that cannot be drawn is a warning."""
+"""Figures of a run, for files and TensorBoard; one that cannot be drawn causes a warning."""
 
 import io
 import sys
@@ -20,7 +20,7 @@ def draw_figures(
 ) -> None:
     """Write each Figure as figures/NAME-STEP.png and each text as figures/NAME-STEP.txt.
 
-    What cannot be drawn or written is a warning with its name and the reason.
+    A figure that cannot be drawn or written causes a warning with its name and the reason.
     """
     try:
         figures = make()
@@ -52,7 +52,7 @@ def _warn(what: str, step: int, error: Exception) -> None:
 
 
 def png_of(figure: "Figure") -> bytes:
-    """Picture of a figure in the format PNG."""
+    """Picture of a figure in PNG format."""
     plain_texts(figure)
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
@@ -60,7 +60,7 @@ def png_of(figure: "Figure") -> bytes:
 
 
 def plain_texts(figure: "Figure") -> None:
-    """Let matplotlib draw every text of a figure as it is, not as a formula between two $.
+    """Make matplotlib draw every text of a figure as it is: two $ do not enclose a formula.
 
     Texts may come from a user's data. Only the numbers of an axis, which matplotlib writes itself,
     remain formulas.

@@ -44,9 +44,10 @@ def append_text(path: Path, text: str) -> None:
 
 
 def disk_problem(error: BaseException) -> str:
-    """Return what is wrong with the disk if that caused an error, else "".
+    """Return what is wrong with the disk if this caused an error, else "".
 
-    Libraries report it as errors of many types; only the text of the operating system is the same.
+    Libraries report such problems by many types of errors; they have only the text of the operating
+    system in common.
     """
     for each in _causes(error):
         if isinstance(each, OSError) and each.errno in DISK_ERRORS:

@@ -40,7 +40,7 @@ class Output(Protocol):
         """Evaluate, save and draw, whichever is due after `step` steps."""
 
     def draw_missing(self, step: int, state: Any) -> None:
-        """Draw the figures of a restored step, if a kill after it was saved prevented that."""
+        """Draw the figures of a restored step if the run was killed between saving and drawing."""
 
     def log(self, step: int, window: Any) -> None:
         """Write the metrics of a window."""

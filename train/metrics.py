@@ -39,7 +39,7 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
 def check_evaluations(workdir: Path, name: str, steps: range) -> None:
     """Raise ConfigError when metrics.jsonl lacks a metric that a run wrote before its checkpoint.
 
-    steps: those of the evaluations up to the checkpoint.
+    steps: the steps of the evaluations up to the checkpoint.
     """
     measured = {line["step"] for line in read_metrics(workdir) if name in line}
     if missing := set(steps) - measured:

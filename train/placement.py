@@ -44,7 +44,7 @@ def compiler_options(
     """Compiler options of a step: `options` on a single CPU device whose XLA knows them, else none.
 
     They do not depend on the number of cores. On the same number of cores a program repeats its
-    results bit for bit; on another number, sums are divided differently and the last digits differ.
+    results bit for bit; on another number, sums are split differently and the last digits differ.
     Several CPU devices are threads of one CPU and get no options.
     """
     if len(devices) > 1 or devices[0].platform != "cpu":

@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
 
 
 def cache_folder() -> Path | None:
-    """Folder of caches by the XDG specification; None for a user without a home."""
+    """Folder of caches by the XDG specification; None for a user without a home folder."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(given):
         return Path(given)
@@ -46,7 +46,8 @@ def cache_folder() -> Path | None:
 def keep_compiled_programs() -> None:
     """Let JAX cache compiled programs on disk, so that a resumed run starts in seconds.
 
-    An entry that cannot be read, such as one that a full disk cut, is deleted and made again.
+    An entry that cannot be read, for example because a full disk truncated it, is deleted and made
+    again.
     """
     folder = cache_folder()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ and folder:
@@ -58,7 +59,7 @@ def keep_compiled_programs() -> None:
 
 
 def _healing(read: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a reader of the cache delete what it cannot read: JAX would warn of it at each start."""
+    """Make a reader of the cache delete what it cannot read: JAX would warn at every start."""
 
     @functools.wraps(read)
     def read_or_delete(key: str, *arguments: Any) -> Any:
@@ -76,7 +77,7 @@ def _healing(read: Callable[..., Any]) -> Callable[..., Any]:
 def open_standard_streams() -> None:
     """Open the standard streams that are closed, so that no other file takes their numbers.
 
-    What cannot be written in the encoding of a stream is written with backslashes.
+    Characters that the encoding of a stream lacks are written as backslash escapes.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:
         pass
@@ -90,9 +91,10 @@ def open_standard_streams() -> None:
 
 
 def silence_disk_errors() -> None:
-    """Print nothing of a full disk in the threads of libraries: the main thread raises the error.
+    """Hide errors of a full disk in the threads of libraries: the main thread raises the error.
 
-    Orbax's event loop is closed then, of which TensorStore's threads also complain.
+    Orbax then closes its event loop; the complaints of TensorStore's threads about it are hidden
+    as well.
     """
     of_thread, unraisable = threading.excepthook, sys.unraisablehook
 

@@ -114,15 +114,15 @@ class Recorder:
                 self.draw(step, state, due.last)
 
     def draw_missing(self, step: int, state: Any) -> None:
-        """Draw the figures of a restored step, if a kill after it was saved prevented that."""
+        """Draw the figures of a restored step if the run was killed between saving and drawing."""
         if self.lacks_figures(step):
             last = self.ended or step == self.run.config.steps
             self.draw(step, self.placement.gather(state), last)
 
     def lacks_figures(self, step: int) -> bool:
-        """Whether figures are due after a step but not there.
+        """Whether the figures that are due after a step are missing.
 
-        False with several processes, which might not all find the same and so wait for one another.
+        False with several processes: they might see different files and then wait for one another.
         """
         config = self.run.config
         due = due_at(config, step, False).draw or (self.ended and 1.0 in config.figures_at)
@@ -170,7 +170,7 @@ class Recorder:
 
     def close(self, end: str, step: int, seconds: float) -> None:
         """Wait until everything is on disk; log how the attempt ended."""
-        with contextlib.ExitStack() as closing:  # the last one first, even when one raises
+        with contextlib.ExitStack() as closing:  # runs in reverse order, even when one raises
             closing.callback(log_attempt, self.folder, end, step, seconds=seconds)
             if self.tracker:
                 closing.callback(self.tracker.close, end)

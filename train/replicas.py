@@ -123,7 +123,7 @@ class ReplicaRecorder:
             recorder.draw(step, pairs[i][0], due.last)
 
     def draw_missing(self, step: int, state: Any) -> None:
-        """Draw the figures of a restored step, if a kill after it was saved prevented that."""
+        """Draw the figures of a restored step if a run was killed between saving and drawing."""
         lacking = [i for i, recorder in self._running() if recorder.lacks_figures(step)]
         states = self.devices.gather(state) if lacking else []
         for i in lacking:

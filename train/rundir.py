@@ -42,7 +42,7 @@ def read_json(path: Path) -> Any:
 def read_result(workdir: Path) -> dict[str, Any] | None:
     """Result of the run in a folder; None when it has none.
 
-    A damaged one does not count: the run makes it again from its last checkpoint.
+    A damaged result does not count: the run writes it again, from its last checkpoint.
     """
     with contextlib.suppress(ConfigError):
         result = read_json(workdir / "result.json")
@@ -68,7 +68,7 @@ def read_config(path: Path, names: Collection[str], training: bool) -> dict[str,
     """Settings in the config file of a run; None when it does not exist.
 
     Raises ConfigError when the file is unreadable, or, in training, when it has a setting that is
-    not one of `names`. Modes do without such settings.
+    not one of `names`. Other modes ignore such settings.
     """
     saved = read_json(path)
     if not isinstance(saved, dict | None):
@@ -85,7 +85,7 @@ def read_config(path: Path, names: Collection[str], training: bool) -> dict[str,
 def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] = ()) -> None:
     """Give a config the settings of the run in a folder, except those of `overrides`.
 
-    Paths to write to are not among them: whoever can write the folder would choose a file.
+    Paths to write to are left out: whoever can write to the folder could choose any file.
     """
     fields = dataclasses.fields(config)
     names = [field.name for field in fields]
@@ -235,7 +235,7 @@ def record_environment(workdir: Path, config: RunConfig) -> None:
 def lock_file(file: IO[bytes]) -> None:
     """Lock an open file; BlockingIOError when another process holds the lock.
 
-    On a file system without locks, such as some of Lustre, print a warning.
+    On a file system without locks, as with some mounts of Lustre, print a warning.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -243,8 +243,8 @@ def lock_file(file: IO[bytes]) -> None:
         raise
     except OSError as error:
         print(
-            f"warning: {file.name} cannot be locked ({error.strerror}): start no second process "
-            "in this folder",
+            f"warning: {file.name} cannot be locked ({error.strerror}): do not start a second "
+            "process in this folder",
             file=sys.stderr,
         )
 

@@ -11,8 +11,8 @@ from types import FrameType
 
 import jax
 
-# batch systems warn with one of the first four before they kill, a closed terminal with SIGHUP;
-# Ctrl-C is the last
+# before they kill a process, batch systems send one of the first four; a terminal that closes sends
+# SIGHUP, and Ctrl-C sends SIGINT
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
@@ -29,7 +29,7 @@ class PreemptedError(Exception):
 
 
 def heeded_signals() -> list[signal.Signals]:
-    """Return STOP_SIGNALS, without SIGHUP where it is ignored: nohup asks for that."""
+    """Return STOP_SIGNALS, without SIGHUP if it is ignored, as under nohup."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in STOP_SIGNALS if not (ignored and number == signal.SIGHUP)]
 
@@ -40,8 +40,8 @@ def stop_signals(seconds: float) -> Iterator[list[int]]:
 
     A second SIGTERM is collected like the first: batch systems send it to every process of a job,
     and it must not interrupt the saving that the first one caused. With several processes JAX
-    listens to SIGTERM and informs all of them, so the other signals are passed on as SIGTERM. When
-    this has not been left `seconds` after the first signal, the process ends; 0: never.
+    listens to SIGTERM and informs all of them, so the other signals are passed on as SIGTERM. The
+    process ends if it is still in this context `seconds` after the first signal; 0: never.
     """
     received: list[int] = []
     several = jax.process_count() > 1
@@ -70,7 +70,8 @@ def stop_signals(seconds: float) -> Iterator[list[int]]:
 def _deadline(seconds: float) -> Iterator[None]:
     """End the process with exit code 75 some seconds after a stop signal; 0: never.
 
-    Python tells a thread of a signal even while the main thread is in a library that never returns.
+    Python can notify a thread of a signal even while the main thread is in a library that never
+    returns.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -91,7 +92,7 @@ def _watch(reader: int, seconds: float) -> None:
     while True:
         left = None if end is None else max(0.0, end - time.monotonic())
         if not select.select([reader], [], [], left)[0]:
-            text = f"error: nothing was saved {seconds:g} s after a signal to stop; run the same "
+            text = f"error: the run had not ended {seconds:g} s after a stop signal; run the same "
             os.write(2, (text + "command to continue from the last checkpoint\n").encode())
             os._exit(PreemptedError.exit_code)
         numbers = os.read(reader, 64)

@@ -44,7 +44,7 @@ def first_states(
     """Return (step, state and window of each run) to go on from: -1 and pretrained states, if new.
 
     initial: states and windows before the first step. Raises ConfigError when no checkpoint can be
-    read, or when metrics.jsonl is older than it.
+    read, or when metrics.jsonl is older than the checkpoint.
     """
     warn = partial(print, "warning:", flush=True)
     restored = restore_latest([run.workdir / "checkpoints" for run in runs], initial, warn)
@@ -54,7 +54,7 @@ def first_states(
         return -1, [(pretrained(run, state), window) for run, (state, window) in pairs]
     step = int(restored[0][0].step)
     for run, (_, window) in zip(runs, restored, strict=True):
-        if int(window.bad_step) < 0:  # a replica that diverged is saved without an evaluation
+        if int(window.bad_step) < 0:  # a diverged replica is saved without an evaluation
             first = next(iter(run.experiment.evals))
             evaluated = range(0, step + 1, run.config.eval_every)
             check_evaluations(run.workdir, f"{first}/loss", evaluated)

@@ -57,9 +57,9 @@ def merge(a: Mapping[str, Mean], b: Mapping[str, Mean]) -> dict[str, Mean]:
 
 
 def host_values(means: Mapping[str, Mean]) -> dict[str, float]:
-    """Values of means that are on the host; a loss over nothing is infinite, not 0.
+    """Values of means that are on the host; a loss over no examples is infinite, not 0.
 
-    So a network that can answer nothing is never the best one.
+    Otherwise a network that can process none of the examples would be the best one.
     """
     values = {name: float(mean.value) for name, mean in means.items()}
     if "loss" in means and means["loss"].weight == 0:

@@ -32,8 +32,8 @@ def read_content(path: Path | zipfile.Path) -> bytes:
     """Bytes of a file, decompressed if it is gzipped.
 
     Raises FileNotFoundError when it is missing, and DataError when it is unreadable, a named pipe,
-    or compressed to less than a part of INFLATED, by gzip or in a ZIP file: no data are, only files
-    that fill the memory.
+    or compressed, by gzip or in a ZIP file, to less than 1 / INFLATED of its size: only files that
+    are made to fill the memory are.
     """
     if isinstance(path, Path):
         check_no_pipe(path)
@@ -56,11 +56,11 @@ def read_content(path: Path | zipfile.Path) -> bytes:
 
 
 def _most(compressed: int) -> int:
-    """Bytes to which so many compressed ones may inflate."""
+    """Number of bytes to which a number of compressed bytes may inflate."""
     return max(SMALL, INFLATED * compressed)
 
 
 def _check_inflated(path: Path | zipfile.Path, compressed: int, inflated: int) -> None:
-    """Raise DataError when a file inflates to more than data do."""
+    """Raise DataError when a file inflates to more than `_most` bytes."""
     if inflated > (most := _most(compressed)):
         raise DataError(f"cannot read {path}: {compressed} bytes inflate to more than {most}")

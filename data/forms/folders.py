@@ -1,4 +1,4 @@
-"""The files below a folder, without those that systems and editors leave there."""
+"""The files below a folder, without those that operating systems and editors leave there."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ LEFT_BEHIND = {
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a file or folder is hidden, a system's own, or the backup copy of an editor.
+    """Whether a file or folder is hidden, an operating system's own, or an editor's backup copy.
 
     >>> [name for name in ("._a.wav", ".DS_Store", "Thumbs.db", "a.wav~", "a.wav")
     ...  if not is_left_behind(name)]

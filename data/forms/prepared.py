@@ -24,7 +24,7 @@ class Unusable(ValueError):
 
 
 class Unknown(ValueError):
-    """A name of no dataset."""
+    """A name that no dataset has."""
 
 
 def open_prepared(name: str, folder: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def open_prepared(name: str, folder: str) -> dict[str, Any]:
         if fault := _faulty_files(name, folder):
             raise Unusable(damage(name, folder, fault)) from error
         text = str(error)
-        # the name may also be none that TFDS can parse, such as a path
+        # TFDS may also be unable to parse the name, such as that of a path
         unknown = isinstance(error, registered.DatasetNotFoundError)
         if unknown or text.startswith("Parsing builder name"):
             raise Unknown(text) from error
@@ -130,7 +130,7 @@ def _fault(path: Path, count: int, whole: bool) -> str:
 
 @dataclass(frozen=True)
 class CheckedSource:
-    """A source of TFDS of which an unreadable example is an `error(text)` that names the file."""
+    """A source of TFDS that raises `error(text)`, naming the file, for an unreadable example."""
 
     source: Any
     name: str

@@ -41,8 +41,8 @@ class DamagedImage(DataError):
 def decode_image(item: Path | bytes, channels: int, size: int, name: str) -> np.ndarray:
     """Decode an image to uint8 [H, W, channels], resized to size x size unless size is 0.
 
-    channels: 1 (grey) or 3 (RGB). The image is opened by `open_image`, which says what happens to
-    transparent and turned ones. Raises DamagedImage, a DataError that names the image.
+    channels: 1 (grey) or 3 (RGB). `open_image` opens the image, and describes how transparent and
+    rotated ones are treated. Raises DamagedImage, a DataError that names the image.
     """
     image = open_image(item, name).convert("L" if channels == 1 else "RGB")
     if size:
@@ -56,10 +56,10 @@ def open_image(
 ) -> Image.Image:
     """Open a picture, grey (mode L) or in colour (mode RGB), with 8 bits for each value.
 
-    It is turned upright as its EXIF data say, and transparent pixels show white paper. Of 16 bits
-    the upper 8 are kept; of an animation the first picture is read. formats: names of Pillow, by
-    default all. Raises DamagedImage, a DataError that names the image, when it is damaged, is a
-    decompression bomb, or has pixels of 32 bits.
+    It is turned upright according to its EXIF data, and white paper shows through transparent
+    pixels. The upper 8 of 16 bits are kept, and the first picture of an animation is read. formats:
+    those that are accepted, by Pillow's names; by default all. Raises DamagedImage, a DataError
+    that names the image, when it is damaged, is a decompression bomb, or has pixels of 32 bits.
     """
     try:
         with _opened(item, formats) as opened:
@@ -110,7 +110,7 @@ def _opened(item: Path | bytes, formats: tuple[str, ...] | None = None) -> Image
 
 
 def _orientation(image: Image.Image) -> int:
-    """Orientation of EXIF, 1 when it has none or its EXIF data are damaged."""
+    """Orientation by the EXIF data of an image, 1 when they are missing or damaged."""
     try:
         return image.getexif().get(ORIENTATION, 1)
     except FAULTS:

@@ -13,7 +13,10 @@ Arrays = dict[str, np.ndarray]
 
 
 def cache_folder() -> Path:
-    """Folder of the cache, below the user's cache folder; one that cannot exist without a home."""
+    """Folder of the cache, below the user's cache folder.
+
+    Without a home folder, it is a path that cannot exist, so nothing is cached.
+    """
     given = os.environ.get("XDG_CACHE_HOME", "")
     home = os.path.expanduser("~")
     if not os.path.isabs(given):

@@ -72,9 +72,9 @@ def resized(image: np.ndarray, side: int) -> np.ndarray:
 def load_annotated(name: str, data_dir: str, side: int, most: int = 0) -> Annotated:
     """Sets of a dataset in one of FORMS, with images of `side` pixels.
 
-    most: number of images of each set that are read, the first ones; 0: all. Sets that are missing
-    are made of the training set, see `complete`. A damaged image is left out, with a warning that
-    names it; so is an object without area. A class that training never sees is named. Raises
+    most: only the first `most` images of each set are read; 0: all. Missing sets are made from the
+    training set, see `complete`. A damaged image is left out, with a warning that names it, and so
+    is an object without area. A warning also names a class that training never sees. Raises
     DataError when the dataset is unknown, an annotation is faulty or has no image, or training has
     no object.
     """
@@ -112,7 +112,7 @@ def _readable(source: Source, split: str, side: int) -> Iterator[Picture]:
 
 
 def _check_classes(sets: dict[str, list[Picture]], classes: Sequence[str], name: str) -> None:
-    """Raise DataError when training has no object; name a class that only another set has."""
+    """Raise DataError when training has no object; warn of a class that only another set has."""
     trained = {label for p in sets["train"] for label in p.labels[~(p.difficult | p.crowd)]}
     if not trained:
         raise DataError(f"the training set of dataset {name} has no objects")
@@ -216,6 +216,6 @@ def checked_shares(boxes: np.ndarray, where: str) -> np.ndarray:
         values = listed(f"{value:g}" for value in boxes[number])
         text = f"object {number + 1} of {where} has the box {values} in parts of the sides, which"
         if not inside[number] or (boxes[number, :2] > boxes[number, 2:]).any():
-            raise DataError(f"{text} is outside of the image or has exchanged sides")
+            raise DataError(f"{text} is outside the image or has exchanged sides")
         print(f"warning: {text} is empty; it is left out", file=sys.stderr, flush=True)
     return area

@@ -163,8 +163,8 @@ def load_photos(name: str, data_dir: str, size: int, held_out: float) -> dict[st
 def photo_provenance(splits: Mapping[str, Photos]) -> dict[str, Any]:
     """Number of photographs of each split, and a checksum.
 
-    That of users' own covers every file. Of a prepared dataset it covers SAMPLED photographs of
-    each split, since reading all of them would take hours.
+    The checksum of users' own photographs covers every file. That of a prepared dataset covers only
+    SAMPLED photographs of each split, since reading all of them would take hours.
     """
     counts: dict[str, Any] = {split: len(photos) for split, photos in splits.items()}
     sources = [photos.source for photos in splits.values()]

@@ -31,9 +31,10 @@ VERSION = 1  # of the cached windows
 def selective_search(image: np.ndarray) -> np.ndarray:
     """Windows float32 [N, 4] of an image uint8 [H, W, 3], the most object-like first.
 
-    Several segmentations, in SPACES of colour with SCALES, are merged. A window's rank is the place
-    of its region in the order of merging, from the last, times a random number, as published; the
-    number depends on the image alone. Windows that occur twice count once.
+    The windows of several segmentations, in the colour spaces SPACES with SCALES, are put together.
+    The rank of a window is the place of its region in the order of merging, counted from the last
+    one, times a random number, as published; the numbers depend on the image alone. Windows that
+    occur twice count once.
     """
     from skimage.color import rgb2lab  # loads slowly
     from skimage.segmentation import felzenszwalb
@@ -128,7 +129,7 @@ def histograms(values: np.ndarray, segments: np.ndarray, count: int) -> np.ndarr
 
 
 def distinct(windows: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Windows in their order, each once; that of the whole image if there is none."""
+    """Windows in their order, each once; if there are none, the window of the whole image."""
     if not len(windows):
         return np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
     _, first = np.unique(windows, axis=0, return_index=True)
@@ -168,7 +169,7 @@ def proposals(image: np.ndarray, method: str, most: int) -> np.ndarray:
 
 
 def proposals_of(images: Sequence[np.ndarray], method: str, most: int) -> list[np.ndarray]:
-    """`proposals` of each image; cached by their contents, and counted while they are made."""
+    """`proposals` of each image, cached by the contents of the images, with a progress bar."""
     digest = hashlib.sha256(repr((VERSION, method, most, SPACES, SCALES)).encode())
     for image in images:
         digest.update(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())

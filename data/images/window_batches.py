@@ -67,7 +67,7 @@ def judged(picture: Picture, windows: np.ndarray) -> tuple[Batch, np.ndarray]:
 class Sampling(NamedTuple):
     """How windows of an image are drawn.
 
-    number: of windows. objects: largest share of them with an object. copies: number of
+    number: number of windows. objects: largest share of them with an object. copies: number of
     changed copies of each object that are added to the windows.
     """
 
@@ -104,7 +104,10 @@ def sample(picture: Picture, windows: np.ndarray, how: Sampling, rng: np.random.
 
 
 def draw(among: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw indices of true values [N], without repetition if there are enough; any if none."""
+    """Draw indices of true values [N], of all values if none is true.
+
+    No index repeats if there are enough.
+    """
     indices = np.flatnonzero(among) if among.any() else np.arange(len(among))
     return rng.choice(indices, count, replace=len(indices) < count)
 
@@ -126,8 +129,8 @@ class TrainingWindows:
     """step -> "image" [B, side, side, 3] and the arrays of `judged`, [B, count, ...].
 
     batch_size: images of a step, every image once per epoch. count: windows of an image. objects:
-    share of windows with an object. flip: half of the images are mirrored. tint: largest factor, up
-    or down, of each colour. Raises DataError when a batch is larger than the set.
+    largest share of windows with an object. flip: whether half of the images are mirrored. tint:
+    largest relative change of each colour. Raises DataError when a batch is larger than the set.
     """
 
     pictures: Sequence[Picture]
@@ -189,7 +192,7 @@ class EvaluationWindows:
     def every_window(self) -> Iterator[tuple[list[int], Batch]]:
         """Yield indices of images with "image" and "window" [B, N, 4], all of their windows.
 
-        N is the largest number of windows of an image; the last window of others repeats.
+        N is the largest number of windows of an image; in other images the last window repeats.
         """
         most = max(map(len, self.windows))
         for start in range(0, len(self.pictures), self.batch_size):

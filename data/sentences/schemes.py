@@ -37,7 +37,7 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def wrong_tags(tags: Iterable[str]) -> set[str]:
-    """Tags that do not fit the others when all of them should mark spans.
+    """Tags that do not fit the others, if all of them are supposed to mark spans.
 
     >>> wrong_tags(["O", "B-X", "b-X"]), wrong_tags(["O", "S-X", "U-X"])
     ({'b-X'}, {'U-X'})
@@ -57,8 +57,8 @@ def mark_spans(tags: Iterable[str]) -> bool:
 def scheme_of(sentences: Sequence[Sequence[str]], whole: bool = True) -> str:
     """Scheme of the tags of sentences, "" if they do not mark spans.
 
-    Of two schemes with the same letters it is the first that no sentence violates, IOB2 or IOE2 if
-    both are violated. whole: whether a sentence begins and ends at no place inside a span.
+    If the letters fit two schemes, the result is the first that no sentence violates, or IOB2 or
+    IOE2 if there is none. whole: whether no sentence begins or ends inside a span.
     """
     found = {tag for tags in sentences for tag in tags}
     if not mark_spans(found):
@@ -77,7 +77,7 @@ def scheme_of(sentences: Sequence[Sequence[str]], whole: bool = True) -> str:
 
 @lru_cache(maxsize=65536)
 def may_follow(scheme: str, previous: str, tag: str) -> bool:
-    """Whether a scheme allows a tag after another one; the begin and end of a sentence are O."""
+    """Whether a scheme allows a tag after another one; before and after a sentence, tags are O."""
     (before, old), (after, new) = split_tag(previous), split_tag(tag)
     same = OUTSIDE not in (before, after) and old == new
     if scheme.startswith("IO"):

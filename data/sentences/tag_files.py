@@ -25,9 +25,9 @@ def read_columns(path: Path, column: int) -> Iterator[Numbered]:
 
     Columns are separated by tabs, in a line without tabs by spaces. column: column of the tag, from
     1; 0: the last. All words must have as many columns as the first one. Lines that begin with
-    -DOCSTART- are skipped, and so are comments: lines at the start of a sentence that begin with #
-    and have another number of columns than the words, or # as a word and a last column that no
-    word has. So a word may be #.
+    -DOCSTART- are skipped, and so are comments. These are lines at the start of a sentence that
+    begin with # and have another number of columns than the words, or whose first column is # and
+    whose last column no word has. So a word may be #.
     """
     blocks = [
         [(number, fields_of(line)) for number, line in block]

@@ -1,4 +1,4 @@
-"""Sound files: WAV, FLAC, OGG and what else libsndfile reads, at any sampling rate."""
+"""Sound files: WAV, FLAC, OGG and whatever else libsndfile reads, at any sampling rate."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ STREAMED = 0x7FFF0000  # from this size on, the header was written before the sa
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Sorted sound files below a folder; DataError when two differ in nothing but their suffix."""
+    """Sorted sound files below a folder; DataError when two differ only in their suffix."""
     paths = files_below(folder, SUFFIXES)
     known: dict[Path, Path] = {}
     for path in paths:
@@ -37,8 +37,8 @@ def read_sound_file(path: Path) -> tuple[int, np.ndarray]:
 
     Samples have 8 to 32 bits or are floats, which are not scaled. A WAV file that was written as a
     stream, without the number of its samples, is read to its end. Raises DataError, naming the
-    file, when it cannot be read, is truncated, has no samples or some that are not finite, or when
-    its rate is not within RATES.
+    file, when it cannot be read, is truncated, has no samples or samples that are not finite, or
+    when its rate is not within RATES.
     """
     soundfile = _library()
     kind = path.suffix[1:].upper() or "sound"
@@ -96,7 +96,7 @@ def _chunks(content: bytes, start: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _ends_in_chunks(content: bytes, start: int) -> bool:
-    """Whether nothing but whole chunks follows."""
+    """Whether only complete chunks follow."""
     while start + 8 <= len(content):
         _, first, size = next(_chunks(content, start))
         start = first + size + size % 2
@@ -118,7 +118,7 @@ def at_one_rate(paths: Sequence[Path]) -> tuple[int, list[np.ndarray]]:
 
 
 def read_sound(path: Path, rate: int) -> np.ndarray:
-    """Sound float32 [N] of a file, resampled to `rate` Hz, which a printed line says."""
+    """Sound float32 [N] of a file; if it is resampled to `rate` Hz, a printed line says so."""
     own, sound = read_sound_file(path)
     if own != rate:
         print(f"resampled {path} from {own} to {rate} Hz", flush=True)

@@ -59,7 +59,7 @@ def check_bands(bands: int, rate: int) -> None:
 
 
 def transform_size(rate: int) -> int:
-    """Length of the Fourier transform of a window: the power of two that is not shorter."""
+    """Length of the Fourier transform of a window: the next power of two."""
     return 1 << (round(WINDOW * rate) - 1).bit_length()
 
 

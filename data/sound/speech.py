@@ -33,7 +33,7 @@ def load_speech(folder: str) -> Speech:
 
     A transcript is a .txt file beside its recording, or a line of transcripts.tsv or
     transcripts.txt in the folder: name, tab or space, text. A name is the path below the folder,
-    with or without .wav; its case may differ where it is still unambiguous. Texts are converted to
+    with or without .wav; its case may differ if it is still unambiguous. Texts are converted to
     lower case with single spaces. A sub-folder "test" is the test set; without one, it is about a
     tenth of the recordings, chosen by the SHA-1 of their names, so the choice does not change when
     others are added.

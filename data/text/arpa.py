@@ -8,8 +8,8 @@
     ...
     \\end\\
 
-A line has log10 of a probability, the words between spaces, and log10 of the backoff weight of the
-words as a context, which may be missing: 0. `nets.language.backoff` describes the model.
+A line has log10 of a probability, the words, separated by spaces, and log10 of the backoff weight
+of the words as a context; a missing weight is 0. `nets.language.backoff` describes the model.
 """
 
 import re
@@ -34,7 +34,7 @@ Row = tuple[list[str], float, float]  # words, log10 p, log10 b
 class Arpa(NamedTuple):
     """A model: its words, its n-grams by order from 1 up, and the id of END, None without it.
 
-    One id is both <s>, as the first word of an n-gram, and </s>, as the last one.
+    One id stands for both <s>, as the first word of an n-gram, and </s>, as the last one.
     """
 
     words: tuple[str, ...]
@@ -77,7 +77,7 @@ def write_arpa(
 
 
 def read_arpa(path: Path) -> Arpa:
-    """Read an ARPA file, plain or gzipped; words have the ids of their order in the file.
+    """Read an ARPA file, plain or gzipped; the ids of words follow their order in the file.
 
     Raises DataError when the file cannot be read or is malformed.
     """

@@ -37,8 +37,8 @@ def load_text(
     """Corpus by name: a dataset with a text feature, `text:PATH`, or the column text of a table.
 
     A file, or the files of a folder in the order of their names, is split 90/5/5 by characters. For
-    a table (`TABLES`) see `table_texts`. `end` ends each file, row or element that another one
-    follows and that does not end with it. forms: all that the caller accepts, for messages. Raises
+    a table (`TABLES`) see `table_texts`. `end` is added to a file, row or element that does not end
+    with it and is followed by another one. forms: all that the caller accepts, for messages. Raises
     DataError when there is no such dataset or file, when a file is not UTF-8, or when it has no
     text.
     """
@@ -63,6 +63,7 @@ def read_path(path: Path, end: str = "\n") -> str:
     Line ends are not changed; the byte order mark of each file is dropped.
     """
     from ..forms.content import check_no_pipe
+    from ..forms.files import join_texts
     from ..forms.folders import files_below
 
     files = files_below(path) if path.is_dir() else [path]
@@ -77,8 +78,6 @@ def read_path(path: Path, end: str = "\n") -> str:
             raise DataError(f"cannot read text {file}: {error.strerror}") from None
     if not any(map(str.strip, texts)):
         raise DataError(f"there is no text in {path}")
-    from ..forms.files import join_texts
-
     return join_texts(texts, end)
 
 

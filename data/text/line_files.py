@@ -20,9 +20,9 @@ def read_lines(path: Path | zipfile.Path, encodings: Sequence[str] = ("utf-8",))
 def fields_of(line: str, separator: str = "\t") -> list[str]:
     """Fields of a line: between tabs if it has one, otherwise between spaces.
 
-    Only these characters separate fields, one at the place of each tab and several together in
-    place of spaces: no-break spaces, U+2028 and other white space belong to a word. separator: a
-    character that separates fields in the way of a tab.
+    Each tab separates two fields; several spaces in a row separate two fields as one does. All
+    other white space, such as no-break spaces and U+2028, belongs to a word. separator: a character
+    that separates fields instead of a tab.
 
     >>> fields_of("New York\\tB-LOC"), fields_of("New  York ")
     (['New York', 'B-LOC'], ['New', 'York'])

@@ -30,8 +30,8 @@ def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:
 def sentence_ngrams(ids: np.ndarray, order: int, end: int) -> np.ndarray:
     """N-grams int32 [N, order] of ids [N], each id after those before it in its sentence.
 
-    `end` ends every sentence, and copies of it precede the first word of each, so that no n-gram
-    has words of two sentences. Raises DataError when there is no id, or order is below 1.
+    `end` ends every sentence, and copies of it are put before the first word, so that no n-gram has
+    words of two sentences. Raises DataError when there is no id, or order is below 1.
 
     >>> sentence_ngrams(np.array([5, 6, 0, 7, 0]), 3, end=0).tolist()
     [[0, 0, 5], [0, 5, 6], [5, 6, 0], [0, 0, 7], [0, 7, 0]]

@@ -20,8 +20,8 @@ from ..forms.content import check_no_pipe
 def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:
     """Write vectors float32 [V, D] of V words: binary when the name ends in .bin, else text.
 
-    Raises DataError when the file cannot be written, or could not be read again: for a word that is
-    empty or has a line feed, and for one with a space in the binary format.
+    Raises DataError when the file cannot be written, or could not be read back: for a word that is
+    empty or has a line feed, and in the binary format for one with a space.
     """
     rows = np.asarray(vectors, "<f4")
     header = f"{rows.shape[0]} {rows.shape[1]}\n".encode()
@@ -107,7 +107,7 @@ def _lines(body: bytes) -> list[bytes]:
 
 
 def _common_size(content: bytes) -> int:
-    """The most frequent number of numbers in a line: words with spaces are few."""
+    """The most frequent number of numbers in a line: few words have spaces."""
     return Counter(line.count(b" ") for line in _lines(content)).most_common(1)[0][0]
 
 

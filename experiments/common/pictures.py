@@ -24,7 +24,7 @@ def save(figure: Figure, path: str) -> None:
 
 
 def legend_text(name: str) -> str:
-    """Name as the label of a line or patch; legends leave out labels that begin with "_"."""
+    """Name as a label of a line or patch; legends leave out labels that begin with "_"."""
     return f" {name}" if name.startswith("_") else name
 
 
@@ -72,7 +72,7 @@ def mistakes_picture(
 def confusion_picture(labels: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw the counts of (label, prediction), on a colour scale set by the mistakes alone.
 
-    Of more than CONFUSED classes, only those with the most mistakes are drawn.
+    If there are more than CONFUSED classes, only those with the most mistakes are drawn.
     """
     size = len(names)
     title = f"{int((labels != predictions).sum())} mistakes on {len(labels)} examples"
@@ -81,7 +81,7 @@ def confusion_picture(labels: np.ndarray, predictions: np.ndarray, names: Sequen
         mistakes = np.bincount(labels[wrong], minlength=size)
         mistakes += np.bincount(predictions[wrong], minlength=size)
         drawn = np.sort(np.argsort(-mistakes, kind="stable")[:CONFUSED])
-        title += f"\nthe {CONFUSED} of {size} classes with the most"
+        title += f"\nshown: the {CONFUSED} of {size} classes with the most"
         both = np.isin(labels, drawn) & np.isin(predictions, drawn)
         labels, predictions = (np.searchsorted(drawn, x[both]) for x in (labels, predictions))
         names, size = [names[i] for i in drawn], CONFUSED

@@ -30,8 +30,8 @@ def make_backbone(
 ) -> nn.Module:
     """Network of a name in BACKBONES: images float [B, H, W, 3] in 0 .. 1 to maps by stride.
 
-    stride: that of the coarsest map which is needed; a convnet ends there. blocks: residual blocks
-    of a convnet for each map. Raises ConfigError for a stride that no map has.
+    stride: stride of the coarsest map that is needed; a convnet ends with it. blocks: residual
+    blocks of a convnet for each map. Raises ConfigError for a stride that no map has.
     """
     if stride not in STRIDES:
         raise ConfigError(f"config.stride must be one of {STRIDES}, got {stride}")

@@ -11,7 +11,7 @@ COLUMNS = 4
 
 
 def captions_picture(images: np.ndarray, texts: Mapping[str, Sequence[str]]) -> Figure:
-    """Draw images [N, H, W, 3] in 0 .. 1 above their captions, by the name of who wrote them."""
+    """Draw images [N, H, W, 3] in 0 .. 1 above their captions, by the names of their authors."""
     rows = -(-len(images) // COLUMNS)
     below = []
     for captions in zip(*texts.values(), strict=True):

@@ -75,7 +75,7 @@ class DetectionConfig(OptimizerConfig):
     windows: int = option(16, "windows of each image in a batch", group="data", minimum=1)
     object_share: float = option(
         0.5,
-        "largest share of the windows of a batch that hold an object",
+        "largest share of windows with an object in a batch",
         note="0.25 in the paper: 32 of 128",
         group="data",
         above=0,

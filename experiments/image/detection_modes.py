@@ -12,7 +12,7 @@ from data.images.detection import resized
 from data.images.proposals import proposals, proposals_of
 from data.images.window_batches import on_canvas, overlaps
 from experiments.common.pictures import save
-from train.config import ConfigError
+from experiments.image.own import paths_of
 from train.trained import TrainedRun
 
 COUNTS = (1, 3, 10, 30, 100, 300, 1000, 3000)  # windows of an image
@@ -20,17 +20,15 @@ OVERLAPS = (0.5, 0.7)
 
 
 def detect(run: TrainedRun) -> None:
-    """Print class, probability and box, in pixels, of what is found in the files of config.input.
+    """Print class, probability and box, in pixels, of each object in the files of config.input.
 
-    Draws them as well. An image that cannot be read is named, and the others follow; raises
-    DataError when there is no other, ConfigError when no file is named.
+    Draws them as well. An image that cannot be read is named and left out; raises DataError when no
+    image can be read, ConfigError when no file is named.
     """
     from experiments.image.detection_pictures import detections_picture, final_boxes
 
     config = run.config
-    paths = [path.strip() for path in config.input.split(",") if path.strip()]
-    if not paths:
-        raise ConfigError("this mode needs --config.input=FILE, or several, separated by commas")
+    paths = paths_of(config.input, "--config.input=FILE")
     images, names, drawn, problems = [], [], [], []
     for path in paths:
         try:
@@ -64,7 +62,7 @@ def detect(run: TrainedRun) -> None:
 
 
 def recall(run: TrainedRun) -> None:
-    """Draw which part of the test objects a window finds, against the number of windows."""
+    """Draw the share of the test objects that windows find, against the number of windows."""
     from experiments.image.detection_pictures import recall_picture
 
     pictures = run.held_out("test").pictures

@@ -60,7 +60,7 @@ def outline(axis: Any, box: np.ndarray, colour: str, text: str = "", dashed: boo
 
 
 def best_boxes(found: Found, regressed: bool) -> list[tuple[np.ndarray, str]]:
-    """Boxes of the highest scores before suppression, regressed or as the windows were."""
+    """Boxes of the highest scores before suppression: regressed boxes, or the windows."""
     labels, rows = np.nonzero(found.scores >= DRAWN)
     order = np.argsort(-found.scores[labels, rows], kind="stable")[:MOST_BOXES]
     boxes = found.boxes[labels, rows] if regressed else found.windows[rows]
@@ -146,8 +146,8 @@ def mistakes_of(
     """Wrong detections, the highest scores first.
 
     localisation: an object of the class is near, with an overlap of 0.1 or more, but is missed or
-    already found; confusion: an object of another class is near; background: none is. Source:
-    Hoiem, Chodpathumwan and Dai, "Diagnosing error in object detectors", 2012.
+    already found. confusion: an object of another class is near. background: no object is near.
+    Source: Hoiem, Chodpathumwan and Dai, "Diagnosing error in object detectors", 2012.
     """
     mistakes = []
     for label in range(len(classes)):

@@ -27,10 +27,10 @@ CLASSES_SHOWN = 20  # with more classes, their own average precisions are not lo
 class Detect(Task):
     """Mean over windows of -log P(class given window) + weight [object] sum_j h(t_j - change_j).
 
-    h is Huber's function and t are the targets of `boxes.encode` in units of DEVIATIONS, for the
-    class of the window alone and if it overlaps its object by REGRESSED or more. Classes and boxes
-    are learned together, as in Girshick, "Fast R-CNN", 2015; --mode=svm fits both afterwards, as in
-    the paper of R-CNN.
+    h is Huber's function, and t are the targets of `boxes.encode` in units of DEVIATIONS. Only the
+    box of the window's own class is trained, if the window overlaps its object by REGRESSED or
+    more. Classes and boxes are learned together, as in Girshick, "Fast R-CNN", 2015; --mode=svm
+    fits both afterwards, as in the paper of R-CNN.
     """
 
     headline = "map"

@@ -1,4 +1,4 @@
-"""What detectors find in images, and its objects."""
+"""What detectors find in images, and the objects of these images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from experiments.image.detection_scores import Detections, Objects
 class Found(NamedTuple):
     """What was found in an image, for each class.
 
-    boxes: [K, N, 4]; scores: [K, N]; keep: bool [K, N], those that non-maximum suppression left.
+    boxes: [K, N, 4]; scores: [K, N]; keep: bool [K, N], which of them non-maximum suppression left.
     windows: [N, 4], the windows that became the boxes.
     """
 

@@ -4,7 +4,7 @@ Source: Girshick et al., "Rich feature hierarchies for accurate object detection
 segmentation", 2014, section 2.3 and appendices B and C.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -50,7 +50,7 @@ class Ridge(NamedTuple):
 def fit_ridge(features: np.ndarray, targets: np.ndarray, penalty: float) -> Ridge:
     """Regress targets [N, 4] on features [N, F] by least squares with penalty |weights|^2.
 
-    The targets are whitened: they are uncorrelated and have variance 1. Directions without any
+    The targets are whitened: they are uncorrelated and have variance 1. Directions without
     variance are not regressed.
     """
     mean, centre = features.mean(axis=0), targets.mean(axis=0)
@@ -83,15 +83,16 @@ def windows_of(run: TrainedRun, batches: EvaluationWindows) -> Iterator[Windows]
 def fit_svm(images: list[Windows], label: int, cost: float, seed: int) -> Any:
     """Fit the support vector machine of a class; None when the class or its negatives are missing.
 
-    Positives are the objects, negatives the windows of overlap below NEGATIVE with each of them. It
-    is trained with START random negatives, then once more with all that it scores above HARD.
+    Positives are the objects; negatives are the windows whose overlap with each of them is below
+    NEGATIVE. The machine is trained with START random negatives, then once more with these and all
+    negatives that it scores above HARD.
     """
     from sklearn.svm import LinearSVC
 
     positive, negative = [], []
     for image in images:
         own = image.overlap[:, image.labels == label]
-        # the objects are among the windows, see `svm`
+        # the objects are among the windows, see `compare`
         positive.append(image.features[(own >= 1 - 1e-6).any(axis=1)])
         negative.append(image.features[own.max(axis=1, initial=0) < NEGATIVE])
     good, bad = np.concatenate(positive), np.concatenate(negative)
@@ -109,13 +110,13 @@ def fit_svm(images: list[Windows], label: int, cost: float, seed: int) -> Any:
 
 
 def svm(run: TrainedRun) -> None:
-    """Fit both to the training windows; print the scores on the test set beside the network's."""
+    """Fit classifier and regression; print their test scores beside those of the network."""
     for name, values in compare(run).items():
         print(name, *(f"{score} {value:.4f}" for score, value in values.items()), sep="  ")
 
 
 def compare(run: TrainedRun) -> dict[str, dict[str, float]]:
-    """Scores of the test set by classifier: the network's own, and both that are fitted here."""
+    """Scores of the test set by classifier: the network's own, and the two fitted here."""
     test = run.held_out("test")
     source: Any = run.experiment.train
     joined = [
@@ -140,23 +141,42 @@ def compare(run: TrainedRun) -> dict[str, dict[str, float]]:
     rows: dict[str, list[Found]] = {name: [] for name in ("softmax", "svm", "svm, ridge")}
     for number, image in enumerate(windows_of(run, test)):
         picture = test.pictures[number]
-        scores = np.full((len(task.classes), len(image.windows)), -np.inf)
-        boxes = np.repeat(image.windows[None], len(task.classes), axis=0)
-        for label, machine in machines.items():
-            if machine is not None:
-                scores[label] = machine.decision_function(unit * image.features)
-        rows["svm"].append(select(boxes, scores, image.windows, run.config.nms))
-        for label, ridge in ridges.items():
-            if ridge is not None:
-                moved = np.asarray(decode(image.windows, ridge(unit * image.features)))
-                limit = np.array(picture.image.shape[1::-1] * 2)
-                boxes[label] = np.clip(moved, 0, limit)
-        rows["svm, ridge"].append(select(boxes, scores, image.windows, run.config.nms))
+        scaled = image._replace(features=unit * image.features)
+        size = picture.image.shape[1::-1]
+        for name, found in answers(scaled, machines, ridges, size, run.config.nms).items():
+            rows[name].append(found)
     rows["softmax"] = list(task.found(run.predict, test))
     scores_of = {name: task.precision(found, test.pictures) for name, found in rows.items()}
     return {
         name: {f"test/{score}": values[score] for score in ("map", "map_75")}
         for name, values in scores_of.items()
+    }
+
+
+def answers(
+    image: Windows,
+    machines: Mapping[int, Any],
+    ridges: Mapping[int, Ridge | None],
+    size: tuple[int, ...],
+    threshold: float,
+) -> dict[str, Found]:
+    """Detections in an image of `size`, (width, height), without and with regression of boxes.
+
+    machines, ridges: by class; None where there is none.
+    """
+    scores = np.full((len(machines), len(image.windows)), -np.inf)
+    plain = np.repeat(image.windows[None], len(machines), axis=0)
+    moved = plain.copy()
+    for label, machine in machines.items():
+        if machine is not None:
+            scores[label] = machine.decision_function(image.features)
+    for label, ridge in ridges.items():
+        if ridge is not None:
+            boxes = np.asarray(decode(image.windows, ridge(image.features)))
+            moved[label] = np.clip(boxes, 0, np.tile(size, 2))
+    return {
+        "svm": select(plain, scores, image.windows, threshold),
+        "svm, ridge": select(moved, scores, image.windows, threshold),
     }
 
 
@@ -178,6 +198,6 @@ def regression_of(images: list[Windows], label: int, penalty: float) -> Ridge | 
 
 
 def select(boxes: np.ndarray, scores: np.ndarray, windows: np.ndarray, threshold: float) -> Found:
-    """What remains of boxes [K, N, 4] with scores [K, N]."""
+    """What non-maximum suppression leaves of boxes [K, N, 4] with scores [K, N]."""
     kept = jax.device_get(suppressed(boxes, np.where(scores >= LEAST, scores, -np.inf), threshold))
     return Found(boxes, scores, kept, windows)

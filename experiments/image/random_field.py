@@ -104,7 +104,7 @@ def field_answers(run: TrainedRun) -> Callable[[Any], jax.Array]:
 def iteration_scores(
     run: TrainedRun, answers: Callable[[Any], jax.Array], batches: Iterable[Any]
 ) -> list[dict[str, float]]:
-    """Return the SCORES of a held-out set after each iteration, as far as it has edges."""
+    """Return the SCORES of a held-out set after each iteration; without edges, some are missing."""
     found = [PixelScores(run.task.classes) for _ in range(run.config.iterations + 1)]
     for batch in batches:
         real = batch["mask"] != 0

@@ -81,8 +81,8 @@ class Group:
 def load_runs(folder: Path) -> list[Run]:
     """Runs of a folder and of two levels below it (for replicas), by name; 20 before 100.
 
-    The runs of its sweep that left no files come last. A run whose config is damaged is left out,
-    and one with damaged metrics has no curve; a warning names the file.
+    Runs of the folder's sweep that left no files come last. A run whose config is damaged is left
+    out, and one with damaged metrics has no curve; a warning names the file.
     """
 
     def by_number(path: Path) -> list[tuple[float, str]]:
@@ -112,7 +112,7 @@ def load_run(path: Path) -> Run | None:
 
 
 def state_of(run: Run) -> str:
-    """How a run that is not finished has ended, and its step."""
+    """How a run that is not finished ended, and its step."""
     last = (objects(run.path / "attempts.jsonl") or [{}])[-1]
     event, step = last.get("event"), max(run.step, last.get("step", 0))
     words = {"NonFiniteError": "diverged", "PreemptedError": "stopped"}
@@ -123,7 +123,11 @@ def state_of(run: Run) -> str:
 
 def runs_not_begun(folder: Path, runs: Sequence[Run]) -> list[Run]:
     """Runs of the sweep in a folder that have no files, for example because of missing data."""
-    sweep = read_json(folder / "sweep.json")
+    sweep = None
+    try:
+        sweep = read_json(folder / "sweep.json")
+    except ConfigError as error:
+        print(f"warning: {error}", file=sys.stderr)
     listed = sweep.get("runs", []) if isinstance(sweep, dict) else []
     exits = {line.get("name"): line.get("exit") for line in objects(folder / "exits.jsonl")}
     found = []
@@ -138,7 +142,7 @@ def runs_not_begun(folder: Path, runs: Sequence[Run]) -> list[Run]:
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Settings with those of NAME=VALUE, in the types of JSON."""
+    """Settings changed by overrides NAME=VALUE, with values of JSON's types."""
     changed = dict(config)
     for text in overrides:
         name, _, value = text.partition("=")

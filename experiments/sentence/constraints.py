@@ -1,4 +1,4 @@
-"""Constraints on sequences of tags by their scheme, and what is said about unusual tags."""
+"""Constraints on sequences of tags by their scheme, and warnings about unusual tags."""
 
 import sys
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Allowed(NamedTuple):
 
 
 def allowed_tags(vocabularies: Vocabularies) -> Allowed:
-    """Constraints of the scheme of some tags; characters may begin and end inside a span."""
+    """Constraints of the tagging scheme; texts of characters may begin and end inside a span."""
     tags, scheme = vocabularies.tags, vocabularies.scheme
     pairs = [[may_follow(scheme, before, tag) for tag in tags] for before in tags]
     outer = [(may_follow(scheme, OUTSIDE, tag), may_follow(scheme, tag, OUTSIDE)) for tag in tags]
@@ -39,10 +39,10 @@ def allowed_tags(vocabularies: Vocabularies) -> Allowed:
 
 
 def check_corpus(corpus: TaggedCorpus, constrained: bool) -> None:
-    """Say what is unusual in the tags of a corpus, one line each, on standard error.
+    """Print a warning for each unusual thing about the tags of a corpus, on standard error.
 
-    constrained: whether only sequences of tags that the scheme allows are possible. If so, raises
-    DataError at the first training sentence with another one.
+    constrained: whether only the sequences of tags that the scheme allows are possible. If so,
+    raises DataError for the first training sentence that violates the scheme.
     """
     lines = []
     tags, wrong = set(corpus.tags), corpus.wrong_tag
@@ -51,7 +51,7 @@ def check_corpus(corpus: TaggedCorpus, constrained: bool) -> None:
     for tag, (count, place) in sorted(corpus.unseen.items()):
         lines.append(
             f"{count} words of the test, the first in {place}, have the tag {tag}, which training "
-            "and validation lack: they count as wrong, and their sentences not in the loss"
+            "and validation lack: they count as wrong, and the loss leaves out their sentences"
         )
     if constrained:
         if found := corpus.violations("train"):
@@ -61,7 +61,7 @@ def check_corpus(corpus: TaggedCorpus, constrained: bool) -> None:
             )
         lines += [
             f"{len(found)} sentences of the {split} set have tags that {corpus.scheme} does not "
-            f"allow, first {found[0]}: they do not count in the loss"
+            f"allow, first {found[0]}: the loss leaves them out"
             for split in ("validation", "test")
             if (found := corpus.violations(split))
         ]

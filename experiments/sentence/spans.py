@@ -1,8 +1,8 @@
 """Scores of predicted spans: exact matches, and the overlaps of Irsoy and Cardie.
 
-data/sentences/schemes.py describes the tags. Where a scheme does not allow a tag, the spans are
+data/sentences/schemes.py describes the tags. If a scheme does not allow a tag, the spans are
 those of conlleval, the script of the CoNLL shared tasks, and of seqeval: B and S begin a span, E
-and S end one, and I and E outside of a span or after another type begin one. The match of a
+and S end one, and I and E begin one outside of a span and after another type. The match of a
 predicted span with the true spans, and of a true span with the predicted ones, is
 
     exact          1 if one of them has the same type, first and last word, else 0
@@ -31,7 +31,7 @@ class Span(NamedTuple):
 def spans_of(tags: Sequence[str]) -> list[Span]:
     """Spans of a sentence from its tags, in every scheme.
 
-    Words with the same tag that marks no span are a span whose type is the tag.
+    Consecutive words with the same tag, if it marks no span, form a span with the tag as its type.
     """
     spans: list[Span] = []
     open_kind: str | None = None  # of the span that the next word may continue

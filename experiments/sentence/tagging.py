@@ -191,8 +191,8 @@ class Tag(Task):
     def means(self, outputs, batch):
         """Loss, and the fraction of words with the correct tag on the best path.
 
-        Sentences whose tags are impossible, because one is unseen or not allowed at its place,
-        would have an infinite loss: they do not count in it.
+        Sentences with impossible tags, unseen ones or ones that are not allowed at their place,
+        would have an infinite loss, so they are left out of it.
         """
         chain, lengths = self.constrained(outputs), batch["lengths"]
         seen = (batch["tags"] != UNSEEN).all(axis=1)
@@ -207,7 +207,7 @@ class Tag(Task):
         }
 
     def constrained(self, chain):
-        """Chain of the network without the sequences of tags that are not allowed."""
+        """Chain in which the sequences of tags that are not allowed are impossible."""
         return self.allowed.restrict(chain) if self.allowed else chain
 
     def scores(self, predict, batches):
@@ -297,7 +297,7 @@ def make_experiment(
 ) -> Experiment:
     """Experiment of a task on a corpus; its asset is the vocabularies.
 
-    Prints what is unusual in the tags.
+    Prints a warning for each unusual thing about the tags.
     """
     assets = {VOCABULARIES: vocabularies.to_bytes()}
     task = make_task(config, assets)

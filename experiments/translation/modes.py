@@ -23,8 +23,8 @@ def translate(run: TrainedRun) -> None:
     """Translate each line of standard input; a blank line remains one.
 
     With config.n_best above 1, print that many translations per line, each after its score, which
-    sampled translations do not have. A line on standard error says which translations did not end
-    before their maximum length.
+    sampled translations do not have. Warnings on standard error name the translations that were cut
+    at their maximum length.
     """
     task, variables = selected(run)
     translations, number = translator(task), 0
@@ -41,7 +41,7 @@ def translate(run: TrainedRun) -> None:
                 scored = len(hypotheses) > 1 and score is not None
                 print(f"{score:8.3f}  {text}" if scored else text, flush=True)
                 if cut:
-                    print(f"warning: the translation of line {number} is cut", file=sys.stderr)
+                    print(f"warning: the translation of line {number} was cut", file=sys.stderr)
 
 
 def states(run: TrainedRun) -> None:

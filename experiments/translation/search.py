@@ -23,7 +23,7 @@ from train.task import Batch
 
 
 class Hypothesis(NamedTuple):
-    """A translation: its score, None if it is sampled; its text; whether its limit cut it."""
+    """A translation: score, None if it is sampled; text; whether it was cut at its limit."""
 
     score: float | None
     text: str
@@ -79,7 +79,7 @@ def search(
 def row_lengths(batch: Batch, more: int = 0) -> np.ndarray:
     """Maximum length int [B] of each translation, 2 n + 10 for a source of n tokens with its end.
 
-    It depends on the sentence alone. more: a number of tokens that are added to it.
+    So it depends only on the sentence itself. more: a number of tokens that are added to it.
     """
     return 2 * batch["source_lengths"] + 10 + more
 
@@ -90,7 +90,7 @@ def longest(batch: Batch, more: int = 0) -> int:
 
 
 def hypothesis(target: Vocabulary, score: float | None, tokens: np.ndarray) -> Hypothesis:
-    """Translation of tokens int [N], which end with END unless their limit cut them."""
+    """Translation of tokens int [N], which end with END unless they were cut."""
     return Hypothesis(score, target.decode(tokens), bool(len(tokens) and tokens[-1] != END))
 
 

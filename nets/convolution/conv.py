@@ -65,8 +65,9 @@ def prefers_band(channels: int, kernel: jax.Array) -> bool:
 def convolve_cpu(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     """Convolve with stride 1; every pass, forward or backward, takes the faster implementation.
 
-    The zeros of a band would make NaN of a value that is not finite beside its windows, too. So a
-    banded product leaves such pixels out, and the windows that they are in become NaN.
+    In a banded product, 0 times a value that is not finite would also make windows NaN that do not
+    contain the value. So such values are replaced by 0, and the windows that contain them become
+    NaN.
     """
     if not prefers_band(kernel.shape[3], kernel):
         return xla_convolution(x, kernel, padding)

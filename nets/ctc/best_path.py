@@ -16,7 +16,7 @@ def ctc_best_path(
 ) -> tuple[Array, Array]:
     """Return the most probable path, int32 [B, T], blanks at padding, and its log p float32 [B].
 
-    `ctc_greedy` returns the label that it spells, whose probability is at least that of the path.
+    `ctc_greedy` returns the labels that the path spells; they are at least as probable as the path.
     """
     logits, lengths = checked_logits(logits, lengths, blank_id)
     log_probs = frame_log_probs(logits, lengths, blank_id)

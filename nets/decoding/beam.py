@@ -71,8 +71,8 @@ def beam_search(
     that are still open after max_length tokens count as finished. A row stops when no open
     hypothesis can score above the n_best-th of its pool; nets.decoding.scores.scoring derives the
     bound. So rows do not affect one another, and n_best does not affect the best hypothesis. With
-    beam_size 1 a hypothesis only ends where the end is the most probable token, so that without
-    penalties it is greedy decoding.
+    beam_size 1 a hypothesis ends only where the end is the most probable token, so without
+    penalties the search is greedy decoding.
 
     model: its step function is called with N = B K, and its carry is repeated K times and reordered
     with the hypotheses. score: what is maximised. limits: what hypotheses must and must not

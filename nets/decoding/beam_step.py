@@ -212,7 +212,10 @@ def select(
 def own_ends(
     options: Options, settings: Settings, old: Active, masked: Array, normaliser: Any
 ) -> Candidates:
-    """Each open hypothesis, ended by its next token: [B, K]. One beam ends only as greedy does."""
+    """Each open hypothesis with the end as its next token, [B, K].
+
+    A single beam may end only where the end is the most probable token, as in greedy decoding.
+    """
     end = settings.model.end
     log_probs = normalised(masked[..., end], *(leaf[..., 0] for leaf in normaliser))
     if options.beam_size == 1:
@@ -233,10 +236,10 @@ def select_in_group(
 ) -> Candidates:
     """Return the k best continuations that stay open, best first.
 
-    group: masked logits [B, k, V], -inf at the end, their normaliser, sums of log p [B, k], and the
-    states of the lexical constraints or None. counts: [B, V], how often earlier groups chose each
-    token, None with one group. With required tokens or phrases, `allocate_beams` selects the k
-    best.
+    group: masked logits [B, k, V], -inf for the token that ends, their normaliser, sums of log p
+    [B, k], and the states of the lexical constraints or None. counts: [B, V], how often earlier
+    groups chose each token, None with one group. With required tokens or phrases, `allocate_beams`
+    selects the k best.
     """
     masked, normaliser, totals, states = group
     _, width, vocabulary = masked.shape

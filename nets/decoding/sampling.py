@@ -117,7 +117,10 @@ def sampler(
     min_p: float | None = None,
     scored: bool = False,
 ) -> tuple[State, Callable[[State, Array], tuple[State, Drawn]]]:
-    """Return the first state, and draw(state, keys [T]) -> (state, tokens, log p if scored)."""
+    """Return the first state, and draw(state, keys [T]) -> (state, (tokens, log p)), each [T, B].
+
+    scored: whether log p is computed; otherwise it is None.
+    """
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; it must be at least 1")
     for name, share in (("top_p", top_p), ("min_p", min_p)):

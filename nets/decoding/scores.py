@@ -26,10 +26,10 @@ MIN_COVERAGE = 1e-30  # keeps the logarithm finite where a position received no 
 class Score:
     """How a search scores its hypotheses; `scoring` has the formula. A pytree.
 
-    normalize: what divides the sum of log p; a static value. length_penalty: alpha, of "gnmt"
-    and "power" only.
-    coverage_penalty: beta, at least 0; None or 0 for no coverage term. source_valid: bool [B, S],
-    false at padding of the source, which needs no coverage; by default all positions are valid.
+    normalize: what divides the sum of log p; a static value. length_penalty: alpha, only with
+    "gnmt" and "power". coverage_penalty: beta, at least 0; None or 0 for no coverage term.
+    source_valid: bool [B, S], false at padding of the source, which needs no coverage; by default
+    all positions are valid.
     """
 
     normalize: Normalize = "gnmt"

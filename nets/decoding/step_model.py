@@ -87,7 +87,7 @@ class StepModel:
 
 
 def map_rows(function: Callable[..., Any], carry: Any, *others: Any) -> Any:
-    """Apply a function to the leaves of a carry that belong to rows; scalars stay the same."""
+    """Apply a function to the leaves of a carry that have rows; scalars stay the same."""
     return jax.tree.map(
         lambda leaf, *rest: function(leaf, *rest) if jnp.ndim(leaf) else leaf, carry, *others
     )

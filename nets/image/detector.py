@@ -30,9 +30,10 @@ class WindowScores(NamedTuple):
 def warp(image: jax.Array, boxes: jax.Array, side: int, context: float = CONTEXT) -> jax.Array:
     """Windows of an image [H, W, C] at boxes [N, 4], as [N, side, side, C].
 
-    Each box becomes (1 - 2 context) side pixels wide and high, whatever its shape; around it the
-    image continues, and beyond its edges it is grey. A window is enlarged by linear interpolation
-    and made smaller by means over the pixels that each of its own covers. Source: Girshick et al.,
+    Each box becomes (1 - 2 context) side pixels wide and high, whatever its shape. The image around
+    the box fills the rest of the window, which is grey beyond the edges of the image. Windows are
+    enlarged by linear interpolation, and reduced by means over the pixels that each output pixel
+    covers. Source: Girshick et al.,
     "Rich feature hierarchies for accurate object detection and semantic segmentation", 2014,
     appendix A.
     """
@@ -41,8 +42,8 @@ def warp(image: jax.Array, boxes: jax.Array, side: int, context: float = CONTEXT
     (left, right), (top, bottom) = (
         _covered(low[:, axis], sides[:, axis] / side, side) for axis in (0, 1)
     )
-    # each output row is a difference of two sums over the rows above; a product with weights, as
-    # for the columns, would read the whole image for each window
+    # each output row is the difference of two sums over the rows above it; a product with weights,
+    # as for the columns, would read the whole image for each window
     sums = jnp.pad(jnp.cumsum(image - GREY, axis=0), ((1, 0), (0, 0), (0, 0)))
     part = _up_to(sums, bottom) - _up_to(sums, top)
     part = part / (bottom - top)[..., None, None]
@@ -51,9 +52,10 @@ def warp(image: jax.Array, boxes: jax.Array, side: int, context: float = CONTEXT
 
 
 def _covered(low: jax.Array, step: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """First and last edges [N, count] of what `count` output pixels of `step` from `low` on cover.
+    """First and last edges [N, count] of the intervals that output pixels cover.
 
-    It is at least one pixel, of which the means are linear interpolation.
+    The `count` output pixels of width `step` begin at `low`. An interval is at least one pixel
+    wide; means over one pixel are linear interpolation.
     """
     at = low[:, None] + (jnp.arange(count, dtype=low.dtype) + 0.5)[None] * step[:, None]
     half = jnp.maximum(step, 1)[:, None] / 2
@@ -61,7 +63,10 @@ def _covered(low: jax.Array, step: jax.Array, count: int) -> tuple[jax.Array, ja
 
 
 def _up_to(sums: jax.Array, edges: jax.Array) -> jax.Array:
-    """Sums over pixels up to fractional edges [N, K], [N, K, ...], where sums[i] is that of i."""
+    """Sums [N, K, ...] over the pixels before fractional edges [N, K].
+
+    sums[i] is the sum over the first i pixels.
+    """
     edges = jnp.clip(edges, 0, len(sums) - 1)
     whole = jnp.clip(edges.astype(jnp.int32), 0, len(sums) - 2)
     share = (edges - whole.astype(edges.dtype))[(..., *(None,) * (sums.ndim - 1))]
@@ -130,7 +135,7 @@ class RCNN(nn.Module):
 
 
 class SPPNet(nn.Module):
-    """The image is convolved once, at some sizes, and each window is pooled into fixed bins.
+    """The image is convolved once for each scale, and each window is pooled into fixed bins.
 
     backbone: as in `RCNN`; its map of `stride` is pooled by `pool_windows` with `levels`, then
     `WindowHead`. scales: factors of the sides of the image. Each window is read at the scale where

@@ -12,7 +12,7 @@ from ..convolution.pooling import max_pool
 from ..shapes import flatten_from
 
 FEATURES = (64, 128, 256, 512, 512)
-# convolutions in each block: configurations A, B, D and E of the paper's table 1
+# convolutions in each block: configurations A, B, D and E in table 1 of the paper
 DEPTHS = {
     11: (1, 1, 2, 2, 2),
     13: (2, 2, 2, 2, 2),

@@ -115,14 +115,15 @@ def receptive_fields(
 ) -> ReceptiveFields:
     """Return the receptive field of each position of a layer, cropped to the image.
 
-    A position reads the rows and columns of the image from the first to the last that make it NaN
-    when they are NaN. So the field does not depend on the weights, and it is the whole image behind
-    a mean over all positions, as in group norm or squeeze-and-excitation. It holds for networks in
-    which a value that is read changes the result arithmetically; one that only decides, as in
-    `jnp.where(x > 0, a, b)`, is not seen. This takes one pass of one image for each of its rows and
-    columns. For a plain sequence of layers, `nets.convolution.arithmetic.receptive_field` gives the
-    same fields, except at the borders. Raises ValueError when there is no such layer, and when its
-    maps are not finite without a NaN.
+    The field of a position reaches from the first to the last row, and from the first to the last
+    column, that make the position NaN when they are NaN. So it does not depend on the weights, and
+    after a mean over all positions, as in group norm or squeeze-and-excitation, it is the whole
+    image. A value must take part in the arithmetic: one that only decides, as x does in
+    `jnp.where(x > 0, a, b)`, is not seen. The computation takes one pass of one image for each of
+    its rows and columns. For a plain sequence of layers,
+    `nets.convolution.arithmetic.receptive_field` gives the same fields, except at the borders.
+    Raises ValueError when there is no such layer, and when its maps are not finite even for an
+    image without NaN.
     """
     image = np.random.default_rng(0).uniform(0.5, 1, (1, *images.shape[1:])).astype(np.float32)
     positive = jax.tree_util.tree_map_with_path(_positive, variables)

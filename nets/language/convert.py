@@ -1,7 +1,7 @@
 """Convert an adaptive softmax from and to PyTorch's AdaptiveLogSoftmaxWithLoss, as numpy arrays.
 
-Both have the same order of the head: the frequent words, then one entry for each cluster. PyTorch
-names the arrays, with W [outputs, inputs]:
+The head has the same order in both: the frequent words, then one entry for each cluster. These are
+PyTorch's names, for matrices [outputs, inputs], and ours:
 
     head.weight, head.bias           kernel, bias; PyTorch's head has a bias with head_bias=True
     tail.i.0.weight                  projection_i
@@ -33,9 +33,7 @@ def adaptive_from_torch(state_dict: Mapping[str, Any], prefix: str = "") -> Arra
     does not fit.
     """
     arrays = read_arrays(state_dict, prefix)
-    clusters = len(
-        [name for name in arrays if name.startswith("tail.") and name.endswith(".0.weight")]
-    )
+    clusters = sum(name.startswith("tail.") and name.endswith(".0.weight") for name in arrays)
     tails = [f"tail.{i}.{part}.weight" for i in range(clusters) for part in (0, 1)]
     head = ["head.weight", *(["head.bias"] if "head.bias" in arrays else [])]
     check_names(arrays, [*head, *tails])
@@ -63,7 +61,7 @@ def adaptive_to_torch(params: Mapping[str, Any], prefix: str = "") -> Arrays:
     clusters whose bias is not zero, which PyTorch lacks.
     """
     arrays = read_arrays(params)
-    clusters = len([name for name in arrays if name.startswith("projection_")])
+    clusters = sum(name.startswith("projection_") for name in arrays)
     parts = ("projection", "kernel", "bias")
     check_names(
         arrays, ["kernel", "bias", *(f"{part}_{i}" for i in range(clusters) for part in parts)]

@@ -47,10 +47,10 @@ def fit_kneser_ney(grams: np.ndarray, vocabulary: int, start: int | None = None)
     more, from the numbers n_i of k-grams with c = i, see `discounts`.
 
     grams: int [N, n], every n-gram of the text as often as it occurs, words in order; ids below
-    `vocabulary`. start: the id of the start of a sentence, which stands before its first word, as
-    often as needed; the last word of an n-gram may have this id, too, as the end of a sentence.
-    Then contexts begin at one start, and c counts occurrences in every order for k-grams that begin
-    with it, since nothing precedes them (as KenLM's lmplz does). None: the text is not divided.
+    `vocabulary`. start: the id of the start of a sentence, repeated before its first word as often
+    as needed; as the last word of an n-gram, this id is the end of a sentence. No context then has
+    more than one start, and c counts the occurrences of k-grams that begin with a start in every
+    order, since nothing precedes them, as in KenLM's lmplz. None: the text is not divided.
 
     Raises ValueError without n-grams, for n = 0, for an id outside the vocabulary, and if no
     sentence is as long as the contexts. Source: Chen and Goodman, "An Empirical Study of Smoothing
@@ -117,9 +117,9 @@ def discounts(counts: np.ndarray) -> np.ndarray:
 
     D_i = i - (i + 1) Y n_{i+1} / n_i with Y = n_1 / (n_1 + 2 n_2). In small texts, and with few
     words, some n_i are 0 or not typical. The discounts are FALLBACK unless all are above 0, which
-    leaves some mass for unseen words, and what they leave of a count, i - D_i, rises from above 0:
-    otherwise a k-gram would be no more probable than a rarer one. Source of the fallback: lmplz of
-    KenLM, --discount_fallback.
+    leaves some mass for unseen words, and the rest of each count, i - D_i, is above 0 and increases
+    with i: otherwise a k-gram would be no more probable than a rarer one. Source of the fallback:
+    lmplz of KenLM, --discount_fallback.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=5)[1:5].astype(float)
     if n[:3].all():

@@ -149,7 +149,10 @@ class Cell(nn.RNNCellBase):
         return carry
 
     def __call__(self, carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
-        """Run one step on the input [N, D]; return (carry, output [N, H]). A tuple may be plain."""
+        """Run one step on the input [N, D]; return (carry, output [N, H]).
+
+        For a carry that is a named tuple, a plain tuple is accepted, and returned as well.
+        """
         weights = self.weights(x.shape[-1])
         start = as_named(self.initialize_carry(jax.random.key(0), x.shape), carry)
         new = self.step(weights, start, self.project(weights, x))

@@ -96,9 +96,9 @@ def to_torch(
     The exact inverse of from_torch, except that a Stacked of one layer comes back as that layer.
     Biases are always written. prefix: what the names begin with. stack: the name of the layers in
     the parameters of a network, such as "recurrent" of a LanguageModel; all other parameters are
-    left out. Raises ValueError for an unknown kind, for a name or shape that does
-    not fit, and for variants that PyTorch lacks: peepholes, coupled gates, layer normalisation,
-    layers of different widths, and a GRUCell without reset_after.
+    left out. Raises ValueError for an unknown kind, for a name or shape that does not fit, and for
+    variants that PyTorch lacks: peepholes, coupled gates, layer normalisation, layers of different
+    widths, and a GRUCell without reset_after.
     """
     _check_kind(kind)
     arrays = _flat(params)

@@ -125,8 +125,8 @@ class RNN(Layer):
     Regularisers, in training: dropout of the inputs and recurrent_dropout of h in the recurrent
     product, both with one mask for all steps (Gal and Ghahramani 2016); weight_drop of the
     recurrent kernel (Merity et al. 2018); zoneout, the probability that a unit of the carry keeps
-    its value (Krueger et al. 2017), replaced by its expectation outside of training: one rate, or
-    one for each leaf of the carry, (c, h) for an LSTM.
+    its value (Krueger et al. 2017), as one rate, or one for each leaf of the carry, (c, h) for an
+    LSTM; outside of training, the expectation replaces it.
 
     variable_axes, variable_broadcast, variable_carry, split_rngs: treatment of a Flax cell's
     variables and random streams over time, as in `flax.linen.RNN`. They are for cells with state

@@ -37,7 +37,7 @@ class Options(NamedTuple):
     """Options of the scan; hashable, so that they can be a static argument.
 
     hoist: compute the input product of all steps before the loop instead of in each step.
-    zoneout: probability that a unit keeps its previous value, one for each leaf of the carry, or
+    zoneout: probabilities that a unit keeps its previous value, one for each leaf of the carry, or
     () for none; if the steps have no keys, the expectation is taken.
     """
 

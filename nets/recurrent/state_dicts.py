@@ -14,8 +14,8 @@ Shapes = dict[str, tuple[int, ...]]
 def read_arrays(state_dict: Mapping[str, Any], prefix: str = "") -> Arrays:
     """Arrays of the names that begin with a prefix, which is removed.
 
-    state_dict: arrays or PyTorch's tensors. NumPy cannot read tensors of bfloat16, which become
-    arrays of this dtype as JAX has it. Raises ValueError if no name begins with the prefix.
+    state_dict: arrays or PyTorch's tensors. Tensors of bfloat16, which NumPy cannot read, become
+    arrays of JAX's bfloat16. Raises ValueError if no name begins with the prefix.
     """
     found = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
     if state_dict and not found:

@@ -21,7 +21,7 @@ def zoneout_rates(zoneout: float | Sequence[float], carry: Any) -> tuple[float, 
 
 
 def zone_out(rates: tuple[float, ...], key: jax.Array | None, old: Any, new: Any) -> Any:
-    """Keep the old value of each unit with the rate of its leaf; without a key, in expectation."""
+    """Keep the old value of each unit with the rate of its leaf; without a key, average."""
     leaves, structure = jax.tree.flatten(old)
     both = zip(rates, leaves, jax.tree.leaves(new), strict=True)
     if key is None:

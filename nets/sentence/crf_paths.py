@@ -16,9 +16,9 @@ from .linear_crf import Chain, later_steps, prepare
 def k_best(chain: Chain, lengths: ArrayLike, count: int) -> tuple[jax.Array, jax.Array]:
     """Return (tags int32 [B, count, T], 0 at padding, and scores [B, count]), best first.
 
-    Where a row has fewer paths, the scores of the others are -inf and their tags 0. The first path
-    is that of `viterbi`, up to ties. Raises ValueError for count below 1 and for shapes that do not
-    match.
+    Where a row has fewer than `count` paths, the remaining scores are -inf and their tags 0. The
+    first path is that of `viterbi`, up to ties. Raises ValueError for count below 1 and for shapes
+    that do not match.
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}")

@@ -126,7 +126,7 @@ def test_without_a_home_the_folder_is_a_cache(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert data_folder("") == "/cache/unfold/tfds"
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    with pytest.raises(DataError, match="there is no home folder for the data : give"):
+    with pytest.raises(DataError, match="there is no home folder for the data: set"):
         data_folder("")
     assert data_folder("/given") == "/given"
     with pytest.raises(OSError, match="Not a directory"):

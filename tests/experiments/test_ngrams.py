@@ -119,7 +119,7 @@ def test_a_model_of_sentences_is_written_and_scored_from_its_file(folder, monkey
         (["--orders", "2", "0"], "the order of n-grams must be at least 1, got 0"),
         (["--orders", "9", "--sentences"], "no sentence has "),
         (["--read_arpa=nowhere"], "there is no file nowhere"),
-        (["--read_arpa=x", "--save=y"], "--read_arpa counts nothing to save or write"),
+        (["--read_arpa=x", "--save=y"], "--read_arpa cannot be combined with"),
     ],
 )
 def test_an_error_of_the_benchmark_is_one_line(folder, monkeypatch, capsys, words, line):

@@ -274,7 +274,7 @@ def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
         (["--search=tpe", "--objective=a"], "--search needs --objective=METRIC and --space"),
         (
             ["--search=tpe", "--objective=test/loss", "--space=a=1,2"],
-            "--objective=test/loss would choose settings by the final set; "
+            "--objective=test/loss would choose settings by a test set; "
             "use --objective=validation/loss",
         ),
         (

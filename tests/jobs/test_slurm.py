@@ -303,7 +303,9 @@ def test_a_folder_that_others_can_write_is_refused(submit, tmp_path, capsys):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / name).chmod(0o775)
         assert submit("exit 1") == 2
-        expected = f"error: other users can write {tmp_path / name}, and so run code in its jobs: "
+        expected = (
+            f"error: other users can write to {tmp_path / name}, and so run code in its jobs: "
+        )
         assert capsys.readouterr().err == f"{expected}chmod go-w {tmp_path / name}\n"
         (tmp_path / name).chmod(0o755)
 

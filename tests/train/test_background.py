@@ -32,7 +32,7 @@ def test_a_service_that_fails_warns_once_and_is_opened_again(capsys):
         service.call("log", number)
     service.close()
     assert said == ["opened", "opened", "opened", 2, 3, "closed"]
-    warning = "warning: board: OSError: [Errno 28] No space left on device; training goes on\n"
+    warning = "warning: board: OSError: [Errno 28] No space left on device; training continues\n"
     assert capsys.readouterr().err == warning
 
 

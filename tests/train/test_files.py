@@ -61,5 +61,5 @@ def test_a_full_disk_is_one_line(monkeypatch, tmp_path, capfd):
     with pytest.raises(OSError, match="No space"):  # since the process has not ended
         cli.run(OptimizerConfig, build, None)
     assert codes == [74]
-    error = "error: No space left on device; when this is mended, the same command continues\n"
+    error = "error: No space left on device; once this is fixed, the same command continues\n"
     assert capfd.readouterr().err == error

@@ -99,5 +99,5 @@ def test_a_file_system_without_locks_is_a_warning(
     monkeypatch.setattr(rundir.fcntl, "flock", no_lock)
     config = small_config(steps=1, figures_at=())
     fit(regression(config, train=batch_at), config, tmp_path)
-    warning = f"warning: {tmp_path / '.lock'} cannot be locked (Function not implemented): start no"
+    warning = f"warning: {tmp_path / '.lock'} cannot be locked (Function not implemented): do not"
     assert capsys.readouterr().err.startswith(warning)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.test_loop import final_state
+from tests.train.test_loop import final_states
 from train import environment
 from train.config import ConfigError
 from train.loop import fit
@@ -42,8 +42,8 @@ def test_more_steps_end_with_the_arrays_of_a_longer_run(tmp_path, regression, sm
     result = json.loads((folder / "result.json").read_text())
     assert (result["step"], result["end"], result["attempts"]) == (12, "steps", 2)
     assert (folder / "figures" / "kernel-0000012.txt").exists()
-    names = ("straight", "extended")
-    ends = [final_state(tmp_path / name, experiment(longer), longer) for name in names]
+    folders = (tmp_path / name for name in ("straight", "extended"))
+    ends = final_states(experiment(longer), longer, *folders)
     jax.tree.map(np.testing.assert_array_equal, *ends)
     with pytest.raises(ConfigError, match="steps was 12, now 6"):
         fit(experiment(short), short, folder)

@@ -21,6 +21,6 @@ with stop_signals(0.5):
     began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 75
-    expected = "error: nothing was saved 0.5 s after a signal to stop; run the same command to "
+    expected = "error: the run had not ended 0.5 s after a stop signal; run the same command to "
     assert done.stderr == f"{expected}continue from the last checkpoint\n"
     assert time.monotonic() - began < 40

@@ -15,7 +15,9 @@ def test_a_matrix_of_many_classes_shows_those_with_the_most_mistakes():
     names = [text.get_text() for text in axis.get_xticklabels()]
     assert len(names) == CONFUSED
     assert {"class 7", "class 140", "class 0"} <= set(names)
-    assert axis.get_title() == "1 mistakes on 450 examples\nthe 40 of 150 classes with the most"
+    assert (
+        axis.get_title() == "1 mistakes on 450 examples\nshown: the 40 of 150 classes with the most"
+    )
     row, column = names.index("class 140"), names.index("class 7")
     (image,) = axis.images
     assert image.get_array()[row, column] == image.get_array().sum() == 1

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from experiments.image.published_detector import Windows, fit_ridge, fit_svm, regression_of
+from experiments.image.published_detector import (
+    Ridge,
+    Windows,
+    answers,
+    fit_ridge,
+    fit_svm,
+    regression_of,
+)
 from nets.image.boxes import decode
 
 
@@ -59,3 +66,13 @@ def test_the_regression_moves_windows_onto_objects():
     moved = np.asarray(decode(windows, ridge(features)))
     assert np.abs(moved - objects).max() < 0.3 * np.abs(windows - objects).max()
     assert regression_of([image], 0, 1.0) is None
+
+
+def test_boxes_without_regression_are_the_windows():
+    image = images(np.random.default_rng(0), 1)[0]
+    machines = {0: None, 1: fit_svm([image], 1, 1.0, 0)}
+    shift = Ridge(np.zeros(5), np.zeros((5, 4)), np.eye(4), np.array([0.5, 0, 0, 0]))
+    found = answers(image, machines, {0: None, 1: shift}, (100, 100), 0.3)
+    assert (found["svm"].boxes == image.windows).all()
+    assert (found["svm, ridge"].boxes[0] == image.windows).all()
+    np.testing.assert_allclose(found["svm, ridge"].boxes[1][0], [20, 10, 40, 40], atol=1e-4)

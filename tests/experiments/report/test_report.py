@@ -218,6 +218,9 @@ def test_failed_and_diverged_runs_are_named_and_in_the_table(folder, capsys):
     assert rows["rnn"][0] == "2.5000"  # the result of a1 counts, only its curve is lost
     warning = f"warning: {folder / 'a1' / 'metrics.jsonl'}:2: this line is damaged: "
     assert capsys.readouterr().err.startswith(warning)
+    (folder / "sweep.json").write_text("{")
+    assert all(run.begun for run in report.load_runs(folder))
+    assert f"warning: cannot read {folder / 'sweep.json'}: " in capsys.readouterr().err
 
 
 def test_copy_of_a_run_does_not_count_as_a_second_seed(folder):
