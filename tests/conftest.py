@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -73,6 +74,12 @@ def known_options():
         partial.replace(answers)
     return {name: value for name, value in OPTIONS.items() if known[name]}
 
+
+# tests send these to themselves; nohup or a shell in the background lets processes ignore them
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.set_threshold(200_000, 50, 1000)  # most objects of the tests live long
 # many processes are started: each module is compiled to bytecode once
