@@ -101,7 +101,7 @@ class Config(SearchConfig):
         1000, "maximum vocabulary size", note="only with coco:FILE", group="data", minimum=8
     )
     captions_per_image: int = option(
-        1, "captions of each image in a batch", group="data", minimum=1
+        4, "captions of each image in a batch", group="data", minimum=1
     )
     max_length: int = option(
         12,
@@ -112,15 +112,15 @@ class Config(SearchConfig):
     )
     flip: bool = option(False, "augmentation: random horizontal flips", group="data")
     train_examples: int = option(
-        16000, "number of training examples", note="only with scenes", group="data", minimum=1
+        8000, "number of training examples", note="only with scenes", group="data", minimum=1
     )
     heldout_examples: int = option(
         500, "examples per held-out set", note="only with scenes", group="data", minimum=1
     )
-    batch_size: int = SearchConfig.changed("batch_size", 64, "in images")
+    batch_size: int = SearchConfig.changed("batch_size", 16, "in images")
 
     backbone: str = backbone()
-    blocks: int = option(2, "residual blocks per stage", note="of a convnet", minimum=1)
+    blocks: int = option(1, "residual blocks per stage", note="of a convnet", minimum=1)
     stride: int = option(8, "stride of the finest map that is read", note="a power of 2", minimum=2)
     view: str = option(
         "attention",
