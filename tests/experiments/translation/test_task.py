@@ -40,8 +40,12 @@ SIZE = {
 
 @pytest.fixture(scope="module")
 def network():
-    """Task, initial variables, and the held-out dates."""
-    experiment = nmt.build(nmt.Config(dataset="dates:en+de-iso", label_smoothing=0.1, **SIZE))
+    """Task, initial variables, and the held-out dates.
+
+    The length penalty makes long translations win, not the empty one.
+    """
+    settings = {"dataset": "dates:en+de-iso", "label_smoothing": 0.1, "length_penalty": 5.0}
+    experiment = nmt.build(nmt.Config(**settings, **SIZE))
     task = experiment.task
     variables = jax.jit(task.init)(jax.random.key(0), experiment.train(0))
     return task, variables, experiment.evals["validation"]
@@ -105,7 +109,6 @@ def test_figures_are_the_translations_and_their_attention(network):
 def test_mode_translates_every_line(network, monkeypatch, capsys, count):
     task, variables, _ = network
     monkeypatch.setattr(task.config, "n_best", count)
-    monkeypatch.setattr(task.config, "length_penalty", 5.0)  # so that the longest ones win
     text = io.TextIOWrapper(io.BytesIO("<de>3. März 2005\n<en>May 4, 1999\n".encode()))
     monkeypatch.setattr("sys.stdin", text)
     modes.translate(opened(task, variables=variables))
