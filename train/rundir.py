@@ -57,10 +57,10 @@ def finished(workdir: Path, steps: int) -> bool:
     A run of fewer than `steps` steps is not, unless it ended for another reason.
     """
     result = read_result(workdir)
-    if not result or (result["end"] == "steps" and result["step"] < steps):
+    if not result or (result.get("end") == "steps" and result.get("step", steps) < steps):
         return False
     metrics = "  ".join(f"{name} {value:.4f}" for name, value in result["metrics"].items())
-    print(f"{workdir} is finished at step {result['step']}: {metrics}")
+    print(f"{workdir} is finished at step {result.get('step', steps)}: {metrics}")
     return True
 
 
@@ -114,7 +114,7 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
     if read_json(workdir / config_file(not config.replicated)) is not None:
         kind = "a single run" if config.replicated else "replicas, one run in each subfolder"
         raise ConfigError(f"workdir {workdir} contains {kind}: give another --workdir")
-    experiment = (read_json(workdir / "environment.json") or {}).get("experiment")
+    experiment = read_environment(workdir).get("experiment")
     if experiment not in (None, module_of(config)):
         raise ConfigError(
             f"workdir {workdir} is a run of {experiment}, not of {module_of(config)}: give another "
@@ -178,7 +178,7 @@ def experiment_of(workdir: Path) -> ModuleType:
 
     Raises ConfigError when the folder has no run, or when its experiment cannot be imported.
     """
-    name = (read_json(workdir / "environment.json") or {}).get("experiment")
+    name = read_environment(workdir).get("experiment")
     if not name:
         raise ConfigError(f"{workdir} is not the directory of a run: it names no experiment")
     try:
@@ -214,13 +214,18 @@ def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) 
         yield
 
 
+def read_environment(workdir: Path) -> dict[str, Any]:
+    """Contents of environment.json; empty when it does not exist or is not an object."""
+    saved = read_json(workdir / "environment.json")
+    return saved if isinstance(saved, dict) else {}
+
+
 def record_environment(workdir: Path, config: RunConfig) -> None:
     """Add the environment of this attempt to environment.json; warn when it may change the result.
 
     The file has the experiment, the latest environment, and those of all attempts in order.
     """
-    path, now = workdir / "environment.json", environment()
-    saved = read_json(path) or {}
+    now, saved = environment(), read_environment(workdir)
     latest = {
         name: value for name, value in saved.items() if name not in ("experiment", "attempts")
     }
@@ -229,7 +234,7 @@ def record_environment(workdir: Path, config: RunConfig) -> None:
         text = f"warning: {changes}: the last digits of the results may differ"
         print(text, file=sys.stderr, flush=True)
     record = {"experiment": module_of(config), **now, "attempts": [*attempts, now]}
-    write_json(path, record)
+    write_json(workdir / "environment.json", record)
 
 
 def lock_file(file: IO[bytes]) -> None:

@@ -129,6 +129,7 @@ def runs_not_begun(folder: Path, runs: Sequence[Run]) -> list[Run]:
     except ConfigError as error:
         print(f"warning: {error}", file=sys.stderr)
     listed = sweep.get("runs", []) if isinstance(sweep, dict) else []
+    listed = [entry for entry in listed if isinstance(entry, dict) and "name" in entry]
     exits = {line.get("name"): line.get("exit") for line in objects(folder / "exits.jsonl")}
     found = []
     for entry in listed if runs else ():

@@ -84,6 +84,10 @@ def test_metrics_that_are_shorter_than_the_checkpoint_or_damaged_are_refused(
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
     (tmp_path / "result.json").write_text("")
     assert not finished(tmp_path, 2)
+    (tmp_path / "result.json").write_text('{"metrics": {}}')
+    assert finished(tmp_path, 2)  # of a version that did not say how a run ended
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "environment.json").write_text("[1]")
     assert fit(regression(longer), longer, tmp_path)["step"] == 3
 
 

@@ -203,7 +203,7 @@ def test_failed_and_diverged_runs_are_named_and_in_the_table(folder, capsys):
     last = '{"event": "NonFiniteError", "step": 12}\n'
     (folder / "c0" / "attempts.jsonl").write_text(f'{{"event": "start", "step": 0}}\n5\n{last}')
     entries = [{"name": f"d{i}", "overrides": [f"cell={c}", "seed=0"]} for i, c in enumerate("xy")]
-    (folder / "sweep.json").write_text(json.dumps({"experiment": "e", "runs": entries}))
+    (folder / "sweep.json").write_text(json.dumps({"experiment": "e", "runs": [*entries, 5, {}]}))
     (folder / "exits.jsonl").write_text('{"name": "d0", "exit": 2}\n{"na')
     (folder / "a1" / "metrics.jsonl").write_text('{"step": 0, "val/loss": 1}\nnan-sense\n')
     (folder / "b0" / "result.json").write_text("")
