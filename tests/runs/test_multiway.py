@@ -8,6 +8,7 @@ import pytest
 from data.catalogue import DataError
 from experiments import multiway_nmt
 from experiments.translation import modes
+from experiments.translation.search import Hypothesis
 from tests.experiments.opened import opened
 from train.config import ConfigError
 from train.evaluate import Predictor
@@ -43,7 +44,8 @@ def answer_some(monkeypatch, task, count):
     def translate(variables, batches):
         calls.append(variables)
         references = [reference for _, reference in batches.examples]
-        return [*references[:count], *["-"] * (len(references) - count)]
+        texts = [*references[:count], *["-"] * (len(references) - count)]
+        return [Hypothesis(0.0, text, False) for text in texts]
 
     monkeypatch.setattr(task, "translate", translate)
     return calls

@@ -162,6 +162,7 @@ def third_party(part):
                 modules.add(node.module)
     tops = {module.split(".")[0] for module in modules} - set(sys.stdlib_module_names)
     owners = metadata.packages_distributions()
+    owners["google"] = ["protobuf"]  # the only one of several that is imported
     return {canonicalize_name(owners[top][0]) for top in tops}
 
 
