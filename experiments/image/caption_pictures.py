@@ -19,8 +19,10 @@ def captions_picture(images: np.ndarray, texts: Mapping[str, Sequence[str]]) -> 
         below.append(
             [line for name, text in named for line in textwrap.wrap(f"{name}: {text}", 38)]
         )
-    height = 3.3 + 0.17 * max(map(len, below), default=0)
-    layout = ConstrainedLayoutEngine(hspace=0.06 * max(map(len, below), default=0) / height)
+    text = 0.17 * max(map(len, below), default=0)  # inches
+    height = 3.3 + text
+    room = 0.4 * text / (height * max(1, rows))  # below the last row
+    layout = ConstrainedLayoutEngine(hspace=0.4 * text / height, rect=(0, room, 1, 1 - room))
     figure = Figure(figsize=(3.4 * COLUMNS, height * rows), layout=layout)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
