@@ -134,9 +134,8 @@ def _scenes() -> Source:
         digits = "test" if split == "test" else "train"
         scene = make_scene("detection", digits, 0, first + index)
         none = np.zeros(len(scene.labels), bool)
-        image = np.round(255 * scene.image).astype(np.uint8)
         name = f"scene {first + index} of {digits} digits"
-        return Picture(name, image, scene.boxes, scene.labels, none, none)
+        return Picture(name, scene.pixels, scene.boxes, scene.labels, none, none)
 
     return Source(SCENES, read, tuple(map(str, range(10))))
 
