@@ -7,6 +7,13 @@ import numpy as np
 from .catalogue import DataError
 
 Batch = dict[str, np.ndarray]  # arrays by name; the leading axis is the batch
+Rows = slice | np.ndarray  # an increasing index of the leading axis
+ALL = slice(None)
+
+
+def take_rows(batch: Batch, rows: Rows) -> Batch:
+    """Return some rows of a batch."""
+    return {name: array[rows] for name, array in batch.items()}
 
 
 def check_batch_size(batch_size: int, count: int) -> None:

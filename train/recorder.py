@@ -99,7 +99,8 @@ class Recorder:
 
     def batch(self, step: int) -> Any:
         """Return the placed batch of a step."""
-        return self.placement.put_batch(self.run.experiment.train(step))
+        rows = self.placement.own_rows(self.run.config.batch_size)
+        return self.placement.put_batch(self.run.experiment.train(step, rows))
 
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
         """Evaluate, save and draw, whichever is due after `step` steps."""
@@ -210,7 +211,7 @@ class Recorder:
             from .weights import read_variables
 
             best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
-            best = put(best, self.evaluator.everywhere)
+            best = put(best, self.placement.everywhere)
         for name, batches in list(self.run.experiment.evals.items())[1:]:
             values = self.evaluator(state.variables, batches)
             self._write(step, name, values)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..epochs import Batch
+
 
 def weights(positions: np.ndarray, size: int) -> np.ndarray:
     """Bilinear weights [..., P, size] that read an axis of `size` pixels at positions [..., P].
@@ -80,8 +82,17 @@ class Augmentation:
 
     def __call__(self, images: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
         """Augment images [N, H, W, C] with random draws that depend on `key` alone."""
+        return self.apply(images, self.draw(images.shape, key))
+
+    def draw(self, shape: tuple[int, ...], key: tuple[int, ...]) -> Batch:
+        """Random numbers for images of shape [N, H, W, C]; the leading axis of each is N.
+
+        They are drawn for the whole batch, so an image gets the same ones whatever the rows that
+        `apply` is called for.
+        """
         rng = np.random.default_rng((*key, 1))
-        count, height, width = images.shape[:3]
+        count, height, width = shape[:3]
+        draws: Batch = {}
         if self.shift or self.scale or self.squeeze or self.shear:
             shift = rng.uniform(-self.shift, self.shift, (2, count, 1)).astype(np.float32)
             factor = 1.0 + rng.uniform(-self.scale, self.scale, (2, count, 1)).astype(np.float32)
@@ -89,33 +100,54 @@ class Augmentation:
                 limit = np.log1p(self.squeeze)
                 stretch = np.exp(rng.uniform(-limit, limit, (count, 1))).astype(np.float32)
                 factor *= np.stack([stretch, 1 / stretch])
+            draws |= {"shift": shift[..., 0].T, "factor": factor[..., 0].T}
+        if self.shear:
+            draws["slope"] = rng.uniform(-self.shear, self.shear, count).astype(np.float32)
+        if self.whole_shift:
+            draws["first"] = rng.integers(0, 2 * self.whole_shift + 1, (2, count)).T
+        if self.jitter:
+            draws["noise"] = rng.standard_normal(shape, dtype=np.float32)
+        if self.flip:
+            draws["flipped"] = rng.random(count) < 0.5
+        if self.erase:
+            draws["erased"] = rng.integers(1 - self.erase, (height, width), (count, 2))
+        return draws
+
+    def apply(self, images: np.ndarray, draws: Batch) -> np.ndarray:
+        """Augment images [N, H, W, C] with the numbers of `draw` for them."""
+        count, height, width = images.shape[:3]
+        if "shift" in draws:
+            shift, factor = draws["shift"], draws["factor"]
             rows, columns = (
-                (np.arange(length, dtype=np.float32)[None] - (length - 1) / 2 - shift[axis])
-                / factor[axis]
+                (
+                    np.arange(length, dtype=np.float32)[None]
+                    - (length - 1) / 2
+                    - shift[:, axis, None]
+                )
+                / factor[:, axis, None]
                 + (length - 1) / 2
                 for axis, length in enumerate((height, width))
             )
             row_weights = weights(rows, height)
             if self.shear:
-                slope = rng.uniform(-self.shear, self.shear, (count, 1, 1)).astype(np.float32)
+                slope = draws["slope"][:, None, None]
                 positions = columns[:, None] + slope * (rows[:, :, None] - (height - 1) / 2)
                 images = read_rows(along_height(images, row_weights), positions)
             else:
                 images = separable(images, row_weights, weights(columns, width))
         if self.whole_shift:
-            first = rng.integers(0, 2 * self.whole_shift + 1, (2, count, 1, 1))
-            border = (self.whole_shift, self.whole_shift)
+            first, border = draws["first"], (self.whole_shift, self.whole_shift)
             padded = np.pad(images, ((0, 0), border, border, (0, 0)))
-            row, column = first[0] + np.arange(height)[:, None], first[1] + np.arange(width)
+            row = first[:, 0, None, None] + np.arange(height)[:, None]
+            column = first[:, 1, None, None] + np.arange(width)
             images = padded[np.arange(count)[:, None, None], row, column]
         if self.jitter:
-            noise = rng.standard_normal(images.shape, dtype=np.float32)
-            images = images + np.float32(self.jitter) * noise
+            images = images + np.float32(self.jitter) * draws["noise"]
         if self.flip:
-            flipped = rng.random((count, 1, 1, 1)) < 0.5
+            flipped = draws["flipped"][:, None, None, None]
             images = np.where(flipped, images[:, :, ::-1], images)
         if self.erase:
-            first = rng.integers(1 - self.erase, (height, width), (count, 2))
+            first = draws["erased"]
             erased = [
                 np.isin(np.arange(length) - first[:, axis, None], np.arange(self.erase))
                 for axis, length in enumerate((height, width))

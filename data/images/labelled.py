@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..catalogue import DataError, data_folder, load_splits
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples, take_rows
 from ..tabular.batches import padded, sha256_of
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, cached, fingerprint
@@ -145,10 +145,12 @@ class TrainingBatches:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))
-        images = self.augmentation(self.source.images[indices], (self.seed, step))
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
+        indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))[rows]
+        shape = (self.batch_size, *self.source.images.shape[1:])
+        draws = take_rows(self.augmentation.draw(shape, (self.seed, step)), rows)
+        images = self.augmentation.apply(self.source.images[indices], draws)
         return {"image": images, "label": self.source.labels[indices]}
 
 
@@ -156,7 +158,7 @@ class TrainingBatches:
 class EvaluationBatches:
     """Every example once, in order: {"image", "label", "mask" [B]}; padding rows have mask 0.
 
-    source: Images or Photos; it has a length, and `subset` of a slice gives Images.
+    source: Images or Photos; it has a length, and `subset` of indices gives Images.
     """
 
     source: Any
@@ -164,7 +166,14 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
+        return self.with_rows(ALL)
+
+    def with_rows(self, rows: Rows) -> Iterator[Batch]:
+        """Yield some rows of every batch."""
+        chosen = np.arange(self.batch_size)[rows]
         for start in range(0, len(self.source), self.batch_size):
-            examples = self.source.subset(slice(start, start + self.batch_size))
-            rows = {"image": examples.images, "label": examples.labels}
-            yield padded(rows, self.batch_size)
+            real = chosen[chosen < len(self.source) - start]
+            # a set may read its examples one by one: only those of these rows
+            examples = self.source.subset(start + real)
+            arrays = {"image": examples.images, "label": examples.labels}
+            yield padded(arrays, len(chosen))

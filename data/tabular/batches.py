@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples
 
 
 def sha256_of(*arrays: np.ndarray) -> str:
@@ -40,10 +40,10 @@ class TrainingArrays:
         """Check the sizes."""
         check_batch_size(self.batch_size, count_rows(self.arrays))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         count = count_rows(self.arrays)
-        indices = epoch_examples(self.seed, step, self.batch_size, count)
+        indices = epoch_examples(self.seed, step, self.batch_size, count)[rows]
         return {name: array[indices] for name, array in self.arrays.items()}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..catalogue import DataError
-from ..epochs import Batch
+from ..epochs import ALL, Batch, Rows
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class TrainingStreams:
         """Number of windows per stream in one pass, which is its number of steps."""
         return (len(self.ids) - 1) // self.batch_size // self.length
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         count = len(self.ids)
         number, window = divmod(step, self.windows)
         offset = np.random.default_rng((self.seed, number)).integers(count)
-        streams = np.arange(self.batch_size)[:, None] * ((count - 1) // self.batch_size)
+        streams = np.arange(self.batch_size)[rows, None] * ((count - 1) // self.batch_size)
         within = window * self.length + np.arange(self.length)
         positions = (offset + streams + within) % count
         resets = (positions == 0) | (within == 0)
