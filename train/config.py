@@ -126,6 +126,14 @@ class RunConfig:
         group="run",
         minimum=1,
     )
+    steps_per_call: int = option(
+        0,
+        "steps that one call of the compiled program takes, if their batches have equal shapes",
+        note="0: 1 on a CPU, 8 on other devices; a call ends where something is due",
+        group="run",
+        volatile=True,
+        minimum=0,
+    )
     patience: int = option(
         0,
         "evaluations without a lower held-out loss after which the run ends",

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 from .config import ConfigError
 from .state import init_state
-from .step import Canonical, MetricWindow, Step, make_train_step
+from .step import Canonical, MetricWindow, Step, make_train_step, several_steps
 from .task import ALL, Batch, Experiment, Rows
 
 AXIS = "data"
@@ -121,10 +121,14 @@ class Placement:
         """Build canonical state and window of one seed."""
         return self.initializer(experiment, batch)(seed)
 
-    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
-        """Compile the step, in parts of a batch; the state is donated."""
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile the step, in parts of a batch; the state is donated.
+
+        several: compile `several_steps` instead, of a tuple of placed batches.
+        """
         options = compiler_options(self.devices)
         step = make_train_step(experiment, parts=parts)
+        step = several_steps(step) if several else step
         return jax.jit(step, donate_argnums=0, compiler_options=options)
 
     def put_batch(self, batch: Any) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .config import ConfigError
 from .placement import AXIS, Placement
-from .step import Step, make_train_step
+from .step import Step, make_train_step, several_steps
 from .task import Experiment
 
 
@@ -23,9 +23,10 @@ class Pmap(Placement):
         if jax.process_count() > 1:
             raise ConfigError("config.parallel=pmap needs a single process; several need jit")
 
-    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
-        """Compile the step with pmap, in parts of a share; the state is donated."""
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile the step, or `several_steps`, with pmap, in parts of a share; state donated."""
         step = make_train_step(experiment, AXIS, parts)
+        step = several_steps(step) if several else step
         return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
 
     def put_batch(self, batch: Any) -> Any:

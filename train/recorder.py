@@ -58,6 +58,16 @@ def due_at(config: RunConfig, step: int, stopping: bool) -> Due:
     return Due(evaluate, draw, save, last)
 
 
+def anything_due(config: RunConfig, step: int) -> bool:
+    """Return whether the host has anything to do between step number `step` and the next."""
+    profiled = config.profiled_steps()
+    return (
+        any(due_at(config, step, False))
+        or step % config.log_every == 0
+        or step + 1 in (profiled.start, profiled.stop)
+    )
+
+
 class Recorder:
     """Evaluates and writes one run of the loop, from `start_step` on (-1: the start).
 

@@ -17,14 +17,14 @@ from tqdm import tqdm
 from .accumulate import check_parts
 from .config import ConfigError, RunConfig
 from .evaluate import Evaluator
-from .loop import Start, train
+from .loop import Start, compile_steps, train
 from .placement import Placement, put
 from .recorder import Due, NonFiniteError, Recorder, Run, due_at
 from .rundir import check_config, finished, write_config, write_json
 from .signals import stop_signals
 from .start import first_states, opened
 from .state import init_state
-from .step import Canonical, Step, make_train_step
+from .step import Canonical, Step, make_train_step, several_steps
 from .task import Batch, Experiment
 
 
@@ -73,8 +73,8 @@ def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any
         start = Start(step, devices.spread(states), devices.copy(windows), empty)
         del initial, canonical, states, windows  # they would stay in the memory of the device
         recorder = ReplicaRecorder(runs, folders, devices, step)
-        train_step = devices.compile(experiment, config.accumulate_steps)
-        return recorder.write_results(train(recorder, train_step, config, start, received, began))
+        program = compile_steps(devices, experiment, config)
+        return recorder.write_results(train(recorder, program, config, start, received, began))
 
 
 class ReplicaRecorder:
@@ -254,9 +254,10 @@ class Replicas(Placement):
         }
         self._unstack = jax.jit(self._split_runs, out_shardings=self.everywhere)
 
-    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
-        """Compile the step, in parts of a batch; the state is donated."""
-        compiled = self._divide_runs(jax.vmap(make_train_step(experiment, parts=parts)))
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile the step, or `several_steps`, in parts of a batch; the state is donated."""
+        step = make_train_step(experiment, parts=parts)
+        compiled = self._divide_runs(jax.vmap(several_steps(step) if several else step))
         settings = self._put_runs(self.settings)
         return lambda state, window, batch: compiled(state, window, batch, settings)
 

@@ -36,6 +36,23 @@ Canonical = tuple[TrainState, MetricWindow]
 Step = Callable[..., Canonical]
 
 
+def several_steps(step: Step) -> Step:
+    """Return steps(state, window, batches, *settings) -> (state, window), one step for each batch.
+
+    batches: a sequence of batches of equal shapes. The steps are iterations of one loop, so the
+    device does not wait for the host between them.
+    """
+
+    def steps(state: TrainState, window: MetricWindow, batches: Any, *settings: Any) -> Canonical:
+        def body(before: Canonical, batch: Any) -> tuple[Canonical, None]:
+            return step(*before, batch, *settings), None
+
+        stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *batches)
+        return jax.lax.scan(body, (state, window), stacked)[0]
+
+    return steps
+
+
 def make_train_step(experiment: Experiment, axis_name: str | None = None, parts: int = 1) -> Step:
     """Return step(state, window, batch, settings=None) -> (state, window).
 
