@@ -131,7 +131,6 @@ class RunConfig:
         "steps that one call of the compiled program takes, if their batches have equal shapes",
         note="0: 1 on a CPU, 8 on other devices; a call ends where something is due",
         group="run",
-        volatile=True,
         minimum=0,
     )
     patience: int = option(

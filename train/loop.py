@@ -67,19 +67,20 @@ class Start(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The compiled step. several: `number` steps, of a tuple of batches, in one call."""
+    """The compiled step; if `number` is above 1, that of up to `number` steps in one call."""
 
-    one: Step
-    several: Step
+    step: Step
     number: int
 
     def __call__(self, state: Any, window: Any, batches: Sequence[Any]) -> Any:
-        """Take a step for each batch: in one call, if these are `number` batches of equal shapes."""
+        """Take a step for each of at most `number` batches: in one call, if their shapes agree."""
+        if self.number == 1:
+            return self.step(state, window, *batches)
         shapes = [jax.tree.map(np.shape, batch) for batch in batches]
-        if len(batches) == self.number > 1 and shapes.count(shapes[0]) == self.number:
-            return self.several(state, window, tuple(batches))
-        for batch in batches:
-            state, window = self.one(state, window, batch)
+        equal = shapes.count(shapes[0]) == len(shapes)
+        for together in [batches] if equal else [[batch] for batch in batches]:
+            padded = (*together, *[together[-1]] * (self.number - len(together)))
+            state, window = self.step(state, window, padded, np.int32(len(together)))
         return state, window
 
 
@@ -104,13 +105,11 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
         return recorder.write_result(train(recorder, program, config, start, received, began))
 
 
-def compile_steps(placement: Placement, experiment: Experiment, config: RunConfig) -> "Program":
-    """Compile the step, and several of them in one call: as many as config.steps_per_call says."""
+def compile_steps(placement: Placement, experiment: Experiment, config: RunConfig) -> Program:
+    """Compile a call of as many steps as config.steps_per_call says."""
     on_cpu = placement.devices[0].platform == "cpu"
-    one, several = (
-        placement.compile(experiment, config.accumulate_steps, several) for several in (False, True)
-    )
-    return Program(one, several, config.steps_per_call or (1 if on_cpu else STEPS_PER_CALL))
+    number = config.steps_per_call or (1 if on_cpu else STEPS_PER_CALL)
+    return Program(placement.compile(experiment, config.accumulate_steps, number > 1), number)
 
 
 def make_placement(parallel: str, batch_size: int) -> Placement:
@@ -189,9 +188,5 @@ def steps(
 
 
 def steps_of_call(config: RunConfig, step: int, most: int) -> int:
-    """Return the number of steps of the call after `step`: `most`, or 1 if that crosses a due step.
-
-    So there are only two programs, whatever the intervals are.
-    """
-    due = any(anything_due(config, step + i) for i in range(1, most))
-    return 1 if due else most
+    """Return the number of steps, at most `most`, from `step` to the next that something is due."""
+    return next((i for i in range(1, most) if anything_due(config, step + i)), most)

@@ -124,12 +124,15 @@ class Placement:
     def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
         """Compile the step, in parts of a batch; the state is donated.
 
-        several: compile `several_steps` instead, of a tuple of placed batches.
+        several: compile `several_steps` instead, as steps(state, window, batches, number) of a
+        tuple of placed batches.
         """
-        options = compiler_options(self.devices)
         step = make_train_step(experiment, parts=parts)
-        step = several_steps(step) if several else step
-        return jax.jit(step, donate_argnums=0, compiler_options=options)
+        options = compiler_options(self.devices)
+        if not several:
+            return jax.jit(step, donate_argnums=0, compiler_options=options)
+        steps = jax.jit(several_steps(step), donate_argnums=0, compiler_options=options)
+        return lambda state, window, batches, number: steps(state, window, batches, {}, number)
 
     def put_batch(self, batch: Any) -> Any:
         """Place the `own_rows` of a batch for the step."""

@@ -24,10 +24,13 @@ class Pmap(Placement):
             raise ConfigError("config.parallel=pmap needs a single process; several need jit")
 
     def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
-        """Compile the step, or `several_steps`, with pmap, in parts of a share; state donated."""
-        step = make_train_step(experiment, AXIS, parts)
-        step = several_steps(step) if several else step
-        return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
+        """Compile as `Placement.compile` does, with pmap, in parts of a device's share."""
+        step, axes = make_train_step(experiment, AXIS, parts), (0, 0, 0)
+        options: dict[str, Any] = {"devices": self.devices, "donate_argnums": 0}
+        if not several:
+            return jax.pmap(step, AXIS, in_axes=axes, **options)
+        steps = jax.pmap(several_steps(step), AXIS, in_axes=(*axes, None, None), **options)
+        return lambda state, window, batches, number: steps(state, window, batches, {}, number)
 
     def put_batch(self, batch: Any) -> Any:
         """Give the rows a leading axis of devices."""

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from tqdm import tqdm
 
 from .accumulate import check_parts
@@ -257,14 +258,28 @@ class Replicas(Placement):
     def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
         """Compile the step, or `several_steps`, in parts of a batch; the state is donated."""
         step = make_train_step(experiment, parts=parts)
-        compiled = self._divide_runs(jax.vmap(several_steps(step) if several else step))
         settings = self._put_runs(self.settings)
-        return lambda state, window, batch: compiled(state, window, batch, settings)
+        if not several:
+            compiled = self._divide_runs(step, (0, 0, 0, 0))
+            return lambda state, window, batch: compiled(state, window, batch, settings)
+        # the number of steps is that of all runs
+        steps = self._divide_runs(several_steps(step), (0, 0, 0, 0, None))
+        return lambda state, window, batches, number: steps(
+            state, window, batches, settings, number
+        )
 
-    def _divide_runs(self, step: Step) -> Step:
+    def _divide_runs(self, step: Step, axes: tuple[int | None, ...]) -> Step:
+        """Compile a step of one run for all; axes: those of the runs in its arguments."""
         # shard_map, since XLA's partitioner silently divides vmapped convolutions wrongly
         mesh, spec = self.run_sharding.mesh, self.run_sharding.spec
-        divided = jax.shard_map(step, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        specs = tuple(PartitionSpec() if axis is None else spec for axis in axes)
+        divided = jax.shard_map(
+            jax.vmap(step, in_axes=axes),
+            mesh=mesh,
+            in_specs=specs,
+            out_specs=spec,
+            check_vma=False,
+        )
         return jax.jit(divided, donate_argnums=0)
 
     def put_batch(self, batch: Any) -> Any:
@@ -310,8 +325,9 @@ class PmapReplicas(Replicas):
         super().__init__(settings, devices)
         self.leading_axes = (len(self.devices), len(settings) // len(self.devices))
 
-    def _divide_runs(self, step: Step) -> Step:
-        return jax.pmap(step, devices=self.devices, donate_argnums=0)
+    def _divide_runs(self, step: Step, axes: tuple[int | None, ...]) -> Step:
+        each = jax.vmap(step, in_axes=axes)
+        return jax.pmap(each, in_axes=axes, devices=self.devices, donate_argnums=0)
 
 
 MODES = {"jit": Replicas, "pmap": PmapReplicas}

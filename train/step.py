@@ -37,18 +37,23 @@ Step = Callable[..., Canonical]
 
 
 def several_steps(step: Step) -> Step:
-    """Return steps(state, window, batches, *settings) -> (state, window), one step for each batch.
+    """Return steps(state, window, batches, settings, number) -> (state, window).
 
-    batches: a sequence of batches of equal shapes. The steps are iterations of one loop, so the
-    device does not wait for the host between them.
+    It takes one step with each of the first `number` batches, int32, of a sequence of batches of
+    equal shapes. The steps are iterations of one loop, so the device does not wait for the host
+    between them. Their results do not depend on how steps are divided into calls, since every
+    division runs the same compiled iteration.
     """
 
-    def steps(state: TrainState, window: MetricWindow, batches: Any, *settings: Any) -> Canonical:
-        def body(before: Canonical, batch: Any) -> tuple[Canonical, None]:
-            return step(*before, batch, *settings), None
-
+    def steps(
+        state: TrainState, window: MetricWindow, batches: Any, settings: Any, number: jax.Array
+    ) -> Canonical:
         stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *batches)
-        return jax.lax.scan(body, (state, window), stacked)[0]
+
+        def body(i: jax.Array, before: Canonical) -> Canonical:
+            return step(*before, jax.tree.map(lambda x: x[i], stacked), settings)
+
+        return jax.lax.fori_loop(0, number, body, (state, window))
 
     return steps
 

@@ -20,30 +20,30 @@ MODEL = {"dropout": 0.3, "count_calls": True, "penalty": 0.1}
 
 def test_a_call_ends_where_something_is_due(small_config):
     config = small_config(**SETTINGS)  # figures at step 6
-    at, lengths = 0, []
-    while at < config.steps:
-        lengths.append(steps_of_call(config, at, 4))
-        at += lengths[-1]
+    ends = [0]
+    while ends[-1] < config.steps:
+        ends.append(ends[-1] + steps_of_call(config, ends[-1], 4))
     # logged at 5, drawn at 6, evaluated at 10, ended at 13
-    assert lengths == [4, 1, 1, 4, 1, 1, 1]
+    assert ends == [0, 4, 5, 6, 10, 13]
     assert [steps_of_call(config, at, 1) for at in range(13)] == [1] * 13
     traced = small_config(**SETTINGS, profile="3..4")
-    assert [steps_of_call(traced, at, 2) for at in range(5)] == [2, 1, 2, 1, 1]
+    assert [steps_of_call(traced, at, 4) for at in range(5)] == [2, 1, 2, 1, 1]
 
 
 def test_batches_of_other_shapes_are_single_steps():
-    taken = []
-    program = Program(
-        lambda *given: taken.append(given[2]) or given[:2],
-        lambda *given: taken.append(given[2]) or given[:2],
-        2,
-    )
-    short, long = {"x": np.zeros((4, 2))}, {"x": np.zeros((4, 3))}
-    for batches in ([short, short], [short, long], [short, {"y": short["x"]}], [long]):
-        assert program("state", "window", batches) == ("state", "window")
-    assert taken[0] == (short, short)
-    assert all(one is batch for one, batch in zip(taken[1:3], [short, long], strict=True))
-    assert len(taken) == 6
+    def step(state, window, batches, number):
+        assert len(batches) == 3
+        taken.append([batch["x"].shape[1] for batch in batches[:number]])
+        return state + number, window
+
+    def batch(width):
+        return {"x": np.zeros((4, width))}
+
+    taken, program = [], Program(step, 3)
+    assert program(0, "window", [batch(5), batch(5), batch(5)]) == (3, "window")
+    assert program(3, "window", [batch(2), batch(2)]) == (5, "window")
+    assert program(5, "window", [batch(2), batch(4)]) == (7, "window")
+    assert taken == [[5, 5, 5], [2, 2], [2], [4]]
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
@@ -53,17 +53,17 @@ def test_the_ending_is_that_of_single_steps(tmp_path, regression, small_config, 
     for config in configs:
         fit(experiment, config, tmp_path / str(config.steps_per_call))
     assert_same_ending(tmp_path / "1", tmp_path / "4", experiment, configs[0])
-    if parallel == "jit":  # stopped within a call, and gone on with single steps
+    if parallel == "jit":  # the call in which a signal comes is finished
 
         def stopping(step):
-            if step == 7:
+            if step == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
             return batch_at(step, 8, real=5 + step % 4)
 
-        with pytest.raises(PreemptedError, match="saved at step 10"):
+        with pytest.raises(PreemptedError, match="saved at step 4"):
             fit(regression(configs[1], stopping, **MODEL), configs[1], tmp_path / "stopped")
-        fit(experiment, configs[0], tmp_path / "stopped")
-        assert_same_ending(tmp_path / "1", tmp_path / "stopped", experiment, configs[0])
+        fit(experiment, configs[1], tmp_path / "stopped")
+        assert_same_ending(tmp_path / "1", tmp_path / "stopped", experiment, configs[1])
 
 
 def test_a_bad_step_within_a_call_is_named(tmp_path, regression, small_config):
