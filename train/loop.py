@@ -20,10 +20,11 @@ from .distributed import should_stop
 from .placement import Placement
 from .profiling import traced
 from .recorder import Recorder, Run, anything_due
+from .resident import Resident, fits
 from .signals import PreemptedError, stop_signals
 from .start import first_states, opened
 from .step import Step
-from .task import Experiment
+from .task import Experiment, InMemory
 
 IN_FLIGHT = 2  # calls queued behind the one that the device computes
 STEPS_PER_CALL = 8  # on devices other than a CPU
@@ -90,7 +91,7 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
     Returns the contents of result.json. Raises NonFiniteError; PreemptedError after one of
     STOP_SIGNALS, with a checkpoint saved; ConfigError before anything is trained.
     """
-    placement = make_placement(config.parallel, config.batch_size)
+    placement = place(experiment, config)
     check_parts(config, len(placement.devices))
     run = Run(experiment, config, workdir)
     with opened([run]) as ((folder,), batch), stop_signals(config.stop_seconds) as received:
@@ -110,6 +111,17 @@ def compile_steps(placement: Placement, experiment: Experiment, config: RunConfi
     on_cpu = placement.devices[0].platform == "cpu"
     number = config.steps_per_call or (1 if on_cpu else STEPS_PER_CALL)
     return Program(placement.compile(experiment, config.accumulate_steps, number > 1), number)
+
+
+def place(experiment: Experiment, config: RunConfig) -> Placement:
+    """Return the placement of a run, with its training data if they stay on the devices."""
+    placement, source = make_placement(config.parallel, config.batch_size), experiment.train
+    if type(placement) is not Placement or not isinstance(source, InMemory):
+        return placement
+    auto = config.resident == "auto" and fits(source, placement.devices)
+    if auto or config.resident == "always":
+        return Resident(config.batch_size, source, placement.devices)
+    return placement
 
 
 def make_placement(parallel: str, batch_size: int) -> Placement:

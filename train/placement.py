@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from .config import ConfigError
 from .state import init_state
 from .step import Canonical, MetricWindow, Step, make_train_step, several_steps
-from .task import ALL, Batch, Experiment, Rows
+from .task import ALL, Batch, Experiment, Rows, Source
 
 AXIS = "data"
 
@@ -133,6 +133,10 @@ class Placement:
             return jax.jit(step, donate_argnums=0, compiler_options=options)
         steps = jax.jit(several_steps(step), donate_argnums=0, compiler_options=options)
         return lambda state, window, batches, number: steps(state, window, batches, {}, number)
+
+    def make_batch(self, train: Source, step: int, batch_size: int) -> Any:
+        """Make and place the rows of this process of the batch of a step."""
+        return self.put_batch(train(step, self.own_rows(batch_size)))
 
     def put_batch(self, batch: Any) -> Any:
         """Place the `own_rows` of a batch for the step."""

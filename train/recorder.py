@@ -109,8 +109,8 @@ class Recorder:
 
     def batch(self, step: int) -> Any:
         """Return the placed batch of a step."""
-        rows = self.placement.own_rows(self.run.config.batch_size)
-        return self.placement.put_batch(self.run.experiment.train(step, rows))
+        experiment, config, _ = self.run
+        return self.placement.make_batch(experiment.train, step, config.batch_size)
 
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
         """Evaluate, save and draw, whichever is due after `step` steps."""

@@ -196,6 +196,20 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class InMemory(Protocol):
+    """A source whose arrays may be kept on the devices: train/resident.py."""
+
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """Return the arrays that `gather` reads, the same ones at every step."""
+
+    def plan(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the numbers that define the rows of the batch of a step."""
+
+    def gather(self, arrays: Mapping[str, Any], plan: Mapping[str, Any]) -> Batch:
+        """Return the batch of a plan, from the arrays, both of numpy or both of JAX."""
+
+
+@runtime_checkable
 class Divisible(Protocol):
     """A held-out set that makes some rows of its batches without making the others.
 

@@ -1,7 +1,7 @@
 """Labelled images in memory, and batches of them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..catalogue import DataError, data_folder, load_splits
-from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples, take_rows
+from ..epochs import ALL, Batch, InMemory, Rows, check_batch_size, epoch_examples, take_rows
 from ..tabular.batches import padded, sha256_of
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, cached, fingerprint
@@ -130,7 +130,7 @@ def fit_to(images: np.ndarray, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class TrainingBatches:
+class TrainingBatches(InMemory):
     """step -> {"image" [B, H, W, C], "label" [B]}: every example once per epoch.
 
     Raises DataError when a batch is larger than the set.
@@ -145,13 +145,21 @@ class TrainingBatches:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
-    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
-        """Return the rows of the batch of a step."""
-        indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))[rows]
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """Return all images and labels."""
+        return {"image": self.source.images, "label": self.source.labels}
+
+    def plan(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return "index", the numbers of the images, and the draws of the augmentation."""
+        index = epoch_examples(self.seed, step, self.batch_size, len(self.source))
         shape = (self.batch_size, *self.source.images.shape[1:])
-        draws = take_rows(self.augmentation.draw(shape, (self.seed, step)), rows)
-        images = self.augmentation.apply(self.source.images[indices], draws)
-        return {"image": images, "label": self.source.labels[indices]}
+        draws = self.augmentation.draw(shape, (self.seed, step))
+        return take_rows({"index": index, **draws}, rows)
+
+    def gather(self, arrays: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the images of a plan, augmented, and their labels."""
+        images = self.augmentation.apply(arrays["image"][plan["index"]], plan)
+        return {"image": images, "label": arrays["label"][plan["index"]]}
 
 
 @dataclass(frozen=True)
