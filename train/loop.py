@@ -20,7 +20,6 @@ from .distributed import should_stop
 from .placement import Placement
 from .profiling import traced
 from .recorder import Recorder, Run, anything_due
-from .resident import Resident, fits
 from .signals import PreemptedError, stop_signals
 from .start import first_states, opened
 from .step import Step
@@ -118,6 +117,8 @@ def place(experiment: Experiment, config: RunConfig) -> Placement:
     placement, source = make_placement(config.parallel, config.batch_size), experiment.train
     if type(placement) is not Placement or not isinstance(source, InMemory):
         return placement
+    from .resident import Resident, fits
+
     auto = config.resident == "auto" and fits(source, placement.devices)
     if auto or config.resident == "always":
         return Resident(config.batch_size, source, placement.devices)
