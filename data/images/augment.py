@@ -26,7 +26,7 @@ def weights(positions: np.ndarray, size: int) -> np.ndarray:
     """
     xp = namespace(positions)
     distance = xp.abs(positions[..., None] - np.arange(size, dtype=np.float32))
-    return xp.maximum(0.0, 1.0 - distance).astype(np.float32)
+    return xp.maximum(0.0, 1.0 - distance).astype(np.float32, copy=False)
 
 
 def along_height(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -101,9 +101,11 @@ class Augmentation:
         They are drawn for the whole batch, so an image gets the same ones whatever the rows that
         `apply` is called for.
         """
+        draws: Batch = {}
+        if self == Augmentation():
+            return draws
         rng = np.random.default_rng((*key, 1))
         count, height, width = shape[:3]
-        draws: Batch = {}
         if self.shift or self.scale or self.squeeze or self.shear:
             shift = rng.uniform(-self.shift, self.shift, (2, count, 1)).astype(np.float32)
             factor = 1.0 + rng.uniform(-self.scale, self.scale, (2, count, 1)).astype(np.float32)
