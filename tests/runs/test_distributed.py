@@ -99,7 +99,7 @@ def start(script, config, workdir, log, *, count=2, devices=4):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     changes = ("steps", "batch_size", "learning_rate", "log_every", "eval_every", "save_every")
-    words = [f"--config.{name}={getattr(config, name)}" for name in changes]
+    words = [f"--config.{name}={getattr(config, name)}" for name in (*changes, "steps_per_call")]
     words += [f"--workdir={workdir}", "--config.distributed=True"]
     flags = os.environ["XLA_FLAGS"].split()
     flags = [flag for flag in flags if "host_platform_device_count" not in flag]
@@ -123,7 +123,8 @@ def start(script, config, workdir, log, *, count=2, devices=4):
 def test_one_run_on_one_device_then_two_processes_then_four_devices(
     tmp_path, regression, small_config, monkeypatch
 ):
-    config, workdir, options = small_config(steps=30), tmp_path / "run", {"dropout": 0.3}
+    config = small_config(steps=30, steps_per_call=2)
+    workdir, options = tmp_path / "run", {"dropout": 0.3}
     one_device = Placement(config.batch_size, jax.devices()[:1])
     with monkeypatch.context() as patched:
         patched.setattr("train.loop.make_placement", lambda *_: one_device)
@@ -134,7 +135,7 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
                 os.kill(os.getpid(), signal.SIGTERM)
             return batch_at(step, 8, real=5 + step % 4)
 
-        with pytest.raises(PreemptedError, match="saved at step 5"):
+        with pytest.raises(PreemptedError, match="saved at step 6"):
             fit(regression(config, train=stopping, **options), config, workdir)
 
     script = tmp_path / "script.py"
