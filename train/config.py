@@ -128,7 +128,7 @@ class RunConfig:
         minimum=1,
     )
     steps_per_call: int = option(
-        0, "most steps in one call of the program; 0: 1 on a CPU, else 8", group="run", minimum=0
+        0, "most steps in one call of the program; 0: by the device", group="run", minimum=0
     )
     resident: str = option(
         "auto", "when training data stay on the devices", group="run", choices=RESIDENT

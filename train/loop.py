@@ -23,10 +23,10 @@ from .recorder import Recorder, Run, anything_due
 from .signals import PreemptedError, stop_signals
 from .start import first_states, opened
 from .step import Step
-from .task import Experiment, InMemory
+from .task import Batch, Experiment, InMemory
 
 IN_FLIGHT = 2  # calls queued behind the one that the device computes
-STEPS_PER_CALL = 8  # on devices other than a CPU
+STEPS_PER_CALL, LARGE = 8, 2**24  # on devices other than a CPU, for batches of few bytes
 
 
 class Output(Protocol):
@@ -101,15 +101,26 @@ def fit(experiment: Experiment, config: RunConfig, workdir: Path) -> dict[str, A
         start = Start(step, placement.spread(state), placement.copy(window), empty)
         del initial, state, window  # otherwise they stay in the memory of the device
         recorder = Recorder(run, folder, placement, step)
-        program = compile_steps(placement, experiment, config)
+        program = compile_steps(placement, experiment, config, batch)
         return recorder.write_result(train(recorder, program, config, start, received, began))
 
 
-def compile_steps(placement: Placement, experiment: Experiment, config: RunConfig) -> Program:
-    """Compile a call of as many steps as config.steps_per_call says."""
-    on_cpu = placement.devices[0].platform == "cpu"
-    number = config.steps_per_call or (1 if on_cpu else STEPS_PER_CALL)
+def compile_steps(
+    placement: Placement, experiment: Experiment, config: RunConfig, batch: Batch
+) -> Program:
+    """Compile a call of as many steps as config.steps_per_call says, for batches like `batch`."""
+    platform = placement.devices[0].platform
+    number = config.steps_per_call or default_steps(platform, batch)
     return Program(placement.compile(experiment, config.accumulate_steps, number > 1), number)
+
+
+def default_steps(platform: str, batch: Batch) -> int:
+    """Return the number of steps of a call on a platform, for batches like `batch`.
+
+    A step of a large batch takes long in any case, and several batches would fill the memory.
+    """
+    size = sum(array.nbytes for array in batch.values())
+    return 1 if platform == "cpu" or size > LARGE else STEPS_PER_CALL
 
 
 def place(experiment: Experiment, config: RunConfig) -> Placement:

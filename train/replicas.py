@@ -74,7 +74,7 @@ def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any
         start = Start(step, devices.spread(states), devices.copy(windows), empty)
         del initial, canonical, states, windows  # they would stay in the memory of the device
         recorder = ReplicaRecorder(runs, folders, devices, step)
-        program = compile_steps(devices, experiment, config)
+        program = compile_steps(devices, experiment, config, batch)
         return recorder.write_results(train(recorder, program, config, start, received, began))
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.train.conftest import batch_at
 from tests.train.test_loop import assert_same_ending
 from tests.train.test_replicas import endings, make_runs, together
-from train.loop import Program, fit, steps_of_call
+from train.loop import Program, default_steps, fit, steps_of_call
 from train.recorder import NonFiniteError
 from train.signals import PreemptedError
 
@@ -44,6 +44,12 @@ def test_batches_of_other_shapes_are_single_steps():
     assert program(3, "window", [batch(2), batch(2)]) == (5, "window")
     assert program(5, "window", [batch(2), batch(4)]) == (7, "window")
     assert taken == [[5, 5, 5], [2, 2], [2], [4]]
+
+
+def test_the_default_is_several_steps_of_small_batches_on_an_accelerator():
+    small, large = {"x": np.zeros(2**20, np.float32)}, {"x": np.zeros(2**22 + 1, np.float32)}
+    assert default_steps("gpu", small) == 8
+    assert default_steps("gpu", large) == default_steps("cpu", small) == 1
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
