@@ -84,16 +84,15 @@ def regression_of(config):
 
 def test_training_is_that_of_batches_from_the_host(tmp_path, small_config):
     found = []
-    for resident, calls, parts in (("never", 1, 1), ("always", 1, 1), ("always", 4, 2)):
+    for resident, calls, parts in (("never", 1, 1), ("always", 4, 2)):
         config = small_config(
             resident=resident, steps_per_call=calls, accumulate_steps=parts, figures_at=()
         )
         experiment, folder = regression_of(config), tmp_path / f"{resident}{calls}"
         fit(experiment, config, folder)
         found.append(read_metrics(folder))
-    for other in found[1:]:
-        for a, b in zip(other, found[0], strict=True):
-            assert a == pytest.approx(b, rel=1e-5)
+    for a, b in zip(*found, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
 
 
 def test_augmented_images_are_read_from_the_copy_of_each_device():

@@ -9,8 +9,10 @@ import pytest
 
 from tests.train.conftest import batch_at
 from tests.train.test_loop import assert_same_ending
-from tests.train.test_replicas import endings, make_runs, together
+from train import replicas
 from train.loop import Program, default_steps, fit, steps_of_call
+from train.placement import Placement
+from train.pmap import Pmap
 from train.recorder import NonFiniteError
 from train.signals import PreemptedError
 
@@ -52,24 +54,53 @@ def test_the_default_is_several_steps_of_small_batches_on_an_accelerator():
     assert default_steps("gpu", large) == default_steps("cpu", small) == 1
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
-def test_the_ending_is_that_of_single_steps(tmp_path, regression, small_config, parallel):
-    configs = [small_config(**SETTINGS, parallel=parallel, steps_per_call=k) for k in (1, 4)]
+def test_the_ending_is_that_of_single_steps(tmp_path, regression, small_config):
+    configs = [small_config(**SETTINGS, steps_per_call=k) for k in (1, 4)]
     experiment = regression(configs[0], **MODEL)
     for config in configs:
         fit(experiment, config, tmp_path / str(config.steps_per_call))
     assert_same_ending(tmp_path / "1", tmp_path / "4", experiment, configs[0])
-    if parallel == "jit":  # the call in which a signal comes is finished
 
-        def stopping(step):
-            if step == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return batch_at(step, 8, real=5 + step % 4)
+    def stopping(step):
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch_at(step, 8, real=5 + step % 4)
 
-        with pytest.raises(PreemptedError, match="saved at step 4"):
-            fit(regression(configs[1], stopping, **MODEL), configs[1], tmp_path / "stopped")
-        fit(experiment, configs[1], tmp_path / "stopped")
-        assert_same_ending(tmp_path / "1", tmp_path / "stopped", experiment, configs[1])
+    # the call in which a signal comes is finished
+    with pytest.raises(PreemptedError, match="saved at step 4"):
+        fit(regression(configs[1], stopping, **MODEL), configs[1], tmp_path / "stopped")
+    fit(experiment, configs[1], tmp_path / "stopped")
+    assert_same_ending(tmp_path / "1", tmp_path / "stopped", experiment, configs[1])
+
+
+@pytest.mark.parametrize("kind", ["Pmap", "Replicas", "PmapReplicas"])
+def test_each_way_to_use_devices_takes_several_steps(regression, small_config, kind):
+    config = small_config(learning_rates=(0.05, 0.1))
+    experiment = regression(config, **MODEL)
+    settings = [{"learning_rate": rate} for rate in config.learning_rates]
+    used = jax.devices()[:2]
+    devices = Pmap(8, used) if kind == "Pmap" else getattr(replicas, kind)(settings, used)
+
+    def begin():
+        pair = Placement(8, used).init(experiment, 0, experiment.train(0))
+        pairs = pair if kind == "Pmap" else zip(pair, pair, strict=True)
+        state, window = pairs if kind == "Pmap" else map(list, pairs)
+        return devices.spread(state), devices.copy(window)
+
+    def placed(step):
+        batch = experiment.train(step)
+        return devices.put_batch(batch if kind == "Pmap" else [batch, batch])
+
+    found = []
+    for number in (1, 4):
+        program = Program(devices.compile(experiment, several=number > 1), number)
+        pair = begin()
+        for first in range(0, 3, min(number, 3)):
+            pair = program(*pair, [placed(step) for step in range(first, min(first + number, 3))])
+        found.append(jax.tree.leaves((devices.gather(pair[0]), devices.one(pair[1]))))
+    for one, several in zip(*found, strict=True):
+        if not jax.dtypes.issubdtype(one.dtype, jax.dtypes.prng_key):
+            np.testing.assert_array_equal(one, several)
 
 
 def test_a_bad_step_within_a_call_is_named(tmp_path, regression, small_config):
@@ -77,14 +108,3 @@ def test_a_bad_step_within_a_call_is_named(tmp_path, regression, small_config):
     bad = regression(config, lambda step: batch_at(step, bad=(7,)), **MODEL)
     with pytest.raises(NonFiniteError, match="not finite at step 8;"):
         fit(bad, config, tmp_path)
-
-
-def test_replicas_take_several_steps_as_they_take_single_ones(tmp_path, regression, small_config):
-    found = []
-    for number in (1, 4):
-        config = small_config(**SETTINGS, replicas=2, steps_per_call=number)
-        runs = make_runs(regression, config, tmp_path / str(number), **MODEL)
-        together(runs)
-        found.append(runs)
-    for one, several in zip(*map(endings, found), strict=True):
-        jax.tree.map(np.testing.assert_array_equal, one, several)
