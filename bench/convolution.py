@@ -11,7 +11,6 @@ above 1, ours is faster.
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest import mock
@@ -21,24 +20,25 @@ import numpy as np
 from bench import pytorch_networks
 from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
+from data.epochs import ALL, Batch, Rows, take_rows
 from experiments import convnet, lenet5
 from nets.convolution import conv
 from train.placement import Placement
 from train.process import keep_freed_memory
-from train.task import Experiment
+from train.task import Experiment, Source
 
 BATCH, STEPS = 128, 10
 RESIDUAL = convnet.Config(batch_size=BATCH, image_size=28)
-Draw = Callable[[int], dict[str, np.ndarray]]
 
 
-def images_of(size: int) -> Draw:
+def images_of(size: int) -> Source:
     """Return a function from the number of a step to its batch of random images and labels."""
 
-    def draw(number: int) -> dict[str, np.ndarray]:
+    def draw(number: int, rows: Rows = ALL) -> Batch:
         rng = np.random.default_rng(number)
         images = rng.random((BATCH, size, size, 1), np.float32)
-        return {"image": images, "label": rng.integers(10, size=BATCH).astype(np.int32)}
+        labels = rng.integers(10, size=BATCH).astype(np.int32)
+        return take_rows({"image": images, "label": labels}, rows)
 
     return draw
 
@@ -49,7 +49,7 @@ def with_flax(experiment: Experiment) -> Run:
         return training(experiment, Placement(BATCH), 1, STEPS)
 
 
-def pytorch(network, optimizer, draw: Draw, smoothing: float = 0.0) -> Run:
+def pytorch(network, optimizer, draw: Source, smoothing: float = 0.0) -> Run:
     """Return a function that takes STEPS steps in PyTorch."""
     batches = [draw(number) for number in range(STEPS)]
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .catalogue import DataError
-from .epochs import Batch
+from .epochs import ALL, Batch, Rows
 
 Shape = tuple[int, ...]  # one padded size for each width of an example
 
@@ -144,12 +144,14 @@ class TrainingBuckets:
     def _order(self) -> np.ndarray:
         return np.concatenate(self._groups)
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
         sizes = tuple(map(len, self._groups))
         number, positions = epoch_batches(self.seed, epoch, sizes, self.batch_size)[step_in_epoch]
-        return self.examples.batch(self._order[positions], self.shapes[number], self.batch_size)
+        chosen = np.arange(self.batch_size)[rows]
+        examples = self._order[positions[chosen[chosen < len(positions)]]]
+        return self.examples.batch(examples, self.shapes[number], len(chosen))
 
 
 @lru_cache(maxsize=4)

@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from .validity import error, hint
+from .validity import error, hint, range_of
 
 GROUPS = ("data", "network", "optimizer", "run")  # in the order of --help
+RESIDENT = ("auto", "always", "never")  # auto: if they fit, and the devices are not CPUs
 
 
 class ConfigError(ValueError):
@@ -126,6 +127,12 @@ class RunConfig:
         group="run",
         minimum=1,
     )
+    steps_per_call: int = option(
+        0, "most steps in one call of the program; 0: by the device", group="run", minimum=0
+    )
+    resident: str = option(
+        "auto", "when training data stay on the devices", group="run", choices=RESIDENT
+    )
     patience: int = option(
         0,
         "evaluations without a lower held-out loss after which the run ends",
@@ -179,11 +186,7 @@ class RunConfig:
         False, "train with several processes", note="see docs/gpu.md", group="run", volatile=True
     )
     replicas: int = option(
-        1,
-        "number of consecutive seeds to train in one program",
-        note="one run directory each",
-        group="run",
-        minimum=1,
+        1, "consecutive seeds to train in one program, one folder each", group="run", minimum=1
     )
 
     def replica_axes(self) -> dict[str, tuple[float, ...]]:
@@ -220,14 +223,11 @@ class RunConfig:
 
     def profiled_steps(self) -> range:
         """Return the steps to profile; raises ConfigError when they cannot be read."""
-        if not self.profile:
-            return range(0)
-        first, _, last = self.profile.partition("..")
-        if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)):
+        if (steps := range_of(self.profile)) is None:
             raise ConfigError(
                 f"config.profile must be FIRST..LAST, two steps from 1 on, got {self.profile!r}"
             )
-        return range(int(first), int(last) + 1)
+        return steps
 
     @classmethod
     def changed(cls, name: str, default: Any, note: str | None = None) -> Any:

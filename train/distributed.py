@@ -52,15 +52,16 @@ def writable(workdir: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def should_stop(received: list[int], step: int) -> bool:
-    """Return whether to stop before `step`; all processes of a run return the same.
+def should_stop(received: list[int], call: int) -> bool:
+    """Return whether to stop before a call of the step; all processes of a run return the same.
 
     received: signals that this process has received. Those of other processes come through JAX,
-    which listens to SIGTERM itself.
+    which listens to SIGTERM itself. call: its number, counted from 0 without gaps, since JAX
+    compares it for equality.
     """
     if jax.process_count() == 1:
         return bool(received)
-    return multihost_utils.reached_preemption_sync_point(step)
+    return multihost_utils.reached_preemption_sync_point(call)
 
 
 def barrier(name: str) -> None:

@@ -1,7 +1,7 @@
 """Evaluation: totals over every real example of a held-out set, fetched once."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .placement import Placement, put
-from .task import Batch, Mean, Task, host_values, initial_carry, merge
+from .task import Batch, Divisible, Mean, Task, host_values, initial_carry, merge
 
 Means = Callable[[Any, Batch], dict[str, Mean]]
 
@@ -26,7 +26,7 @@ class Predictor:
 
     def __call__(self, batch: Batch, carry: Any = None) -> tuple[Any, Any]:
         """Outputs and carry for one batch of numpy arrays, without dropout."""
-        put_rows, task = self.evaluator.put_rows, self.evaluator.task
+        put_rows, task = self.evaluator.devices.put_rows, self.evaluator.task
         carry = put_rows(initial_carry(task, batch)) if carry is None else carry
         return self.evaluator.apply(self.variables, put_rows(batch), carry)
 
@@ -50,7 +50,7 @@ class Evaluator:
             values = means(outputs, batch)
             return merge(totals, values) if totals else values, carry
 
-        self.task, self.put_rows, self.everywhere = task, devices.put_rows, devices.everywhere
+        self.task, self.devices = task, devices
         # outputs are on every device, so that every process can read them
         self.apply = jax.jit(apply, out_shardings=(devices.everywhere, None))
         self.accumulate = jax.jit(accumulate, out_shardings=(devices.everywhere, None))
@@ -67,15 +67,16 @@ class Evaluator:
         The carry passes from each batch to the next. Raises ValueError when there is no batch.
         """
         totals = carry = None
-        for batch in batches:
+        for own in own_batches(batches, self.devices):
+            batch = self.devices.put_own_rows(own)
             if totals is None:
-                carry = self.put_rows(initial_carry(self.task, batch))
+                carry = self.devices.put_own_rows(initial_carry(self.task, own))
                 shapes, _ = jax.eval_shape(self.accumulate, variables, batch, carry, {})
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-                totals = put(zeros, self.everywhere)
+                totals = put(zeros, self.devices.everywhere)
             # on a CPU, devices that wait for one another occupy the threads that the others need,
             # so nothing else may be running when a program starts
-            inputs = jax.block_until_ready((variables, self.put_rows(batch), carry, totals))
+            inputs = jax.block_until_ready((variables, batch, carry, totals))
             totals, carry = self.accumulate(*inputs)
         if totals is None:
             raise ValueError("a held-out set must have at least one batch")
@@ -83,3 +84,13 @@ class Evaluator:
         values = host_values(fetched)
         scores = self.task.scores(Predictor(variables, self), batches)
         return {**values, **self.task.summaries(values), **scores}
+
+
+def own_batches(batches: Iterable[Batch], devices: Placement) -> Iterator[Batch]:
+    """Yield the rows of each held-out batch that are on the devices of this process."""
+    if isinstance(batches, Divisible):
+        yield from batches.with_rows(devices.own_rows(batches.batch_size))
+    else:
+        for batch in batches:
+            rows = devices.own_rows(len(next(iter(batch.values()))))
+            yield {name: array[rows] for name, array in batch.items()}

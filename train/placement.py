@@ -15,8 +15,8 @@ from jax.typing import ArrayLike
 
 from .config import ConfigError
 from .state import init_state
-from .step import Canonical, MetricWindow, Step, make_train_step
-from .task import Batch, Experiment
+from .step import Canonical, MetricWindow, Step, make_train_step, several_steps
+from .task import ALL, Batch, Experiment, Rows, Source
 
 AXIS = "data"
 
@@ -75,8 +75,34 @@ class Placement:
         self.rows = NamedSharding(mesh, PartitionSpec(AXIS))
 
     def put_rows(self, tree: Any) -> Any:
-        """Divide the rows of a batch, or of a carry, over the devices."""
+        """Divide the rows of a batch, or of a carry, that every process holds in full."""
         return put(tree, self.rows)
+
+    def own_rows(self, batch_size: int) -> Rows:
+        """Rows of a batch that are on the devices of this process."""
+        if jax.process_count() == 1:
+            return ALL
+        numbers = np.arange(batch_size)
+        indices = self.rows.addressable_devices_indices_map((batch_size,)).values()
+        return np.sort(np.concatenate([numbers[index] for index in indices]))
+
+    def put_own_rows(self, tree: Any) -> Any:
+        """Divide a batch, or a carry, of which every process holds its `own_rows` alone."""
+        if jax.process_count() == 1:
+            return jax.device_put(tree, self.rows)
+        return jax.tree.map(lambda x: self._join(np.asarray(x)), tree)
+
+    def _join(self, own: np.ndarray) -> jax.Array:
+        """Array of all rows from those of this process; devices have equal numbers of rows."""
+        here = len(self.rows.addressable_devices)
+        shape = (len(own) // here * len(self.devices), *own.shape[1:])
+        numbers = np.asarray(self.own_rows(shape[0]))
+
+        def part(index: Any) -> np.ndarray:
+            first = np.searchsorted(numbers, index[0].start or 0)
+            return own[first : first + len(own) // here]
+
+        return jax.make_array_from_callback(shape, self.rows, part)
 
     def initializer(self, experiment: Experiment, batch: Batch) -> Callable[[int], Canonical]:
         """Return seed -> canonical state and window before the first step, for batches like it."""
@@ -95,15 +121,26 @@ class Placement:
         """Build canonical state and window of one seed."""
         return self.initializer(experiment, batch)(seed)
 
-    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
-        """Compile the step, in parts of a batch; the state is donated."""
-        options = compiler_options(self.devices)
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile the step, in parts of a batch; the state is donated.
+
+        several: compile `several_steps` instead, as steps(state, window, batches, number) of a
+        tuple of placed batches.
+        """
         step = make_train_step(experiment, parts=parts)
-        return jax.jit(step, donate_argnums=0, compiler_options=options)
+        options = compiler_options(self.devices)
+        if not several:
+            return jax.jit(step, donate_argnums=0, compiler_options=options)
+        steps = jax.jit(several_steps(step), donate_argnums=0, compiler_options=options)
+        return lambda state, window, batches, number: steps(state, window, batches, {}, number)
+
+    def make_batch(self, train: Source, step: int, batch_size: int) -> Any:
+        """Make and place the rows of this process of the batch of a step."""
+        return self.put_batch(train(step, self.own_rows(batch_size)))
 
     def put_batch(self, batch: Any) -> Any:
-        """Place a batch for the step."""
-        return self.put_rows(batch)
+        """Place the `own_rows` of a batch for the step."""
+        return self.put_own_rows(batch)
 
     def spread(self, state: Any) -> Any:
         """Convert the canonical state to the form of the step; inverse of `gather`."""

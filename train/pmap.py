@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .config import ConfigError
 from .placement import AXIS, Placement
-from .step import Step, make_train_step
+from .step import Step, make_train_step, several_steps
 from .task import Experiment
 
 
@@ -23,10 +23,14 @@ class Pmap(Placement):
         if jax.process_count() > 1:
             raise ConfigError("config.parallel=pmap needs a single process; several need jit")
 
-    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
-        """Compile the step with pmap, in parts of a share; the state is donated."""
-        step = make_train_step(experiment, AXIS, parts)
-        return jax.pmap(step, axis_name=AXIS, devices=self.devices, donate_argnums=0)
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile as `Placement.compile` does, with pmap, in parts of a device's share."""
+        step, axes = make_train_step(experiment, AXIS, parts), (0, 0, 0)
+        options: dict[str, Any] = {"devices": self.devices, "donate_argnums": 0}
+        if not several:
+            return jax.pmap(step, AXIS, in_axes=axes, **options)
+        steps = jax.pmap(several_steps(step), AXIS, in_axes=(*axes, None, None), **options)
+        return lambda state, window, batches, number: steps(state, window, batches, {}, number)
 
     def put_batch(self, batch: Any) -> Any:
         """Give the rows a leading axis of devices."""

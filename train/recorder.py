@@ -58,6 +58,16 @@ def due_at(config: RunConfig, step: int, stopping: bool) -> Due:
     return Due(evaluate, draw, save, last)
 
 
+def anything_due(config: RunConfig, step: int) -> bool:
+    """Return whether the host has anything to do between step number `step` and the next."""
+    profiled = config.profiled_steps()
+    return (
+        any(due_at(config, step, False))
+        or step % config.log_every == 0
+        or step + 1 in (profiled.start, profiled.stop)
+    )
+
+
 class Recorder:
     """Evaluates and writes one run of the loop, from `start_step` on (-1: the start).
 
@@ -99,7 +109,8 @@ class Recorder:
 
     def batch(self, step: int) -> Any:
         """Return the placed batch of a step."""
-        return self.placement.put_batch(self.run.experiment.train(step))
+        experiment, config, _ = self.run
+        return self.placement.make_batch(experiment.train, step, config.batch_size)
 
     def record(self, step: int, state: Any, window: Any, stopping: bool) -> None:
         """Evaluate, save and draw, whichever is due after `step` steps."""
@@ -210,7 +221,7 @@ class Recorder:
             from .weights import read_variables
 
             best = read_variables(self.run.workdir, partial(tqdm.write, file=sys.stderr))
-            best = put(best, self.evaluator.everywhere)
+            best = put(best, self.placement.everywhere)
         for name, batches in list(self.run.experiment.evals.items())[1:]:
             values = self.evaluator(state.variables, batches)
             self._write(step, name, values)

@@ -12,19 +12,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 from tqdm import tqdm
 
 from .accumulate import check_parts
 from .config import ConfigError, RunConfig
 from .evaluate import Evaluator
-from .loop import Start, train
+from .loop import Start, compile_steps, train
 from .placement import Placement, put
 from .recorder import Due, NonFiniteError, Recorder, Run, due_at
 from .rundir import check_config, finished, write_config, write_json
 from .signals import stop_signals
 from .start import first_states, opened
 from .state import init_state
-from .step import Canonical, Step, make_train_step
+from .step import Canonical, Step, make_train_step, several_steps
 from .task import Batch, Experiment
 
 
@@ -73,8 +74,8 @@ def fit_together(runs: Sequence[Run], devices: "Replicas") -> list[dict[str, Any
         start = Start(step, devices.spread(states), devices.copy(windows), empty)
         del initial, canonical, states, windows  # they would stay in the memory of the device
         recorder = ReplicaRecorder(runs, folders, devices, step)
-        train_step = devices.compile(experiment, config.accumulate_steps)
-        return recorder.write_results(train(recorder, train_step, config, start, received, began))
+        program = compile_steps(devices, experiment, config, batch)
+        return recorder.write_results(train(recorder, program, config, start, received, began))
 
 
 class ReplicaRecorder:
@@ -254,16 +255,31 @@ class Replicas(Placement):
         }
         self._unstack = jax.jit(self._split_runs, out_shardings=self.everywhere)
 
-    def compile(self, experiment: Experiment, parts: int = 1) -> Step:
-        """Compile the step, in parts of a batch; the state is donated."""
-        compiled = self._divide_runs(jax.vmap(make_train_step(experiment, parts=parts)))
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile the step, or `several_steps`, in parts of a batch; the state is donated."""
+        step = make_train_step(experiment, parts=parts)
         settings = self._put_runs(self.settings)
-        return lambda state, window, batch: compiled(state, window, batch, settings)
+        if not several:
+            compiled = self._divide_runs(step, (0, 0, 0, 0))
+            return lambda state, window, batch: compiled(state, window, batch, settings)
+        # the number of steps is that of all runs
+        steps = self._divide_runs(several_steps(step), (0, 0, 0, 0, None))
+        return lambda state, window, batches, number: steps(
+            state, window, batches, settings, number
+        )
 
-    def _divide_runs(self, step: Step) -> Step:
+    def _divide_runs(self, step: Step, axes: tuple[int | None, ...]) -> Step:
+        """Compile a step of one run for all; axes: those of the runs in its arguments."""
         # shard_map, since XLA's partitioner silently divides vmapped convolutions wrongly
         mesh, spec = self.run_sharding.mesh, self.run_sharding.spec
-        divided = jax.shard_map(step, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        specs = tuple(PartitionSpec() if axis is None else spec for axis in axes)
+        divided = jax.shard_map(
+            jax.vmap(step, in_axes=axes),
+            mesh=mesh,
+            in_specs=specs,
+            out_specs=spec,
+            check_vma=False,
+        )
         return jax.jit(divided, donate_argnums=0)
 
     def put_batch(self, batch: Any) -> Any:
@@ -309,8 +325,9 @@ class PmapReplicas(Replicas):
         super().__init__(settings, devices)
         self.leading_axes = (len(self.devices), len(settings) // len(self.devices))
 
-    def _divide_runs(self, step: Step) -> Step:
-        return jax.pmap(step, devices=self.devices, donate_argnums=0)
+    def _divide_runs(self, step: Step, axes: tuple[int | None, ...]) -> Step:
+        each = jax.vmap(step, in_axes=axes)
+        return jax.pmap(each, in_axes=axes, devices=self.devices, donate_argnums=0)
 
 
 MODES = {"jit": Replicas, "pmap": PmapReplicas}

@@ -24,7 +24,7 @@ from .task import Batch
 def opened(runs: Sequence[Run]) -> Iterator[tuple[list[Path], Batch]]:
     """Create and lock the directories of runs.
 
-    Yields the folder of each that this process writes, and the first batch of the first run.
+    Yields the folder of each that this process writes, and an example of a batch.
     Raises ConfigError, and changes nothing, when one was made with another config or other data.
     """
     with contextlib.ExitStack() as stack:
@@ -32,10 +32,19 @@ def opened(runs: Sequence[Run]) -> Iterator[tuple[list[Path], Batch]]:
         for run, folder in zip(runs, folders, strict=True):
             check_data(run.workdir, run.experiment.provenance)
             stack.enter_context(locked_run(folder, run.config, run.experiment.provenance))
-        example = runs[0].experiment.train(0)
+        example = example_batch(runs[0])
         for run, folder in zip(runs, folders, strict=True):
             write_assets(folder, run.experiment.assets, example)
         yield folders, example
+
+
+def example_batch(run: Run) -> Batch:
+    """Return a batch of the usual shapes, whose rows are all the first one of the first step.
+
+    So every process has the same one, without making the rows of the others.
+    """
+    first = run.experiment.train(0, slice(0, 1))
+    return {name: np.repeat(x, run.config.batch_size, axis=0) for name, x in first.items()}
 
 
 def first_states(

@@ -36,6 +36,28 @@ Canonical = tuple[TrainState, MetricWindow]
 Step = Callable[..., Canonical]
 
 
+def several_steps(step: Step) -> Step:
+    """Return steps(state, window, batches, settings, number) -> (state, window).
+
+    It takes one step with each of the first `number` batches, int32, of a sequence of batches of
+    equal shapes. The steps are iterations of one loop, so the device does not wait for the host
+    between them. Their results do not depend on how steps are divided into calls, since every
+    division runs the same compiled iteration.
+    """
+
+    def steps(
+        state: TrainState, window: MetricWindow, batches: Any, settings: Any, number: jax.Array
+    ) -> Canonical:
+        stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *batches)
+
+        def body(i: jax.Array, before: Canonical) -> Canonical:
+            return step(*before, jax.tree.map(lambda x: x[i], stacked), settings)
+
+        return jax.lax.fori_loop(0, number, body, (state, window))
+
+    return steps
+
+
 def make_train_step(experiment: Experiment, axis_name: str | None = None, parts: int = 1) -> Step:
     """Return step(state, window, batch, settings=None) -> (state, window).
 

@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ from flax import struct
 from jax.typing import ArrayLike
 
 Batch = dict[str, np.ndarray]
+Rows = slice | np.ndarray  # an increasing index of the leading axis of a batch
+ALL = slice(None)
 Assets = Mapping[str, bytes]
 
 
@@ -186,13 +188,47 @@ def initial_carry(task: Task, batch: Batch) -> Any:
     return task.init_carry(batch) if isinstance(task, RecurrentTask) else ()
 
 
+class Source(Protocol):
+    """Training batches: a pure function of the step, of which each process makes its own rows."""
+
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step, the same ones whatever the other rows."""
+
+
+@runtime_checkable
+class InMemory(Protocol):
+    """A source whose arrays may be kept on the devices: train/resident.py."""
+
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """Return the arrays that `gather` reads, the same ones at every step."""
+
+    def plan(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the numbers that define the rows of the batch of a step."""
+
+    def gather(self, arrays: Mapping[str, Any], plan: Mapping[str, Any]) -> Batch:
+        """Return the batch of a plan, from the arrays, both of numpy or both of JAX."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A held-out set that makes some rows of its batches without making the others.
+
+    Of any other held-out set every process makes whole batches, and takes its own rows.
+    """
+
+    batch_size: int
+
+    def with_rows(self, rows: Rows) -> Iterator[Batch]:
+        """Yield some rows of every batch, in the order of the whole batches."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """The input of `train.loop.fit`.
 
-    train: step -> batch, a pure function. evals: held-out sets by name, each of which can be
-    iterated repeatedly; the first is evaluated during training and chooses the best checkpoint, the
-    others are evaluated once, at the end. provenance: sizes and checksums that identify the data.
+    train: the training batches. evals: held-out sets by name, each of which can be iterated
+    repeatedly; the first is evaluated during training and chooses the best checkpoint, the others
+    are evaluated once, at the end. provenance: sizes and checksums that identify the data.
     assets: files by name with all that the trained network needs of the data, such as vocabularies;
     they are written to the run directory. schedule: step -> learning rate, to log the rate where it
     is not that of an OptimizerConfig. pretrained: initial values of parameters by path, such as
@@ -201,7 +237,7 @@ class Experiment:
 
     task: Task
     optimizer: optax.GradientTransformation
-    train: Callable[[int], Batch]
+    train: Source
     evals: Mapping[str, Iterable[Batch]]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     assets: Assets = field(default_factory=dict)

@@ -39,3 +39,12 @@ def hint(name: str, names: Iterable[str]) -> str:
     """Text that suggests the nearest of `names`; empty when none is near."""
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean {near[0]}?)" if near else ""
+
+
+def range_of(text: str) -> range | None:
+    """Return the steps of "FIRST..LAST", an empty range for "", None for anything else."""
+    first, _, last = text.partition("..")
+    if not text:
+        return range(0)
+    valid = first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last)
+    return range(int(first), int(last) + 1) if valid else None

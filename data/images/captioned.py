@@ -14,7 +14,7 @@ from PIL import Image
 from ..builtin.captions import COLOURS, NUMBERS, RELATIONS, TEMPLATES, facts_of, noun
 from ..builtin.scenes import make_scene
 from ..catalogue import DataError
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples
 from ..text.vocabulary import BEGIN, END
 from .coco import load_coco
 
@@ -176,11 +176,6 @@ class Layout:
         }
 
 
-def shuffled(pictures: Pictures, rng: np.random.Generator) -> list[np.ndarray]:
-    """Random order of the captions of each image."""
-    return [rng.permutation(len(captions)) for captions in pictures.captions]
-
-
 @dataclass(frozen=True)
 class TrainingCaptions:
     """step -> batch, a pure function of (seed, step): every image once per epoch.
@@ -198,16 +193,22 @@ class TrainingCaptions:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.pictures.images))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         count = len(self.pictures.images)
-        found = self.pictures.subset(epoch_examples(self.seed, step, self.batch_size, count))
+        indices = epoch_examples(self.seed, step, self.batch_size, count)
         rng = np.random.default_rng((self.seed, step))
+        mirrored = np.zeros(self.batch_size, bool)
         if self.flip:
-            mirrored = rng.random(len(found.images)) < 0.5
-            turned = np.where(mirrored[:, None, None, None], found.images[:, :, ::-1], found.images)
-            found = found._replace(images=turned)
-        return self.layout.batch(found, shuffled(found, rng))
+            mirrored = rng.random(self.batch_size) < 0.5
+        orders = [rng.permutation(len(self.pictures.captions[i])) for i in indices]
+        found = self.pictures.subset(indices[rows])
+        if self.flip:
+            turned = found.images[:, :, ::-1]
+            chosen = mirrored[rows, None, None, None]
+            found = found._replace(images=np.where(chosen, turned, found.images))
+        numbers = np.arange(self.batch_size)[rows]
+        return self.layout.batch(found, [orders[number] for number in numbers])
 
 
 @dataclass(frozen=True)
@@ -224,14 +225,18 @@ class HeldOutCaptions:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
+        return self.with_rows(ALL)
+
+    def with_rows(self, rows: Rows) -> Iterator[Batch]:
+        """Yield some rows of every batch."""
         count = len(self.pictures.images)
         for start in range(0, count, self.batch_size):
-            rows = np.arange(start, start + self.batch_size)
-            real = rows < count
-            found = self.pictures.subset(np.where(real, rows, 0))
+            examples = start + np.arange(self.batch_size)[rows]
+            real = examples < count
+            found = self.pictures.subset(np.where(real, examples, 0))
             batch = self.layout.batch(found, [np.arange(len(c)) for c in found.captions])
             batch["mask"] *= real[:, None, None]
-            yield {**batch, "index": np.where(real, rows, -1).astype(np.int32)}
+            yield {**batch, "index": np.where(real, examples, -1).astype(np.int32)}
 
 
 def held_out_scenes(count: int, size: int) -> dict[str, Pictures]:

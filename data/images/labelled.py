@@ -1,7 +1,7 @@
 """Labelled images in memory, and batches of them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..catalogue import DataError, data_folder, load_splits
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, InMemory, Rows, check_batch_size, epoch_examples, take_rows
 from ..tabular.batches import padded, sha256_of
 from .augment import Augmentation, resample
 from .decode_cache import Arrays, cached, fingerprint
@@ -130,7 +130,7 @@ def fit_to(images: np.ndarray, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class TrainingBatches:
+class TrainingBatches(InMemory):
     """step -> {"image" [B, H, W, C], "label" [B]}: every example once per epoch.
 
     Raises DataError when a batch is larger than the set.
@@ -145,18 +145,28 @@ class TrainingBatches:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))
-        images = self.augmentation(self.source.images[indices], (self.seed, step))
-        return {"image": images, "label": self.source.labels[indices]}
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """Return all images and labels."""
+        return {"image": self.source.images, "label": self.source.labels}
+
+    def plan(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return "index", the numbers of the images, and the draws of the augmentation."""
+        index = epoch_examples(self.seed, step, self.batch_size, len(self.source))
+        shape = (self.batch_size, *self.source.images.shape[1:])
+        draws = self.augmentation.draw(shape, (self.seed, step))
+        return take_rows({"index": index, **draws}, rows)
+
+    def gather(self, arrays: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the images of a plan, augmented, and their labels."""
+        images = self.augmentation.apply(arrays["image"][plan["index"]], plan)
+        return {"image": images, "label": arrays["label"][plan["index"]]}
 
 
 @dataclass(frozen=True)
 class EvaluationBatches:
     """Every example once, in order: {"image", "label", "mask" [B]}; padding rows have mask 0.
 
-    source: Images or Photos; it has a length, and `subset` of a slice gives Images.
+    source: Images or Photos; it has a length, and `subset` of indices gives Images.
     """
 
     source: Any
@@ -164,7 +174,14 @@ class EvaluationBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
+        return self.with_rows(ALL)
+
+    def with_rows(self, rows: Rows) -> Iterator[Batch]:
+        """Yield some rows of every batch."""
+        chosen = np.arange(self.batch_size)[rows]
         for start in range(0, len(self.source), self.batch_size):
-            examples = self.source.subset(slice(start, start + self.batch_size))
-            rows = {"image": examples.images, "label": examples.labels}
-            yield padded(rows, self.batch_size)
+            real = chosen[chosen < len(self.source) - start]
+            # a set may read its examples one by one: only those of these rows
+            examples = self.source.subset(start + real)
+            arrays = {"image": examples.images, "label": examples.labels}
+            yield padded(arrays, len(chosen))

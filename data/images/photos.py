@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..catalogue import DataError, data_folder, load_splits
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples, take_rows
 from .augment import Augmentation
 from .labelled import FORMS, Images, is_own, load_own
 
@@ -60,13 +60,16 @@ class Photos:
             element = self.source[self.indices[int(index)]]
             return crop(element["image"], self.size, position), element["label"]
 
+        images = np.zeros((len(indices), self.size, self.size, 3), np.float32)
+        labels = np.zeros(len(indices), np.int32)
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases Python's lock
-            images, labels = zip(*pool.map(load, indices, positions), strict=True)
-        return Images(np.stack(images), np.array(labels, np.int32), self.classes)
+            for i, loaded in enumerate(pool.map(load, indices, positions)):
+                images[i], labels[i] = loaded
+        return Images(images, labels, self.classes)
 
-    def subset(self, indices: slice) -> Images:
-        """Return the centre crops of the photographs selected by a slice."""
-        chosen = range(len(self))[indices]
+    def subset(self, indices: slice | np.ndarray) -> Images:
+        """Return the centre crops of the photographs selected by a slice or by indices."""
+        chosen = np.arange(len(self))[indices]
         return self.crops(chosen, np.full((len(chosen), 2), 0.5))
 
 
@@ -90,14 +93,18 @@ class PhotoBatches:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         indices = epoch_examples(self.seed, step, self.batch_size, len(self.source))
         rng = np.random.default_rng((self.seed, step, 2))
-        crops = self.source.crops(indices, rng.random((self.batch_size, 2)))
+        positions = rng.random((self.batch_size, 2))
         weights = self.colour * rng.standard_normal((self.batch_size, 3), dtype=np.float32)
-        images = crops.images + (weights @ self.colours)[:, None, None].astype(np.float32)
-        return {"image": self.augmentation(images, (self.seed, step)), "label": crops.labels}
+        colours = (weights @ self.colours)[:, None, None].astype(np.float32)
+        shape = (self.batch_size, self.source.size, self.source.size, 3)
+        draws = take_rows(self.augmentation.draw(shape, (self.seed, step)), rows)
+        crops = self.source.crops(indices[rows], positions[rows])
+        images = self.augmentation.apply(crops.images + colours[rows], draws)
+        return {"image": images, "label": crops.labels}
 
 
 def principal_colours(photos: Photos, count: int = 256) -> np.ndarray:

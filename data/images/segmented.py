@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ..builtin.scenes import make_scene
 from ..catalogue import DataError, nearest
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples
 from ..forms.files import as_folder, listed, read_bytes
 from ..forms.splits import complete
 from ..tabular.batches import padded
@@ -185,6 +186,19 @@ def reduced(source: Segmented, factor: int) -> Segmented:
     return Segmented(images, source.masks, source.classes, factor)
 
 
+class Place(NamedTuple):
+    """Where a crop is in an image, and how its colours change.
+
+    factor: its size relative to the image. starts: pixels from the top and from the left. colours:
+    factors float64 [5] of the brightness, of the contrast, and of each colour.
+    """
+
+    factor: float
+    mirrored: bool
+    starts: Sequence[float]
+    colours: np.ndarray
+
+
 @dataclass(frozen=True)
 class TrainingCrops:
     """step -> {"image" float32 [B, S, S', 3] in 0 .. 1, "label" int32 [B, S, S']}.
@@ -208,34 +222,50 @@ class TrainingCrops:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         rng = np.random.default_rng((self.seed, step, 1))
         size = (self.size, self.size) if self.size else largest(self.source)
         examples = epoch_examples(self.seed, step, self.batch_size, len(self.source))
-        images, labels = zip(*(self._crop(int(i), size, rng) for i in examples), strict=True)
+        places = [self._place(self.source.images[i].shape, size, rng) for i in examples]
+        crops = [
+            self._crop(int(i), size, places[row])
+            for row, i in zip(np.arange(self.batch_size)[rows], examples[rows], strict=True)
+        ]
+        images, labels = zip(*crops, strict=True)
         return {"image": np.stack(images), "label": np.stack(labels)}
 
-    def _crop(
-        self, index: int, size: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        image, mask = self.source.images[index], self.source.masks[index]
+    def _place(
+        self, shape: tuple[int, ...], size: tuple[int, int], rng: np.random.Generator
+    ) -> Place:
+        """Draw the place of a crop in an image of this shape."""
         factor = 1 + rng.uniform(-self.scale, self.scale)
         mirrored = self.flip and rng.random() < 0.5
-        lines, nearest_lines = [], []
+        starts = []
         for axis, length in enumerate(size):
-            spare = image.shape[axis] - length / factor  # negative if the crop is larger
-            start = rng.uniform(min(spare, 0), max(spare, 0)) if spare > 0 or factor != 1 else 0.0
-            at = start + (np.arange(length) + 0.5) / factor  # pixels from the edge of the image
-            at = at[::-1] if axis == 1 and mirrored else at
+            spare = shape[axis] - length / factor  # negative if the crop is larger
+            free = spare > 0 or factor != 1
+            starts.append(rng.uniform(min(spare, 0), max(spare, 0)) if free else 0.0)
+        colours = rng.uniform(-self.colour, self.colour, 5) if self.colour else np.zeros(5)
+        return Place(factor, mirrored, starts, 1 + colours)
+
+    def _crop(
+        self, index: int, size: tuple[int, int], place: Place
+    ) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = self.source.images[index], self.source.masks[index]
+        lines, nearest_lines = [], []
+        for axis, (length, start) in enumerate(zip(size, place.starts, strict=True)):
+            # pixels from the edge of the image
+            at = start + (np.arange(length) + 0.5) / place.factor
+            at = at[::-1] if axis == 1 and place.mirrored else at
             inside = (at >= 0) & (at < image.shape[axis])
-            place = np.clip(at - 0.5, 0, image.shape[axis] - 1)
-            lines.append(weights(place, image.shape[axis])[None] * inside[:, None])
+            clipped = np.clip(at - 0.5, 0, image.shape[axis] - 1)
+            lines.append(weights(clipped, image.shape[axis])[None] * inside[:, None])
             pixel = np.clip(at * self.source.reduce, 0, mask.shape[axis] - 1).astype(int)
             nearest_lines.append(np.where(inside, pixel, -1))
         pixels = separable(image[None].astype(np.float32) / 255, *lines)[0]
         if self.colour:
-            bright, contrast, *tint = 1 + rng.uniform(-self.colour, self.colour, 5)
+            bright, contrast, *tint = place.colours
             mean = pixels.mean()
             pixels = np.clip(bright * np.array(tint) * (mean + contrast * (pixels - mean)), 0, 1)
         rows, columns = nearest_lines
@@ -264,14 +294,19 @@ class EvaluationImages:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of exactly batch_size rows."""
+        return self.with_rows(ALL)
+
+    def with_rows(self, rows: Rows) -> Iterator[Batch]:
+        """Yield some rows of every batch."""
         size = largest(self.source)
         full = tuple(side * self.source.reduce for side in size)
+        chosen = np.arange(self.batch_size)[rows]
         for start in range(0, len(self.source), self.batch_size):
-            part = self.source.part(slice(start, start + self.batch_size))
-            images = np.zeros((len(part), *size, 3), np.float32)
-            labels = np.full((len(part), *full), VOID, np.int32)
-            pairs = zip(part.images, part.masks, strict=True)
-            for row, (image, mask) in enumerate(pairs):
+            examples = start + chosen[chosen < len(self.source) - start]
+            images = np.zeros((len(examples), *size, 3), np.float32)
+            labels = np.full((len(examples), *full), VOID, np.int32)
+            for row, i in enumerate(examples):
+                image, mask = self.source.images[i], self.source.masks[i]
                 images[row, : image.shape[0], : image.shape[1]] = image.astype(np.float32) / 255
                 labels[row, : mask.shape[0], : mask.shape[1]] = mask
-            yield padded({"image": images, "label": labels}, self.batch_size)
+            yield padded({"image": images, "label": labels}, len(chosen))

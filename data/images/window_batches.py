@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples
 from .detection import Picture
 
 OBJECT = 0.5  # least intersection over union of a window with its object
@@ -147,19 +147,21 @@ class TrainingWindows:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.pictures))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        rng = np.random.default_rng((self.seed, step, 1))
-        rows = []
-        for i in epoch_examples(self.seed, step, self.batch_size, len(self.pictures)):
-            pair = self.pictures[i], self.windows[i]
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
+        examples = epoch_examples(self.seed, step, self.batch_size, len(self.pictures))
+        made = []
+        for row in np.arange(self.batch_size)[rows]:
+            # a generator for each row, since the number of draws depends on the picture
+            rng = np.random.default_rng((self.seed, step, row, 1))
+            pair = self.pictures[examples[row]], self.windows[examples[row]]
             picture, windows = mirrored(*pair) if self.flip and rng.random() < 0.5 else pair
-            row = sample(picture, windows, Sampling(self.count, self.objects, COPIES), rng)
+            arrays = sample(picture, windows, Sampling(self.count, self.objects, COPIES), rng)
             image = on_canvas(picture.image, self.side)
             if self.tint:
                 image = np.clip(image * (1 + rng.uniform(-self.tint, self.tint, 3)), 0, 1)
-            rows.append({"image": image.astype(np.float32)} | row)
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            made.append({"image": image.astype(np.float32)} | arrays)
+        return {name: np.stack([arrays[name] for arrays in made]) for name in made[0]}
 
 
 @dataclass(frozen=True)
@@ -178,15 +180,19 @@ class EvaluationWindows:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches of samples of exactly batch_size images."""
+        return self.with_rows(ALL)
+
+    def with_rows(self, rows: Rows) -> Iterator[Batch]:
+        """Yield some rows of every batch."""
         how = Sampling(self.count, self.objects, 0)
         for start in range(0, len(self.pictures), self.batch_size):
-            rows = []
-            for i in self._rows(start):
+            made = []
+            for i in np.array(self._rows(start))[rows].tolist():
                 own = self.pictures[i], self.windows[i]
-                row = sample(*own, how, np.random.default_rng(i))
-                rows.append({"image": on_canvas(own[0].image, self.side)} | row)
-            batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-            real = start + np.arange(self.batch_size) < len(self.pictures)
+                arrays = sample(*own, how, np.random.default_rng(i))
+                made.append({"image": on_canvas(own[0].image, self.side)} | arrays)
+            batch = {name: np.stack([arrays[name] for arrays in made]) for name in made[0]}
+            real = start + np.arange(self.batch_size)[rows] < len(self.pictures)
             yield batch | {"mask": real.astype(np.float32)}
 
     def every_window(self) -> Iterator[tuple[list[int], Batch]]:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from ..catalogue import DataError
-from ..epochs import Batch
+from ..epochs import ALL, Batch, Rows
 from .transcripts import Transcripts
 
 TRAINING, HELD_OUT = 0, 1  # first elements of the seeds, so that no two random streams coincide
@@ -62,12 +62,14 @@ class TrainingLines:
     counts: tuple[int, int]
     frames: int
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        rng = np.random.default_rng((TRAINING, self.seed, step))
-        drawn = [
-            draw_line(self.pieces, self.counts, self.frames, rng) for _ in range(self.batch_size)
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
+        # a generator for each row, since the number of draws depends on the pieces
+        generators = [
+            np.random.default_rng((TRAINING, self.seed, step, row))
+            for row in np.arange(self.batch_size)[rows]
         ]
+        drawn = [draw_line(self.pieces, self.counts, self.frames, rng) for rng in generators]
         lines = Transcripts(*zip(*drawn, strict=True))
-        indices = np.arange(self.batch_size)
-        return lines.batch(indices, (self.frames, self.counts[1]), self.batch_size)
+        indices = np.arange(len(drawn))
+        return lines.batch(indices, (self.frames, self.counts[1]), len(drawn))

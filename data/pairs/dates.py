@@ -18,7 +18,7 @@ import numpy as np
 
 from ..buckets import Shape
 from ..catalogue import DataError, nearest
-from ..epochs import Batch
+from ..epochs import ALL, Batch, Rows
 from ..text.vocabulary import SymbolVocabulary
 from .batches import make_batch, widths
 from .parallel import Pair
@@ -210,14 +210,18 @@ class Dates:
         encode = self.vocabulary.encode
         return list(zip(encode(sources), encode(targets), strict=True))
 
-    def pairs(self, days: np.ndarray, rng: np.random.Generator) -> list[Pair]:
-        """Source and target of dates by their ordinals, in random directions and forms."""
+    def pairs(self, days: np.ndarray, rng: np.random.Generator, rows: Rows = ALL) -> list[Pair]:
+        """Source and target of dates by their ordinals, in random directions and forms.
+
+        rows: the dates whose pairs are made; the random numbers are drawn for all.
+        """
         count = len(days)
         directions = rng.integers(len(self.directions), size=count)
         shares = rng.random(count)
         kinds = np.where(rng.random(count) < self.noise, rng.integers(1, 4, size=count), 0)
         pairs = []
-        for ordinal, direction, share, kind in zip(days, directions, shares, kinds, strict=True):
+        draws = (numbers[rows] for numbers in (days, directions, shares, kinds))
+        for ordinal, direction, share, kind in zip(*draws, strict=True):
             source, target = self.directions[direction]
             day, choices = date.fromordinal(int(ordinal)), forms(source)
             text = noisy(choices[int(share * len(choices))].write(day), int(kind))
@@ -244,14 +248,15 @@ class TrainingDates:
     batch_size: int
     seed: int
 
-    def pairs(self, step: int) -> list[Pair]:
-        """Source and target texts of each row of a step."""
+    def pairs(self, step: int, rows: Rows = ALL) -> list[Pair]:
+        """Source and target texts of the rows of a step."""
         rng = np.random.default_rng((TRAINING, self.seed, step))
-        return self.dates.pairs(rng.choice(ordinals("train"), self.batch_size), rng)
+        return self.dates.pairs(rng.choice(ordinals("train"), self.batch_size), rng, rows)
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        return make_batch(self.dates.encode(self.pairs(step)), self.dates.shape, self.batch_size)
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
+        pairs = self.pairs(step, rows)
+        return make_batch(self.dates.encode(pairs), self.dates.shape, len(pairs))
 
 
 def noisy(text: str, kind: int) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from ..catalogue import DataError
-from ..epochs import Batch
+from ..epochs import ALL, Batch, Rows
 from .dates import Dates, DateSymbols
 from .parallel import Pair, Pairs
 
@@ -68,13 +68,13 @@ def remove_prefix(batch: Batch) -> tuple[str, Batch]:
 class Rotation:
     """step -> batch number step // P of pair number step % P, so that the P pairs take turns."""
 
-    streams: Mapping[str, Callable[[int], Batch]]
+    streams: Mapping[str, Callable[..., Batch]]
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step, with prefixed keys."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step, with prefixed keys."""
         pair_step, index = divmod(step, len(self.streams))
         pair = list(self.streams)[index]
-        return add_prefix(pair, self.streams[pair](pair_step))
+        return add_prefix(pair, self.streams[pair](pair_step, rows))
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ class TaggedIds:
             "mask": valid.astype(np.float32),
         }
         if self.spellings:
-            spellings = np.concatenate([self.spellings[i] for i in indices])
+            none = self.spellings[0][:0]  # there may be only padding
+            spellings = np.concatenate([none, *(self.spellings[i] for i in indices)])
             batch["spellings"] = np.zeros((*valid.shape, spellings.shape[1]), np.int32)
             batch["spellings"][valid] = spellings
         return batch

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..epochs import Batch
+from ..epochs import ALL, Batch, Rows, take_rows
 
 TRAINING, HELD_OUT = 0, 1  # first elements of the seeds, so that no two random streams coincide
 SHORTEST, EARLY = 4, 10
@@ -46,10 +46,10 @@ class TrainingSequences:
     length: int
     seed: int
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         rng = np.random.default_rng((TRAINING, self.seed, step))
-        return adding_problem(self.batch_size, self.length, rng)
+        return take_rows(adding_problem(self.batch_size, self.length, rng), rows)
 
 
 @dataclass(frozen=True)

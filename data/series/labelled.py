@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples, take_rows
 from ..tabular.batches import padded, sha256_of
 
 
@@ -98,12 +98,13 @@ class TrainingSeries:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source.labels))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         indices = epoch_examples(self.seed, step, self.batch_size, len(self.source.labels))
         examples = self.source.subset(indices)
         examples = examples.augmented(self.shift, self.gain, self.noise, (self.seed, step))
-        return {"x": examples.x, "lengths": examples.lengths, "label": examples.labels}
+        batch = {"x": examples.x, "lengths": examples.lengths, "label": examples.labels}
+        return take_rows(batch, rows)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, InMemory, Rows, check_batch_size, epoch_examples
 
 
 def sha256_of(*arrays: np.ndarray) -> str:
@@ -26,7 +27,7 @@ def count_rows(arrays: Mapping[str, np.ndarray]) -> int:
 
 
 @dataclass(frozen=True)
-class TrainingArrays:
+class TrainingArrays(InMemory):
     """step -> a batch of rows of arrays [N, ...], every row once per epoch.
 
     Raises ValueError when the arrays differ in length, DataError when a batch is larger than N.
@@ -40,11 +41,18 @@ class TrainingArrays:
         """Check the sizes."""
         check_batch_size(self.batch_size, count_rows(self.arrays))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """Return the arrays."""
+        return self.arrays
+
+    def plan(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return "index", the numbers of the rows."""
         count = count_rows(self.arrays)
-        indices = epoch_examples(self.seed, step, self.batch_size, count)
-        return {name: array[indices] for name, array in self.arrays.items()}
+        return {"index": epoch_examples(self.seed, step, self.batch_size, count)[rows]}
+
+    def gather(self, arrays: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rows of a plan."""
+        return {name: array[plan["index"]] for name, array in arrays.items()}
 
 
 def padded(rows: Mapping[str, np.ndarray], batch_size: int) -> Batch:

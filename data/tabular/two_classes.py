@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..catalogue import DataError, nearest, unknown_dataset
-from ..epochs import Batch, check_batch_size
+from ..epochs import ALL, Batch, Rows, check_batch_size
 from ..forms.labels import read_labels
 from ..forms.readers import load_tables
 from .batches import sha256_of
@@ -52,11 +52,11 @@ class FixedOrder:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.source.t))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         first = step * self.batch_size
-        rows = np.arange(first, first + self.batch_size) % len(self.source.t)
-        return {"x": self.source.x[rows], "t": self.source.t[rows]}
+        indices = np.arange(first, first + self.batch_size)[rows] % len(self.source.t)
+        return {"x": self.source.x[indices], "t": self.source.t[indices]}
 
 
 def points_with_margin(count: int, margin: float, seed: int) -> TwoClasses:

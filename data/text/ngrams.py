@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..catalogue import DataError
-from ..epochs import Batch, check_batch_size, epoch_examples
+from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples
 
 
 def ngrams(ids: np.ndarray, order: int, start: int) -> np.ndarray:
@@ -65,10 +65,11 @@ class TrainingNgrams:
         """Check the sizes."""
         check_batch_size(self.batch_size, len(self.grams))
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        rows = self.grams[epoch_examples(self.seed, step, self.batch_size, len(self.grams))]
-        return {"contexts": rows[:, :-1], "targets": rows[:, -1]}
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
+        indices = epoch_examples(self.seed, step, self.batch_size, len(self.grams))
+        grams = self.grams[indices[rows]]
+        return {"contexts": grams[:, :-1], "targets": grams[:, -1]}
 
 
 @dataclass(frozen=True)

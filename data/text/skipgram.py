@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..catalogue import DataError
-from ..epochs import Batch
+from ..epochs import ALL, Batch, Rows, take_rows
 from .words import Tokens
 
 OUTSIDE = -1  # sentence number of positions outside the text
@@ -137,12 +137,14 @@ class TrainingBlocks:
             pairs += 2 * same_sentence * (window + 1 - distance) / window
         return max(pairs, 1.0) / self.steps
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
         number, step_in_pass = divmod(step, self.steps)
         text, order = self._pass(number)
         chosen = order[step_in_pass * self.batch_size : (step_in_pass + 1) * self.batch_size]
-        return self.blocks.make_batch(text, chosen, np.random.default_rng((self.seed, 1, step)))
+        rng = np.random.default_rng((self.seed, 1, step))
+        # whole, because the factors of the gradients count the words of all rows
+        return take_rows(self.blocks.make_batch(text, chosen, rng), rows)
 
     def _pass(self, number: int) -> tuple[Tokens, np.ndarray]:
         """Subsampled text of a pass, and the order of its blocks; the latest pass is cached."""

@@ -5,17 +5,18 @@ Consecutive batches hold consecutive windows of each stream, so the recurrent st
 over; `resets` is 1 where it must not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..catalogue import DataError
-from ..epochs import Batch
+from ..epochs import ALL, Batch, InMemory, Rows
 
 
 @dataclass(frozen=True)
-class TrainingStreams:
+class TrainingStreams(InMemory):
     """step -> {"tokens", "targets", "resets"}, each int32 [B, T]; targets are the next tokens.
 
     A pass over the text takes `windows` steps. Each pass starts at a random offset, drawn from
@@ -42,18 +43,27 @@ class TrainingStreams:
         """Number of windows per stream in one pass, which is its number of steps."""
         return (len(self.ids) - 1) // self.batch_size // self.length
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+    def resident(self) -> Mapping[str, np.ndarray]:
+        """Return the text."""
+        return {"ids": self.ids}
+
+    def plan(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return "position" [B] in the text of each window, "begins" [B]: the stream does there."""
         count = len(self.ids)
         number, window = divmod(step, self.windows)
         offset = np.random.default_rng((self.seed, number)).integers(count)
-        streams = np.arange(self.batch_size)[:, None] * ((count - 1) // self.batch_size)
-        within = window * self.length + np.arange(self.length)
-        positions = (offset + streams + within) % count
-        resets = (positions == 0) | (within == 0)
+        streams = np.arange(self.batch_size)[rows] * ((count - 1) // self.batch_size)
+        position = (offset + streams + window * self.length) % count
+        return {"position": position, "begins": np.full(len(position), window == 0)}
+
+    def gather(self, arrays: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the windows of a plan."""
+        ids, within = arrays["ids"], np.arange(self.length)
+        positions = (plan["position"][:, None] + within) % len(ids)
+        resets = (positions == 0) | (plan["begins"][:, None] & (within == 0))
         return {
-            "tokens": self.ids[positions],
-            "targets": self.ids[(positions + 1) % count],
+            "tokens": ids[positions],
+            "targets": ids[(positions + 1) % len(ids)],
             "resets": resets.astype(np.int32),
         }
 

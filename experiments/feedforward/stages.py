@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 
+from data.epochs import ALL, Rows
 from data.images.labelled import Images, TrainingBatches
 from train.task import Batch
 
@@ -38,9 +39,9 @@ class StagedBatches:
         """The training images."""
         return self.batches.source
 
-    def __call__(self, step: int) -> Batch:
-        """Return the batch of a step."""
-        batch = self.batches(step)
+    def __call__(self, step: int, rows: Rows = ALL) -> Batch:
+        """Return the rows of the batch of a step."""
+        batch = self.batches(step, rows)
         stage = min(step // self.steps, self.stages)
         return {**batch, "stage": np.full(len(batch["image"]), stage, np.int32)}
 

@@ -1,6 +1,6 @@
 """Settings and data shared by experiments with labelled images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from experiments.common.assets import CLASSES, to_json
 from experiments.common.settings import validation_fraction
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Batch, Experiment, MakeTask
+from train.task import Experiment, MakeTask, Source
 
 MODES = {
     "robustness": "experiments.image.robustness:robustness",
@@ -105,7 +105,7 @@ class ImageData(NamedTuple):
     """Classes, training batches, held-out sets and provenance of labelled images."""
 
     classes: tuple[str, ...]
-    train: Callable[[int], Batch]
+    train: Source
     held_out: Mapping[str, Any]
     provenance: Mapping[str, Any]
 

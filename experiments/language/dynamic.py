@@ -73,7 +73,7 @@ class DynamicEvaluator:
         self.task.model = task.model.clone(**unregularised, softmax=softmax)
         self.window, self.optimizer = window, dynamic_optimizer(decay)
         self.devices = Placement(1, jax.devices()[:1])
-        self.step = self.devices.compile(Experiment(self.task, self.optimizer, lambda _: {}, {}))
+        self.step = self.devices.compile(Experiment(self.task, self.optimizer, lambda *_: {}, {}))
         self.empty = jax.jit(partial(MetricWindow.empty, self.task))
 
     def __call__(

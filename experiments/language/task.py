@@ -17,7 +17,7 @@ from nets.recurrent.variants import ALL_CELLS, LINEAR
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.state import stream
-from train.task import Assets, Batch, Experiment, Mean, RecurrentTask, Task
+from train.task import Assets, Batch, Experiment, Mean, RecurrentTask, Source, Task
 
 MODES = {"generate": "experiments.language.generation:generate"}
 SCORING = {  # the modes of recurrent networks
@@ -126,7 +126,7 @@ class SymbolTask(Task):
         self.model, self.vocabulary, self.config = model, vocabulary, config
         self.unit, self.suppressed = unit, tuple(suppressed)
 
-    def training(self, ids: np.ndarray) -> Callable[[int], Batch]:
+    def training(self, ids: np.ndarray) -> Source:
         """Training batches of a text, as a function of the step."""
         raise NotImplementedError
 

@@ -21,7 +21,7 @@ from nets.recurrent.stack import DeepRecurrent
 from nets.recurrent.variants import ALL_CELLS
 from train.config import ConfigError, OptimizerConfig, option
 from train.optimizer import make_optimizer
-from train.task import Assets, Experiment, Mean, Task
+from train.task import Assets, Experiment, Mean, Source, Task
 
 MODES = {
     "transcribe": "experiments.signal.modes:transcribe",
@@ -118,7 +118,7 @@ class TranscriptionData(NamedTuple):
     """
 
     alphabet: Alphabet
-    train: Callable[[int], Batch]
+    train: Source
     held_out: Mapping[str, Transcripts]
     shapes: tuple[Shape, ...]
     assets: Assets

@@ -1,6 +1,6 @@
 """Corpora of translation: dates and parallel text as training and held-out batches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from data.buckets import EvaluationBuckets, TrainingBuckets
@@ -10,13 +10,13 @@ from data.pairs.parallel import Pair, Pairs
 from data.text.vocabulary import Vocabulary
 from experiments.common.held_out import HeldOut
 from experiments.translation.task import Config
-from train.task import Batch
+from train.task import Source
 
 
 class Corpus(NamedTuple):
     """Training and held-out batches, the vocabularies of both sides, and the provenance."""
 
-    train: Callable[[int], Batch]
+    train: Source
     evals: Mapping[str, HeldOut]
     source: Vocabulary
     target: Vocabulary

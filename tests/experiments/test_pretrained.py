@@ -84,10 +84,10 @@ def test_the_first_checkpoint_has_the_vectors_of_known_words(name, text_file, tm
     experiment = module.build(config)
     row = ROW_OF[name](experiment.task, "the")
 
-    def train(step):
+    def train(step, rows):
         if (tmp_path / "run" / "checkpoints").is_dir():  # the state of step 0 is saved
             raise EnoughError
-        return experiment.train(step)
+        return experiment.train(step, rows)
 
     with pytest.raises(EnoughError):
         fit(dataclasses.replace(experiment, train=train), config, tmp_path / "run")

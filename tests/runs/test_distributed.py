@@ -1,7 +1,8 @@
-"""One run over two processes, against one process; each continues from the other's checkpoint."""
+"""One run over several processes, against one process; a run continues on another number."""
 
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -27,11 +28,11 @@ from train.optimizer import make_optimizer
 from train.task import Experiment
 
 def build(config):
-    def train(step):
+    def train(step, rows=slice(None)):
         if step == 9 and jax.process_index() == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
         time.sleep(0.5 * (step > 9))  # the signal reaches the others within a second or two
-        return batch_at(step, 8, real=5 + step % 4)
+        return {name: x[rows] for name, x in batch_at(step, 8, real=5 + step % 4).items()}
 
     evals = {"validation": [batch_at(900), batch_at(901, real=3)], "test": [batch_at(902)]}
     task = Regression(dropout=0.3)
@@ -39,23 +40,77 @@ def build(config):
 
 cli.run(OptimizerConfig, build, None)
 """
+PHOTOGRAPHS = """
+import json, sys
+from pathlib import Path
+import flax.linen as nn, jax, numpy as np
+from data.images.augment import Augmentation
+from data.images.labelled import EvaluationBatches
+from data.images.photos import PhotoBatches, Photos
+from train import cli
+from train.config import OptimizerConfig
+from train.optimizer import make_optimizer
+from train.task import Experiment, Mean, Task
+
+class Files:
+    decoded = 0
+
+    def __getitem__(self, index):
+        Files.decoded += 1
+        pixels = np.random.default_rng(int(index)).integers(256, size=(20 + index, 30, 3))
+        return {"image": pixels.astype(np.uint8), "label": index % 3}
+
+class Linear(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return nn.Dense(3)(x.reshape(x.shape[0], -1))
+
+class Classes(Task):
+    model = Linear()
+
+    def inputs(self, batch):
+        return (batch["image"],)
+
+    def means(self, outputs, batch):
+        losses = -jax.nn.log_softmax(outputs)[np.arange(len(outputs)), batch["label"]]
+        return {"loss": Mean.from_values(losses, batch.get("mask"))}
+
+def build(config):
+    photos = Photos(Files(), ("a", "b", "c"), 6, range(21))
+    colours = np.eye(3, dtype=np.float32)
+    augmentation = Augmentation(shift=1, scale=0.2, flip=True, jitter=0.1)
+    train = PhotoBatches(photos, config.batch_size, 0, augmentation, 0.1, colours)
+    evals = {"validation": EvaluationBatches(photos, config.batch_size)}
+    return Experiment(Classes(), make_optimizer(config), train, evals)
+
+if __name__ == "__main__":
+    try:
+        cli.run(OptimizerConfig, build, None)
+    finally:
+        counts = Path(sys.argv[0]).parent / f"decoded-{jax.process_count()}"
+        counts.mkdir(exist_ok=True)
+        (counts / str(jax.process_index())).write_text(str(Files.decoded))
+"""
 
 
-def start(script, config, workdir, log):
-    """Two processes with four devices each, as their command lines would start them."""
+def start(script, config, workdir, log, *, count=2, devices=4):
+    """Start processes with `devices` devices each, as their command lines would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     changes = ("steps", "batch_size", "learning_rate", "log_every", "eval_every", "save_every")
-    words = [f"--config.{name}={getattr(config, name)}" for name in changes]
+    words = [f"--config.{name}={getattr(config, name)}" for name in (*changes, "steps_per_call")]
     words += [f"--workdir={workdir}", "--config.distributed=True"]
+    flags = os.environ["XLA_FLAGS"].split()
+    flags = [flag for flag in flags if "host_platform_device_count" not in flag]
     shared = {
         **os.environ,
+        "XLA_FLAGS": " ".join([*flags, f"--xla_force_host_platform_device_count={devices}"]),
         "PYTHONPATH": str(ROOT),
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-        "JAX_NUM_PROCESSES": "2",
+        "JAX_NUM_PROCESSES": str(count),
     }
-    for i in range(2):
+    for i in range(count):
         with open(log.with_suffix(f".{i}"), "w") as file:
             yield subprocess.Popen(
                 [sys.executable, script, *words],
@@ -68,7 +123,8 @@ def start(script, config, workdir, log):
 def test_one_run_on_one_device_then_two_processes_then_four_devices(
     tmp_path, regression, small_config, monkeypatch
 ):
-    config, workdir, options = small_config(steps=30), tmp_path / "run", {"dropout": 0.3}
+    config = small_config(steps=30, steps_per_call=2)
+    workdir, options = tmp_path / "run", {"dropout": 0.3}
     one_device = Placement(config.batch_size, jax.devices()[:1])
     with monkeypatch.context() as patched:
         patched.setattr("train.loop.make_placement", lambda *_: one_device)
@@ -79,7 +135,7 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
                 os.kill(os.getpid(), signal.SIGTERM)
             return batch_at(step, 8, real=5 + step % 4)
 
-        with pytest.raises(PreemptedError, match="saved at step 5"):
+        with pytest.raises(PreemptedError, match="saved at step 6"):
             fit(regression(config, train=stopping, **options), config, workdir)
 
     script = tmp_path / "script.py"
@@ -105,6 +161,32 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
     for a, b in zip(found, expected, strict=True):
         assert a == pytest.approx(b, rel=1e-5, abs=1e-5)
     assert ended["best_step"] == whole["best_step"]
+
+
+def test_each_process_decodes_its_own_photographs(tmp_path, small_config):
+    config = small_config(steps=6, batch_size=8)
+    script = tmp_path / "script.py"
+    script.write_text(PHOTOGRAPHS)
+    module = runpy.run_path(str(script))
+    fit(module["build"](config), config, tmp_path / "run-1")
+    expected = read_metrics(tmp_path / "run-1")
+    decoded = module["Files"].decoded
+    assert decoded == 1 + 6 * 8 + 2 * 21  # the example, the steps, two evaluations
+    for count in (2, 4):
+        workdir, log = tmp_path / f"run-{count}", tmp_path / f"log-{count}"
+        processes = list(start(script, config, workdir, log, count=count, devices=4 // count))
+        try:
+            codes = [process.wait(timeout=200) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        assert codes == [0] * count, log.with_suffix(".0").read_text()
+        for a, b in zip(read_metrics(workdir), expected, strict=True):
+            assert a == pytest.approx(b, rel=1e-5)
+        counts = [int(path.read_text()) for path in (tmp_path / f"decoded-{count}").iterdir()]
+        assert len(counts) == count
+        assert sum(counts) == decoded + count - 1  # every process makes the example
+        assert max(counts) <= 1 + 6 * 8 / count + 2 * (2 * 8 / count + min(8 / count, 5))
 
 
 def test_without_other_processes_one_line_says_so(command, tmp_path):

@@ -16,6 +16,7 @@ from scipy.io import wavfile
 
 from data.catalogue import DataError
 from experiments import char_lm, open_run
+from tests.train.conftest import by_rows
 from train import figures
 from train.config import ConfigError, RunConfig
 from train.export import write_stablehlo
@@ -168,6 +169,17 @@ def test_batches_are_a_pure_function_of_seed_and_step(module, text_file):
     assert any(not np.array_equal(first[0][key], other[0][key]) for key in first[0])
 
 
+def test_the_rows_of_two_processes_are_the_batch(module, text_file):
+    experiment = module.build(small(module, text_file))
+    whole = experiment.train(1)
+    count = len(next(iter(whole.values())))
+    for rows in (np.arange(count // 2), np.arange(count // 2, count)):
+        own = experiment.train(1, rows)
+        assert own.keys() == whole.keys()
+        for key, array in own.items():
+            np.testing.assert_array_equal(array, whole[key][rows], err_msg=key)
+
+
 def input_file(name, folder):
     """Return an input file for the modes that read one."""
     if name == "iris":
@@ -254,7 +266,7 @@ def test_lecture_network_overfits_one_window_of_text(tmp_path, text_file):
     config = dataclasses.replace(config, steps=150, log_every=150, learning_rate=0.02)
     experiment = char_lm.build(config)
     window = experiment.train(0)
-    experiment = dataclasses.replace(experiment, train=lambda step: window)
+    experiment = dataclasses.replace(experiment, train=by_rows(lambda step: window))
     fit(experiment, config, tmp_path)
     assert json.loads((tmp_path / "result.json").read_text())["step"] == 150
     losses = [line["train/loss"] for line in read_metrics(tmp_path) if "train/loss" in line]

@@ -76,6 +76,11 @@ def batch_at(step, rows=8, real=None, bad=()):
     return {"x": x, "y": y, "mask": mask}
 
 
+def by_rows(train):
+    """Make (step, rows) -> batch from step -> whole batch."""
+    return lambda step, rows=slice(None): {name: x[rows] for name, x in train(step).items()}
+
+
 @pytest.fixture
 def small_config():
     """Make a config of a run that takes a second."""
@@ -96,13 +101,16 @@ def small_config():
 
 @pytest.fixture
 def regression():
-    """Make the experiment for a config; `train` may be replaced by another step -> batch."""
+    """Make the experiment for a config; `train` may be replaced by another step -> whole batch."""
 
     def make(config, train=None, evals=None, **options):
+        def usual(step):
+            return batch_at(step, config.batch_size, real=5 + step % 4)
+
         return Experiment(
             task=Regression(**options),
             optimizer=make_optimizer(config),
-            train=train or (lambda step: batch_at(step, config.batch_size, real=5 + step % 4)),
+            train=by_rows(train or usual),
             evals=evals
             or {"validation": [batch_at(900), batch_at(901, real=3)], "test": [batch_at(902)]},
             provenance={"rows": "drawn"},

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from tests.train.conftest import batch_at
+from tests.train.conftest import batch_at, by_rows
 from tests.train.test_sparse_rows import ByRows
 from tests.train.test_sparse_rows import batch_at as rows_at
 from train.accumulate import join_rows, split_rows
@@ -87,7 +87,9 @@ def test_rows_of_tables_get_the_gradients_of_all_parts(tmp_path, small_config, p
             steps=2, log_every=1, accumulate_steps=parts, parallel=parallel, figures_at=()
         )
         task = ByRows()
-        experiment = Experiment(task, optax.sgd(0.5), rows_at, {"validation": [rows_at(9)]})
+        experiment = Experiment(
+            task, optax.sgd(0.5), by_rows(rows_at), {"validation": [rows_at(9)]}
+        )
         fit(experiment, config, tmp_path / f"{parts}")
         found.append(ending(tmp_path / f"{parts}", experiment, config))
     for path, array in found[0].items():

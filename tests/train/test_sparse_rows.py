@@ -6,6 +6,7 @@ import optax
 import pytest
 from flax import linen as nn
 
+from tests.train.conftest import by_rows
 from train.placement import Placement
 from train.pmap import Pmap
 from train.step import make_train_step
@@ -49,7 +50,7 @@ def batch_at(step):
 
 def experiment_of(task):
     optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.sgd(0.5))
-    return Experiment(task, optimizer, batch_at, {})
+    return Experiment(task, optimizer, by_rows(batch_at), {})
 
 
 def params_after(devices, task, steps=3):

@@ -50,7 +50,7 @@ def test_invalid_pairs_are_refused_in_one_line(text, part):
 @given(st.integers(1, 5), st.integers(0, 40))
 def test_pairs_take_turns_and_each_reads_its_own_batches_in_order(count, steps):
     def stream(pair):
-        return lambda turn: {"id": np.array([100 * pair + turn])}
+        return lambda turn, rows: {"id": np.array([100 * pair + turn])[rows]}
 
     rotation = Rotation({f"x-{k}": stream(k) for k in range(count)})
     seen = {k: [] for k in range(count)}

@@ -1,0 +1,64 @@
+"""Training data that stay on the devices: the host sends only the numbers that define a batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec
+
+from .placement import AXIS, Placement, compiler_options, put
+from .step import Canonical, Step, make_train_step, several_steps
+from .task import Batch, Experiment, InMemory, Source
+
+SHARE = 8  # data are kept on a device if they fill at most one part in so many of its memory
+
+
+def fits(source: InMemory, devices: Sequence[jax.Device]) -> bool:
+    """Whether the arrays of a source fill a small part of the memory of each device.
+
+    False for a device that does not tell its memory, such as a CPU, whose memory has the data.
+    """
+    size = sum(array.nbytes for array in source.resident().values())
+    limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
+    return size <= min(limits) // SHARE
+
+
+class Resident(Placement):
+    """jit over a mesh, with the arrays of the training data on every device.
+
+    Batches are gathered and augmented in the compiled step. Their values differ from those of the
+    host in the last digits where images are augmented.
+    """
+
+    def __init__(
+        self, batch_size: int, source: InMemory, devices: Sequence[jax.Device] | None = None
+    ):
+        super().__init__(batch_size, devices)
+        self.source = source
+
+    def make_batch(self, train: Source, step: int, batch_size: int) -> Any:
+        """Place the plan of the rows of this process."""
+        plan = self.source.plan(step, self.own_rows(batch_size))
+        types = {name: jax.dtypes.canonicalize_dtype(x.dtype) for name, x in plan.items()}
+        return self.put_own_rows({name: x.astype(types[name]) for name, x in plan.items()})
+
+    def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
+        """Compile as `Placement.compile` does, with plans in the place of batches."""
+        plain = make_train_step(experiment, parts=parts)
+        mesh, rows = self.rows.mesh, PartitionSpec(AXIS)
+        # each device reads its own rows from its own copy
+        gather = jax.shard_map(
+            self.source.gather,
+            mesh=mesh,
+            in_specs=(PartitionSpec(), rows),
+            out_specs=rows,
+            check_vma=False,
+        )
+
+        def step(state: Any, window: Any, plan: Batch, arrays: Any) -> Canonical:
+            return plain(state, window, gather(arrays, plan))
+
+        arrays = put(dict(self.source.resident()), self.everywhere)
+        whole = several_steps(step) if several else step
+        compiled = jax.jit(whole, donate_argnums=0, compiler_options=compiler_options(self.devices))
+        return lambda state, window, plan, *number: compiled(state, window, plan, arrays, *number)
