@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 FLAGS = (  # of JAX that change results
     "jax_threefry_partitionable",
     "jax_default_prng_impl",

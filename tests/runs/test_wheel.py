@@ -29,7 +29,7 @@ import data, nets, train
 import unfold.nets, unfold.train, unfold.data
 
 assert (data.OWNER, nets.OWNER, train.OWNER) == ("user",) * 3
-for name in ("grain", "matplotlib", "sklearn", "tensorflow_datasets"):
+for name in ("matplotlib", "sklearn", "tensorflow_datasets"):
     assert importlib.util.find_spec(name) is None, name
 printed = []
 for page in json.loads(sys.argv[2]):
