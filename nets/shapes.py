@@ -1,4 +1,4 @@
-"""Shapes that also hold for empty batches, and where a program forbids implicit broadcasting."""
+"""Shapes that also hold for empty and divided batches, and without implicit broadcasting."""
 
 import math
 
@@ -24,3 +24,35 @@ def flatten_from(x: jax.Array, axis: int) -> jax.Array:
     (0, 12)
     """
     return x.reshape(*x.shape[:axis], math.prod(x.shape[axis:]))
+
+
+def merge_rows(x: jax.Array, axis: int = 0) -> jax.Array:
+    """Merge steps and rows, the axes [T, N] from `axis` on, so that devices can divide the result.
+
+    Merged step by step, the rows of a device that has a share of N are in T places, and XLA would
+    gather the array onto every device. So N is divided into P parts, and the parts, not the steps,
+    come first. P is the greatest common divisor of N and the number of devices, or 1 if N is
+    symbolic: on a single device nothing is moved.
+
+    >>> merge_rows(jnp.zeros((6, 4, 3))).shape
+    (24, 3)
+    """
+    before, (steps, rows), after = x.shape[:axis], x.shape[axis : axis + 2], x.shape[axis + 2 :]
+    parts = _parts(rows)
+    split = x.reshape(*before, steps, parts, rows // parts, *after)
+    return jnp.swapaxes(split, axis, axis + 1).reshape(*before, steps * rows, *after)
+
+
+def unmerge_rows(x: jax.Array, steps: int, rows: int, axis: int = 0) -> jax.Array:
+    """Invert `merge_rows` for T steps and N rows.
+
+    >>> unmerge_rows(merge_rows(jnp.zeros((6, 4, 3))), 6, 4).shape
+    (6, 4, 3)
+    """
+    before, after, parts = x.shape[:axis], x.shape[axis + 1 :], _parts(rows)
+    split = x.reshape(*before, parts, steps, rows // parts, *after)
+    return jnp.swapaxes(split, axis, axis + 1).reshape(*before, steps, rows, *after)
+
+
+def _parts(rows: int) -> int:
+    return math.gcd(rows, jax.device_count()) if isinstance(rows, int) else 1

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from ..shapes import merge_rows, unmerge_rows
 from .cells import LSTMCarry, Weights
 from .initial import by_gate, drawn_wide
 
@@ -161,10 +162,13 @@ class MDRNN(nn.Module):
         }
 
     def _product(self, a: jax.Array, kernel: jax.Array) -> jax.Array:
-        """Multiply in each direction: [K, ..., D] x [K, D, G * H] -> [K, ..., G * H]."""
+        """Multiply in each direction: [K, ..., N, D] x [K, D, G * H] -> [K, ..., N, G * H]."""
         dtype = self.dtype or self.param_dtype
-        rows = a.astype(dtype).reshape(a.shape[0], math.prod(a.shape[1:-1]), a.shape[-1])
-        return (rows @ kernel.astype(dtype)).reshape(*a.shape[:-1], kernel.shape[-1])
+        (count, *cells, rows, size), columns = a.shape, kernel.shape[-1]
+        steps = math.prod(cells)
+        merged = merge_rows(a.astype(dtype).reshape(count, steps, rows, size), axis=1)
+        product = unmerge_rows(merged @ kernel.astype(dtype), steps, rows, axis=1)
+        return product.reshape(*a.shape[:-1], columns)
 
     def _cell(self, total: jax.Array, previous: list[Any]) -> Any:
         """Return the state, from the sum of the products and the previous state on each axis."""
