@@ -1,6 +1,8 @@
 """Shapes that also hold for empty and divided batches, and without implicit broadcasting."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +28,37 @@ def flatten_from(x: jax.Array, axis: int) -> jax.Array:
     return x.reshape(*x.shape[:axis], math.prod(x.shape[axis:]))
 
 
+def parts_of(rows: int) -> int:
+    """Return the number of parts of a batch of N rows that devices may have.
+
+    It is the greatest common divisor of N and the number of devices, or 1 where N is symbolic.
+    """
+    return math.gcd(rows, jax.device_count()) if isinstance(rows, int) else 1
+
+
+def by_part(function: Callable[..., Any], *arrays: jax.Array) -> Any:
+    """Map a function over the parts [P, ...] of arrays; a single one needs no batched products.
+
+    >>> by_part(lambda x: x.sum(), jnp.ones((2, 3))).tolist()
+    [3.0, 3.0]
+    """
+    if len(arrays[0]) > 1:
+        return jax.vmap(function)(*arrays)
+    return jax.tree.map(lambda leaf: leaf[None], function(*(array[0] for array in arrays)))
+
+
 def merge_rows(x: jax.Array, axis: int = 0) -> jax.Array:
     """Merge steps and rows, the axes [T, N] from `axis` on, so that devices can divide the result.
 
-    Merged step by step, the rows of a device that has a share of N are in T places, and XLA would
-    gather the array onto every device. So N is divided into P parts, and the parts, not the steps,
-    come first. P is the greatest common divisor of N and the number of devices, or 1 if N is
-    symbolic: on a single device nothing is moved.
+    Merged step by step, the rows of a device that has a share of N would be in T places, and XLA
+    would gather the array onto every device. So the parts of N, not the steps, come first. On a
+    single device nothing is moved.
 
     >>> merge_rows(jnp.zeros((6, 4, 3))).shape
     (24, 3)
     """
     before, (steps, rows), after = x.shape[:axis], x.shape[axis : axis + 2], x.shape[axis + 2 :]
-    parts = _parts(rows)
+    parts = parts_of(rows)
     split = x.reshape(*before, steps, parts, rows // parts, *after)
     return jnp.swapaxes(split, axis, axis + 1).reshape(*before, steps * rows, *after)
 
@@ -49,10 +69,6 @@ def unmerge_rows(x: jax.Array, steps: int, rows: int, axis: int = 0) -> jax.Arra
     >>> unmerge_rows(merge_rows(jnp.zeros((6, 4, 3))), 6, 4).shape
     (6, 4, 3)
     """
-    before, after, parts = x.shape[:axis], x.shape[axis + 1 :], _parts(rows)
+    before, after, parts = x.shape[:axis], x.shape[axis + 1 :], parts_of(rows)
     split = x.reshape(*before, parts, steps, rows // parts, *after)
     return jnp.swapaxes(split, axis, axis + 1).reshape(*before, steps, rows, *after)
-
-
-def _parts(rows: int) -> int:
-    return math.gcd(rows, jax.device_count()) if isinstance(rows, int) else 1

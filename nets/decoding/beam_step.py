@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from ..shapes import flatten_from
 from .constraints import mask_logits
@@ -192,9 +192,8 @@ def select(
         chosen = select_in_group(group, settings, counts, lexical)
         if counts is not None:
             used = chosen.totals > -jnp.inf
-            counts = counts.at[jnp.arange(len(counts))[:, None], chosen.tokens].add(
-                used.astype(counts.dtype)
-            )
+            add = jax.vmap(lambda counts, tokens, used: counts.at[tokens].add(used))
+            counts = add(counts, chosen.tokens, used.astype(counts.dtype))
         groups.append(chosen._replace(parents=chosen.parents + first))
     opened = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
     terms = coverage_terms(settings.scoring, covered, row.source_valid)
@@ -256,7 +255,7 @@ def select_in_group(
     if counts is not None:
         chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
         ranks = sums - settings.diversity * chosen_before
-    ranks, best = lax.top_k(flatten_from(ranks, 1), width if lexical is None else width * few)
+    ranks, best = top_k(flatten_from(ranks, 1), width if lexical is None else width * few)
     parents = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32)[:, None], tokens.shape)
     flat = (flatten_from(leaf, 1) for leaf in (parents, tokens, log_probs, sums))
     candidates = gather(Candidates(*flat), best)
@@ -293,8 +292,8 @@ def gather(tree: Any, indices: Array) -> Any:
 
 def gather_parents(tree: Any, parents: Array) -> Any:
     """Return leaves [B, K, ...] reordered by their parents [B, K]."""
-    row = jnp.arange(parents.shape[0])[:, None]
-    return map_rows(lambda leaf: leaf[row, parents], tree)
+    pick = jax.vmap(lambda leaf, parents: leaf[parents])  # on the device that has the row
+    return map_rows(lambda leaf: pick(leaf, parents), tree)
 
 
 def add_to_pool(
@@ -317,5 +316,5 @@ def add_to_pool(
     width = options.beam_size // options.groups
     by_group = jax.tree.map(lambda leaf: leaf.reshape(-1, width), (pool, new))
     both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *by_group)
-    _, best = lax.top_k(both.scores, width)
+    _, best = top_k(both.scores, width)
     return jax.tree.map(lambda leaf: leaf.reshape(shape), gather(both, best))
