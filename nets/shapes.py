@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
 def expand_to(x: jax.Array, like: jax.Array) -> jax.Array:
@@ -45,6 +46,34 @@ def by_part(function: Callable[..., Any], *arrays: jax.Array) -> Any:
     if len(arrays[0]) > 1:
         return jax.vmap(function)(*arrays)
     return jax.tree.map(lambda leaf: leaf[None], function(*(array[0] for array in arrays)))
+
+
+def zeros_by_row(x: jax.Array, axes: int = 1, dtype: Any = jnp.float32) -> jax.Array:
+    """Return zeros of the shape of the first `axes` axes of x, divided over devices as x is.
+
+    On explicit axes of a mesh and in `jax.shard_map`, arrays that are divided have a type of their
+    own, and the carry of a loop must have it from the start.
+
+    >>> zeros_by_row(jnp.ones((2, 4, 3))).tolist()
+    [0.0, 0.0]
+    """
+    first = x[(*(slice(None),) * axes, *(slice(1),) * (x.ndim - axes))]
+    return jnp.zeros_like(first, dtype).sum(axis=range(axes, x.ndim), dtype=dtype)
+
+
+def varying(tree: Any, x: jax.Array) -> Any:
+    """Return a tree of floats that in `jax.shard_map` has the type of x, which varies by device.
+
+    A hand-written gradient of it is then that of a device's own rows, and JAX adds those of all.
+    """
+    zero = jnp.zeros_like(x).sum()
+    return jax.tree.map(lambda leaf: leaf + zero.astype(leaf.dtype), tree)
+
+
+def replicated(x: jax.Array) -> NamedSharding | None:
+    """Return the `out_sharding` of a sum over the rows of x: None without explicit mesh axes."""
+    mesh = jax.typeof(x).sharding.mesh
+    return NamedSharding(mesh, PartitionSpec()) if AxisType.Explicit in mesh.axis_types else None
 
 
 def merge_rows(x: jax.Array, axis: int = 0) -> jax.Array:

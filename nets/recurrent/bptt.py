@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from ..shapes import flatten_from, merge_rows
+from ..shapes import flatten_from, merge_rows, replicated
 from .cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights, accumulation_dtype
 from .scan import (
     Options,
@@ -109,12 +109,13 @@ def kernel_gradient(cell: Cell, h: Array, d: Array) -> Array:
     slow = slow_kernel(h.shape[1], d.shape[1])
     if slow or dtype != cell.param_dtype:  # else transposed within the product
         transposed = lax.optimization_barrier(transposed)
-    return jnp.matmul(transposed, d.astype(dtype), preferred_element_type=cell.param_dtype)
+    low, result = d.astype(dtype), cell.param_dtype
+    return jnp.matmul(transposed, low, preferred_element_type=result, out_sharding=replicated(d))
 
 
 def sum_rows(d: Array) -> Array:
     """Sum over rows [N, M] -> [M], as a product, which is faster."""
-    return (jnp.ones((1, d.shape[0]), d.dtype) @ d)[0]
+    return jnp.matmul(jnp.ones((1, d.shape[0]), d.dtype), d, out_sharding=replicated(d))[0]
 
 
 def _elman_forward(cell: Cell, weights: Weights, carry: Array, inputs: Array) -> Forward:
