@@ -61,6 +61,14 @@ def zeros_by_row(x: jax.Array, axes: int = 1, dtype: Any = jnp.float32) -> jax.A
     return jnp.zeros_like(first, dtype).sum(axis=range(axes, x.ndim), dtype=dtype)
 
 
+def as_rows_of(x: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Return a leaf [N, ...] of numbers with the type of the rows of x: see `zeros_by_row`."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # random keys
+        return leaf
+    zeros = zeros_by_row(x, dtype=leaf.dtype)
+    return leaf + jnp.expand_dims(zeros, tuple(range(1, leaf.ndim)))
+
+
 def varying(tree: Any, x: jax.Array) -> Any:
     """Return a tree of floats that in `jax.shard_map` has the type of x, which varies by device.
 
@@ -74,6 +82,14 @@ def replicated(x: jax.Array) -> NamedSharding | None:
     """Return the `out_sharding` of a sum over the rows of x: None without explicit mesh axes."""
     mesh = jax.typeof(x).sharding.mesh
     return NamedSharding(mesh, PartitionSpec()) if AxisType.Explicit in mesh.axis_types else None
+
+
+def divided(x: jax.Array) -> NamedSharding | None:
+    """Return the `out_sharding` of an array with the rows of x: None without explicit mesh axes."""
+    sharding = jax.typeof(x).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types:
+        return None
+    return NamedSharding(sharding.mesh, PartitionSpec(*sharding.spec[:1]))
 
 
 def merge_rows(x: jax.Array, axis: int = 0) -> jax.Array:

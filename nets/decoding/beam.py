@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..shapes import parts_of
+from ..shapes import as_rows_of, parts_of
 from .beam_step import (
     Active,
     Options,
@@ -181,7 +181,8 @@ def initial_state(
     shape, past = (rows, beams), (rows, length, beams)
     first = jnp.arange(beams) % (beams // options.groups) == 0
     tokens, zeros = jnp.zeros(shape, jnp.int32), jnp.zeros(past, jnp.float32)
-    scores = jnp.full(shape, -jnp.inf, jnp.float32)
+    tokens, zeros = as_rows_of(bos, tokens), as_rows_of(bos, zeros)
+    scores = jnp.full_like(tokens, -jnp.inf, jnp.float32)
     covers = settings.scoring.coverage_penalty is not None
     lexical = row.constraints.lexical
     return State(
@@ -189,7 +190,10 @@ def initial_state(
             jnp.broadcast_to(bos[:, None], shape),
             jnp.where(first, jnp.zeros_like(scores), scores),
             map_rows(
-                lambda leaf: jnp.broadcast_to(leaf[:, None], (*shape, *leaf.shape[1:])), carry
+                lambda leaf: jnp.broadcast_to(
+                    as_rows_of(bos, leaf)[:, None], (*shape, *leaf.shape[1:])
+                ),
+                carry,
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,
             jnp.zeros((*shape, options.source), jnp.float32) if covers else None,

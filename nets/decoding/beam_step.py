@@ -202,10 +202,11 @@ def select(
     # fills its pool, because its choices affect the later groups
     needed = options.n_best if options.groups == 1 else width
     bound = upper_bound(settings.scoring, opened.totals, step + 1, row.constraints.max_lengths)
-    bound = bound.reshape(-1, width)
-    going = bound.max(axis=-1) > pool.scores.reshape(-1, width)[:, needed - 1]
-    going = jnp.repeat(going, width).reshape(opened.totals.shape)
-    return opened._replace(totals=jnp.where(going, opened.totals, -jnp.inf)), pool
+    shape = (len(bound), options.groups, width)
+    best, scores, totals = (a.reshape(shape) for a in (bound, pool.scores, opened.totals))
+    going = best.max(axis=-1, keepdims=True) > scores[..., needed - 1, None]
+    totals = jnp.where(going, totals, -jnp.inf)
+    return opened._replace(totals=flatten_from(totals, 1)), pool
 
 
 def own_ends(
@@ -219,7 +220,8 @@ def own_ends(
     log_probs = normalised(masked[..., end], *(leaf[..., 0] for leaf in normaliser))
     if options.beam_size == 1:
         log_probs = jnp.where(masked.argmax(axis=-1) == end, log_probs, -jnp.inf)
-    parents = jnp.broadcast_to(jnp.arange(options.beam_size, dtype=jnp.int32), log_probs.shape)
+    beams = jnp.arange(options.beam_size, dtype=jnp.int32)
+    parents = jnp.zeros_like(log_probs, jnp.int32) + beams[None]
     tokens = jnp.full_like(parents, end)
     return Candidates(parents, tokens, log_probs, old.totals + log_probs)
 
@@ -256,7 +258,7 @@ def select_in_group(
         chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
         ranks = sums - settings.diversity * chosen_before
     ranks, best = top_k(flatten_from(ranks, 1), width if lexical is None else width * few)
-    parents = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32)[:, None], tokens.shape)
+    parents = jnp.zeros_like(tokens) + jnp.arange(width, dtype=tokens.dtype)[None, :, None]
     flat = (flatten_from(leaf, 1) for leaf in (parents, tokens, log_probs, sums))
     candidates = gather(Candidates(*flat), best)
     if lexical is None:
@@ -311,7 +313,7 @@ def add_to_pool(
     """
     shape = pool.scores.shape
     scores = final_score(settings.scoring, ended.totals, length, terms)
-    lengths = jnp.full(shape, length, jnp.int32)
+    lengths = jnp.full_like(scores, length, jnp.int32)
     new = Pool(scores, lengths, ended.parents, ended.tokens, ended.log_probs)
     width = options.beam_size // options.groups
     by_group = jax.tree.map(lambda leaf: leaf.reshape(-1, width), (pool, new))

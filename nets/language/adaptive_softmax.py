@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..shapes import by_part, expand_to, parts_of
+from ..shapes import as_rows_of, by_part, divided, expand_to, parts_of, varying, zeros_by_row
 
 CHUNKS = 8  # a cluster runs an eighth of all rows at a time: little padding, yet large products
 
@@ -79,17 +79,20 @@ class AdaptiveSoftmax(nn.Module):
                 for i, tail in enumerate(tails)
             ]
             return jnp.concatenate([head_log_p[..., :first], *tail_log_p], axis=-1)
-        cluster = jnp.searchsorted(jnp.array(self.cutoffs, jnp.int32), targets, side="right")
+        cutoffs = expand_to(jnp.array(self.cutoffs, jnp.int32), targets[..., None])
+        cluster = (targets[..., None] >= cutoffs).sum(axis=-1, dtype=jnp.int32)
         in_head = jnp.where(cluster > 0, first + cluster - 1, targets)
         log_p = jnp.take_along_axis(head_log_p, in_head[..., None], axis=-1)[..., 0]
         parts = parts_of(targets.shape[0]) if targets.ndim else 1
         shape = (parts, targets.size // parts)
-        rows, ids = x.reshape(*shape, features), targets.reshape(shape)
-        cluster = cluster.reshape(shape)
+        where = divided(x)
+        rows = jnp.reshape(x, (*shape, features), out_sharding=where)
+        ids, cluster = (jnp.reshape(a, shape, out_sharding=where) for a in (targets, cluster))
         for i, tail in enumerate(tails):
             in_tail = ids - self.cutoffs[i]
-            in_cluster = _masked_log_prob(self.dtype, tail, rows, in_tail, cluster == i + 1)
-            log_p += in_cluster.reshape(targets.shape)
+            weights = varying(tail, rows)
+            in_cluster = _masked_log_prob(self.dtype, weights, rows, in_tail, cluster == i + 1)
+            log_p += jnp.reshape(in_cluster, targets.shape, out_sharding=where)
         return log_p
 
 
@@ -127,7 +130,7 @@ def _masked_log_prob(
         own = _log_prob(dtype, weights, _take(x, rows), _take(targets, rows))
         return _put(log_p, rows, own)
 
-    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(mask.shape, jnp.float32))
+    return jax.lax.fori_loop(0, chunks, add, zeros_by_row(x, 2))
 
 
 def _forward(
@@ -150,7 +153,10 @@ def _backward(dtype: Any, residuals: Any, gradient: jax.Array) -> tuple[Any, ...
         of_weights, of_x = by_part(pull, *taken)
         return jax.tree.map(jnp.add, sums[0], of_weights), _put(sums[1], rows, of_x)
 
-    of_weights = jax.tree.map(lambda leaf: jnp.zeros((len(x), *leaf.shape), leaf.dtype), weights)
+    def zeros(leaf: jax.Array) -> jax.Array:
+        return as_rows_of(x, jnp.zeros((len(x), *leaf.shape), leaf.dtype))
+
+    of_weights = jax.tree.map(zeros, weights)
     of_weights, of_x = jax.lax.fori_loop(0, chunks, add, (of_weights, jnp.zeros_like(x)))
     return jax.tree.map(lambda leaf: leaf.sum(axis=0), of_weights), of_x, None, None
 

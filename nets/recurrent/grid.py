@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
-from ..shapes import merge_rows, unmerge_rows
+from ..shapes import expand_to, merge_rows, unmerge_rows, zeros_by_row
 from .cells import LSTMCarry, Weights
 from .initial import by_gate, drawn_wide
 
@@ -230,6 +230,7 @@ class MDRNN(nn.Module):
             return (self._product(a, weights["kernel"]) + bias).astype(self.param_dtype)
 
         inputs, valid = x.reshape(-1, *sizes, x.shape[-1]), jnp.ones((1, *sizes, 1), bool)
+        by_row = zeros_by_row(inputs, dtype=self.param_dtype)
         if mask is not None:
             valid = mask.reshape(-1, *sizes, 1) != 0
             inputs = jnp.where(valid, inputs, 0)
@@ -259,6 +260,7 @@ class MDRNN(nn.Module):
             return state, state if mask is not None else getattr(state, "h", state)
 
         zeros = jnp.zeros((*inputs.shape[1:-1], hidden), self.param_dtype)
+        zeros += expand_to(by_row[:, None], zeros)
         start = LSTMCarry(zeros, zeros) if self.cell == "lstm" else zeros
         # recompute the gates for the gradient: stored, they would take most of the memory
         step = jax.checkpoint(step, prevent_cse=False)
