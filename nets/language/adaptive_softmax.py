@@ -87,9 +87,9 @@ class AdaptiveSoftmax(nn.Module):
         shape = (parts, targets.size // parts)
         where = divided(x)
         rows = jnp.reshape(x, (*shape, features), out_sharding=where)
-        ids, cluster = (jnp.reshape(a, shape, out_sharding=where) for a in (targets, cluster))
+        words, cluster = (jnp.reshape(a, shape, out_sharding=where) for a in (targets, cluster))
         for i, tail in enumerate(tails):
-            in_tail = ids - self.cutoffs[i]
+            in_tail = words - self.cutoffs[i]
             weights = varying(tail, rows)
             in_cluster = _masked_log_prob(self.dtype, weights, rows, in_tail, cluster == i + 1)
             log_p += jnp.reshape(in_cluster, targets.shape, out_sharding=where)
