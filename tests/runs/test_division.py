@@ -3,9 +3,7 @@
 import importlib
 
 import jax
-import numpy as np
 import pytest
-from jax.dtypes import canonicalize_dtype
 
 from tests.division import assert_divided
 from tests.runs.test_experiments import NAMES, small
@@ -45,15 +43,14 @@ def compiled(module, text_file, settings, devices):
 
     def described(tree, sharding):
         def describe(leaf):
-            dtype = canonicalize_dtype(leaf.dtype)
-            return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
         return jax.tree.map(describe, tree)
 
     state, window = jax.eval_shape(begin, batch)
     carry = described(state.carry, placement.rows)
     state, window = described((state, window), placement.everywhere)
-    rows = described({name: np.asarray(leaf) for name, leaf in batch.items()}, placement.rows)
+    rows = described(jax.eval_shape(dict, batch), placement.rows)
     return placement.compile(experiment).lower(state.replace(carry=carry), window, rows).compile()
 
 
