@@ -19,7 +19,7 @@ from flax import linen as nn
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from ..shapes import flatten_from
+from ..shapes import divided, flatten_from
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -145,7 +145,8 @@ def banded_convolution(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax
     patches = jnp.concatenate([lines[:, i : i + out_height] for i in range(rows)], axis=-1)
     flat = patches.reshape(n * out_height * blocks, patches.shape[-1])
     product = flat @ band.reshape(-1, columns * features)
-    return product.reshape(n, out_height, blocks * columns, features)[:, :, :out_width]
+    shape = (n, out_height, blocks * columns, features)
+    return jnp.reshape(product, shape, out_sharding=divided(x))[:, :, :out_width]
 
 
 class Conv(nn.Conv):

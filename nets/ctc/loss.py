@@ -25,7 +25,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from ..shapes import expand_to
+from ..shapes import as_rows_of, expand_to
 from .checks import checked, checked_logits
 from .scaled_float import MIN_EXPONENT, ScaledFloat, add, clip_log2, multiply
 
@@ -76,6 +76,7 @@ def ctc_loss(
         15
     """
     inputs = checked(logits, lengths, labels, label_lengths, blank_id)
+    inputs = (inputs[0], *(as_rows_of(inputs[0], leaf) for leaf in inputs[1:]))
     return CTCLoss(*_loss(*inputs, blank_id))
 
 
@@ -106,7 +107,7 @@ class _Sums(NamedTuple):
 def _initial_sums(start: Array, labels: int) -> _Sums:
     """All probability at the blank after start [B] labels."""
     at = jnp.arange(labels + 1, dtype=start.dtype)[None] == start[:, None]
-    zeros = jnp.zeros((len(start), labels), jnp.float32)
+    zeros = jnp.zeros_like(at[:, 1:], jnp.float32)
     return _Sums(ScaledFloat.from_values(at), ScaledFloat.from_values(zeros))
 
 

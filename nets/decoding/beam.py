@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..shapes import as_rows_of, parts_of
 from .beam_step import (
     Active,
     Options,
@@ -29,6 +30,7 @@ from .constraints import Limits
 from .problem import LIMITS, SCORE, RowData, Settings, make_problem
 from .scores import Score
 from .step_model import StepModel, map_rows
+from .top_k import top_k
 
 # Rows that still search move to batches of half the size, at most HALVINGS times. Each size is
 # compiled separately; three save a third of the time of 64 rows of widely different lengths.
@@ -122,29 +124,52 @@ def check_options(
 def search(
     options: Options, settings: Settings, row: RowData, start: tuple[Any, Array]
 ) -> BeamResult:
-    """Search in batches that shrink as rows stop; start: (carry, bos [B])."""
-    rows = start[1].shape[0]
+    """Search in batches that shrink as rows stop; start: (carry, bos [B]).
+
+    Each of P parts of the rows shrinks by itself, so that devices keep the rows that they have.
+    """
+    parts = parts_of(start[1].shape[0])
+
+    def open_rows(state: State) -> Array:
+        """Bool [P, N / P], true for rows that still search."""
+        return active_rows(state).reshape(parts, -1)
 
     def run(smaller: int, step: Array, state: State, row: RowData) -> tuple[Array, State]:
-        """Search until no more than `smaller` rows are left."""
+        """Search until no part of the batch has more than `smaller` rows left."""
         return lax.while_loop(
-            lambda loop: (loop[0] < options.max_length) & (active_rows(loop[1]).sum() > smaller),
+            lambda loop: (
+                (loop[0] < options.max_length) & (open_rows(loop[1]).sum(axis=1).max() > smaller)
+            ),
             partial(advance, options, settings, row),
             (step, state),
         )
 
-    sizes = [rows]
+    sizes = [start[1].shape[0] // parts]
     while len(sizes) <= HALVINGS and sizes[-1] >= 2 * FEWEST_ROWS:
         sizes.append(-(-sizes[-1] // 2))
     later = [*sizes[1:], 0]
     step, state = jnp.zeros((), jnp.int32), initial_state(options, settings, row, start)
     step, state = run(later[0], step, state, row)
     for size, smaller in zip(sizes[1:], later[1:], strict=True):
-        chosen = jnp.argsort(~active_rows(state), stable=True)[:size]
-        subset, subset_row = map_rows(lambda leaf, chosen=chosen: leaf[chosen], (state, row))
+        chosen = jnp.argsort(~open_rows(state), axis=1, stable=True)[:, :size]
+        subset, subset_row = map_rows(partial(_read_rows, chosen), (state, row))
         step, subset = run(smaller, step, subset, subset_row)
-        state = map_rows(lambda new, old, chosen=chosen: old.at[chosen].set(new), subset, state)
+        state = map_rows(partial(_write_rows, chosen), subset, state)
     return backtrace(best_finished(options, settings, row, state), state.trace)
+
+
+def _read_rows(chosen: Array, leaf: Array) -> Array:
+    """Return the rows of leaf [N, ...] at indices chosen [P, n] within P parts: [P n, ...]."""
+    parts = leaf.reshape(len(chosen), -1, *leaf.shape[1:])
+    taken = jax.vmap(lambda part, chosen: part[chosen])(parts, chosen)
+    return taken.reshape(-1, *leaf.shape[1:])
+
+
+def _write_rows(chosen: Array, new: Array, old: Array) -> Array:
+    """Return `old` [N, ...] with `new` [P n, ...] in the rows that `_read_rows` returns."""
+    parts, taken = (a.reshape(len(chosen), -1, *a.shape[1:]) for a in (old, new))
+    written = jax.vmap(lambda part, chosen, new: part.at[chosen].set(new))(parts, chosen, taken)
+    return written.reshape(old.shape)
 
 
 def initial_state(
@@ -156,7 +181,8 @@ def initial_state(
     shape, past = (rows, beams), (rows, length, beams)
     first = jnp.arange(beams) % (beams // options.groups) == 0
     tokens, zeros = jnp.zeros(shape, jnp.int32), jnp.zeros(past, jnp.float32)
-    scores = jnp.full(shape, -jnp.inf, jnp.float32)
+    tokens, zeros = as_rows_of(bos, tokens), as_rows_of(bos, zeros)
+    scores = jnp.full_like(tokens, -jnp.inf, jnp.float32)
     covers = settings.scoring.coverage_penalty is not None
     lexical = row.constraints.lexical
     return State(
@@ -164,7 +190,10 @@ def initial_state(
             jnp.broadcast_to(bos[:, None], shape),
             jnp.where(first, jnp.zeros_like(scores), scores),
             map_rows(
-                lambda leaf: jnp.broadcast_to(leaf[:, None], (*shape, *leaf.shape[1:])), carry
+                lambda leaf: jnp.broadcast_to(
+                    as_rows_of(bos, leaf)[:, None], (*shape, *leaf.shape[1:])
+                ),
+                carry,
             ),
             jnp.zeros((*shape, length), jnp.int32) if options.no_repeat_ngram else None,
             jnp.zeros((*shape, options.source), jnp.float32) if covers else None,
@@ -183,7 +212,7 @@ def initial_state(
 def best_finished(options: Options, settings: Settings, row: RowData, state: State) -> Pool:
     """Return the n best of each row, after adding the open hypotheses to the pools."""
     pool = finish_active(options, settings, row, state, options.max_length)
-    _, best = lax.top_k(pool.scores, options.n_best)
+    _, best = top_k(pool.scores, options.n_best)
     return gather(pool, best)
 
 
@@ -210,8 +239,7 @@ def backtrace(pool: Pool, trace: Trace) -> BeamResult:
     parents, tokens, log_probs = (jnp.moveaxis(leaf, 0, 2) for leaf in out)
     attention = None
     if trace.attention is not None:
-        row = jnp.arange(len(lengths))[:, None, None]
-        position = jnp.arange(length, dtype=jnp.int32)[None, None]
-        attention = trace.attention[row, position, parents]
-        attention = jnp.where((position < lengths[..., None])[..., None], attention, 0)
+        position = jnp.arange(length, dtype=jnp.int32)[None]
+        attention = jax.vmap(lambda row, parents: row[position, parents])(trace.attention, parents)
+        attention = jnp.where((position[None] < lengths[..., None])[..., None], attention, 0)
     return BeamResult(tokens, pool.scores, log_probs, lengths, attention)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from ..shapes import flatten_from
 from .constraints import mask_logits
@@ -192,9 +192,8 @@ def select(
         chosen = select_in_group(group, settings, counts, lexical)
         if counts is not None:
             used = chosen.totals > -jnp.inf
-            counts = counts.at[jnp.arange(len(counts))[:, None], chosen.tokens].add(
-                used.astype(counts.dtype)
-            )
+            add = jax.vmap(lambda counts, tokens, used: counts.at[tokens].add(used))
+            counts = add(counts, chosen.tokens, used.astype(counts.dtype))
         groups.append(chosen._replace(parents=chosen.parents + first))
     opened = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *groups)
     terms = coverage_terms(settings.scoring, covered, row.source_valid)
@@ -203,10 +202,11 @@ def select(
     # fills its pool, because its choices affect the later groups
     needed = options.n_best if options.groups == 1 else width
     bound = upper_bound(settings.scoring, opened.totals, step + 1, row.constraints.max_lengths)
-    bound = bound.reshape(-1, width)
-    going = bound.max(axis=-1) > pool.scores.reshape(-1, width)[:, needed - 1]
-    going = jnp.repeat(going, width).reshape(opened.totals.shape)
-    return opened._replace(totals=jnp.where(going, opened.totals, -jnp.inf)), pool
+    shape = (len(bound), options.groups, width)
+    best, scores, totals = (a.reshape(shape) for a in (bound, pool.scores, opened.totals))
+    going = best.max(axis=-1, keepdims=True) > scores[..., needed - 1, None]
+    totals = jnp.where(going, totals, -jnp.inf)
+    return opened._replace(totals=flatten_from(totals, 1)), pool
 
 
 def own_ends(
@@ -220,7 +220,8 @@ def own_ends(
     log_probs = normalised(masked[..., end], *(leaf[..., 0] for leaf in normaliser))
     if options.beam_size == 1:
         log_probs = jnp.where(masked.argmax(axis=-1) == end, log_probs, -jnp.inf)
-    parents = jnp.broadcast_to(jnp.arange(options.beam_size, dtype=jnp.int32), log_probs.shape)
+    beams = jnp.arange(options.beam_size, dtype=jnp.int32)
+    parents = jnp.zeros_like(log_probs, jnp.int32) + beams[None]
     tokens = jnp.full_like(parents, end)
     return Candidates(parents, tokens, log_probs, old.totals + log_probs)
 
@@ -256,8 +257,8 @@ def select_in_group(
     if counts is not None:
         chosen_before = jnp.take_along_axis(counts[:, None], tokens, axis=-1)
         ranks = sums - settings.diversity * chosen_before
-    ranks, best = lax.top_k(flatten_from(ranks, 1), width if lexical is None else width * few)
-    parents = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32)[:, None], tokens.shape)
+    ranks, best = top_k(flatten_from(ranks, 1), width if lexical is None else width * few)
+    parents = jnp.zeros_like(tokens) + jnp.arange(width, dtype=tokens.dtype)[None, :, None]
     flat = (flatten_from(leaf, 1) for leaf in (parents, tokens, log_probs, sums))
     candidates = gather(Candidates(*flat), best)
     if lexical is None:
@@ -293,8 +294,8 @@ def gather(tree: Any, indices: Array) -> Any:
 
 def gather_parents(tree: Any, parents: Array) -> Any:
     """Return leaves [B, K, ...] reordered by their parents [B, K]."""
-    row = jnp.arange(parents.shape[0])[:, None]
-    return map_rows(lambda leaf: leaf[row, parents], tree)
+    pick = jax.vmap(lambda leaf, parents: leaf[parents])  # on the device that has the row
+    return map_rows(lambda leaf: pick(leaf, parents), tree)
 
 
 def add_to_pool(
@@ -312,10 +313,10 @@ def add_to_pool(
     """
     shape = pool.scores.shape
     scores = final_score(settings.scoring, ended.totals, length, terms)
-    lengths = jnp.full(shape, length, jnp.int32)
+    lengths = jnp.full_like(scores, length, jnp.int32)
     new = Pool(scores, lengths, ended.parents, ended.tokens, ended.log_probs)
     width = options.beam_size // options.groups
     by_group = jax.tree.map(lambda leaf: leaf.reshape(-1, width), (pool, new))
     both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *by_group)
-    _, best = lax.top_k(both.scores, width)
+    _, best = top_k(both.scores, width)
     return jax.tree.map(lambda leaf: leaf.reshape(shape), gather(both, best))

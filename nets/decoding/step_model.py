@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ..masking import is_concrete
+from ..shapes import as_rows_of
 
 StepFn = Callable[..., tuple[Any, ...]]
 
@@ -65,7 +66,9 @@ class StepModel:
         counts = {shape[:1] for shape in shapes}
         if len(counts) != 1 or () in counts:
             raise ValueError(f"carry, memory and bos_id must agree in their first axis: {shapes}")
-        return jnp.broadcast_to(jnp.asarray(self.bos_id, jnp.int32), shapes[0][:1])
+        rows = [leaf for leaf in jax.tree.leaves((self.carry, self.memory)) if jnp.ndim(leaf)]
+        bos = jnp.broadcast_to(jnp.asarray(self.bos_id, jnp.int32), shapes[0][:1])
+        return as_rows_of(jnp.asarray(rows[0]), bos) if rows else bos
 
     def first_outputs(self, tokens: Any) -> Any:
         """Shapes and dtypes of the results of `step` for the first tokens [B].

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ..shapes import expand_to
+from ..shapes import as_rows_of, by_part, divided, expand_to, parts_of, varying, zeros_by_row
 
 CHUNKS = 8  # a cluster runs an eighth of all rows at a time: little padding, yet large products
 
@@ -79,14 +79,20 @@ class AdaptiveSoftmax(nn.Module):
                 for i, tail in enumerate(tails)
             ]
             return jnp.concatenate([head_log_p[..., :first], *tail_log_p], axis=-1)
-        cluster = jnp.searchsorted(jnp.array(self.cutoffs, jnp.int32), targets, side="right")
+        cutoffs = expand_to(jnp.array(self.cutoffs, jnp.int32), targets[..., None])
+        cluster = (targets[..., None] >= cutoffs).sum(axis=-1, dtype=jnp.int32)
         in_head = jnp.where(cluster > 0, first + cluster - 1, targets)
         log_p = jnp.take_along_axis(head_log_p, in_head[..., None], axis=-1)[..., 0]
-        rows, cluster = x.reshape(targets.size, features), cluster.ravel()
+        parts = parts_of(targets.shape[0]) if targets.ndim else 1
+        shape = (parts, targets.size // parts)
+        where = divided(x)
+        rows = jnp.reshape(x, (*shape, features), out_sharding=where)
+        words, cluster = (jnp.reshape(a, shape, out_sharding=where) for a in (targets, cluster))
         for i, tail in enumerate(tails):
-            in_tail = targets.ravel() - self.cutoffs[i]
-            in_cluster = _masked_log_prob(self.dtype, tail, rows, in_tail, cluster == i + 1)
-            log_p += in_cluster.reshape(targets.shape)
+            in_tail = words - self.cutoffs[i]
+            weights = varying(tail, rows)
+            in_cluster = _masked_log_prob(self.dtype, weights, rows, in_tail, cluster == i + 1)
+            log_p += jnp.reshape(in_cluster, targets.shape, out_sharding=where)
         return log_p
 
 
@@ -103,27 +109,28 @@ def _log_softmax(weights: Weights, x: jax.Array, dtype: Any) -> jax.Array:
 
 def _log_prob(dtype: Any, weights: Weights, x: jax.Array, targets: jax.Array) -> jax.Array:
     log_p = _log_softmax(weights, x, dtype)
-    return jnp.take_along_axis(log_p, targets[:, None], axis=1)[:, 0]
+    return jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]
 
 
 # Shapes are static, but the number of rows in a cluster is not. So the rows of a cluster are
 # processed in chunks of a fixed size, by a loop that stops after the last of them. Such a loop has
-# no derivative: the gradient is a loop as well, which recomputes each chunk.
+# no derivative: the gradient is a loop as well, which recomputes each chunk. Each of P parts of the
+# rows has its own chunks, and its own sum of gradients, so that devices keep the rows they have.
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _masked_log_prob(
     dtype: Any, weights: Weights, x: jax.Array, targets: jax.Array, mask: jax.Array
 ) -> jax.Array:
-    """Return log P float32 [N] of targets int32 [N] given x [N, D] where mask [N], 0 elsewhere."""
+    """Return log P float32 [P, N] of targets int32 [P, N] given x [P, N, D] where mask, else 0."""
     chunks, rows_of = _chunks(mask)
 
     def add(chunk: jax.Array, log_p: jax.Array) -> jax.Array:
         rows = rows_of(chunk)
         own = _log_prob(dtype, weights, _take(x, rows), _take(targets, rows))
-        return log_p.at[rows].set(own, mode="drop")
+        return _put(log_p, rows, own)
 
-    return jax.lax.fori_loop(0, chunks, add, jnp.zeros(x.shape[0], jnp.float32))
+    return jax.lax.fori_loop(0, chunks, add, zeros_by_row(x, 2))
 
 
 def _forward(
@@ -136,32 +143,52 @@ def _backward(dtype: Any, residuals: Any, gradient: jax.Array) -> tuple[Any, ...
     weights, x, targets, mask = residuals
     chunks, rows_of = _chunks(mask)
 
+    def pull(x: jax.Array, targets: jax.Array, gradient: jax.Array) -> Any:
+        _, pullback = jax.vjp(partial(_log_prob, dtype, targets=targets), weights, x)
+        return pullback(gradient)
+
     def add(chunk: jax.Array, sums: Any) -> Any:
         rows = rows_of(chunk)
-        run = partial(_log_prob, dtype, targets=_take(targets, rows))
-        _, pullback = jax.vjp(run, weights, _take(x, rows))
-        of_weights, of_x = pullback(_take(gradient, rows))
-        return jax.tree.map(jnp.add, sums[0], of_weights), sums[1].at[rows].set(of_x, mode="drop")
+        taken = (_take(leaf, rows) for leaf in (x, targets, gradient))
+        of_weights, of_x = by_part(pull, *taken)
+        return jax.tree.map(jnp.add, sums[0], of_weights), _put(sums[1], rows, of_x)
 
-    zeros = jax.tree.map(jnp.zeros_like, (weights, x))
-    return (*jax.lax.fori_loop(0, chunks, add, zeros), None, None)
+    def zeros(leaf: jax.Array) -> jax.Array:
+        return as_rows_of(x, jnp.zeros((len(x), *leaf.shape), leaf.dtype))
+
+    of_weights = jax.tree.map(zeros, weights)
+    of_weights, of_x = jax.lax.fori_loop(0, chunks, add, (of_weights, jnp.zeros_like(x)))
+    return jax.tree.map(lambda leaf: leaf.sum(axis=0), of_weights), of_x, None, None
 
 
 _masked_log_prob.defvjp(_forward, _backward)
 
 
 def _chunks(mask: jax.Array) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Return the number of chunks of the rows selected by mask [N], and a function chunk -> rows.
+    """Return the number of chunks of the rows selected by mask [P, N], and chunk -> rows [P, n].
 
     The rows of a chunk are indices int32; the last chunk is padded with N, which is out of range.
     """
-    count = mask.shape[0]
+    count = mask.shape[1]
     size = -(-count // CHUNKS)
-    (order,) = jnp.nonzero(mask, size=size * CHUNKS, fill_value=count)
-    chunks = -(-mask.sum() // size)
-    return chunks, lambda chunk: jax.lax.dynamic_slice(order, (chunk * size,), (size,))
+
+    def selected(mask: jax.Array) -> jax.Array:
+        return jnp.nonzero(mask, size=size * CHUNKS, fill_value=count)[0]
+
+    order = by_part(selected, mask)
+    chunks = -(-mask.sum(axis=1).max() // size)
+    return chunks, lambda chunk: jax.lax.dynamic_slice_in_dim(order, chunk * size, size, axis=1)
 
 
 def _take(x: jax.Array, rows: jax.Array) -> jax.Array:
-    """Return x[rows], with zeros for rows that are out of range."""
-    return jnp.asarray(x).at[rows].get(mode="fill", fill_value=0)
+    """Return the rows [P, n] of x [P, N, ...], with zeros for rows that are out of range."""
+
+    def take(x: jax.Array, rows: jax.Array) -> jax.Array:
+        return x.at[rows].get(mode="fill", fill_value=0)
+
+    return by_part(take, jnp.asarray(x), rows)
+
+
+def _put(x: jax.Array, rows: jax.Array, values: jax.Array) -> jax.Array:
+    """Return x [P, N, ...] with values [P, n, ...] in the rows [P, n] that are in range."""
+    return by_part(lambda x, rows, new: x.at[rows].set(new, mode="drop"), x, rows, values)

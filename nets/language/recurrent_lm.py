@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ..recurrent.layers import RNN, Stacked
 from ..recurrent.variants import ALL_CELLS
+from ..shapes import by_part, parts_of
 
 SOFTMAXES = ("full", "sampled", "adaptive")
 
@@ -189,18 +190,24 @@ class LanguageModel(nn.Module):
         from .sampled_softmax import log_uniform_log_prob, log_uniform_samples, sampled_log_prob
 
         samples = log_uniform_samples(self.make_rng("dropout"), self.samples, self.vocabulary)
-        ids = jnp.concatenate([targets.ravel(), samples])
-        if self.tied:
-            columns, bias = self.embed.embedding[ids].T, self.bias[ids]
-        else:
-            output = self.output.variables["params"]
-            columns, bias = jnp.take(output["kernel"], ids, axis=1), output["bias"][ids]
-        x, columns, bias = (a.astype(self.dtype) for a in (x, columns, bias))
-        target_scores = jnp.einsum(
-            "nd,dn->n", x.reshape(-1, x.shape[-1]), columns[:, : targets.size]
-        )
-        target_scores = (target_scores + bias[: targets.size]).astype(jnp.float32)
-        scores = (x @ columns[:, targets.size :] + bias[targets.size :]).astype(jnp.float32)
-        log_q = log_uniform_log_prob(samples, self.vocabulary)
+        output = None if self.tied else self.output.variables["params"]
+
+        def scores_of(x: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+            """Scores of a part of the batch: of the targets [n], and of the samples [n, S]."""
+            ids = jnp.concatenate([targets, samples])  # read together
+            if output is None:
+                columns, bias = self.embed.embedding[ids].T, self.bias[ids]
+            else:
+                columns, bias = jnp.take(output["kernel"], ids, axis=1), output["bias"][ids]
+            x, columns, bias = (a.astype(self.dtype) for a in (x, columns, bias))
+            own = jnp.einsum("nd,dn->n", x, columns[:, : targets.size]) + bias[: targets.size]
+            scores = x @ columns[:, targets.size :] + bias[targets.size :]
+            return own.astype(jnp.float32), scores.astype(jnp.float32)
+
+        parts = parts_of(len(targets))
+        rows = x.reshape(parts, targets.size // parts, x.shape[-1])
+        target_scores, scores = by_part(scores_of, rows, targets.reshape(parts, -1))
         target_scores = target_scores.reshape(targets.shape)
+        scores = scores.reshape(*targets.shape, len(samples))
+        log_q = log_uniform_log_prob(samples, self.vocabulary)
         return sampled_log_prob(target_scores, scores, targets, samples, log_q)

@@ -4,7 +4,8 @@ Autodiff of a scan adds h_{t-1}^T d_t to the gradient of the recurrent kernel in
 products, and T passes over a matrix. Here, the forward scan stores the factors by which each step
 multiplies the gradient. The backward scan carries only dh and records d_t = d loss / d
 (pre-activations); a single product over all T * N rows then gives the gradient of each kernel. The
-tests compare values and gradients with autodiff.
+rows are merged in an order (`nets.shapes.merge_rows`) in which devices that divide the batch also
+divide this product. The tests compare values and gradients with autodiff.
 
 Source: Appleyard et al., "Optimizing performance of recurrent neural networks on GPUs", 2016.
 
@@ -12,6 +13,7 @@ A custom rule has no forward mode: `jax.jvp` needs `RNN(..., rule="autodiff")`. 
 reverse mode works.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from ..shapes import flatten_from
+from ..shapes import flatten_from, merge_rows, replicated
 from .cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights, accumulation_dtype
 from .scan import (
     Options,
@@ -65,21 +67,21 @@ def kernel_first_pays(kernel: Array, rows: int) -> bool:
 
 
 def kernel_first(kernel: Array, x: Array, wide: Any) -> Array:
-    """Return x @ kernel^T in dtype `wide` as (kernel @ x^T)^T: [M, K] x [N, K] -> [N, M]."""
+    """Return x @ kernel^T in dtype `wide` as (kernel @ x^T)^T: [M, K] x [..., K] -> [..., M]."""
     # the barrier prevents XLA from swapping the operands back
-    result = accumulation_dtype(x.dtype, wide)
-    product = lax.dot_general(kernel, x, (((1,), (1,)), ((), ())), preferred_element_type=result)
-    return lax.optimization_barrier(product).T.astype(wide)
+    result, last = accumulation_dtype(x.dtype, wide), (x.ndim - 1,)
+    product = lax.dot_general(kernel, x, (((1,), last), ((), ())), preferred_element_type=result)
+    return jnp.moveaxis(lax.optimization_barrier(product), 0, -1).astype(wide)
 
 
 def backproject(cell: Cell, d: Array, kernel: Array) -> Array:
-    """Return d @ kernel^T in the cell's dtype: [N, columns] x [H, columns] -> [N, H]."""
+    """Return d @ kernel^T in the cell's dtype: [..., columns] x [H, columns] -> [..., H]."""
     dtype = cell.dtype or cell.param_dtype
     low, kernel = d.astype(dtype), kernel.astype(dtype)
-    if kernel_first_pays(kernel, d.shape[0]):
+    if kernel_first_pays(kernel, math.prod(d.shape[:-1])):
         return kernel_first(kernel, low, d.dtype)
-    result = accumulation_dtype(dtype, d.dtype)
-    product = lax.dot_general(low, kernel, (((1,), (1,)), ((), ())), preferred_element_type=result)
+    result, last = accumulation_dtype(dtype, d.dtype), (d.ndim - 1,)
+    product = lax.dot_general(low, kernel, ((last, (1,)), ((), ())), preferred_element_type=result)
     return product.astype(d.dtype)
 
 
@@ -107,12 +109,13 @@ def kernel_gradient(cell: Cell, h: Array, d: Array) -> Array:
     slow = slow_kernel(h.shape[1], d.shape[1])
     if slow or dtype != cell.param_dtype:  # else transposed within the product
         transposed = lax.optimization_barrier(transposed)
-    return jnp.matmul(transposed, d.astype(dtype), preferred_element_type=cell.param_dtype)
+    low, result = d.astype(dtype), cell.param_dtype
+    return jnp.matmul(transposed, low, preferred_element_type=result, out_sharding=replicated(d))
 
 
 def sum_rows(d: Array) -> Array:
     """Sum over rows [N, M] -> [M], as a product, which is faster."""
-    return (jnp.ones((1, d.shape[0]), d.dtype) @ d)[0]
+    return jnp.matmul(jnp.ones((1, d.shape[0]), d.dtype), d, out_sharding=replicated(d))[0]
 
 
 def _elman_forward(cell: Cell, weights: Weights, carry: Array, inputs: Array) -> Forward:
@@ -286,12 +289,10 @@ def _backward(cell: Cell, options: Options, residuals: Any, gradient: Any) -> An
     if before is None:
         shifted = (outputs[1:], first[None]) if options.reverse else (first[None], outputs[:-1])
         before = jnp.concatenate(shifted)[: outputs.shape[0]]  # empty if there are no steps
-    x, d, before, saved = jax.tree.map(
-        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (steps.x, d, before, saved)
-    )
+    dx = backproject(cell, d, weights["kernel"]).astype(steps.x.dtype)
+    x, d, before, saved = jax.tree.map(merge_rows, (steps.x, d, before, saved))
     dweights = {"kernel": kernel_gradient(cell, x, d), "bias": sum_rows(d)}
     dweights.update(rule.gradients(cell, saved, before, d))
-    dx = backproject(cell, d, weights["kernel"]).reshape(steps.x.shape).astype(steps.x.dtype)
     dfresh = jax.tree.map(lambda a: a.sum(axis=0), dfresh)
     return dweights, dcarry, Steps(dx, None, None, None), dfresh
 

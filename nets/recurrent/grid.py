@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from ..shapes import expand_to, merge_rows, unmerge_rows, zeros_by_row
 from .cells import LSTMCarry, Weights
 from .initial import by_gate, drawn_wide
 
@@ -161,10 +162,13 @@ class MDRNN(nn.Module):
         }
 
     def _product(self, a: jax.Array, kernel: jax.Array) -> jax.Array:
-        """Multiply in each direction: [K, ..., D] x [K, D, G * H] -> [K, ..., G * H]."""
+        """Multiply in each direction: [K, ..., N, D] x [K, D, G * H] -> [K, ..., N, G * H]."""
         dtype = self.dtype or self.param_dtype
-        rows = a.astype(dtype).reshape(a.shape[0], math.prod(a.shape[1:-1]), a.shape[-1])
-        return (rows @ kernel.astype(dtype)).reshape(*a.shape[:-1], kernel.shape[-1])
+        (count, *cells, rows, size), columns = a.shape, kernel.shape[-1]
+        steps = math.prod(cells)
+        merged = merge_rows(a.astype(dtype).reshape(count, steps, rows, size), axis=1)
+        product = unmerge_rows(merged @ kernel.astype(dtype), steps, rows, axis=1)
+        return product.reshape(*a.shape[:-1], columns)
 
     def _cell(self, total: jax.Array, previous: list[Any]) -> Any:
         """Return the state, from the sum of the products and the previous state on each axis."""
@@ -226,6 +230,7 @@ class MDRNN(nn.Module):
             return (self._product(a, weights["kernel"]) + bias).astype(self.param_dtype)
 
         inputs, valid = x.reshape(-1, *sizes, x.shape[-1]), jnp.ones((1, *sizes, 1), bool)
+        by_row = zeros_by_row(inputs, dtype=self.param_dtype)
         if mask is not None:
             valid = mask.reshape(-1, *sizes, 1) != 0
             inputs = jnp.where(valid, inputs, 0)
@@ -255,6 +260,7 @@ class MDRNN(nn.Module):
             return state, state if mask is not None else getattr(state, "h", state)
 
         zeros = jnp.zeros((*inputs.shape[1:-1], hidden), self.param_dtype)
+        zeros += expand_to(by_row[:, None], zeros)
         start = LSTMCarry(zeros, zeros) if self.cell == "lstm" else zeros
         # recompute the gates for the gradient: stored, they would take most of the memory
         step = jax.checkpoint(step, prevent_cse=False)

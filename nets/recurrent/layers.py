@@ -49,6 +49,7 @@ from flax.typing import InOutScanAxis
 from jax.typing import ArrayLike
 
 from ..masking import check_carry
+from ..shapes import varying, zeros_by_row
 from .cells import Weights
 from .checks import RATES, Marks, check_inputs, check_settings, draws_noise, pure_cell
 from .resets import restarts
@@ -160,11 +161,13 @@ class RNN(Layer):
         *lead, time, size = x.shape
         rows = math.prod(lead)
         zeros = self.cell.initialize_carry(jax.random.key(0), (*lead, size))
+        by_row = zeros_by_row(x, len(lead))
+        zeros = jax.tree.map(lambda leaf: leaf + by_row[..., None].astype(leaf.dtype), zeros)
         fresh = self._trained_carry(size) if self.trainable_carry else None
         if carry is None:
             carry = zeros
             if fresh is not None:
-                carry = jax.tree.map(lambda a, b: jnp.broadcast_to(a, b.shape), fresh, zeros)
+                carry = jax.tree.map(jnp.add, fresh, zeros)
         carry = check_carry(zeros, carry)
 
         def time_major(leaf: ArrayLike) -> jax.Array:  # [..., T, F] -> [T, N, F]; also [..., T]
@@ -250,7 +253,8 @@ class RNN(Layer):
                 from .bptt import has_rule, scan_fused
 
                 if has_rule(cell):
-                    return scan_fused(cell, options, weights, carry, steps, fresh)
+                    weights, start = varying((weights, fresh), steps.x)
+                    return scan_fused(cell, options, weights, carry, steps, start)
             return scan_cell(cell, weights, carry, steps, options, drop=drop, fresh=fresh)
 
         chunk = self.remat_chunk or self.truncate
