@@ -3,8 +3,6 @@
 import importlib
 from typing import Any
 
-import numpy as np
-
 
 def lenet() -> Any:
     """Make LeNet-5 with modern layers, for 32 x 32 images."""
@@ -49,18 +47,16 @@ def convnet(width: int, stages: int, blocks: int, dropout: float) -> Any:
     return nn.Sequential(*layers, *end)
 
 
-def logits(network: Any, batch: dict[str, np.ndarray]) -> Any:
-    """Logits [B, 10] of a network for one of our batches."""
-    images = importlib.import_module("torch").from_numpy(batch["image"])
+def logits(network: Any, batch: dict[str, Any]) -> Any:
+    """Logits [B, 10] of a network for one of our batches, of numpy or of tensors."""
+    images = importlib.import_module("torch").as_tensor(batch["image"])
     return network(images.permute(0, 3, 1, 2).contiguous())
 
 
-def take_step(
-    network: Any, optimizer: Any, batch: dict[str, np.ndarray], smoothing: float = 0.0
-) -> Any:
+def take_step(network: Any, optimizer: Any, batch: dict[str, Any], smoothing: float = 0.0) -> Any:
     """Take one optimizer step; return the loss."""
     torch = importlib.import_module("torch")
-    labels = torch.from_numpy(batch["label"]).long()
+    labels = torch.as_tensor(batch["label"]).long()
     scores = logits(network, batch)
     loss = torch.nn.functional.cross_entropy(scores, labels, label_smoothing=smoothing)
     optimizer.zero_grad()

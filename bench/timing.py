@@ -42,6 +42,13 @@ def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
+def spread(numerator: Sequence[float], denominator: Sequence[float]) -> str:
+    """Median and quartiles over rounds of numerator / denominator."""
+    ratios = [a / b for a, b in zip(numerator, denominator, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
 def compared(seconds: Mapping[str, Sequence[float]], steps: int) -> list[dict[str, str]]:
     """Lines of a table: milliseconds per step of runs of `steps` steps, and the ratio to "ours"."""
     return [

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .placement import Placement, put
+from .placement import Placement, compiler_options, put
 from .task import Batch, Divisible, Mean, Task, host_values, initial_carry, merge
 
 Means = Callable[[Any, Batch], dict[str, Mean]]
@@ -52,8 +52,9 @@ class Evaluator:
 
         self.task, self.devices = task, devices
         # outputs are on every device, so that every process can read them
-        self.apply = jax.jit(apply, out_shardings=(devices.everywhere, None))
-        self.accumulate = jax.jit(accumulate, out_shardings=(devices.everywhere, None))
+        shardings, options = (devices.everywhere, None), compiler_options(devices.devices)
+        self.apply = jax.jit(apply, out_shardings=shardings, compiler_options=options)
+        self.accumulate = jax.jit(accumulate, out_shardings=shardings, compiler_options=options)
 
     def with_task(self, task: Task) -> "Evaluator":
         """Share the compiled programs with a task that differs only in its scores."""

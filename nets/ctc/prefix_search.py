@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
 from ..decoding.step_model import StepModel
 from ..decoding.top_k import top_k
+from ..shapes import expand_to
 from .checks import checked_logits
 from .loss import frame_log_probs
 
@@ -37,13 +39,15 @@ class CTCBeam(NamedTuple):
 class _Beam(NamedTuple):
     """K prefixes of one row.
 
-    labels: int32 [K, L]. lengths: int32 [K]. blank, symbol: log P of the paths that spell the
-    prefix and end with a blank, or with its last symbol. is_prefix: bool [K, K], whether prefix i
-    is a prefix of prefix j or equal to it. lm_score: score of the language model and the length.
+    labels: [K, L], of a type that holds all symbols. lengths: int32 [K]. last: int32 [K], the last
+    symbol, -1 for the empty prefix. blank, symbol: log P of the paths that spell the prefix and end
+    with a blank, or with its last symbol. is_prefix: bool [K, K], whether prefix i is a prefix of
+    prefix j or equal to it. lm_score: score of the language model and the length.
     """
 
     labels: Array
     lengths: Array
+    last: Array
     blank: Array
     symbol: Array
     is_prefix: Array
@@ -53,12 +57,24 @@ class _Beam(NamedTuple):
     def log_probs(self) -> Array:
         return jnp.logaddexp(self.blank, self.symbol)
 
-    @property
-    def last(self) -> Array:
-        """Last symbol of each prefix, -1 for the empty one."""
-        index = jnp.maximum(self.lengths - 1, 0)[:, None]
-        last = jnp.take_along_axis(self.labels, index, axis=1)[:, 0]
-        return jnp.where(self.lengths > 0, last, -1)
+
+class _Extensions(NamedTuple):
+    """Extensions of prefixes by a symbol among which those of a step are chosen.
+
+    prefixes: static indices, [N], or [K, 1] if all are considered. ranks: indices in `symbols`,
+    [N], or [1, V]. symbols: int32 [S]. log_probs: float32 [S], at this step.
+    """
+
+    prefixes: np.ndarray
+    ranks: np.ndarray
+    symbols: Array
+    log_probs: Array
+
+    def of(self, table: Array) -> Array:
+        """Entries of a table [K, V or more], [N] or [K, V]."""
+        if self.prefixes.ndim == 2:
+            return table[:, : self.ranks.size]
+        return table[self.prefixes, self.symbols[self.ranks]]
 
 
 class _Options(NamedTuple):
@@ -139,7 +155,17 @@ def _search(
     log_probs = frame_log_probs(logits, lengths, options.blank_id)
     log_probs = jnp.where(jnp.isnan(log_probs), -jnp.inf, log_probs)
     shape = (len(logits), options.beam_size)
-    beams = jax.vmap(lambda _: _initial_beam(options))(jnp.arange(len(logits)))
+    symbols = logits.shape[2]
+    small = jnp.uint8 if symbols <= 256 else jnp.int32
+    beams = jax.vmap(lambda _: _initial_beam(options, small))(jnp.arange(len(logits)))
+    others = log_probs.at[..., options.blank_id].set(-jnp.inf)
+    if lm is None and symbols > 1 and logits.shape[1] <= options.max_labels:
+        prefixes, ranks = _possible(options.beam_size, symbols - 1)
+        considered = top_k(others, int(ranks.max()) + 1)
+    else:
+        prefixes, ranks = np.ogrid[: options.beam_size, :symbols]
+        ids = expand_to(jnp.arange(symbols, dtype=jnp.int32), others)
+        considered = others, jnp.broadcast_to(ids, others.shape)
 
     def repeat(leaf: Array) -> Array:  # [B, ...] -> [B, K, ...]
         return jnp.broadcast_to(leaf[:, None], (*shape, *leaf.shape[1:]))
@@ -154,10 +180,19 @@ def _search(
         both = jnp.where(jnp.asarray(weight) == 0, 0, weight * log_probs), flat
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), both)
 
-    def step(state: tuple[_Beam, Any], frame: Array) -> tuple[tuple[_Beam, Any], None]:
+    def step(
+        state: tuple[_Beam, Any], frame: tuple[Array, tuple[Array, Array]]
+    ) -> tuple[tuple[_Beam, Any], None]:
         beams, lm_state = state
         lm_log_probs = None if lm_state is None else lm_state[0]
-        extend = partial(_extend, options, length_bonus)
+
+        def extend(beam: _Beam, frame: Any, lm_log_probs: Array | None) -> Any:
+            frame, (log_probs, ids) = frame
+            extensions = _Extensions(prefixes, ranks, ids, log_probs)
+            gain = jnp.float32(length_bonus)
+            gain = gain if lm_log_probs is None else gain + extensions.of(lm_log_probs)
+            return _extend(options, beam, frame, extensions, gain)
+
         beams, source, symbol = jax.vmap(extend)(beams, frame, lm_log_probs)
         if lm_state is None:
             return (beams, None), None
@@ -174,21 +209,38 @@ def _search(
     if lm is not None:
         first = jnp.broadcast_to(jnp.asarray(lm[0].bos_id, jnp.int32), shape[:1])
         lm_state = read(repeat(first), jax.tree.map(repeat, lm[0].carry))
-    (beams, lm_state), _ = lax.scan(step, (beams, lm_state), jnp.swapaxes(log_probs, 0, 1))
+    frames = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (log_probs, considered))
+    (beams, lm_state), _ = lax.scan(step, (beams, lm_state), frames)
     scores = beams.log_probs + beams.lm_score
     if lm_state is not None and lm[0].eos_id is not None:
         scores = scores + lm_state[0][..., lm[0].eos_id]
-    return _best(CTCBeam(beams.labels, beams.lengths, beams.log_probs, scores), options.n_best)
+    labels = beams.labels.astype(jnp.int32)
+    return _best(CTCBeam(labels, beams.lengths, beams.log_probs, scores), options.n_best)
 
 
-def _initial_beam(options: _Options) -> _Beam:
+def _possible(count: int, symbols: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return prefixes int32 [N], and the ranks [N] of the symbols by which they may have to grow.
+
+    Prefixes are in the order of their scores, and symbols in that of their probabilities at a step.
+    Where prefix i grows by the symbol of rank r, the (i + 1) (r + 1) prefixes up to i that grow by
+    the symbols up to r have at least the same score, in the beam already or not, except that each
+    of the i + 1 may lose probability by repeating its last symbol. So (i + 1) r - 1 others precede
+    it, and it need not be considered if these fill the beam.
+    """
+    pairs = [(i, r) for i in range(count) for r in range(min(count // (i + 1) + 1, symbols))]
+    prefixes, ranks = np.array(pairs, np.int32).reshape(-1, 2).T
+    return prefixes, ranks
+
+
+def _initial_beam(options: _Options, dtype: Any) -> _Beam:
     """The empty prefix, and K - 1 unused entries."""
     count = options.beam_size
     used = jnp.arange(count) == 0
     none, zeros = jnp.full(count, -jnp.inf, jnp.float32), jnp.zeros(count, jnp.float32)
     return _Beam(
-        jnp.zeros((count, options.max_labels), jnp.int32),
+        jnp.zeros((count, options.max_labels), dtype),
         jnp.zeros(count, jnp.int32),
+        jnp.full(count, -1, jnp.int32),
         jnp.where(used, jnp.float32(0), none),
         none,
         jnp.ones((count, count), bool),
@@ -206,60 +258,64 @@ def _select(chosen: Array, new: Array, old: Array) -> Array:
 
 
 def _extend(
-    options: _Options,
-    length_bonus: float | Array,
-    beam: _Beam,
-    frame: Array,
-    lm_log_probs: Array | None,
+    options: _Options, beam: _Beam, frame: Array, extensions: _Extensions, gain: Array
 ) -> tuple[_Beam, Array, Array]:
     """Advance a row by one step; return the beam, the source of each prefix, its new symbol or -1.
 
-    frame: log P float32 [V] of the step. lm_log_probs: [K, U], or None.
+    frame: log P float32 [V] of the step. gain: what an extension adds to `lm_score`.
     """
-    count, symbols, total, last = options.beam_size, len(frame), beam.log_probs, beam.last
-    ids = jnp.arange(symbols, dtype=jnp.int32)[None]
+    count, total, last = options.beam_size, beam.log_probs, beam.last
     blank = total + frame[options.blank_id]
     symbol = jnp.where(last < 0, -jnp.inf, beam.symbol + frame[last])
-    # repeating the last symbol extends the prefix only after a blank
-    longer = jnp.where(ids == last[:, None], beam.blank[:, None], total[:, None])
-    longer = longer + frame[None]
-    allowed = (beam.lengths < options.max_labels)[:, None] & (ids != options.blank_id)
-    longer = jnp.where(allowed, longer, -jnp.inf)
+
+    def grown(prefixes: Any, ids: Array, log_probs: Array) -> Array:
+        """Log P of prefixes that grow by symbols."""
+        # repeating the last symbol extends the prefix only after a blank
+        after_blank = ids == last[prefixes]
+        return jnp.where(after_blank, beam.blank[prefixes], total[prefixes]) + log_probs
 
     # paths that grow into a prefix of the beam are merged with it
     extends_to = beam.is_prefix & (beam.lengths[:, None] + 1 == beam.lengths[None])
     parent, merged = extends_to.argmax(axis=0), extends_to.any(axis=0)
-    symbol = jnp.logaddexp(symbol, jnp.where(merged, longer[parent, last], -jnp.inf))
-    longer = longer.at[parent, jnp.where(merged, last, symbols)].set(-jnp.inf, mode="drop")
+    symbol = jnp.logaddexp(symbol, jnp.where(merged, grown(parent, last, frame[last]), -jnp.inf))
+    taken = jnp.zeros((count, len(frame)), bool)
+    taken = taken.at[parent, jnp.where(merged, last, len(frame))].set(True, mode="drop")
 
-    gain = jnp.full((count, symbols), length_bonus, jnp.float32)
-    if lm_log_probs is not None:
-        gain = gain + lm_log_probs[:, :symbols]
+    prefixes: Any = extensions.prefixes
+    ids = extensions.symbols[extensions.ranks]
+    longer = grown(prefixes, ids, extensions.log_probs[extensions.ranks])
+    allowed = (beam.lengths < options.max_labels)[prefixes] & ~extensions.of(taken)
+    longer = jnp.where(allowed, longer, -jnp.inf)
+    gained = jnp.broadcast_to(beam.lm_score[prefixes] + gain, longer.shape).ravel()
+    ids = jnp.broadcast_to(ids, longer.shape).ravel()
+    prefixes = jnp.broadcast_to(prefixes, longer.shape).astype(jnp.int32).ravel()
+    longer = longer.ravel()
     stays = jnp.logaddexp(blank, symbol) + beam.lm_score
-    grown = (longer + gain + beam.lm_score[:, None]).ravel()
-    # ties go to the first entry; since prefixes of probability 0 do not grow, only the empty prefix
-    # can occur twice
-    _, best = top_k(jnp.concatenate([stays, grown]), count)
+    # ties go to the first entry: prefixes of the beam, then extensions of the best prefix, by their
+    # probabilities; since prefixes of probability 0 do not grow, only the empty one can occur twice
+    _, best = top_k(jnp.concatenate([stays, longer + gained]), count)
     is_new = best >= count
-    source, new = divmod(jnp.maximum(best - count, 0), symbols)
-    source = jnp.where(is_new, source, best)
+    chosen = jnp.maximum(best - count, 0)
+    source = jnp.where(is_new, prefixes[chosen], best)
+    new = ids[chosen]
 
     labels, lengths, lm_score = _take((beam.labels, beam.lengths, beam.lm_score), source)
     at_end = jnp.arange(options.max_labels, dtype=jnp.int32)[None] == lengths[:, None]
-    labels = jnp.where(at_end & is_new[:, None], new[:, None], labels)
+    labels = jnp.where(at_end & is_new[:, None], new[:, None].astype(labels.dtype), labels)
     lengths = lengths + is_new.astype(lengths.dtype)
     # i is a prefix of j if this held for their sources and j has i's new symbol at that index
-    same = new[:, None] == labels[:, jnp.maximum(lengths - 1, 0)].T
+    same = new[:, None].astype(labels.dtype) == labels[:, jnp.maximum(lengths - 1, 0)].T
     same = same & (lengths[:, None] <= lengths[None])
     is_prefix = beam.is_prefix[source][:, source] & (same | ~is_new[:, None])
     return (
         _Beam(
             labels,
             lengths,
+            jnp.where(is_new, new, last[source]),
             jnp.where(is_new, -jnp.inf, blank[source]),
-            jnp.where(is_new, longer[source, new], symbol[source]),
+            jnp.where(is_new, longer[chosen], symbol[source]),
             is_prefix,
-            lm_score + jnp.where(is_new, gain[source, new], 0),
+            jnp.where(is_new, gained[chosen], lm_score),
         ),
         source,
         jnp.where(is_new, new, -1),

@@ -219,3 +219,15 @@ def test_a_model_without_weight_changes_nothing_even_where_it_excludes_symbols()
         found = ctc_beam_search(logits, None, beam_size=4, language_model=model, lm_weight=weight)
         np.testing.assert_array_equal(found.labels, plain.labels)
         np.testing.assert_allclose(found.scores, plain.scores, rtol=1e-6)
+
+
+def test_extensions_that_are_left_out_change_nothing():
+    """With a limit, here one that no label reaches, all extensions are considered."""
+    rng = np.random.default_rng(11)
+    logits = rng.normal(0, 2, (40, 13, 9)).astype(np.float32)
+    lengths = np.full(40, 12)
+    options = {"beam_size": 5, "blank_id": BLANK, "length_bonus": 0.3}
+    few = jax.device_get(ctc_beam_search(logits, lengths, **options))
+    every = jax.device_get(ctc_beam_search(logits, lengths, **options, max_labels=12))
+    np.testing.assert_array_equal(few.labels[..., :12], every.labels)
+    np.testing.assert_array_equal(few.scores, every.scores)
