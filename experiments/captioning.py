@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from data.builtin.captions import COLOURS, NUMBERS
 from experiments.image.backbones import STRIDES, backbone, make_backbone, pretrained_values
 from experiments.image.captions import Caption, SearchConfig
 from experiments.image.own import others
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from data.text.vocabulary import Vocabulary
 
 VOCABULARY = "vocabulary"  # name of the asset
-DIGITS = 10
 KNOWN = 1000  # training scenes for the baselines
 MODES = {
     "caption": "experiments.image.caption_modes:caption",
@@ -129,11 +129,10 @@ class Config(SearchConfig):
         choices=VIEWS,
     )
     feedback: bool = option(True, "feed the preceding word to the decoder")
-    naming: float = option(
-        1.0,
-        "weight in the loss of the names of objects at places of the image",
+    naming: bool = option(
+        True,
+        "train the backbone to name the objects at places, not on captions",
         note="only with scenes, whose masks say what is where",
-        minimum=0,
     )
     attention: str = option(
         "general",
@@ -191,8 +190,8 @@ def make_network(config: Config, vocabulary: int) -> Captioner:
         features=config.hidden,
         view=config.view,
         feedback=config.feedback,
-        naming=config.naming if config.dataset == "scenes" else 0.0,
-        objects=DIGITS,
+        naming=config.naming and config.dataset == "scenes",
+        objects=(len(NUMBERS), len(COLOURS)),
     )
 
 

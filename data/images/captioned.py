@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..builtin.captions import COLOURS, NUMBERS, RELATIONS, TEMPLATES, facts_of, noun
-from ..builtin.scenes import make_scene
+from ..builtin.scenes import Scene, make_scene
 from ..catalogue import DataError
 from ..epochs import ALL, Batch, Rows, check_batch_size, epoch_examples
 from ..text.vocabulary import BEGIN, END
@@ -31,7 +31,8 @@ Fact = tuple[str, str, str]
 class Pictures(NamedTuple):
     """Images uint8 [N, S, S, 3] and the captions of each.
 
-    Of scenes also: facts, the true statements about each; masks int32 [N, S, S], 0 or 1 + digit.
+    Of scenes also: facts, the true statements about each; masks int32 [N, S, S], 0 or
+    1 + digit * len(COLOURS) + colour.
     """
 
     images: np.ndarray
@@ -90,8 +91,20 @@ def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures
         np.stack([resized(scene.pixels, size) for scene in made]),
         [scene.captions for scene in made],
         [facts_of(scene.boxes, scene.labels, scene.colours) for scene in made],
-        np.stack([nearest(scene.mask, size) for scene in made]),
+        np.stack([nearest(names_of(scene), size) for scene in made]),
     )
+
+
+def names_of(scene: Scene) -> np.ndarray:
+    """Digit and colour of each pixel of a scene, int32 [SIDE, SIDE]: see `Pictures`."""
+    names = np.zeros_like(scene.mask)
+    corners = scene.boxes.astype(int)
+    for (left, top, right, bottom), label, colour in zip(
+        corners, scene.labels, scene.colours, strict=True
+    ):
+        part = slice(top, bottom), slice(left, right)
+        names[part] = np.where(scene.mask[part], 1 + label * len(COLOURS) + colour, 0)
+    return names
 
 
 def checksum(pictures: Pictures) -> str:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
@@ -14,7 +15,7 @@ VIEWS = ("attention", "each_step", "initial")
 class Captioner(nn.Module):
     """P(caption | image): feature maps of the image, and a decoder.
 
-        h_p = relu(W [m_p; x_p; y_p] + b),   v = max_p h_p,   p_t = decoder(y_<t; h, v)
+        h_p = relu(W m_p + U [x_p; y_p] + b),   v = max_p h_p,   p_t = decoder(y_<t; h, v)
 
     m_p is the feature map of the backbone at place p, and x_p, y_p its position, from -1 to 1. v is
     the state from which the bridge of the decoder makes s_0. view: how the decoder sees the image
@@ -23,9 +24,10 @@ class Captioner(nn.Module):
     networks", 2015). "initial": by s_0 alone (Vinyals et al., "Show and tell", 2015). The decoder
     needs attention unless the view is "initial", and none if it is.
 
-    naming: weight in the loss of the names of objects, where a mask says what is where: the mean of
-    -log softmax(U h_p + c)_n over the places with a pixel of object n. It is a penalty of training
-    that teaches the backbone to see. objects: number of names.
+    naming: True trains the backbone to name the objects in an image, not on captions: in training
+    it has the penalty sum_a [mean_(p seen) -log P_a(n_pa) + mean_(p not seen) -log P_a(none)], with
+    P_a = softmax(U_a relu(W' m_p + b') + c_a), where a mask says which places have a pixel of an
+    object. A name has parts a, such as a digit and a colour, with `objects` values each.
 
     backbone: a module from images [B, H, W, C] to a tuple of maps [B, H', W', C']. level: index of
     the map that is read. features: width of h_p. feedback: False replaces every preceding symbol by
@@ -40,8 +42,8 @@ class Captioner(nn.Module):
     features: int = 128
     view: str = "attention"
     feedback: bool = True
-    naming: float = 0.0
-    objects: int = 0
+    naming: bool = False
+    objects: tuple[int, ...] = ()
 
     def setup(self) -> None:
         """Declare the layer of the places."""
@@ -54,8 +56,12 @@ class Captioner(nn.Module):
                 f"{self.decoder.attention!r}"
             )
         self.place = nn.Dense(self.features, dtype=self.decoder.dtype)
+        # a layer of its own, whose initial weights are large enough for two inputs to count
+        self.position = nn.Dense(self.features, use_bias=False, dtype=self.decoder.dtype)
         if self.naming:
-            self.name_objects = nn.Dense(self.objects, dtype=self.decoder.dtype)
+            values = len(self.objects) + sum(self.objects)
+            self.name_features = nn.Dense(self.features, dtype=self.decoder.dtype)
+            self.name_objects = nn.Dense(values, dtype=self.decoder.dtype)
 
     def __call__(
         self, images: Array, inputs: Array, mask: Array | None = None, *, train: bool = False
@@ -63,15 +69,17 @@ class Captioner(nn.Module):
         """Return logits float32 [B, K, T, V] of K captions of each of the B images.
 
         images: float [B, H, W, C]. inputs: int32 [B, K, T], the symbol before each symbol. mask:
-        int32 [B, H, W], 0 or 1 + n where object n is seen; not needed without `naming`.
+        int32 [B, H, W], 0, or 1 + n where an object is seen, whose name has the values that n is
+        in the mixed radix of `objects`; not needed without `naming`.
         """
-        places = self.places(images, train=train)
+        x = self._map(images, train)
         if self.naming and mask is not None:
-            logits = self.name_objects(places).astype(jnp.float32)
+            logits = self.names(x)
             if train:
-                loss = naming_loss(logits, shrunk(mask, places.shape[1]))
-                self.sow("penalties", "naming", self.naming * loss)
-        carry, memory = self._begin(places)
+                loss = naming_loss(logits, shrunk(mask, logits.shape[1]), self.objects)
+                self.sow("penalties", "naming", loss)
+            x = jax.lax.stop_gradient(x)
+        carry, memory = self._begin(self._places(x))
         rows, captions, time = inputs.shape
         carry = DecoderCarry(
             *jax.tree.map(lambda leaf: jnp.repeat(leaf, captions, axis=0), tuple(carry))
@@ -100,17 +108,27 @@ class Captioner(nn.Module):
 
     def places(self, images: Array, *, train: bool = False) -> Array:
         """Return the vectors h_p of the places, [B, H' W', features], row by row."""
-        x = self.backbone(images, train=train)[self.level]
+        return self._places(self._map(images, train))
+
+    def _map(self, images: Array, train: bool) -> Array:
+        """Return the map that is read, [B, H', W', C']."""
+        return self.backbone(images, train=train)[self.level]
+
+    def names(self, x: Array) -> Array:
+        """Return scores float32 [B, P, N] of the names at the places of a map [B, H', W', C']."""
+        x = x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
+        return self.name_objects(nn.relu(self.name_features(x))).astype(jnp.float32)
+
+    def _places(self, x: Array) -> Array:
         rows, height, width, _ = x.shape
         y_axis, x_axis = (jnp.linspace(-1, 1, n, dtype=x.dtype) for n in (height, width))
         position = jnp.stack(jnp.meshgrid(x_axis, y_axis), axis=-1)
-        position = jnp.broadcast_to(position, (rows, height, width, 2))
-        x = nn.relu(self.place(jnp.concatenate([x, position], axis=-1)))
+        x = nn.relu(self.place(x) + self.position(position))
         return x.reshape(rows, height * width, x.shape[-1])
 
     def summary(self, images: Array) -> Array:
         """Return the mean over places of the map that is read, float32 [B, C']."""
-        return self.backbone(images, train=False)[self.level].astype(jnp.float32).mean(axis=(1, 2))
+        return self._map(images, train=False).astype(jnp.float32).mean(axis=(1, 2))
 
     def _fed_back(self, tokens: Array) -> Array:
         """Return what the decoder reads of the preceding symbols."""
@@ -126,9 +144,19 @@ def shrunk(mask: Array, places: int) -> Array:
     return cells.max(axis=(2, 4)).reshape(rows, down * across)
 
 
-def naming_loss(logits: Array, names: Array) -> Array:
-    """Mean of -log softmax(logits)_n of logits [B, P, N] where names [B, P] is 1 + n, not 0."""
-    log_p = nn.log_softmax(logits)
-    chosen = jnp.take_along_axis(log_p, jnp.maximum(names - 1, 0)[..., None], axis=-1)[..., 0]
+def naming_loss(logits: Array, names: Array, objects: tuple[int, ...]) -> Array:
+    """Loss of the parts of the names of places: see `Captioner`.
+
+    logits: float32 [B, P, len(objects) + sum(objects)], for each part a score of no object and one
+    of each value. names: int32 [B, P], 0 or 1 + the values of a name in the mixed radix of objects.
+    """
     seen = names > 0
-    return -jnp.where(seen, chosen, 0).sum() / jnp.maximum(seen.sum(), 1)
+    values = jnp.unravel_index(jnp.maximum(names - 1, 0), objects)
+    starts = np.cumsum([1 + count for count in objects])[:-1]
+    loss = jnp.float32(0)
+    for part, value in zip(jnp.split(logits, starts, axis=-1), values, strict=True):
+        at = jnp.where(seen, 1 + value, 0)
+        log_p = jnp.take_along_axis(nn.log_softmax(part), at[..., None], axis=-1)[..., 0]
+        for places in (seen, ~seen):
+            loss -= jnp.where(places, log_p, 0).sum() / jnp.maximum(places.sum(), 1)
+    return loss

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.builtin.captions import NUMBERS, parse
+from data.builtin.captions import COLOURS, noun, parse
 from data.catalogue import DataError
 from data.images.captioned import (
     FOLDS,
@@ -100,10 +100,10 @@ def test_scenes_are_functions_of_the_number():
     large = scenes("train", 0, 4, 1, 96).images[0]
     blocks = large.reshape(24, 4, 24, 4, 3).mean(axis=(1, 3))
     assert np.abs(blocks - one.images[0]).mean() < 4
-    # the values of a mask are digits, which the captions name
-    names = [NUMBERS[value - 1] for value in np.unique(one.masks) if value]
-    assert names
-    assert all(name in " ".join(one.captions[0]) for name in names)
+    # the values of a mask are digits and colours, which the captions name
+    names = [divmod(value - 1, len(COLOURS)) for value in np.unique(one.masks) if value]
+    assert len(names) == 2
+    assert all(noun(*name) in one.captions[0][0] for name in names)
     held_out = held_out_scenes(2, 24)
     assert not np.array_equal(held_out["validation"].images, held_out["test"].images)
 

@@ -84,17 +84,18 @@ def test_places_are_those_of_the_map_with_their_positions():
     blocks = IMAGES.reshape(B, 2, 2, 3, 2, 2).mean(axis=(2, 4))
     for row in range(2):
         for column in range(3):
-            inputs = [*blocks[1, row, column], column - 1, 2 * row - 1]
-            expected = np.maximum(0, np.array(inputs) @ kernel + bias)
+            at = np.array([column - 1, 2 * row - 1]) @ variables["params"]["position"]["kernel"]
+            expected = np.maximum(0, blocks[1, row, column] @ kernel + at + bias)
             np.testing.assert_allclose(places[1, 3 * row + column], expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(summary, IMAGES.mean(axis=(1, 2)), rtol=1e-5)
 
 
 def test_names_of_objects_are_a_penalty_of_training():
-    net = make()[0].clone(naming=0.5, objects=3)
+    net = make()[0].clone(naming=True, objects=(2, 3))
     mask = np.zeros((B, 4, 6), np.int32)
-    mask[0, 1, 5], mask[1, 2:, :2], mask[1, 3, 0] = 3, 1, 2
-    seen = {(0, 2): 2, (1, 3): 1}  # the largest value of each cell of 2 x 2 pixels, less 1
+    mask[0, 1, 5], mask[1, 2:, :2], mask[1, 3, 0] = 6, 1, 5
+    # the largest value of each cell of 2 x 2 pixels: 1 + 3 * first part + second part
+    seen = {(0, 2): (2, 3), (1, 3): (2, 2)}
     shapes = jax.eval_shape(net.init, jax.random.key(0), IMAGES, INPUTS, mask)
     variables = {"params": noise_like(shapes, 1)["params"]}
     apply = quick_jit(partial(net.apply, mutable="penalties"), static_argnames="train")
@@ -102,17 +103,29 @@ def test_names_of_objects_are_a_penalty_of_training():
     assert not nothing
     outputs, changed = apply(variables, IMAGES, INPUTS, mask, train=True)
     assert_close(outputs, plain)
-    places = quick_jit(partial(net.apply, method="places"))(variables, IMAGES)
-    places = np.asarray(places, np.float64)
-    kernel, bias = (variables["params"]["name_objects"][name] for name in ("kernel", "bias"))
-    losses = []
-    for place, name in seen.items():
-        scores = np.exp(places[place] @ kernel + bias)
-        losses.append(-np.log(scores[name] / scores.sum()))
-    expected = 0.5 * np.mean(losses)
-    np.testing.assert_allclose(changed["penalties"]["naming"][0], expected, rtol=1e-5)
+    layers = [variables["params"][name] for name in ("name_features", "name_objects")]
+    hidden, scores = [(layer["kernel"], layer["bias"]) for layer in layers]
+    places = np.asarray(IMAGES, np.float64).reshape(B, 2, 2, 3, 2, 2).mean(axis=(2, 4))
+    places = np.maximum(0, places.reshape(B, 6, 2) @ hidden[0] + hidden[1]) @ scores[0] + scores[1]
+
+    def expected(names):
+        total = 0
+        for part, columns in enumerate((slice(0, 3), slice(3, 7))):
+            scores = np.exp(places[..., columns])
+            losses = -np.log(scores / scores.sum(axis=-1, keepdims=True))
+            every = list(np.ndindex(places.shape[:2]))
+            with_object = [losses[at][names[at][part]] for at in every if at in names]
+            without = [losses[at][0] for at in every if at not in names]
+            total += sum(np.mean(some) for some in (with_object, without) if some)
+        return total
+
+    np.testing.assert_allclose(changed["penalties"]["naming"][0], expected(seen), rtol=1e-5)
     empty = apply(variables, IMAGES, INPUTS, 0 * mask, train=True)[1]
-    assert empty["penalties"]["naming"][0] == 0
+    np.testing.assert_allclose(empty["penalties"]["naming"][0], expected({}), rtol=1e-5)
+    # captions do not train what makes the map
+    slope = quick_jit(jax.grad(lambda x, *mask: net.apply(variables, x, INPUTS, *mask).sum()))
+    assert not np.any(slope(IMAGES, mask))
+    assert np.all(np.any(slope(IMAGES), axis=(1, 2, 3)))
 
 
 def test_each_step_sees_one_place_and_attention_all():
