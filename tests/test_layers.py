@@ -62,7 +62,7 @@ ARROWS = {
 }
 FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
 LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "yaml", "jobs", "optuna"}
-LINES_LOADED = {"lenet5": 4750, "char_lm": 5450, "nmt": 6300, "word2vec": 4900, "speech_ctc": 6400}
+LINES_LOADED = {"lenet5": 4750, "char_lm": 5550, "nmt": 6300, "word2vec": 4900, "speech_ctc": 6400}
 
 
 def sources(folder):
