@@ -7,9 +7,9 @@
 Each measurement is a process of its own. "seconds" is CPU time, the median of the rounds, which
 hardly depends on what else the machine does; it is that of all threads, so dividing a step evenly
 over virtual devices leaves it as it is. "MB" is the peak resident memory above that of a process
-which has imported JAX. An exponent e means that doubling the size multiplies by 2^e. It is the
-slope, by least squares, of the logarithms at the three largest sizes, and omitted where the memory
-is less than 8 MB.
+which has imported JAX, so it includes other imports and compilation. The exponents are those at the
+three largest sizes: e of seconds = a size^e, by least squares of the logarithms, and e of
+MB = a size^e + b, which is 0 if the last two differ by less than 8 MB.
 
 The rows: "length" is the gradient of an LSTM of 128 units for 8 sequences, with remat_chunk near
 the root of the length in "length, chunks"; "batch" the same at 128 steps. The softmaxes are steps
@@ -269,11 +269,21 @@ def measure_apart(name: str, size: int, rounds: int) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def exponent(sizes: list[int], values: list[float]) -> str:
-    """Slope of the logarithms of the last three values."""
-    if len(sizes) < 2 or min(values[-3:]) <= 0:
+def time_exponent(sizes: list[int], seconds: list[float]) -> str:
+    """Slope of the logarithms of the last three sizes and times."""
+    if len(sizes) < 2:
         return "-"
-    return f"{np.polyfit(np.log(sizes[-3:]), np.log(values[-3:]), 1)[0]:.2f}"
+    return f"{np.polyfit(np.log(sizes[-3:]), np.log(seconds[-3:]), 1)[0]:.2f}"
+
+
+def memory_exponent(sizes: list[int], megabytes: list[float]) -> str:
+    """Exponent of the differences of the last three, whose sizes have one ratio."""
+    if len(sizes) < 3:
+        return "-"
+    first, second = np.diff(megabytes[-3:])
+    if second < LEAST:
+        return "0"
+    return f"{math.log(second / first) / math.log(sizes[-1] / sizes[-2]):.2f}" if first > 0 else "-"
 
 
 def limits(texts: list[str]) -> dict[str, int]:
@@ -318,13 +328,12 @@ def main() -> None:
             points.append({"what grows": name, "size": f"{size:,}", **cells})
             print("  ".join(points[-1].values()), file=sys.stderr, flush=True)
         seconds, memory = ([value[unit] for value in values] for unit in ("seconds", "MB"))
-        large = [i for i, value in enumerate(memory) if value >= LEAST]
         found.append(
             {
                 "what grows": name,
                 "sizes": f"{sizes[0]:,} to {sizes[-1]:,}",
-                "exponent of time": exponent(sizes, seconds),
-                "exponent of memory": exponent(*([v[i] for i in large] for v in (sizes, memory))),
+                "exponent of time": time_exponent(sizes, seconds),
+                "exponent of memory": memory_exponent(sizes, memory),
             }
         )
     publish("growth", "Growth of time and memory", [found, points], options.save)
