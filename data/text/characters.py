@@ -1,11 +1,13 @@
 """The characters of a corpus as ids; a long text is read in pieces and its ids kept in a file."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..catalogue import DataError
 from .corpus import (
@@ -26,7 +28,8 @@ from .corpus import (
 LARGE = 2**24
 CODE_POINTS = 0x110000
 
-Pieces = Callable[[], Iterable[str]]  # each call begins at the first character
+# a text from its first character on; the argument is what it is read for
+Pieces = Callable[[str], Iterable[str]]
 Counts = dict[str, np.ndarray]
 
 
@@ -64,30 +67,31 @@ class CharacterCorpus:
 def load_characters(name: str, data_dir: str, size: int) -> CharacterCorpus:
     """Corpus of `load_text` as ids of a vocabulary of its training split, of at most `size` ids.
 
-    A text:PATH of at least LARGE bytes is read in pieces, each time from its files; all others are
-    held in memory while they are encoded. Raises DataError as `load_text` does, and when a large
-    text changes while it is read.
+    A text:PATH of at least LARGE bytes is read in pieces, each time from its files, with a progress
+    bar; all others are held in memory while they are encoded. Raises DataError as `load_text` does,
+    and when a large text changes while it is read.
     """
     form, _, rest = name.partition(":")
     files = files_of(path_of(rest)) if form == "text" else []
-    if sum(file.stat().st_size for file in files if file.is_file()) >= LARGE:
-        pieces: Pieces = partial(pieces_of, files)
-        sha256, length = measure(pieces())
+    size_in_bytes = sum(file.stat().st_size for file in files if file.is_file())
+    if size_in_bytes >= LARGE:
+        pieces: Pieces = partial(shown, files, size_in_bytes)
+        sha256, length = measure(pieces("checksum"))
         bounds = split_bounds(length)
-        if all(map(str.isspace, pieces())):
+        if all(map(str.isspace, pieces_of(files))):
             raise DataError(f"there is no text in {path_of(rest)}")
     else:
         corpus = load_text(name, data_dir)
-        pieces, sha256 = partial(pieces_of_corpus, corpus), corpus.sha256
+        pieces, sha256 = (lambda _: pieces_of_corpus(corpus)), corpus.sha256
         train, validation, test = map(len, (corpus.train, corpus.validation, corpus.test))
         bounds, length = (train, train + validation), train + validation + test
 
     def count() -> Counts:
-        return counts_of(first(pieces(), bounds[0]))
+        return counts_of(first(pieces("characters"), bounds[0]))
 
     if length < LARGE:
         vocabulary = vocabulary_of(count(), size)
-        ids = np.concatenate(list(encoded(vocabulary, pieces(), length)))
+        ids = np.concatenate(list(encoded(vocabulary, pieces("ids"), length)))
         return CharacterCorpus(vocabulary, ids, bounds, sha256)
 
     from ..forms.cache import cached, mapped
@@ -98,9 +102,15 @@ def load_characters(name: str, data_dir: str, size: int) -> CharacterCorpus:
         f"ids {sha256} {vocabulary.characters}",
         length,
         dtype,
-        lambda: encoded(vocabulary, pieces(), length),
+        lambda: encoded(vocabulary, pieces("ids"), length),
     )
     return CharacterCorpus(vocabulary, ids, bounds, sha256)
+
+
+def shown(files: Sequence[Path], size: int, what: str) -> Iterable[str]:
+    """Pieces of the text of files of `size` bytes, with a progress bar if this is a terminal."""
+    total = -(-size // PIECE)
+    return tqdm(pieces_of(files), what, total, leave=False, unit="piece", disable=None)
 
 
 def pieces_of_corpus(corpus: Corpus) -> Iterator[str]:

@@ -132,7 +132,7 @@ def test_a_large_text_of_white_space_or_one_that_changes_is_refused(tmp_path, mo
     assert [path.suffix for path in large.iterdir()] == [".npz"]  # no incomplete file is left
 
 
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(
     texts=st.lists(st.text("a\n\ufeffé😀", max_size=9), max_size=4),
     piece=st.integers(1, 5),
@@ -149,7 +149,7 @@ def test_pieces_are_the_joined_files(tmp_path_factory, texts, piece, end):
 
 
 @given(text=st.text("abé😀"), length=st.integers(0, 9), piece=st.integers(1, 4))
-@settings(deadline=None, derandomize=True, max_examples=40)
+@settings(deadline=None, derandomize=True, max_examples=15)
 def test_characters_of_the_beginning_are_counted(text, length, piece):
     pieces = [text[i : i + piece] for i in range(0, len(text), piece)]
     begin = text[:length]
