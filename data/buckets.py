@@ -50,21 +50,24 @@ def make_shapes(widths: np.ndarray, count: int) -> tuple[Shape, ...]:
     groups before it, rounded up to multiples of 4, so the shapes grow. The cuts are optimal, by
     dynamic programming over all multiples of 4.
     """
-    bounds, counts = np.unique(_round_up(widths.max(axis=1)), return_counts=True)
-    largest = [widths[widths.max(axis=1) <= bound].max(axis=0) for bound in bounds]
-    area = _round_up(np.array(largest)).sum(axis=1)
+    _, bound, counts = np.unique(
+        _round_up(widths.max(axis=1)), return_inverse=True, return_counts=True
+    )
+    order = np.argsort(bound, kind="stable")
     before = np.concatenate([[0], np.cumsum(counts)])  # examples below each bound
-    # best[j]: the least area of the first j bounds, and the bounds that end its groups
-    best: list[tuple[float, tuple[int, ...]]] = [(0, ()), *[(np.inf, ())] * len(bounds)]
+    largest = np.maximum.accumulate(np.maximum.reduceat(widths[order], before[:-1]))
+    area = _round_up(largest).sum(axis=1)
+    # the least area of the first j bounds, and the bounds that end its groups
+    areas = np.array([0, *[np.inf] * len(counts)])
+    ends: list[tuple[int, ...]] = [()] * len(areas)
     for _ in range(count):
-        best = [best[0]] + [
-            min(
-                (best[i][0] + float((before[j] - before[i]) * area[j - 1]), (*best[i][1], j - 1))
-                for i in range(j)
-            )
-            for j in range(1, len(best))
-        ]
-    return tuple(_shape(largest[j]) for j in best[-1][1])
+        chosen = [(0.0, ends[0])]
+        for j in range(1, len(areas)):
+            totals = areas[:j] + (before[j] - before[:j]) * float(area[j - 1])
+            equal = np.flatnonzero(totals == totals.min())
+            chosen.append((totals[equal[0]], (*min(ends[i] for i in equal), j - 1)))
+        areas, ends = np.array([total for total, _ in chosen]), [each for _, each in chosen]
+    return tuple(_shape(largest[j]) for j in ends[-1])
 
 
 def assign_shapes(widths: np.ndarray, shapes: Sequence[Shape]) -> np.ndarray:

@@ -28,7 +28,8 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from data.text.corpus import PADDING, UNKNOWN, Vocabulary, load_text
+from data.text.characters import load_characters
+from data.text.corpus import PADDING, UNKNOWN, Vocabulary
 from experiments.language.task import SCORING, VOCABULARY, NextSymbol, make_experiment
 from experiments.language.task import Config as LanguageConfig
 from nets.language.recurrent_lm import LanguageModel
@@ -140,15 +141,13 @@ def make_task(config: Config, assets: Assets) -> NextCharacter:
 
 def build(config: Config) -> Experiment:
     """Read the corpus; make the vocabulary, the task and the batches."""
-    corpus = load_text(config.dataset, config.data_dir)
-    limit = config.heldout_characters or None
-    validation, test = corpus.validation[:limit], corpus.test[:limit]
+    corpus = load_characters(config.dataset, config.data_dir, config.vocab_size)
     return make_experiment(
         make_task,
         config,
-        Vocabulary.from_text(corpus.train, config.vocab_size),
+        corpus.vocabulary,
         train=corpus.train,
-        held_out={"validation": validation, "test": test, "heldout": validation + test},
+        held_out=corpus.held_out(config.heldout_characters),
         sha256=corpus.sha256,
     )
 

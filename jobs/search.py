@@ -223,7 +223,7 @@ def write_record(search: Search, study: Study) -> None:
     trials = [
         {
             "number": t.number,
-            "settings": study.settings(t.number),
+            "settings": study.settings(t),
             "state": STATES.get(t.state, "open"),
             "value": t.value,
         }

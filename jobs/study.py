@@ -97,16 +97,16 @@ class Study:
         if not any(trial.state == TrialState.COMPLETE for trial in self.trials):
             return None
         best = self.study.best_trial
-        return Trial(best.number, self.settings(best.number)), self.study.best_value
+        return Trial(best.number, self.settings(best)), self.study.best_value
 
-    def settings(self, number: int) -> Overrides:
-        """Settings of a trial by its number."""
-        return overrides(self.space, self.trials[number].params)
+    def settings(self, trial: FrozenTrial) -> Overrides:
+        """Settings of a trial."""
+        return overrides(self.space, trial.params)
 
     def known_value(self, trial: Trial) -> float | None:
         """Value of a complete trial with the same settings; None when there is none."""
         complete = (t for t in self.trials if t.state == TrialState.COMPLETE)
-        return next((t.value for t in complete if self.settings(t.number) == trial.overrides), None)
+        return next((t.value for t in complete if self.settings(t) == trial.overrides), None)
 
     def open_trials(self) -> list[Trial]:
         """Trials that were proposed but have no result yet."""

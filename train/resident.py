@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import PartitionSpec
 
+from .config import ConfigError
 from .placement import AXIS, Placement, compiler_options, put
 from .step import Canonical, Step, make_train_step, several_steps
 from .task import Batch, Experiment, InMemory, Source
@@ -20,7 +22,12 @@ def fits(source: InMemory, devices: Sequence[jax.Device]) -> bool:
     """
     size = sum(array.nbytes for array in source.resident().values())
     limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
-    return size <= min(limits) // SHARE
+    return size <= min(limits) // SHARE and not too_long(source)
+
+
+def too_long(source: InMemory) -> bool:
+    """Whether an array has more elements than an int32 index of a device can tell apart."""
+    return any(len(array) > np.iinfo(np.int32).max for array in source.resident().values())
 
 
 class Resident(Placement):
@@ -34,6 +41,8 @@ class Resident(Placement):
         self, batch_size: int, source: InMemory, devices: Sequence[jax.Device] | None = None
     ):
         super().__init__(batch_size, devices)
+        if too_long(source):
+            raise ConfigError("config.resident must not be always: the training data are too long")
         self.source = source
 
     def make_batch(self, train: Source, step: int, batch_size: int) -> Any:

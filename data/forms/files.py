@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..catalogue import DataError, nearest
@@ -70,12 +70,20 @@ def join_texts(texts: Iterable[str], end: str = "\n") -> str:
     >>> join_texts(["one\\n", "two", "", "three"])
     'one\\ntwo\\nthree'
     """
-    parts: list[str] = []
-    for text in filter(None, texts):
-        if parts and not parts[-1].endswith(end):
-            parts.append(end)
-        parts.append(text)
-    return "".join(parts)
+    return "".join(join_pieces(([text] for text in texts), end))
+
+
+def join_pieces(texts: Iterable[Iterable[str]], end: str = "\n") -> Iterator[str]:
+    """Yield the pieces of each text, with `end` between two texts as `join_texts` puts it."""
+    before = end
+    for pieces in texts:
+        last = ""  # the last characters of this text so far
+        for piece in filter(None, pieces):
+            if not last and not before.endswith(end):
+                yield end
+            yield piece
+            last = (last + piece[-len(end) :])[-len(end) :]
+        before = last or before
 
 
 def split_files(folder: Path, form: str) -> dict[str, list[Path]]:

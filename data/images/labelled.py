@@ -11,9 +11,9 @@ import numpy as np
 
 from ..catalogue import DataError, data_folder, load_splits
 from ..epochs import ALL, Batch, InMemory, Rows, check_batch_size, epoch_examples, take_rows
+from ..forms.cache import Arrays, cached, fingerprint
 from ..tabular.batches import padded, sha256_of
 from .augment import Augmentation, resample
-from .decode_cache import Arrays, cached, fingerprint
 
 if TYPE_CHECKING:
     from .own import OwnImages

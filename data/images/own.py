@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..catalogue import DataError
+from ..forms.cache import Arrays, cached
 from ..forms.splits import complete
 from .decode import Shape, decode_image
-from .decode_cache import Arrays, cached
 
 
 @dataclass(frozen=True)

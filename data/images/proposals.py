@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from .decode_cache import cached
+from ..forms.cache import cached
 
 BINS = 16  # of a histogram of colour or texture, for each channel
 SMALLEST = 4  # pixels: the least side of a window

@@ -1,11 +1,13 @@
 """Text corpora and their character vocabularies."""
 
+import codecs
 import hashlib
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from ..catalogue import TABLES, DataError, is_table
 PADDING, UNKNOWN = 0, 1
 SPLITS = ("train", "validation", "test")
 FORMS = ("text:PATH", *TABLES)
+PIECE = 2**22  # bytes that are read at a time
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ class Corpus:
     @cached_property
     def sha256(self) -> str:
         """Hex digest of the three splits, concatenated, in UTF-8."""
-        return hashlib.sha256((self.train + self.validation + self.test).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for text in (self.train, self.validation, self.test):
+            digest.update(text.encode())
+        return digest.hexdigest()
 
 
 def load_text(
@@ -44,11 +50,9 @@ def load_text(
     """
     form, _, rest = name.partition(":")
     if form == "text":
-        if not rest:
-            raise DataError("text: needs the path of a file or a folder")
-        text = read_path(Path(os.path.expanduser(rest)), end)
-        bounds = len(text) * 18 // 20, len(text) * 19 // 20
-        splits = [text[: bounds[0]], text[bounds[0] : bounds[1]], text[bounds[1] :]]
+        text = read_path(path_of(rest), end)
+        first, second = split_bounds(len(text))
+        splits = [text[:first], text[first:second], text[second:]]
     else:
         from .sources import prepared_texts, table_texts
 
@@ -57,28 +61,70 @@ def load_text(
     return Corpus(*splits)
 
 
-def read_path(path: Path, end: str = "\n") -> str:
-    """Text of a file, or of all files below a folder, see `files_below`, joined by `join_texts`.
+def path_of(rest: str) -> Path:
+    """Path of the dataset `text:` with this rest; DataError when there is none."""
+    if not rest:
+        raise DataError("text: needs the path of a file or a folder")
+    return Path(os.path.expanduser(rest))
 
-    Line ends are not changed; the byte order mark of each file is dropped.
+
+def split_bounds(length: int) -> tuple[int, int]:
+    """Where a text of `length` characters is divided into 90, 5 and 5 percent."""
+    return length * 18 // 20, length * 19 // 20
+
+
+def read_path(path: Path, end: str = "\n") -> str:
+    """Text of a file, or of all files below a folder, see `pieces_of`.
+
+    Raises DataError when a file is not UTF-8 or cannot be read, or when there is only white space.
     """
-    from ..forms.content import check_no_pipe
-    from ..forms.files import join_texts
+    text = "".join(pieces_of(files_of(path), end))
+    if not text or text.isspace():
+        raise DataError(f"there is no text in {path}")
+    return text
+
+
+def files_of(path: Path) -> list[Path]:
+    """A file itself, or the files below a folder, see `files_below`."""
     from ..forms.folders import files_below
 
-    files = files_below(path) if path.is_dir() else [path]
-    texts = []
-    for file in files:
-        check_no_pipe(file)
-        try:
-            texts.append(file.read_bytes().decode("utf-8").removeprefix("\ufeff"))
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file} is not UTF-8 text: byte {error.start} is invalid") from None
-        except OSError as error:
-            raise DataError(f"cannot read text {file}: {error.strerror}") from None
-    if not any(map(str.strip, texts)):
-        raise DataError(f"there is no text in {path}")
-    return join_texts(texts, end)
+    return files_below(path) if path.is_dir() else [path]
+
+
+def pieces_of(files: Iterable[Path], end: str = "\n") -> Iterator[str]:
+    """Yield the text of files in pieces, joined as by `join_texts`.
+
+    Line ends are not changed; the byte order mark of each file is dropped. Raises DataError when a
+    file is not UTF-8 or cannot be read.
+    """
+    from ..forms.files import join_pieces
+
+    return join_pieces(map(_pieces, files), end)
+
+
+def _pieces(file: Path) -> Iterator[str]:
+    from ..forms.content import check_no_pipe
+
+    check_no_pipe(file)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    count, begun = 0, False
+    try:
+        with open(file, "rb") as content:
+            for block in itertools.chain(iter(partial(content.read, PIECE), b""), [b""]):
+                count += len(block)
+                if text := decoder.decode(block, final=not block):
+                    yield text if begun else text.removeprefix("\ufeff")
+                    begun = True
+    except UnicodeDecodeError as error:
+        position = count - len(error.object) + error.start
+        raise DataError(f"{file} is not UTF-8 text: byte {position} is invalid") from None
+    except OSError as error:
+        raise DataError(f"cannot read text {file}: {error.strerror}") from None
+
+
+def codes_of(text: str) -> np.ndarray:
+    """Code points uint32 [N] of the N characters of a text."""
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 @dataclass(frozen=True)
@@ -90,9 +136,13 @@ class Vocabulary:
     @classmethod
     def from_text(cls, text: str, size: int) -> "Vocabulary":
         """Vocabulary of the most frequent characters of a text, at most `size` ids in all."""
-        counts = Counter(text).most_common()
-        ranked = sorted(counts, key=lambda pair: (-pair[1], pair[0]))
-        return cls("".join(sorted(character for character, _ in ranked[: size - 2])))
+        return cls.from_counts(Counter(text), size)
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int], size: int) -> "Vocabulary":
+        """Vocabulary of the most frequent characters, at most `size` ids in all."""
+        ranked = sorted(counts, key=lambda character: (-counts[character], character))
+        return cls("".join(sorted(ranked[: size - 2])))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Vocabulary":
@@ -107,17 +157,16 @@ class Vocabulary:
         return len(self.characters) + 2
 
     @cached_property
-    def _codes(self) -> np.ndarray:
-        return np.frombuffer(self.characters.encode("utf-32-le"), np.uint32)
+    def _table(self) -> np.ndarray:
+        """Id of each code point up to that of the last character, and of all those after it."""
+        codes = codes_of(self.characters)
+        table = np.full(ord(self.characters[-1:] or "\0") + 2, UNKNOWN, np.int32)
+        table[codes] = np.arange(2, len(codes) + 2)
+        return table
 
     def encode(self, text: str) -> np.ndarray:
         """Ids int32 [N] of the N characters of a text."""
-        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-        if not self.characters:
-            return np.full(len(codes), UNKNOWN, np.int32)
-        ranks = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
-        known = self._codes[ranks] == codes
-        return np.where(known, ranks + 2, UNKNOWN).astype(np.int32)
+        return self._table[np.minimum(codes_of(text), len(self._table) - 1)]
 
     def unknown(self, text: str) -> str:
         """Characters of a text that are not in the vocabulary."""

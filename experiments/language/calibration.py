@@ -59,7 +59,7 @@ def measure(
 
 
 def held_out_ids(run: TrainedRun) -> dict[str, np.ndarray]:
-    """Ids int32 [N] of each held-out text of a run."""
+    """Ids int [N] of each held-out text of a run."""
     return {name: windows.ids for name, windows in run.all_held_out().items()}
 
 

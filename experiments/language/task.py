@@ -237,24 +237,26 @@ def make_experiment(
     config: SymbolConfig,
     vocabulary: Symbols,
     *,
-    train: str,
-    held_out: Mapping[str, str],
+    train: np.ndarray,
+    held_out: Mapping[str, np.ndarray],
     sha256: str,
     pretrained: Mapping[str, np.ndarray] | None = None,
 ) -> Experiment:
-    """Experiment that trains on one text and evaluates on others; its asset is the vocabulary."""
+    """Experiment that trains on one text and evaluates on others; its asset is the vocabulary.
+
+    train, held_out: ids int [N] of the texts.
+    """
     assets = {VOCABULARY: vocabulary.to_bytes()}
     task = make_task(config, assets)
-    ids = vocabulary.encode(train)
     return Experiment(
         task=task,
         optimizer=make_optimizer(config),
-        train=task.training(ids),
-        evals={name: task.held_out(vocabulary.encode(text)) for name, text in held_out.items()},
+        train=task.training(train),
+        evals={name: task.held_out(ids) for name, ids in held_out.items()},
         provenance={
             "dataset": config.dataset.split(":")[0],
             "sha256": sha256,
-            f"{task.unit}s": len(ids),
+            f"{task.unit}s": len(train),
             "vocabulary": len(vocabulary),
         },
         assets=assets,

@@ -21,8 +21,10 @@ def make_word_experiment(make_task: Callable[[Any, Assets], SymbolTask], config:
         make_task,
         config,
         vocabulary,
-        train=as_text(corpus.train),
-        held_out={name: as_text(split) for name, split in corpus.held_out.items()},
+        train=vocabulary.encode(as_text(corpus.train)),
+        held_out={
+            name: vocabulary.encode(as_text(split)) for name, split in corpus.held_out.items()
+        },
         sha256=corpus.sha256,
         pretrained=pretrained_tables(config, words, "params/embed/embedding"),
     )

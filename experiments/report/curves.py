@@ -168,9 +168,10 @@ def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: 
     means, halves = zip(*(mean_interval(group.values(metric)) for group in plotted), strict=True)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
-    for position, group in zip(positions, plotted, strict=True):
-        values = group.values(metric)
-        axis.plot([position] * len(values), values, "o", color="black", alpha=0.3, ms=4, mew=0)
+    single = [
+        (x, y) for x, group in zip(positions, plotted, strict=True) for y in group.values(metric)
+    ]
+    axis.plot(*zip(*single, strict=True), "o", color="black", alpha=0.3, ms=4, mew=0)
     style = "o-" if is_number else "o"
     bars = [np.nan if half is None else half for half in halves]
     axis.errorbar(positions, means, bars, fmt=style, color="C0", capsize=4, zorder=1)

@@ -6,12 +6,14 @@ import dataclasses
 import difflib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats loads slowly
@@ -21,6 +23,36 @@ from train.metrics import read_metrics
 from train.rundir import experiment_of, read_json, read_result
 
 NOT_SETTINGS = ("seed", "data_dir")  # runs that differ only in these belong to one group
+TAIL = 2**16  # bytes at the end of a file in which its last line is sought
+
+
+class Lines(Sequence[dict[str, float]]):
+    """Lines of the metrics.jsonl in a folder, read when they are first used.
+
+    The curves of 10,000 runs would fill the memory, and only those of the best are drawn. Damaged
+    metrics are no lines; a warning names the file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @cached_property
+    def _lines(self) -> list[dict[str, float]]:
+        try:
+            return read_metrics(self.path)
+        except ConfigError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            return []
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, float]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, float]]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._lines[index]
 
 
 @dataclass(frozen=True)
@@ -34,14 +66,9 @@ class Run:
     path: Path
     config: dict[str, Any]
     result: dict[str, Any] | None
-    lines: list[dict[str, float]]
+    lines: Sequence[dict[str, float]]
     state: str = ""
     begun: bool = True
-
-    @property
-    def step(self) -> int:
-        """Last step in metrics.jsonl."""
-        return int(self.lines[-1]["step"]) if self.lines else 0
 
     def curve(self, metric: str) -> dict[int, float]:
         """Value of the metric at each step that measured it."""
@@ -82,7 +109,7 @@ def load_runs(folder: Path) -> list[Run]:
     """Runs of a folder and of two levels below it (for replicas), by name; 20 before 100.
 
     Runs of the folder's sweep that left no files come last. A run whose config is damaged is left
-    out, and one with damaged metrics has no curve; a warning names the file.
+    out, with a warning.
     """
 
     def by_number(path: Path) -> list[tuple[float, str]]:
@@ -98,27 +125,25 @@ def load_runs(folder: Path) -> list[Run]:
 
 def load_run(path: Path) -> Run | None:
     """Run in a folder; None, with a warning, when its config is damaged."""
-    config, lines = None, []
+    config = None
     try:
         config = read_json(path / "config.json")
-        lines = read_metrics(path)
     except ConfigError as error:
         print(f"warning: {error}", file=sys.stderr)
     if not isinstance(config, dict):
         return None
     result = read_result(path)
-    run = Run(path, config, result, lines)
-    return run if result else dataclasses.replace(run, state=state_of(run))
+    return Run(path, config, result, Lines(path), "" if result else state_of(path, config))
 
 
-def state_of(run: Run) -> str:
-    """How a run that is not finished ended, and its step."""
-    last = (objects(run.path / "attempts.jsonl") or [{}])[-1]
-    event, step = last.get("event"), max(run.step, last.get("step", 0))
+def state_of(path: Path, config: Mapping[str, Any]) -> str:
+    """How the run in a folder that is not finished ended, and its step."""
+    metrics, last = (last_object(path / name) for name in ("metrics.jsonl", "attempts.jsonl"))
+    event, step = last.get("event"), max(int(metrics.get("step", 0)), last.get("step", 0))
     words = {"NonFiniteError": "diverged", "PreemptedError": "stopped"}
     failed = event not in (None, "start", "finished")
     word = words.get(str(event), f"failed ({event})" if failed else "not finished")
-    return f"{word}: {run.path}, step {step} of {run.config['steps']}"
+    return f"{word}: {path}, step {step} of {config['steps']}"
 
 
 def runs_not_begun(folder: Path, runs: Sequence[Run]) -> list[Run]:
@@ -154,14 +179,23 @@ def with_overrides(config: Mapping[str, Any], overrides: Iterable[str]) -> dict[
     return changed
 
 
-def objects(path: Path) -> list[dict[str, Any]]:
-    """Objects of a file with one per line, without damaged lines; empty when there is none."""
+def objects(path: Path, tail: int = 0) -> list[dict[str, Any]]:
+    """Objects of a file with one per line, without damaged lines; empty when there is none.
+
+    tail: number of bytes at the end of the file in which to look for them; 0: everywhere.
+    """
     lines: list[Any] = []
-    with contextlib.suppress(OSError):
-        for text in path.read_bytes().split(b"\n"):
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - tail) if tail else 0)
+        for text in file.read().split(b"\n"):
             with contextlib.suppress(ValueError):
                 lines.append(json.loads(text))
     return [line for line in lines if isinstance(line, dict)]
+
+
+def last_object(path: Path) -> dict[str, Any]:
+    """Last of the `objects` of a file; empty when there is none."""
+    return (objects(path, TAIL) or [{}])[-1]
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:

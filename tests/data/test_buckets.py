@@ -2,6 +2,7 @@
 
 from itertools import chain, combinations, pairwise
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from data.buckets import EvaluationBuckets, TrainingBuckets, make_shapes
 from data.catalogue import DataError
+from data.lines.transcripts import Transcripts
 from data.pairs.batches import IdPairs, make_batch, source_buckets, widths
 
 quick = settings(deadline=None, derandomize=True, max_examples=30)
@@ -175,6 +177,39 @@ def test_examples_too_long_for_training_share_one_more_shape():
     shapes = [(batch["source"].shape[1], batch["targets"].shape[1]) for batch in batches]
     assert shapes == [(4, 4), (4, 4), (8, 4), (8, 12), (24, 32), (24, 32), (24, 32)]
     assert [batch["index"][0] for batch in batches] == [0, 5, 1, 6, 2, 3, 4]
+
+
+def step_by_step(train, evaluation):
+    """Number of compilations for all batches of an epoch of training and of an evaluation."""
+    traced = []
+
+    @jax.jit
+    def step(arrays):
+        traced.append(step)
+        return sum(array.sum() for array in arrays)
+
+    for batch in chain(map(train, range(train.steps_per_epoch)), evaluation):
+        step([array for name, array in batch.items() if name != "index"])
+    return len(traced)
+
+
+def test_an_epoch_of_many_short_sentences_compiles_a_step_for_few_shapes():
+    lengths = np.random.default_rng(0).integers(1, 40, (10_000, 2)).tolist()
+    ids = list(range(40))
+    pairs = IdPairs([(ids[:source], ids[:target]) for source, target in lengths])
+    train = TrainingBuckets(pairs, 64, 0)
+    longer = IdPairs([*pairs.pairs[:500], (ids * 2, ids), (ids, ids * 3)])
+    assert step_by_step(train, EvaluationBuckets(longer, 64, train.shapes)) <= train.buckets + 1
+
+
+def test_long_utterances_compile_a_step_for_few_shapes():
+    lengths = np.random.default_rng(0).integers(1, 20_001, 60)
+    labels = [[1] * int(length % 90) for length in lengths]
+    utterances = Transcripts([np.ones((n, 1), np.float32) for n in lengths], labels)
+    train = TrainingBuckets(utterances, 2, 0, longest=20_000)
+    assert train.too_long == 0
+    assert train.shapes[-1][0] > 19_000
+    assert step_by_step(train, EvaluationBuckets(utterances, 2, train.shapes)) <= train.buckets
 
 
 def test_an_empty_set_has_no_batches():

@@ -19,8 +19,8 @@ from sklearn.datasets import load_digits
 from data.builtin.digits import Digits
 from data.builtin.python_source import PythonSource, documentation, file_split, standard_library
 from data.catalogue import DataError, data_folder, load_splits
+from data.forms.cache import cache_folder
 from data.forms.names import prepared_datasets
-from data.images.decode_cache import cache_folder
 from tests.data.conftest import Squares
 
 SPLITS = ("train", "validation", "test")

@@ -13,6 +13,7 @@ from data.images.labelled import Images, TrainingBatches
 from data.tabular.batches import TrainingArrays
 from data.text.streams import TrainingStreams
 from tests.train.conftest import Regression
+from train.config import ConfigError
 from train.loop import fit, place
 from train.metrics import read_metrics
 from train.optimizer import make_optimizer
@@ -118,6 +119,10 @@ def test_data_stay_on_the_devices_if_they_fill_an_eighth_of_the_smallest_memory(
     assert fits(source, [device(8 * size), device(9 * size)])
     assert not fits(source, [device(8 * size - 8), device(9 * size)])
     assert not fits(source, [device(None)])  # a CPU
+    long = SimpleNamespace(resident=lambda: {"ids": np.broadcast_to(np.uint8(0), 2**31)})
+    assert not fits(long, [device(2**40)])
+    with pytest.raises(ConfigError, match="too long"):
+        Resident(8, long)
 
     def kind(**changes):
         config = small_config(**changes)

@@ -86,6 +86,17 @@ def test_batches_are_a_function_of_seed_and_step():
     assert len(starts) == 4
 
 
+def test_ids_of_any_integer_type_make_the_same_batches():
+    ids = numbered(97)
+    narrow = ids.astype(np.uint8)
+    training = [TrainingStreams(i, 3, 4, 0)(5) for i in (ids, narrow)]
+    windows = [next(iter(EvaluationWindows(i, 2, 4))) for i in (ids, narrow)]
+    for one, other in (training, windows):
+        for key, array in one.items():
+            assert other[key].dtype == array.dtype
+            np.testing.assert_array_equal(other[key], array)
+
+
 def test_passes_begin_anywhere_in_the_text():
     streams = TrainingStreams(numbered(5), 2, 2, 0)
     starts = {int(streams(number)["tokens"][0, 0]) - FIRST for number in range(100)}

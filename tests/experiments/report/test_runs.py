@@ -82,3 +82,18 @@ def test_metric_that_a_run_did_not_measure_does_not_count(run_of):
     assert group.by_seed("val/bleu") == {1: 30.0}
     table = make_table([group], "val/bleu", None)
     assert table.rows == [[30.0, None, 1, "20", 10.0]]
+
+
+def test_metrics_are_read_only_where_they_are_used(tmp_path, monkeypatch):
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        (folder / "config.json").write_text(f'{{"seed": {seed}, "steps": 9}}')
+        (folder / "metrics.jsonl").write_text('{"step": 3, "val/loss": 2.5}\n{"step": 7}\n{"st')
+    read = []
+    monkeypatch.setattr(runs, "read_metrics", lambda path: read.append(path) or [{"step": 3.0}])
+    loaded = runs.load_runs(tmp_path)
+    assert [run.state.rpartition(", ")[2] for run in loaded] == ["step 7 of 9"] * 3
+    assert not read
+    assert [loaded[1].curve("step"), loaded[1].curve("loss")] == [{3: 3.0}, {}]
+    assert read == [tmp_path / "1"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data.images.decode_cache import cache_folder, cached, fingerprint
+from data.forms.cache import cache_folder, cached, fingerprint
 
 ARRAYS = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3), "labels": np.array([4, 5])}
 
