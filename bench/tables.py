@@ -1,6 +1,7 @@
 """Tables of the benchmarks: on the terminal, and in a Markdown file with the command."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -34,5 +35,5 @@ def publish(name: str, title: str, tables: list[list[dict[str, str]]], save: Pat
     text = "\n\n".join([setup, *map(markdown, tables)]) + "\n"
     print(text, end="")
     if save:
-        command = " ".join([f"python -m bench.{name}", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", f"bench.{name}", *sys.argv[1:]])
         save.write_text(f"# {title}\n\n`{command}`\n\n{text}", encoding="utf-8")
