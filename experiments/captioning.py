@@ -66,6 +66,10 @@ class Config(SearchConfig):
             "max_length": 24,
             "dropout": 0.5,
             "batch_size": 16,
+            "optimizer": "adam",
+            "learning_rate": 3e-3,
+            "weight_decay": 0.0,
+            "clip_norm": 1.0,
             "steps": 320,
             "eval_every": 40,
             "save_every": 80,
@@ -74,6 +78,8 @@ class Config(SearchConfig):
     TINY: ClassVar = {
         "train_examples": 16,
         "heldout_examples": 8,
+        "image_size": 32,
+        "blocks": 1,
         "captions_per_image": 2,
         "hidden": 8,
         "embedding": 8,
@@ -83,7 +89,7 @@ class Config(SearchConfig):
 
     dataset: str = SearchConfig.changed("dataset", "scenes", "scenes, or coco:FILE")
     image_size: int = option(
-        48,
+        64,
         "side of the images, in pixels",
         note="scenes are made with 96",
         group="data",
@@ -120,7 +126,7 @@ class Config(SearchConfig):
     batch_size: int = SearchConfig.changed("batch_size", 16, "in images")
 
     backbone: str = backbone()
-    blocks: int = option(1, "residual blocks per stage", note="of a convnet", minimum=1)
+    blocks: int = option(3, "residual blocks per stage", note="of a convnet", minimum=1)
     stride: int = option(8, "stride of the finest map that is read", note="a power of 2", minimum=2)
     view: str = option(
         "attention",
@@ -152,8 +158,10 @@ class Config(SearchConfig):
     steps: int = SearchConfig.changed("steps", 5000)
     eval_every: int = SearchConfig.changed("eval_every", 2500)
     save_every: int = SearchConfig.changed("save_every", 2500)
-    learning_rate: float = SearchConfig.changed("learning_rate", 3e-3)
-    clip_norm: float = SearchConfig.changed("clip_norm", 1.0)
+    optimizer: str = SearchConfig.changed("optimizer", "adamw")
+    learning_rate: float = SearchConfig.changed("learning_rate", 5e-3)
+    weight_decay: float = SearchConfig.changed("weight_decay", 0.05)
+    clip_norm: float = SearchConfig.changed("clip_norm", 5.0)
     warmup_steps: int = SearchConfig.changed("warmup_steps", 50)
     figures_at: tuple[float, ...] = SearchConfig.changed("figures_at", (1.0,))
 
