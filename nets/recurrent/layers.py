@@ -49,7 +49,7 @@ from flax.typing import InOutScanAxis
 from jax.typing import ArrayLike
 
 from ..masking import check_carry
-from ..shapes import varying, zeros_by_row
+from ..shapes import expand_to, varying, zeros_by_row
 from .cells import Weights
 from .checks import RATES, Marks, check_inputs, check_settings, draws_noise, pure_cell
 from .resets import restarts
@@ -167,7 +167,7 @@ class RNN(Layer):
         if carry is None:
             carry = zeros
             if fresh is not None:
-                carry = jax.tree.map(jnp.add, fresh, zeros)
+                carry = jax.tree.map(lambda leaf, zero: expand_to(leaf, zero) + zero, fresh, zeros)
         carry = check_carry(zeros, carry)
 
         def time_major(leaf: ArrayLike) -> jax.Array:  # [..., T, F] -> [T, N, F]; also [..., T]

@@ -123,7 +123,7 @@ class Captioner(nn.Module):
         rows, height, width, _ = x.shape
         y_axis, x_axis = (jnp.linspace(-1, 1, n, dtype=x.dtype) for n in (height, width))
         position = jnp.stack(jnp.meshgrid(x_axis, y_axis), axis=-1)
-        x = nn.relu(self.place(x) + self.position(position))
+        x = nn.relu(self.place(x) + self.position(position[None]))
         return x.reshape(rows, height * width, x.shape[-1])
 
     def summary(self, images: Array) -> Array:
