@@ -141,7 +141,7 @@ class Config(SearchConfig):
         note="only with scenes, whose masks say what is where",
     )
     attention: str = option(
-        "general",
+        "additive",
         "attention score function",
         note="not with view=initial",
         choices=("additive", "dot", "general"),
