@@ -78,7 +78,7 @@ class Config(SearchConfig):
     TINY: ClassVar = {
         "train_examples": 16,
         "heldout_examples": 8,
-        "image_size": 32,
+        "image_size": 48,
         "blocks": 1,
         "captions_per_image": 2,
         "hidden": 8,
