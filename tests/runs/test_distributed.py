@@ -21,21 +21,22 @@ from train.placement import Placement
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, signal, time, jax
-from tests.train.conftest import Regression, batch_at
+from tests.train.conftest import Regression, batch_at, by_rows
 from train import cli
 from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
 from train.task import Experiment
 
 def build(config):
-    def train(step, rows=slice(None)):
+    def whole(step):
         if step == 9 and jax.process_index() == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
         time.sleep(0.5 * (step > 9))  # the signal reaches the others within a second or two
-        return {name: x[rows] for name, x in batch_at(step, 8, real=5 + step % 4).items()}
+        return batch_at(step, 8, real=5 + step % 4)
 
     evals = {"validation": [batch_at(900), batch_at(901, real=3)], "test": [batch_at(902)]}
     task = Regression(dropout=0.3)
+    train = by_rows(whole)
     return Experiment(task, make_optimizer(config), train, evals, {"rows": "drawn"})
 
 cli.run(OptimizerConfig, build, None)
@@ -43,14 +44,15 @@ cli.run(OptimizerConfig, build, None)
 PHOTOGRAPHS = """
 import json, sys
 from pathlib import Path
-import flax.linen as nn, jax, numpy as np
+import jax, numpy as np
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches
 from data.images.photos import PhotoBatches, Photos
+from tests.train.conftest import Classes
 from train import cli
 from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
-from train.task import Experiment, Mean, Task
+from train.task import Experiment
 
 class Files:
     decoded = 0
@@ -59,21 +61,6 @@ class Files:
         Files.decoded += 1
         pixels = np.random.default_rng(int(index)).integers(256, size=(20 + index, 30, 3))
         return {"image": pixels.astype(np.uint8), "label": index % 3}
-
-class Linear(nn.Module):
-    @nn.compact
-    def __call__(self, x, *, train=False):
-        return nn.Dense(3)(x.reshape(x.shape[0], -1))
-
-class Classes(Task):
-    model = Linear()
-
-    def inputs(self, batch):
-        return (batch["image"],)
-
-    def means(self, outputs, batch):
-        losses = -jax.nn.log_softmax(outputs)[np.arange(len(outputs)), batch["label"]]
-        return {"loss": Mean.from_values(losses, batch.get("mask"))}
 
 def build(config):
     photos = Photos(Files(), ("a", "b", "c"), 6, range(21))

@@ -5,12 +5,13 @@ import sys
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from train import cli
 from train.config import OptimizerConfig
 from train.optimizer import make_optimizer
-from train.task import Experiment, Mean, RecurrentTask
+from train.task import Experiment, Mean, RecurrentTask, Task
 
 
 class Running(nn.Module):
@@ -62,6 +63,27 @@ class Regression(RecurrentTask):
 
     def figures(self, predict, batches):
         return {"kernel": str(np.asarray(predict.variables["params"]["dense"]["kernel"]).shape)}
+
+
+class Linear(nn.Module):
+    """Logits of images for three classes."""
+
+    @nn.compact
+    def __call__(self, x, *, train=False):
+        return nn.Dense(3)(x.reshape(x.shape[0], -1))
+
+
+class Classes(Task):
+    """Cross-entropy of images that the mask, if there is one, lets through."""
+
+    model = Linear()
+
+    def inputs(self, batch):
+        return (batch["image"],)
+
+    def means(self, outputs, batch):
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["label"])
+        return {"loss": Mean.from_values(losses, batch.get("mask"))}
 
 
 def batch_at(step, rows=8, real=None, bad=()):

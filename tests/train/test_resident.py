@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import flax.linen as nn
 import jax
 import numpy as np
 import optax
@@ -12,14 +11,14 @@ from data.images.augment import Augmentation
 from data.images.labelled import Images, TrainingBatches
 from data.tabular.batches import TrainingArrays
 from data.text.streams import TrainingStreams
-from tests.train.conftest import Regression
+from tests.train.conftest import Classes, Regression
 from train.config import ConfigError
 from train.loop import fit, place
 from train.metrics import read_metrics
 from train.optimizer import make_optimizer
 from train.placement import Placement
 from train.resident import Resident, fits
-from train.task import Experiment, Mean, Task
+from train.task import Experiment
 
 RNG = np.random.default_rng(0)
 IMAGES = Images(
@@ -30,27 +29,6 @@ ROWS = {
     "y": RNG.standard_normal((40, 2)).astype(np.float32),
     "mask": np.ones(40, np.float32),
 }
-
-
-class Linear(nn.Module):
-    """Logits of images."""
-
-    @nn.compact
-    def __call__(self, x, *, train=False):
-        return nn.Dense(3)(x.reshape(x.shape[0], -1))
-
-
-class Classes(Task):
-    """Cross-entropy of images."""
-
-    model = Linear()
-
-    def inputs(self, batch):
-        return (batch["image"],)
-
-    def means(self, outputs, batch):
-        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, batch["label"])
-        return {"loss": Mean.from_values(losses)}
 
 
 def images(augmentation):
