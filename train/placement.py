@@ -128,11 +128,9 @@ class Placement:
         tuple of placed batches.
         """
         step = make_train_step(experiment, parts=parts)
+        step = several_steps(step) if several else step
         options = compiler_options(self.devices)
-        if not several:
-            return jax.jit(step, donate_argnums=0, compiler_options=options)
-        steps = jax.jit(several_steps(step), donate_argnums=0, compiler_options=options)
-        return lambda state, window, batches, number: steps(state, window, batches, {}, number)
+        return jax.jit(step, donate_argnums=0, compiler_options=options)
 
     def make_batch(self, train: Source, step: int, batch_size: int) -> Any:
         """Make and place the rows of this process of the batch of a step."""

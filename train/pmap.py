@@ -25,12 +25,11 @@ class Pmap(Placement):
 
     def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
         """Compile as `Placement.compile` does, with pmap, in parts of a device's share."""
-        step, axes = make_train_step(experiment, AXIS, parts), (0, 0, 0)
-        options: dict[str, Any] = {"devices": self.devices, "donate_argnums": 0}
-        if not several:
-            return jax.pmap(step, AXIS, in_axes=axes, **options)
-        steps = jax.pmap(several_steps(step), AXIS, in_axes=(*axes, None, None), **options)
-        return lambda state, window, batches, number: steps(state, window, batches, {}, number)
+        step = make_train_step(experiment, AXIS, parts)
+        axes: tuple[int | None, ...] = (0, 0, 0)
+        if several:
+            step, axes = several_steps(step), (*axes, None)
+        return jax.pmap(step, AXIS, in_axes=axes, devices=self.devices, donate_argnums=0)
 
     def put_batch(self, batch: Any) -> Any:
         """Give the rows a leading axis of devices."""

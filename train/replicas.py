@@ -258,15 +258,11 @@ class Replicas(Placement):
     def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
         """Compile the step, or `several_steps`, in parts of a batch; the state is donated."""
         step = make_train_step(experiment, parts=parts)
-        settings = self._put_runs(self.settings)
-        if not several:
-            compiled = self._divide_runs(step, (0, 0, 0, 0))
-            return lambda state, window, batch: compiled(state, window, batch, settings)
-        # the number of steps is that of all runs
-        steps = self._divide_runs(several_steps(step), (0, 0, 0, 0, None))
-        return lambda state, window, batches, number: steps(
-            state, window, batches, settings, number
-        )
+        axes: tuple[int | None, ...] = (0, 0, 0, 0)
+        if several:  # the number of steps is that of all runs
+            step, axes = several_steps(step), (0, 0, 0, None, 0)
+        compiled, settings = self._divide_runs(step, axes), self._put_runs(self.settings)
+        return lambda state, window, *rest: compiled(state, window, *rest, settings)
 
     def _divide_runs(self, step: Step, axes: tuple[int | None, ...]) -> Step:
         """Compile a step of one run for all; axes: those of the runs in its arguments."""

@@ -70,4 +70,4 @@ class Resident(Placement):
         arrays = put(dict(self.source.resident()), self.everywhere)
         whole = several_steps(step) if several else step
         compiled = jax.jit(whole, donate_argnums=0, compiler_options=compiler_options(self.devices))
-        return lambda state, window, plan, *number: compiled(state, window, plan, arrays, *number)
+        return lambda state, window, *rest: compiled(state, window, *rest, arrays)

@@ -37,7 +37,7 @@ Step = Callable[..., Canonical]
 
 
 def several_steps(step: Step) -> Step:
-    """Return steps(state, window, batches, settings, number) -> (state, window).
+    """Return steps(state, window, batches, number, settings=None) -> (state, window).
 
     It takes one step with each of the first `number` batches, int32, of a sequence of batches of
     equal shapes. The steps are iterations of one loop, so the device does not wait for the host
@@ -46,7 +46,11 @@ def several_steps(step: Step) -> Step:
     """
 
     def steps(
-        state: TrainState, window: MetricWindow, batches: Any, settings: Any, number: jax.Array
+        state: TrainState,
+        window: MetricWindow,
+        batches: Any,
+        number: jax.Array,
+        settings: Any = None,
     ) -> Canonical:
         stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *batches)
 

@@ -46,7 +46,7 @@ class Captioner(nn.Module):
     objects: tuple[int, ...] = ()
 
     def setup(self) -> None:
-        """Declare the layer of the places."""
+        """Declare the layers of the places, and those of the names."""
         if self.view not in VIEWS:
             raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {self.view!r}")
         attends = self.decoder.attention != "none"
@@ -74,7 +74,7 @@ class Captioner(nn.Module):
         """
         x = self._map(images, train)
         if self.naming and mask is not None:
-            logits = self.names(x)
+            logits = self._names(x)
             if train:
                 loss = naming_loss(logits, shrunk(mask, logits.shape[1]), self.objects)
                 self.sow("penalties", "naming", loss)
@@ -114,7 +114,7 @@ class Captioner(nn.Module):
         """Return the map that is read, [B, H', W', C']."""
         return self.backbone(images, train=train)[self.level]
 
-    def names(self, x: Array) -> Array:
+    def _names(self, x: Array) -> Array:
         """Return scores float32 [B, P, N] of the names at the places of a map [B, H', W', C']."""
         x = x.reshape(x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
         return self.name_objects(nn.relu(self.name_features(x))).astype(jnp.float32)
