@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .accumulate import check_parts
 from .config import RunConfig
-from .distributed import should_stop
+from .distributed import everywhere, should_stop
 from .placement import Placement
 from .profiling import traced
 from .recorder import Recorder, Run, anything_due
@@ -130,8 +130,9 @@ def place(experiment: Experiment, config: RunConfig) -> Placement:
         return placement
     from .resident import Resident, fits
 
-    auto = config.resident == "auto" and fits(source, placement.devices)
-    if auto or config.resident == "always":
+    # a process knows the memory of its own devices alone
+    own = [device for device in placement.devices if device in jax.local_devices()]
+    if config.resident == "always" or (config.resident == "auto" and everywhere(fits(source, own))):
         return Resident(config.batch_size, source, placement.devices)
     return placement
 

@@ -1,5 +1,6 @@
 """One run over several processes, against one process; a run continues on another number."""
 
+import contextlib
 import json
 import os
 import runpy
@@ -41,6 +42,34 @@ def build(config):
 
 cli.run(OptimizerConfig, build, None)
 """
+RESIDENT = """
+from dataclasses import replace
+import jax, numpy as np
+from data.tabular.batches import TrainingArrays
+from tests.train.conftest import Regression
+from train import cli
+from train.config import OptimizerConfig
+from train.loop import place
+from train.optimizer import make_optimizer
+from train.placement import Placement
+from train.resident import Resident
+from train.task import Experiment
+
+def build(config):
+    draw = np.random.default_rng(0).standard_normal
+    rows = {"x": draw((40, 3)), "y": draw((40, 2)), "mask": np.ones(40)}
+    rows = {name: array.astype(np.float32) for name, array in rows.items()}
+    train = TrainingArrays(rows, config.batch_size, 0)
+    evals = {"validation": [{name: array[:8] for name, array in rows.items()}]}
+    experiment = Experiment(Regression(), make_optimizer(config), train, evals)
+    kinds = {"always": Resident, "auto": Placement}  # a CPU does not tell its memory
+    for choice, kind in kinds.items():
+        assert type(place(experiment, replace(config, resident=choice))) is kind
+    return experiment
+
+if __name__ == "__main__":
+    cli.run(OptimizerConfig, build, None)
+"""
 PHOTOGRAPHS = """
 import json, sys
 from pathlib import Path
@@ -80,13 +109,14 @@ if __name__ == "__main__":
 """
 
 
-def start(script, config, workdir, log, *, count=2, devices=4):
-    """Start processes with `devices` devices each, as their command lines would."""
+def run(script, config, workdir, log, *, count=2, devices=4):
+    """Exit codes of processes with `devices` devices each, run as their command lines would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     changes = ("steps", "batch_size", "learning_rate", "log_every", "eval_every", "save_every")
-    words = [f"--config.{name}={getattr(config, name)}" for name in (*changes, "steps_per_call")]
+    changes += ("steps_per_call", "resident")
+    words = [f"--config.{name}={getattr(config, name)}" for name in changes]
     words += [f"--workdir={workdir}", "--config.distributed=True"]
     flags = os.environ["XLA_FLAGS"].split()
     flags = [flag for flag in flags if "host_platform_device_count" not in flag]
@@ -97,14 +127,17 @@ def start(script, config, workdir, log, *, count=2, devices=4):
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
         "JAX_NUM_PROCESSES": str(count),
     }
-    for i in range(count):
-        with open(log.with_suffix(f".{i}"), "w") as file:
-            yield subprocess.Popen(
-                [sys.executable, script, *words],
-                env={**shared, "JAX_PROCESS_ID": str(i)},
-                stdout=file,
-                stderr=file,
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for i in range(count):
+            output = stack.enter_context(open(log.with_suffix(f".{i}"), "w"))
+            environment = {**shared, "JAX_PROCESS_ID": str(i)}
+            process = subprocess.Popen(
+                [sys.executable, script, *words], env=environment, stdout=output, stderr=output
             )
+            stack.callback(process.kill)
+            processes.append(process)
+        return [process.wait(timeout=200) for process in processes]
 
 
 def test_one_run_on_one_device_then_two_processes_then_four_devices(
@@ -127,12 +160,7 @@ def test_one_run_on_one_device_then_two_processes_then_four_devices(
 
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    processes = list(start(script, config, workdir, tmp_path / "log"))
-    try:
-        codes = [process.wait(timeout=200) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    codes = run(script, config, workdir, tmp_path / "log")
     logs = [(tmp_path / f"log.{i}").read_text() for i in range(2)]
     assert codes == [75, 75], logs
     assert "stopped by a signal to a process, saved at step" in logs[0]
@@ -161,12 +189,7 @@ def test_each_process_decodes_its_own_photographs(tmp_path, small_config):
     assert decoded == 1 + 6 * 8 + 2 * 21  # the example, the steps, two evaluations
     for count in (2, 4):
         workdir, log = tmp_path / f"run-{count}", tmp_path / f"log-{count}"
-        processes = list(start(script, config, workdir, log, count=count, devices=4 // count))
-        try:
-            codes = [process.wait(timeout=200) for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
+        codes = run(script, config, workdir, log, count=count, devices=4 // count)
         assert codes == [0] * count, log.with_suffix(".0").read_text()
         for a, b in zip(read_metrics(workdir), expected, strict=True):
             assert a == pytest.approx(b, rel=1e-5)
@@ -174,6 +197,19 @@ def test_each_process_decodes_its_own_photographs(tmp_path, small_config):
         assert len(counts) == count
         assert sum(counts) == decoded + count - 1  # every process makes the example
         assert max(counts) <= 1 + 6 * 8 / count + 2 * (2 * 8 / count + min(8 / count, 5))
+
+
+def test_data_on_the_devices_of_two_processes(tmp_path, small_config):
+    config = small_config(steps=6, resident="always", steps_per_call=2)
+    script = tmp_path / "script.py"
+    script.write_text(RESIDENT)
+    fit(runpy.run_path(str(script))["build"](config), config, tmp_path / "run-1")
+    log = tmp_path / "log"
+    codes = run(script, config, tmp_path / "run-2", log, devices=2)
+    assert codes == [0, 0], log.with_suffix(".0").read_text()
+    pairs = zip(*(read_metrics(tmp_path / f"run-{count}") for count in (1, 2)), strict=True)
+    for a, b in pairs:
+        assert a == pytest.approx(b, rel=1e-5)
 
 
 def test_without_other_processes_one_line_says_so(command, tmp_path):
