@@ -59,7 +59,7 @@ class Config(SearchConfig):
         "coco": {  # 40 passes over 125 images
             "image_size": 224,
             "backbone": "lite0",
-            "freeze": "backbone",
+            "frozen": True,
             "stride": 32,
             "flip": True,
             "captions_per_image": 5,
@@ -126,6 +126,7 @@ class Config(SearchConfig):
     batch_size: int = SearchConfig.changed("batch_size", 16, "in images")
 
     backbone: str = backbone()
+    frozen: bool = option(False, "do not train the backbone")
     blocks: int = option(3, "residual blocks per stage", note="of a convnet", minimum=1)
     stride: int = option(8, "stride of the finest map that is read", note="a power of 2", minimum=2)
     view: str = option(
@@ -200,6 +201,7 @@ def make_network(config: Config, vocabulary: int) -> Captioner:
         feedback=config.feedback,
         naming=config.naming and config.dataset == "scenes",
         objects=(len(NUMBERS), len(COLOURS)),
+        frozen=config.frozen,
     )
 
 

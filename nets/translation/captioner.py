@@ -32,6 +32,7 @@ class Captioner(nn.Module):
     backbone: a module from images [B, H, W, C] to a tuple of maps [B, H', W', C']. level: index of
     the map that is read. features: width of h_p. feedback: False replaces every preceding symbol by
     padding, so that p_t depends on t and the image alone, and symbols are drawn independently.
+    frozen: the backbone has no gradient, and its batch statistics do not change.
 
     Raises ValueError for an unknown view, or one that does not fit the decoder.
     """
@@ -44,6 +45,7 @@ class Captioner(nn.Module):
     feedback: bool = True
     naming: bool = False
     objects: tuple[int, ...] = ()
+    frozen: bool = False
 
     def setup(self) -> None:
         """Declare the layers of the places, and those of the names."""
@@ -112,7 +114,8 @@ class Captioner(nn.Module):
 
     def _map(self, images: Array, train: bool) -> Array:
         """Return the map that is read, [B, H', W', C']."""
-        return self.backbone(images, train=train)[self.level]
+        x = self.backbone(images, train=train and not self.frozen)[self.level]
+        return jax.lax.stop_gradient(x) if self.frozen else x
 
     def _names(self, x: Array) -> Array:
         """Return scores float32 [B, P, N] of the names at the places of a map [B, H', W', C']."""

@@ -5,9 +5,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import linen as nn
 
+from nets.image.backbone import ConvFeatures
 from nets.translation.captioner import VIEWS, Captioner
 from nets.translation.seq2seq import Decoder
 from tests.nets.recurrent.networks import assert_close, noise_like, quick_jit
@@ -45,6 +47,26 @@ def stepwise(net, variables, images, inputs):
             steps.append(logits)
         captions.append(jnp.stack(steps, axis=1))
     return jnp.stack(captions, axis=1)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_frozen_backbone_has_no_gradient_and_fixed_statistics(frozen):
+    net = Captioner(ConvFeatures((2, 3)), Decoder(W, 3, 4), features=5, frozen=frozen)
+    images = jax.random.uniform(jax.random.key(0), (B, 8, 8, 3))
+    variables = jax.jit(net.init)(jax.random.key(1), images, INPUTS)
+
+    def loss(params):
+        logits, changed = net.apply(
+            variables | {"params": params}, images, INPUTS, train=True, mutable=["batch_stats"]
+        )
+        return (logits[..., 0] ** 2).sum(), changed["batch_stats"]
+
+    gradient, after = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
+    pairs = zip(jax.tree.leaves(after), jax.tree.leaves(variables["batch_stats"]), strict=True)
+    moved = [not np.array_equal(a, b) for a, b in pairs]
+    norms = {name: float(optax.tree.norm(tree)) for name, tree in gradient.items()}
+    assert any(moved) == (norms.pop("backbone") > 0) == (not frozen)
+    assert all(norm > 0 for norm in norms.values())
 
 
 @pytest.mark.parametrize(
