@@ -12,10 +12,10 @@ import numpy as np
 from jax import export as jax_export
 
 from .config import ConfigError
+from .paths import paths
 from .rundir import read_assets, read_example, read_json, write_json
 from .task import Batch, Task, initial_carry
 from .trained import TrainedRun
-from .weights import paths
 
 PLATFORMS = ("cpu", "cuda", "tpu")  # on which an exported program runs
 

@@ -37,7 +37,12 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtra
     def update(gradient: Any, state: Any, params: Any = None, **settings: Any) -> tuple[Any, Any]:
         return make_chain(replace(config, **settings)).update(gradient, state, params)
 
-    return optax.GradientTransformationExtraArgs(make_chain(config).init, update)
+    optimizer = optax.GradientTransformationExtraArgs(make_chain(config).init, update)
+    if not config.freeze:
+        return optimizer
+    from .freezing import freezing
+
+    return freezing(optimizer, config.freeze)
 
 
 def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
@@ -66,7 +71,7 @@ def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:
     # twice: frozen gradients do not count in the norm, and nothing decays frozen parameters
     freeze = []
     if config.freeze:
-        from .transfer import frozen
+        from .freezing import frozen
 
         freeze = [frozen(config.freeze)]
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []

@@ -75,6 +75,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None, parts:
     of a device's share, that are computed one after the other: train/accumulate.py.
     """
     task, optimizer = experiment.task, experiment.optimizer
+    held = getattr(optimizer, "held", lambda params: params)  # train/freezing.py
     if axis_name:
         task = task.with_axis(axis_name)
 
@@ -94,6 +95,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None, parts:
 
         def compute(model_state: Any, batch: Batch, carry: Any, key: jax.Array) -> Gradient:
             def objective(variables: Any) -> tuple[jax.Array, Any]:
+                variables = {**variables, "params": held(variables["params"])}
                 (outputs, after), changed = task.apply(
                     {**variables, **model_state},
                     batch,

@@ -1,23 +1,19 @@
-"""Start from the variables of another network: loaded by path, renamed, and partly frozen."""
+"""Start from the variables of another network: loaded by path, and renamed."""
 
-import difflib
-import fnmatch
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-import optax
 import orbax.checkpoint as ocp
 from flax.traverse_util import unflatten_dict
 
 from .checkpoint import quiet
 from .config import ConfigError
-from .weights import SEPARATOR, paths, read_variables
+from .paths import SEPARATOR, below, check_matches, paths, short
+from .weights import read_variables
 
-PARAMS = "params" + SEPARATOR
 SHOWN = 8  # paths of each kind that are printed
 
 
@@ -105,57 +101,8 @@ def renamed(arrays: Mapping[str, Any], init_map: str) -> dict[str, Any]:
     return result
 
 
-def short(path: str) -> str:
-    """Path without "params/"."""
-    return path.removeprefix(PARAMS)
-
-
-def below(path: str, pattern: str) -> bool:
-    """Return whether a path is `pattern`, is below it, or matches it as a file pattern."""
-    return path == pattern or path.startswith(pattern + "/") or fnmatch.fnmatch(path, pattern)
-
-
-def check_matches(setting: str, pattern: str, every: Iterable[str]) -> None:
-    """Raise ConfigError, with the nearest path, when no path is below a pattern."""
-    names = [short(path) for path in every]
-    if not any(below(name, pattern) for name in names):
-        parts = {"/".join(name.split("/")[:n]) for name in names for n in range(1, 9)}
-        near = difflib.get_close_matches(pattern, sorted(parts), n=1, cutoff=0.0)
-        raise ConfigError(
-            f"config.{setting}: no parameter is below {pattern!r}"
-            + (f" (did you mean {near[0]}?)" if near else "")
-        )
-
-
 def listed(every: Iterable[str]) -> str:
     """Number of arrays, and their first paths."""
     names = sorted(map(short, every))
     more = ", ..." if len(names) > SHOWN else ""
     return f"{len(names)} arrays: {', '.join(names[:SHOWN])}{more}"
-
-
-def frozen(freeze: str) -> optax.GradientTransformation:
-    """Set the updates of all parameters below some paths to zero.
-
-    freeze: paths or patterns, separated by commas. `init` raises ConfigError when one of them
-    matches no parameter.
-    """
-    patterns = [pattern.strip() for pattern in freeze.split(",") if pattern.strip()]
-
-    def mask(params: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: any(
-                below(jax.tree_util.keystr(path, simple=True, separator="/"), pattern)
-                for pattern in patterns
-            ),
-            params,
-        )
-
-    zero = optax.masked(optax.set_to_zero(), mask)
-
-    def init(params: Any) -> Any:
-        for pattern in patterns:
-            check_matches("freeze", pattern, paths(params))
-        return zero.init(params)
-
-    return optax.GradientTransformation(init, zero.update)

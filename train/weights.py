@@ -9,17 +9,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
-from flax.traverse_util import flatten_dict
 
 from .checkpoint import best_first, checksum, first_readable
 from .config import ConfigError
-
-SEPARATOR = "/"
-
-
-def paths(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays of nested dictionaries by path, such as "params/encoder/kernel"."""
-    return flatten_dict(variables, sep=SEPARATOR)
+from .paths import paths
 
 
 def read_variables(workdir: Path, warn: Callable[[str], None]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from experiments.common.pretrained import pretrained_rows
 from tests.runs.test_experiments import small
 from train.config import ConfigError
 from train.loop import fit
-from train.weights import paths, read_state
+from train.paths import paths
+from train.weights import read_state
 
 WORDS = ("if", "the", "Not-In-The-Text")
 TABLE = np.float32([[0.5, -1.25, 3.0], [0.1, 0.2, 0.3], [7.0, 8.0, 9.0]])

@@ -12,9 +12,10 @@ from tests.train.conftest import batch_at
 from train.config import ConfigError
 from train.loop import fit
 from train.optimizer import make_optimizer
+from train.paths import paths
 from train.state import TrainState
 from train.transfer import initial_variables, with_pretrained
-from train.weights import paths, read_state, read_variables
+from train.weights import read_state, read_variables
 
 KERNEL, BIAS, CALLS = "params/dense/kernel", "params/dense/bias", "stats/calls"
 
