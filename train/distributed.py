@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 from .config import ConfigError
@@ -63,13 +62,6 @@ def should_stop(received: list[int], call: int) -> bool:
     if jax.process_count() == 1:
         return bool(received)
     return multihost_utils.reached_preemption_sync_point(call)
-
-
-def everywhere(holds: bool) -> bool:
-    """Return whether something holds in every process of the run."""
-    if jax.process_count() == 1:
-        return holds
-    return bool(multihost_utils.process_allgather(np.asarray(holds)).all())
 
 
 def barrier(name: str) -> None:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .accumulate import check_parts
 from .config import RunConfig
-from .distributed import everywhere, should_stop
+from .distributed import should_stop
 from .placement import Placement
 from .profiling import traced
 from .recorder import Recorder, Run, anything_due
@@ -115,10 +115,7 @@ def compile_steps(
 
 
 def default_steps(platform: str, batch: Batch) -> int:
-    """Return the number of steps of a call on a platform, for batches like `batch`.
-
-    A step of a large batch takes long in any case, and several batches would fill the memory.
-    """
+    """Return the number of steps of a call: 1 where a step takes long, or batches fill the memory."""
     size = sum(array.nbytes for array in batch.values())
     return 1 if platform == "cpu" or size > LARGE else STEPS_PER_CALL
 
@@ -130,9 +127,8 @@ def place(experiment: Experiment, config: RunConfig) -> Placement:
         return placement
     from .resident import Resident, fits
 
-    # a process knows the memory of its own devices alone
-    own = [device for device in placement.devices if device in jax.local_devices()]
-    if config.resident == "always" or (config.resident == "auto" and everywhere(fits(source, own))):
+    auto = config.resident == "auto" and fits(source, placement.devices)
+    if auto or config.resident == "always":
         return Resident(config.batch_size, source, placement.devices)
     return placement
 

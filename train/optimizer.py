@@ -38,11 +38,11 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformationExtra
         return make_chain(replace(config, **settings)).update(gradient, state, params)
 
     optimizer = optax.GradientTransformationExtraArgs(make_chain(config).init, update)
-    if not config.freeze:
-        return optimizer
-    from .freezing import freezing
+    if config.freeze:
+        from .freezing import freezing
 
-    return freezing(optimizer, config.freeze)
+        optimizer = freezing(optimizer, config.freeze)
+    return optimizer
 
 
 def make_chain(config: OptimizerConfig) -> optax.GradientTransformation:

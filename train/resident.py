@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import PartitionSpec
 
 from .config import ConfigError
@@ -18,11 +19,15 @@ SHARE = 8  # data are kept on a device if they fill at most one part in so many 
 def fits(source: InMemory, devices: Sequence[jax.Device]) -> bool:
     """Whether the arrays of a source fill a small part of the memory of each device.
 
-    False for a device that does not tell its memory, such as a CPU, whose memory has the data.
+    False for a device that does not tell its memory, such as a CPU, whose memory has the data. A
+    process knows the memory of its own devices alone; all processes of a run return the same.
     """
     size = sum(array.nbytes for array in source.resident().values())
-    limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in devices]
-    return size <= min(limits) // SHARE and not too_long(source)
+    several = jax.process_count() > 1
+    own = [d for d in devices if d.process_index == jax.process_index()] if several else devices
+    limits = [(device.memory_stats() or {}).get("bytes_limit", 0) for device in own]
+    fit = size <= min(limits) // SHARE and not too_long(source)
+    return bool(process_allgather(np.asarray(fit)).all()) if several else fit
 
 
 def too_long(source: InMemory) -> bool:

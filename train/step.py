@@ -95,9 +95,8 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None, parts:
 
         def compute(model_state: Any, batch: Batch, carry: Any, key: jax.Array) -> Gradient:
             def objective(variables: Any) -> tuple[jax.Array, Any]:
-                variables = {**variables, "params": held(variables["params"])}
                 (outputs, after), changed = task.apply(
-                    {**variables, **model_state},
+                    {**variables, "params": held(variables["params"]), **model_state},
                     batch,
                     carry,
                     train=True,
