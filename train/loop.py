@@ -115,7 +115,7 @@ def compile_steps(
 
 
 def default_steps(platform: str, batch: Batch) -> int:
-    """Return the number of steps of a call: 1 where a step takes long, or batches fill the memory."""
+    """Return the steps of a call: 1 where a step takes long or batches would fill the memory."""
     size = sum(array.nbytes for array in batch.values())
     return 1 if platform == "cpu" or size > LARGE else STEPS_PER_CALL
 
