@@ -117,6 +117,14 @@ class Config(SearchConfig):
         minimum=4,
     )
     flip: bool = option(False, "augmentation: random horizontal flips", group="data")
+    distortion: float = option(
+        0.25,
+        "augmentation: largest turn, slant and stretch of a digit",
+        note="in radians; only with scenes",
+        group="data",
+        minimum=0,
+        below=1,
+    )
     train_examples: int = option(
         8000, "number of training examples", note="only with scenes", group="data", minimum=1
     )
@@ -227,7 +235,8 @@ def read_data(config: Config) -> tuple["Vocabulary", Any, dict[str, Any], dict[s
     if config.dataset == captioned.SCENES:
         size = config.image_size
         splits = captioned.held_out_scenes(config.heldout_examples, size)
-        train = captioned.scenes("train", config.seed, 0, config.train_examples, size)
+        count = config.train_examples
+        train = captioned.scenes("train", config.seed, 0, count, size, distortion=config.distortion)
         texts = captioned.scene_captions()
     elif form == "coco" and path:
         fold = config.seed % captioned.FOLDS if config.fold < 0 else config.fold

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from PIL import Image
 
 from .captions import COLOURS, captions_of
 
@@ -11,6 +12,7 @@ SIDE = 96  # pixels
 TEST = 1437  # the first digit of the test scenes, of 1,797
 NOISE = 0.04  # standard deviation of a pixel
 TRIES = 30  # to place a digit where it covers no other
+MORE_TRIES = 1000  # to place a digit that a scene must have
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,41 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     return np.einsum("yh,xw,hw...->yx...", rows, columns, image, optimize=True)
 
 
-def make_scene(kind: str, split: str, seed: int, index: int) -> Scene:
+def distorted(ink: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
+    """Turn, slant and stretch an ink [S, S] about its centre: [S', S'], larger by a margin.
+
+    amount: the largest angle in radians, slant, and logarithm of width to height.
+    """
+    side = round(len(ink) * (1 + amount))
+    turn, slant, stretch = rng.uniform(-amount, amount, 3)
+    cos, sin, narrower = np.cos(turn), np.sin(turn), np.exp(-stretch / 2)
+    # from a point of the result to one of the ink
+    to_ink = np.array([[cos, -sin], [sin, cos]]) @ [[narrower, slant], [0, 1 / narrower]]
+    (a, b), (c, d) = to_ink
+    x, y = np.full(2, len(ink) / 2) - to_ink @ np.full(2, side / 2)
+    picture = Image.fromarray(ink).transform(
+        (side, side), Image.Transform.AFFINE, (a, b, x, c, d, y), Image.Resampling.BILINEAR
+    )
+    return np.asarray(picture)
+
+
+def make_scene(kind: str, split: str, seed: int, index: int, *, distortion: float = 0.0) -> Scene:
     """Scene of a number: a pure function of the arguments.
 
     kind: a name in KINDS. split: "train", whose digits are the first 1,437 of scikit-learn's, or
-    "test", with the other 360.
+    "test", with the other 360. distortion: of each digit, the `amount` of `distorted`.
     """
     rng = np.random.default_rng((seed, index, split == "test"))
-    inks, digits = handwriting()
     what = KINDS[kind]
+    while True:
+        scene = draw_scene(what, split, rng, distortion)
+        if len(scene.labels) >= what.digits[0]:
+            return scene
+
+
+def draw_scene(what: Kind, split: str, rng: np.random.Generator, distortion: float) -> Scene:
+    """Draw a scene; it lacks the digits for which there was no room."""
+    inks, digits = handwriting()
     image = resized(rng.uniform(0.1, 0.9, (3, 3, 3)), SIDE)
     mask = np.zeros((SIDE, SIDE), np.int32)
     boxes: list[tuple[int, int, int, int]] = []
@@ -93,10 +121,13 @@ def make_scene(kind: str, split: str, seed: int, index: int) -> Scene:
     for colour in rng.permutation(len(COLOURS))[: rng.integers(*what.digits, endpoint=True)]:
         number = rng.integers(*((TEST, len(digits)) if split == "test" else (0, TEST)))
         ink = resized(inks[number], int(rng.integers(*what.size, endpoint=True)))
+        if distortion:
+            ink = distorted(ink, rng, distortion)
         ink = np.clip((ink - 0.25) * (8 if what.thick else 4), 0, 1)
         rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
         ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        placed = place(rng, ink.shape, boxes, kind == "captions")
+        tries = MORE_TRIES if len(boxes) < what.digits[0] else TRIES
+        placed = place(rng, ink.shape, boxes, tries)
         if placed is None:
             continue
         x, y = placed
@@ -122,15 +153,10 @@ def place(
     rng: np.random.Generator,
     shape: tuple[int, ...],
     boxes: list[tuple[int, int, int, int]],
-    must: bool,
+    tries: int,
 ) -> tuple[int, int] | None:
-    """Draw a corner (x, y) where a box of `shape` meets none of the boxes; None if there is none.
-
-    must: try until there is one, which two digits of a caption always have.
-    """
-    tries = 0
-    while must or tries < TRIES:
-        tries += 1
+    """Draw a corner (x, y) where a box of `shape` meets none of the boxes, or None."""
+    for _ in range(tries):
         x, y = (int(rng.integers(SIDE - side + 1)) for side in (shape[1], shape[0]))
         right, bottom = x + shape[1], y + shape[0]
         if not any(x < b[2] and b[0] < right and y < b[3] and b[1] < bottom for b in boxes):

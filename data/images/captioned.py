@@ -81,12 +81,17 @@ def nearest(mask: np.ndarray, size: int) -> np.ndarray:
     return mask[centres[:, None], centres]
 
 
-def scenes(split: str, seed: int, first: int, count: int, size: int) -> Pictures:
+def scenes(
+    split: str, seed: int, first: int, count: int, size: int, *, distortion: float = 0.0
+) -> Pictures:
     """`count` scenes of two digits from the number `first` on: a pure function of the arguments.
 
-    size: their side in pixels, to which they are resized.
+    size: their side in pixels, to which they are resized. distortion: of each digit, see
+    `data.builtin.scenes.make_scene`.
     """
-    made = [make_scene("captions", split, seed, first + i) for i in range(count)]
+    made = [
+        make_scene("captions", split, seed, first + i, distortion=distortion) for i in range(count)
+    ]
     return Pictures(
         np.stack([resized(scene.pixels, size) for scene in made]),
         [scene.captions for scene in made],

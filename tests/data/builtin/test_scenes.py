@@ -1,15 +1,19 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from data.builtin.captions import COLOURS, NUMBERS, facts_of, parse
-from data.builtin.scenes import KINDS, SIDE, handwriting, make_scene
+from data.builtin.scenes import KINDS, SIDE, distorted, handwriting, make_scene, resized
+
+RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_scenes_are_a_function_of_their_number_and_boxes_hold_the_ink(kind, split):
+@pytest.mark.parametrize(("split", "distortion"), [("train", 0), ("train", 0.6), ("test", 0)])
+def test_scenes_are_a_function_of_their_number_and_boxes_hold_the_ink(kind, split, distortion):
     for index in range(20):
-        scene, again = (make_scene(kind, split, 3, index) for _ in range(2))
+        scene, again = (make_scene(kind, split, 3, index, distortion=distortion) for _ in "ab")
         for one, other in zip(vars(scene).values(), vars(again).values(), strict=True):
             np.testing.assert_array_equal(one, other)
         low, high = KINDS[kind].digits
@@ -27,6 +31,30 @@ def test_scenes_are_a_function_of_their_number_and_boxes_hold_the_ink(kind, spli
         assert covered.max() == 1  # no digit meets another
         assert not scene.mask[covered == 0].any()
     assert not np.array_equal(scene.image, make_scene(kind, split, 4, index).image)
+
+
+def drawn(*values):
+    return SimpleNamespace(uniform=lambda *_: values)
+
+
+def test_a_digit_is_turned_slanted_and_stretched_about_its_centre():
+    ink = RNG.random((8, 8)).astype(np.float32)
+    middle = distorted(ink, drawn(np.pi / 2, 0, 0), 0.5)[2:-2, 2:-2]
+    np.testing.assert_allclose(middle, np.rot90(ink), atol=1e-5)
+    bar = np.zeros((16, 16), np.float32)
+    bar[2:14, 6:10] = 1
+    slanted = distorted(bar, drawn(0, 0.5, 0), 0.5)
+    columns = slanted @ np.arange(24) / np.maximum(slanted.sum(1), 1e-9)
+    np.testing.assert_allclose(np.diff(columns[8:16]), -0.5, atol=0.01)
+    wider = distorted(bar, drawn(0, 0, 2 * np.log(1.5)), 0.5)
+    assert (wider[12].sum(), wider[:, 12].sum()) == pytest.approx((4 * 1.5, 12 / 1.5), abs=0.6)
+
+
+def test_a_scene_is_drawn_anew_where_a_digit_has_no_room(monkeypatch):
+    sizes = iter([SIDE, SIDE, *[24] * 9])
+    monkeypatch.setattr("data.builtin.scenes.distorted", lambda ink, *_: resized(ink, next(sizes)))
+    assert len(make_scene("captions", "train", 0, 0, distortion=1).labels) == 2
+    assert len(list(sizes)) == 9 - 2
 
 
 def test_training_scenes_have_no_digit_of_the_test_scenes(monkeypatch):
