@@ -9,6 +9,11 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 
+def is_static(size: Any) -> bool:
+    """Whether a size is a number rather than a symbolic dimension of `jax.export`."""
+    return isinstance(size, int)
+
+
 def expand_to(x: jax.Array, like: jax.Array) -> jax.Array:
     """Return x [...] with axes of length 1 in front, so that it has the rank of `like`.
 

@@ -60,9 +60,9 @@ ARROWS = {
         "translation": {"common"},
     },
 }
-FLAT = {"nets": 3, "data": 3}  # maximum modules at the top of a package, without `__init__`
+FLAT = {"nets": 4, "data": 3}  # maximum modules at the top of a package, without `__init__`
 LAUNCHER_IMPORTS = sys.stdlib_module_names | {"absl", "tqdm", "yaml", "jobs", "optuna"}
-LINES_LOADED = {"lenet5": 5100, "char_lm": 5900, "nmt": 6400, "word2vec": 5100, "speech_ctc": 6650}
+LINES_LOADED = {"lenet5": 5220, "char_lm": 6000, "nmt": 6480, "word2vec": 5100, "speech_ctc": 6740}
 
 
 def sources(folder):

@@ -1,6 +1,7 @@
 """The environment of a process: software, machine, devices, cores, and flags of JAX."""
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -12,6 +13,8 @@ from typing import Any
 
 import jax
 
+from .config import ConfigError
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 FLAGS = (  # of JAX that change results
     "jax_threefry_partitionable",
@@ -21,7 +24,7 @@ FLAGS = (  # of JAX that change results
     "jax_numpy_dtype_promotion",
 )
 # what may change the last digits: with other cores or devices, sums have another order
-DECISIVE = ("cores", "devices", "versions", "XLA_FLAGS", "jax_flags")
+DECISIVE = ("cores", "devices", "versions", "XLA_FLAGS", "choices", "jax_flags")
 
 
 def environment() -> dict[str, Any]:
@@ -34,8 +37,21 @@ def environment() -> dict[str, Any]:
         "devices": [device.device_kind for device in jax.devices()],
         "cores": cores(),
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "choices": choices(),
         "jax_flags": {name: jax.config.values.get(name) for name in FLAGS},
     }
+
+
+def choices() -> Any:
+    """Thresholds of the file that UNFOLD_CHOICES names (nets/choices.py); {}: the defaults.
+
+    Raises ConfigError when it cannot be read.
+    """
+    path = os.environ.get("UNFOLD_CHOICES")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"UNFOLD_CHOICES: cannot read {path}: {error}") from None
 
 
 def commit() -> str:

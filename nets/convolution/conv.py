@@ -3,12 +3,13 @@
 XLA's convolution on a CPU is built for many channels; with few channels, most of its time is not
 spent on arithmetic. A product with a banded matrix is then faster, although half of that matrix is
 zeros: its left factor is h image rows of a block of columns, the band is the kernel shifted to
-every column of the block, and the result is one output row of the block, for all channels. The
-thresholds were measured at 28 and 14 columns with 5x5 and 3x3 kernels and 1 to 32 channels;
-`python -m bench.convolution` times whole training steps. Convolutions with a few groups run one
-group at a time, because the gradient of XLA's grouped convolution takes about 15 times as long.
+every column of the block, and the result is one output row of the block, for all channels. Where
+it is taken is in nets/choices.py, measured at 28 and 14 columns with 5x5 and 3x3 kernels and 1 to
+32 channels; `python -m bench.convolution` times whole training steps. Convolutions with a few
+groups run one group at a time.
 """
 
+import math
 from functools import partial, reduce
 from typing import Any
 
@@ -19,14 +20,12 @@ from flax import linen as nn
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from ..choices import on_cpu, one_group_at_a_time, prefers_band
 from ..shapes import divided, flatten_from
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-
-
-MAX_GROUPS = 8  # groups to run one at a time; the program grows with their number
 
 
 def convolve(
@@ -37,8 +36,8 @@ def convolve(
     Same values, options and errors as `jax.lax.conv_general_dilated`.
     """
     groups = options.get("feature_group_count", 1)
-    split = 1 < groups <= MAX_GROUPS and x.shape[-1] == groups * kernel.shape[-2]
-    if split and kernel.shape[-1] % groups == 0 and jax.default_backend() == "cpu":
+    split = one_group_at_a_time(groups) and x.shape[-1] == groups * kernel.shape[-2]
+    if split and kernel.shape[-1] % groups == 0:
         options["feature_group_count"] = 1
         pairs = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
         outputs = [
@@ -49,16 +48,11 @@ def convolve(
     plain = x.ndim == 4 and options.get("feature_group_count", 1) == 1
     plain = plain and all(tuple(step) == (1, 1) for step in (strides, *dilations))
     plain = plain and x.shape[3] == kernel.shape[2]
-    if not plain or jax.default_backend() != "cpu":
+    if not plain or not on_cpu():
         return lax.conv_general_dilated(x, kernel, strides, padding, **options)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (1, 1), padding)
     return convolve_cpu(x, kernel, tuple(tuple(pad) for pad in padding))
-
-
-def prefers_band(channels: int, kernel: jax.Array) -> bool:
-    """Return whether a pass that computes `channels` channels is faster as a banded product."""
-    return channels <= 16 and kernel.shape[0] * kernel.shape[1] >= 25
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
@@ -69,7 +63,7 @@ def convolve_cpu(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array
     contain the value. So such values are replaced by 0, and the windows that contain them become
     NaN.
     """
-    if not prefers_band(kernel.shape[3], kernel):
+    if not prefers_band(kernel.shape[3], math.prod(kernel.shape[:2])):
         return xla_convolution(x, kernel, padding)
     reached = windows_reached(~jnp.isfinite(x).all(axis=-1), kernel.shape[:2], padding)
     out = banded_convolution(only_finite(x), kernel, padding)
@@ -87,13 +81,14 @@ def tangent(
     x, kernel = primals
     dx, dkernel = tangents
     channels, features = kernel.shape[2:]
+    taps = math.prod(kernel.shape[:2])
     out = convolve_cpu(x, kernel, padding)
     direction = jnp.zeros_like(out)
     if not isinstance(dx, SymbolicZero):
-        banded = prefers_band(channels, kernel)
+        banded = prefers_band(channels, taps)
         direction += (banded_convolution if banded else xla_convolution)(dx, kernel, padding)
     if not isinstance(dkernel, SymbolicZero):
-        if prefers_band(features, kernel) or channels == 1:
+        if prefers_band(features, taps) or channels == 1:
             direction += banded_convolution(only_finite(x), dkernel, padding)
         else:
             direction += xla_convolution(x, dkernel, padding)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ..choices import on_cpu
 from .conv import DIMENSIONS, Padding
 
 
@@ -27,8 +28,8 @@ def convolve_depthwise(x: jax.Array, kernel: jax.Array, stride: int, padding: Pa
     padded = [length + sum(pads) for length, pads in zip(x.shape[1:3], padding, strict=True)]
     if any(p < k for p, k in zip(padded, kernel.shape, strict=False)):
         raise ValueError(f"kernel {kernel.shape} does not fit in images {x.shape} with {padding}")
-    if jax.default_backend() == "cpu":
-        return on_cpu(x, kernel, stride, padding)
+    if on_cpu():
+        return as_shifted_sum(x, kernel, stride, padding)
     return lax.conv_general_dilated(
         x,
         kernel[:, :, None],
@@ -58,7 +59,7 @@ def shifted_sum(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def on_cpu(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
+def as_shifted_sum(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     """Convolve by `shifted_sum`; the gradients are shifted sums as well."""
     return shifted_sum(zero_pad(x, padding), kernel, stride)
 
@@ -67,7 +68,7 @@ def forward(
     x: jax.Array, kernel: jax.Array, stride: int, padding: Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     """Return the convolution and the residuals for its gradient."""
-    return on_cpu(x, kernel, stride, padding), (x, kernel)
+    return as_shifted_sum(x, kernel, stride, padding), (x, kernel)
 
 
 def backward(
@@ -108,4 +109,4 @@ def kernel_gradient(
     return lax.fori_loop(0, g.shape[1], add_row, start).astype(kernel.dtype)
 
 
-on_cpu.defvjp(forward, backward)
+as_shifted_sum.defvjp(forward, backward)

@@ -23,17 +23,16 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from ..choices import accumulation_dtype, kernel_first, slow_kernel
 from ..shapes import flatten_from, merge_rows, replicated
-from .cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights, accumulation_dtype
+from .cells import Cell, ElmanCell, GRUCell, LSTMCarry, LSTMCell, Weights
 from .scan import (
     Options,
     Steps,
     apply_resets,
     hoist_pays_forward,
-    is_static,
     project_inputs,
     select,
-    slow_kernel,
     zero_padding,
 )
 
@@ -58,15 +57,7 @@ class Rule(NamedTuple):
     gradients: Callable[..., Weights]
 
 
-def kernel_first_pays(kernel: Array, rows: int) -> bool:
-    """Whether `kernel_first` is faster: a slow kernel is not repacked as the first operand.
-
-    Measured with 8 to 128 rows; it gains nothing if the number of rows is no multiple of 8.
-    """
-    return is_static(rows) and rows % 8 == 0 and 16 <= rows <= 64 and slow_kernel(*kernel.shape)
-
-
-def kernel_first(kernel: Array, x: Array, wide: Any) -> Array:
+def product_kernel_first(kernel: Array, x: Array, wide: Any) -> Array:
     """Return x @ kernel^T in dtype `wide` as (kernel @ x^T)^T: [M, K] x [..., K] -> [..., M]."""
     # the barrier prevents XLA from swapping the operands back
     result, last = accumulation_dtype(x.dtype, wide), (x.ndim - 1,)
@@ -78,8 +69,8 @@ def backproject(cell: Cell, d: Array, kernel: Array) -> Array:
     """Return d @ kernel^T in the cell's dtype: [..., columns] x [H, columns] -> [..., H]."""
     dtype = cell.dtype or cell.param_dtype
     low, kernel = d.astype(dtype), kernel.astype(dtype)
-    if kernel_first_pays(kernel, math.prod(d.shape[:-1])):
-        return kernel_first(kernel, low, d.dtype)
+    if kernel_first(kernel.shape, math.prod(d.shape[:-1])):
+        return product_kernel_first(kernel, low, d.dtype)
     result, last = accumulation_dtype(dtype, d.dtype), (d.ndim - 1,)
     product = lax.dot_general(low, kernel, ((last, (1,)), ((), ())), preferred_element_type=result)
     return product.astype(d.dtype)
@@ -88,7 +79,7 @@ def backproject(cell: Cell, d: Array, kernel: Array) -> Array:
 def with_transpose(cell: Cell, weights: Weights, rows: int) -> Weights:
     """Add the transposed recurrent kernel, computed once before the loop, where that is faster."""
     kernel = weights["recurrent_kernel"]
-    if not kernel_first_pays(kernel, rows):
+    if not kernel_first(kernel.shape, rows):
         return weights
     transposed = kernel.T.astype(cell.dtype or cell.param_dtype)
     return {**weights, "transposed_kernel": lax.optimization_barrier(transposed)}
@@ -99,7 +90,7 @@ def recur(cell: Cell, weights: Weights, h: Array) -> Array:
     if "transposed_kernel" not in weights:
         return cell.recur(weights, h, None)
     kernel = weights["transposed_kernel"]
-    return kernel_first(kernel, h.astype(kernel.dtype), cell.param_dtype)
+    return product_kernel_first(kernel, h.astype(kernel.dtype), cell.param_dtype)
 
 
 def kernel_gradient(cell: Cell, h: Array, d: Array) -> Array:

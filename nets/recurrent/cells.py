@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ..choices import accumulation_dtype
 from ..masking import as_named
 from ..shapes import expand_to
 from .initial import Initializer, by_gate, drawn_wide
@@ -42,15 +43,6 @@ def layer_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(variance + 1e-6) * scale
-
-
-def accumulation_dtype(dtype: Any, wide: Any) -> Any:
-    """Result dtype of a product of `dtype` operands that is then added to an array of dtype `wide`.
-
-    On a CPU, XLA has fast bfloat16 products only if the result is wide. On other devices the result
-    is rounded to `dtype`, so that the products of the gradient have operands of `dtype` too.
-    """
-    return wide if jax.default_backend() == "cpu" else dtype
 
 
 class Cell(nn.RNNCellBase):

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .scan import Steps, is_static
+from ..shapes import is_static
+from .scan import Steps
 
 Run = Callable[[Any, Steps], tuple[Any, jax.Array]]
 

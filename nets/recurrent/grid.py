@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import ArrayLike
 
+from ..choices import product_in_each_cell
 from ..shapes import expand_to, merge_rows, unmerge_rows, zeros_by_row
 from .cells import LSTMCarry, Weights
 from .initial import by_gate, drawn_wide
@@ -235,9 +236,7 @@ class MDRNN(nn.Module):
             valid = mask.reshape(-1, *sizes, 1) != 0
             inputs = jnp.where(valid, inputs, 0)
         inputs, valid = arrange(inputs), skew(arrange(valid), n)
-        # one large product before the scan, unless it is many times as wide as the input: then
-        # writing and reading it costs more than a small product in each step
-        hoisted = x.shape[-1] > hidden
+        hoisted = not product_in_each_cell(x.shape[-1], hidden)
         inputs = skew(project(inputs) if hoisted else inputs, n)
         recurrent = weights["recurrent_kernel"].reshape(len(signs), n * hidden, -1)
 

@@ -49,7 +49,7 @@ from flax.typing import InOutScanAxis
 from jax.typing import ArrayLike
 
 from ..masking import check_carry
-from ..shapes import expand_to, varying, zeros_by_row
+from ..shapes import expand_to, is_static, varying, zeros_by_row
 from .cells import Weights
 from .checks import RATES, Marks, check_inputs, check_settings, draws_noise, pure_cell
 from .resets import restarts
@@ -58,7 +58,6 @@ from .scan import (
     Steps,
     apply_resets,
     hoist_pays,
-    is_static,
     scan_cell,
     select,
     zero_padding,

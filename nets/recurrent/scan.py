@@ -9,7 +9,6 @@ Inside `jax.export` the numbers of rows and steps may be symbolic; a choice that
 then falls back to the variant that works for every size.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,10 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ..choices import products_first, products_first_without_gradient
 from .cells import Cell, Drop, GRUCell, Weights
-
-LARGE_KERNEL = 2**18  # entries; see `slow_kernel`
-CACHE_ENTRIES = 2**22  # float32 entries that fit into the last-level cache of a CPU
 
 
 class Steps(NamedTuple):
@@ -47,40 +44,16 @@ class Options(NamedTuple):
     zoneout: tuple[float, ...] = ()
 
 
-def is_static(size: Any) -> bool:
-    """Whether a size is a number rather than a symbolic dimension of `jax.export`."""
-    return isinstance(size, int)
-
-
-def slow_kernel(*shape: int) -> bool:
-    """Whether multiplying a few rows by a kernel of this shape is slow: a large one, on a CPU.
-
-    XLA's libraries repack the second operand of a product, and any operand that is transposed
-    within the product, at each call. For a large kernel this takes as long as the product itself.
-    """
-    return jax.default_backend() == "cpu" and math.prod(shape) >= LARGE_KERNEL
-
-
 def hoist_pays(cell: Cell, x: jax.Array) -> bool:
-    """Whether computing the input product of x [T, N, D] before the loop is faster than inside.
-
-    On a CPU this holds for cells with one gate and for large kernels. In other cases, writing the
-    products of all steps to memory and reading them back costs more time than it saves, as well as
-    the memory.
-    """
-    slow = slow_kernel(x.shape[-1], cell.gates * cell.features)
-    return jax.default_backend() != "cpu" or cell.gates == 1 or slow
+    """Whether computing the input product of x [T, N, D] before the loop is faster than inside."""
+    return products_first(x.shape[-1], cell.gates * cell.features, cell.gates)
 
 
 def hoist_pays_forward(cell: Cell, x: jax.Array) -> bool:
-    """Like `hoist_pays`, for a pass without gradient, which stores nothing else for each step.
-
-    Hoisting pays as long as the products fit into the cache, except for a GRU, whose step XLA
-    compiles to one slow loop when the products come from an array.
-    """
+    """Like `hoist_pays`, for a pass without gradient."""
     entries = x.shape[0] * x.shape[1] * cell.gates * cell.features
-    cached = is_static(entries) and entries <= CACHE_ENTRIES
-    return hoist_pays(cell, x) or (cached and not isinstance(cell, GRUCell))
+    fuses = not isinstance(cell, GRUCell)
+    return hoist_pays(cell, x) or products_first_without_gradient(entries, fuses)
 
 
 def project_inputs(

@@ -59,8 +59,18 @@ def test_each_attempt_has_its_environment_and_other_cores_are_a_warning(
         fit(regression(config), config, tmp_path)
         warning = "warning: cores was 2, now 1: the last digits of the results may differ\n"
         assert capsys.readouterr().err.count(warning) == (steps == 3)
+    (tmp_path / "thresholds").write_text('{"band_taps": 9}')
+    monkeypatch.setenv("UNFOLD_CHOICES", str(tmp_path / "thresholds"))
+    config = small_config(steps=5, schedule="constant", figures_at=())
+    fit(regression(config), config, tmp_path)
+    warning = "warning: choices was {}, now {'band_taps': 9}: the last digits of the results may"
+    assert warning in capsys.readouterr().err
     saved = json.loads((tmp_path / "environment.json").read_text())
-    assert [attempt["cores"] for attempt in saved["attempts"]] == [2, 1, 1]
+    assert [attempt["cores"] for attempt in saved["attempts"]] == [2, 1, 1, 1]
+    assert saved["choices"] == {"band_taps": 9}
+    monkeypatch.setenv("UNFOLD_CHOICES", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="UNFOLD_CHOICES: cannot read .*missing"):
+        environment.environment()
     flags = saved["attempts"][0]["jax_flags"]
     assert flags["jax_threefry_partitionable"] == jax.config.jax_threefry_partitionable
     assert saved["cores"] == 1

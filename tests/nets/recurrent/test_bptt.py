@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from nets.choices import Choices
 from nets.recurrent.bptt import has_rule, scan_fused
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent.layers import RNN
@@ -190,7 +191,7 @@ def test_input_product_before_the_loop_equals_that_inside(name):
 
 @pytest.fixture
 def every_kernel_is_large(monkeypatch):
-    monkeypatch.setattr("nets.recurrent.scan.LARGE_KERNEL", 1)
+    monkeypatch.setattr("nets.choices.chosen", lambda: Choices(large_kernel=1))
 
 
 def barriers(f, *arguments):
