@@ -2,6 +2,7 @@
 
     python -m bench.recurrent                       print the table
     python -m bench.recurrent --save=bench/recurrent.md
+    python -m bench.recurrent --tune                write thresholds for this machine
 
 For each cell and shape, one forward pass and one gradient step (of the sum of squared outputs with
 respect to parameters and inputs) are timed in float32, alternately in one process. Ratios are
@@ -16,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +26,7 @@ from flax import linen as nn
 from jax import lax
 from tqdm import tqdm
 
+from bench import tuning
 from bench.tables import arguments, publish
 from bench.timing import in_turn, ratio
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
@@ -177,7 +180,18 @@ def main() -> None:
     """Print the tables, and write them to the file given by --save."""
     parser = arguments(__doc__)
     parser.add_argument("--cells", nargs="+", choices=OURS, default=list(OURS))
+    parser.add_argument(
+        "--tune",
+        type=Path,
+        nargs="?",
+        const=tuning.default_file(),
+        help="write the thresholds of nets/choices.py that are fastest here to this file",
+    )
     options = parser.parse_args()
+    if options.tune:
+        cells = {cell: OURS[cell] for cell in options.cells}
+        tuning.tune(tuning.layers_of(cells, SHAPES), options.rounds, options.tune)
+        return
     cases = [(cell, shape) for cell in options.cells for shape in SHAPES]
     lines: list[dict] = []
     for cell, shape in tqdm(cases, disable=not sys.stderr.isatty()):

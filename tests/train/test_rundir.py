@@ -69,7 +69,7 @@ def test_each_attempt_has_its_environment_and_other_cores_are_a_warning(
     assert [attempt["cores"] for attempt in saved["attempts"]] == [2, 1, 1, 1]
     assert saved["choices"] == {"band_taps": 9}
     monkeypatch.setenv("UNFOLD_CHOICES", str(tmp_path / "missing"))
-    with pytest.raises(ConfigError, match="UNFOLD_CHOICES: cannot read .*missing"):
+    with pytest.raises(ConfigError, match=r"UNFOLD_CHOICES: cannot read .*missing"):
         environment.environment()
     flags = saved["attempts"][0]["jax_flags"]
     assert flags["jax_threefry_partitionable"] == jax.config.jax_threefry_partitionable

@@ -1,0 +1,132 @@
+"""Thresholds of nets/choices.py for the machine at hand: `python -m bench.recurrent --tune`.
+
+One threshold after the other, each alternative is compared with the present value on the layers
+whose programs it changes, alternately in one process. It replaces the present value if these layers
+become faster by GAIN in the geometric mean.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from tqdm import tqdm
+
+from bench.timing import Run, in_turn, ratio
+from nets.choices import Choices
+from nets.convolution.conv import convolve
+from nets.recurrent.layers import RNN
+from train.process import cache_folder
+
+GAIN = 1.03  # noise must not choose
+OFF = 2**40  # no size reaches it
+ALTERNATIVES = {
+    "large_kernel": (2**16, 2**20, OFF),
+    "most_rows": (0, 32, 128),
+    "cached_products": (0, 2**20, 2**24),
+    "band_channels": (0, 4, 32),
+    "band_taps": (9,),
+}
+CONVOLUTIONS = (  # batch, side, channels, features, side of the kernel
+    (128, 32, 1, 6, 5),
+    (128, 14, 6, 16, 5),
+    (128, 28, 16, 16, 3),
+    (128, 14, 32, 32, 3),
+)
+
+Layers = Mapping[str, tuple[nn.Module, jax.Array]]
+
+
+def layers_of(cells: Mapping[str, Callable[[int], nn.Module]], shapes) -> Layers:
+    """Return the layers that are timed, with their inputs, by name."""
+    layers: dict[str, tuple[nn.Module, jax.Array]] = {}
+    for name, cell in cells.items():
+        for batch, time, size, hidden in shapes:
+            layers[f"{name} {batch, time, size, hidden}"] = (
+                RNN(cell(hidden)),
+                jax.random.normal(jax.random.key(0), (batch, time, size)),
+            )
+    for batch, side, channels, features, taps in CONVOLUTIONS:
+        layers[f"convolution {batch, side, channels, features, taps}"] = (
+            nn.Conv(features, (taps, taps), conv_general_dilated=convolve),
+            jax.random.normal(jax.random.key(0), (batch, side, side, channels)),
+        )
+    return layers
+
+
+def programs(layers: Layers, choices: Choices) -> Iterator[tuple[str, str, Run]]:
+    """Yield the name of each pass of each layer, the text of its program, and a call of it."""
+    for name, (layer, x) in layers.items():
+        variables = jax.jit(layer.init)(jax.random.key(1), x)
+
+        def output(variables, x, layer=layer):
+            return jax.tree.leaves(layer.apply(variables, x))[-1]
+
+        def loss(variables, x, output=output):
+            return jnp.sum(output(variables, x) ** 2)
+
+        for kind, function in (("forward", output), ("gradient", jax.grad(loss, (0, 1)))):
+            with mock.patch("nets.choices.chosen", return_value=choices):
+                lowered = jax.jit(function).lower(variables, x)
+            yield f"{name} {kind}", lowered.as_text(), _run(lowered, variables, x)
+
+
+def _run(lowered: jax.stages.Lowered, *arguments) -> Run:
+    """Return a function that runs a program, which is compiled when it is first called."""
+    compiled: list[jax.stages.Compiled] = []
+
+    def run():
+        if not compiled:
+            compiled.append(lowered.compile())
+        return compiled[0](*arguments)
+
+    return run
+
+
+def speed_up(layers: Layers, now: Choices, other: Choices, rounds: int) -> float:
+    """Geometric mean of (time with `now` / time with `other`) where programs differ; else 1."""
+    ratios = []
+    pairs = zip(programs(layers, now), programs(layers, other), strict=True)
+    for (name, text, run), (_, other_text, other_run) in pairs:
+        if text != other_text:
+            seconds = in_turn({"now": run, "other": other_run}, rounds)
+            ratios.append(ratio(seconds["now"], seconds["other"]))
+            tqdm.write(f"  {name}: {ratios[-1]:.2f}", file=sys.stderr)
+    return statistics.geometric_mean(ratios) if ratios else 1.0
+
+
+def tuned(layers: Layers, rounds: int) -> Choices:
+    """Return the thresholds that are fastest on this machine, one found after the other."""
+    best = Choices()
+    for name, values in ALTERNATIVES.items():
+        gains = {}
+        for value in values:
+            tqdm.write(f"{name}={value}", file=sys.stderr)
+            gains[value] = speed_up(layers, best, best._replace(**{name: value}), rounds)
+        value = max(gains, key=lambda each: gains[each])
+        if gains[value] >= GAIN:
+            best = best._replace(**{name: value})
+    return best
+
+
+def default_file() -> Path:
+    """Return the file of thresholds in the folder of caches."""
+    return (cache_folder() or Path(".cache")) / "unfold" / "choices.json"
+
+
+def tune(layers: Layers, rounds: int, path: Path) -> None:
+    """Write the thresholds that are fastest on this machine, and say how they are used."""
+    best = tuned(layers, rounds)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(best._asdict(), indent=1) + "\n", encoding="utf-8")
+    changed = [
+        f"{name} {default} > {value}"
+        for (name, value), default in zip(best._asdict().items(), Choices(), strict=True)
+        if value != default
+    ]
+    print(f"changed: {', '.join(changed) or 'nothing'}\nto use: export UNFOLD_CHOICES={path}")
