@@ -119,8 +119,28 @@ def load_runs(folder: Path) -> list[Run]:
 
     configs = [path for level in ("", "*/", "*/*/") for path in folder.glob(f"{level}config.json")]
     paths = sorted((path.parent for path in configs), key=by_number)
-    runs = [run for run in map(load_run, paths) if run]
+    runs = with_later_settings([run for run in map(load_run, paths) if run])
     return [*runs, *runs_not_begun(folder, runs)]
+
+
+def with_later_settings(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with the defaults of settings that were added after some of them were made.
+
+    A run without a setting is continued with its default: it belongs to the group that has it.
+    """
+    names = {name for run in runs for name in run.config}
+    if all(run.config.keys() == names for run in runs):
+        return list(runs)
+    return [dataclasses.replace(run, config={**defaults_of(run), **run.config}) for run in runs]
+
+
+def defaults_of(run: Run) -> dict[str, Any]:
+    """Return the default of each setting of a run's experiment; none if it is unknown."""
+    try:
+        config_class = experiment_of(run.path).Config
+    except ConfigError:
+        return {}
+    return {field.name: field.default for field in dataclasses.fields(config_class)}
 
 
 def load_run(path: Path) -> Run | None:

@@ -1,5 +1,6 @@
 """The statistics of a group of runs, worked out by hand."""
 
+import json
 import math
 
 import numpy as np
@@ -82,6 +83,20 @@ def test_metric_that_a_run_did_not_measure_does_not_count(run_of):
     assert group.by_seed("val/bleu") == {1: 30.0}
     table = make_table([group], "val/bleu", None)
     assert table.rows == [[30.0, None, 1, "20", 10.0]]
+
+
+def test_a_run_from_before_a_setting_has_its_default(tmp_path):
+    for name, more in {"a": {}, "b": {"resident": "auto"}, "c": {"resident": "never"}}.items():
+        (tmp_path / name).mkdir()
+        config = {"steps": 9, "seed": 0, "gone": 1, **more}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        environment = '{"experiment": "experiments.iris"}'
+        (tmp_path / name / "environment.json").write_text(environment)
+    old, same, other = [run.config for run in runs.load_runs(tmp_path)]
+    assert old == same == {**other, "resident": "auto"}
+    assert (old["steps"], old["gone"]) == (9, 1)
+    (tmp_path / "a" / "environment.json").unlink()
+    assert runs.load_runs(tmp_path)[0].config == {"steps": 9, "seed": 0, "gone": 1}
 
 
 def test_metrics_are_read_only_where_they_are_used(tmp_path, monkeypatch):
