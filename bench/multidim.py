@@ -7,8 +7,8 @@ The network is an LSTM with 32 features in four directions, on 28 x 28 images wi
 plain loop is a compiled scan over rows of a scan over columns. The two are timed alternately in one
 process, for the forward pass and for the gradient of all parameters; the table gives the medians
 and their ratio. With a batch of one, the number of steps limits the speed, and hyperplanes reduce
-it. With a batch of 128 on a CPU, arithmetic limits the speed, and hyperplanes need twice as much
-of it, as half of the skewed grid is empty.
+it. With a batch of 128 on a CPU, arithmetic limits the speed; hyperplanes would need twice as much
+of it, as half of the skewed grid is empty, so grids are put side by side.
 """
 
 import statistics
@@ -21,7 +21,8 @@ import numpy as np
 from flax import linen as nn
 
 from bench.tables import arguments, publish
-from nets.recurrent.grid import MDRNN, corners
+from nets.recurrent.grid import MDRNN
+from nets.recurrent.hyperplanes import corners
 
 SIZE, HIDDEN = 28, 32
 

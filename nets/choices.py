@@ -38,6 +38,9 @@ class Choices(NamedTuple):
     a product with a banded matrix. XLA's convolution is built for many channels; the band wastes
     half of its products, but wastes less than that.
 
+    grid_rows: fewest rows in the step of a grid for which several grids are put side by side, so
+    that fewer cells of the skewed grid are empty. That makes more steps, of fewer rows.
+
     split_groups: most groups of a convolution that are convolved one after the other, since the
     gradient of XLA's grouped convolution takes about 15 times as long. The program grows with them.
     """
@@ -48,6 +51,7 @@ class Choices(NamedTuple):
     most_rows: int = 64
     band_channels: int = 16
     band_taps: int = 25
+    grid_rows: int = 64
     split_groups: int = 8
 
 
@@ -116,6 +120,11 @@ def product_in_each_cell(inputs: int, hidden: int) -> bool:
     Writing and reading it then costs more than a small product in each step, on any device.
     """
     return inputs <= hidden
+
+
+def joins_grids(rows: int) -> bool:
+    """Whether grids are put side by side if a step then has this many rows."""
+    return on_cpu() and rows >= chosen().grid_rows
 
 
 def prefers_band(channels: int, taps: int) -> bool:

@@ -1,11 +1,10 @@
 """Multi-dimensional recurrent networks: the state depends on a neighbour along each axis.
 
-A grid is processed by hyperplanes sum(p) = t. The cells of a hyperplane do not depend on each
-other, so that an H x W grid takes H + W - 1 steps of a single scan, for all directions together. To
-turn hyperplanes into columns, the grid is skewed: row r is shifted by r.
+A grid is processed by hyperplanes sum(p) = t, whose cells do not depend on each other, so that an
+H x W grid takes H + W - 1 steps of a single scan, for all directions together: see
+`nets.recurrent.hyperplanes`.
 """
 
-import itertools
 import math
 from functools import partial
 from typing import Any, Literal
@@ -18,78 +17,8 @@ from jax.typing import ArrayLike
 from ..choices import product_in_each_cell
 from ..shapes import expand_to, merge_rows, unmerge_rows, zeros_by_row
 from .cells import LSTMCarry, Weights
+from .hyperplanes import Hyperplanes, corners, farthest, grids_side_by_side, skew
 from .initial import by_gate, drawn_wide
-
-
-def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
-    """Return the reading direction along each axis, 1 or -1, for each set of weights.
-
-    directions: None or 2^axes for all corners; 1 for the first corner; 2 for the first and the
-    opposite corner; or the tuples of signs. Raises ValueError for anything else.
-
-    >>> corners(2, 2)
-    ((1, 1), (-1, -1))
-    """
-    every = tuple(itertools.product((1, -1), repeat=axes))
-    if directions is None:
-        return every
-    by_count = {1: every[:1], 2: (every[0], every[-1]), len(every): every}
-    if isinstance(directions, int):
-        if directions not in by_count:
-            raise ValueError(f"directions must be one of {sorted(by_count)}, got {directions}")
-        return by_count[directions]
-    chosen = tuple(tuple(signs) for signs in directions)
-    if not chosen or any(signs not in every for signs in chosen):
-        raise ValueError(
-            f"each of the directions must be {axes} signs, 1 or -1, got {directions!r}"
-        )
-    return chosen
-
-
-def _skew_pair(a: jax.Array, axis: int) -> jax.Array:
-    """Shift row r by r: [.., R, W, ..] to [.., R, R + W - 1, ..], filled up with zeros."""
-    rows, columns = a.shape[axis : axis + 2]
-    before, after = a.shape[:axis], a.shape[axis + 2 :]
-    steps = rows + columns - 1
-    padding = [(0, 0)] * a.ndim
-    padding[axis + 1] = (0, rows)
-    # rows of length steps + 1, reshaped to length steps: each starts one position after the last
-    flat = jnp.pad(a, padding).reshape(*before, rows * (steps + 1), *after)
-    flat = jax.lax.slice_in_dim(flat, 0, rows * steps, axis=axis)
-    return flat.reshape(*before, rows, steps, *after)
-
-
-def _unskew_pair(a: jax.Array, axis: int, columns: int) -> jax.Array:
-    """Invert `_skew_pair` for rows of length `columns`."""
-    rows, steps = a.shape[axis : axis + 2]
-    before, after = a.shape[:axis], a.shape[axis + 2 :]
-    padding = [(0, 0)] * (a.ndim - 1)
-    padding[axis] = (0, rows)
-    flat = jnp.pad(a.reshape(*before, rows * steps, *after), padding)
-    return jax.lax.slice_in_dim(
-        flat.reshape(*before, rows, steps + 1, *after), 0, columns, axis=axis + 1
-    )
-
-
-def skew(a: jax.Array, axes: int) -> jax.Array:
-    """Map a [K, S_1, ..., S_n, ...] with n = axes to [T, K, S_1, ..., S_{n-1}, ...].
-
-    The entry at (t, k, p_1, ..., p_{n-1}) is a[k, p] with p_n = t - p_1 - ... - p_{n-1}, or zero if
-    p is outside the grid; T = S_1 + ... + S_n - n + 1.
-    """
-    for axis in reversed(range(1, axes)):
-        a = jnp.moveaxis(_skew_pair(jnp.moveaxis(a, axis, axes - 1), axes - 1), axes - 1, axis)
-    return jnp.moveaxis(a, axes, 0)
-
-
-def unskew(a: jax.Array, axes: int, columns: int) -> jax.Array:
-    """Invert `skew`; columns: S_n."""
-    a = jnp.moveaxis(a, 0, axes)
-    for axis in range(1, axes):
-        width = columns + sum(a.shape[axis + 1 : axes]) - (axes - 1 - axis)
-        pair = _unskew_pair(jnp.moveaxis(a, axis, axes - 1), axes - 1, width)
-        a = jnp.moveaxis(pair, axes - 1, axis)
-    return a
 
 
 class MDRNN(nn.Module):
@@ -215,67 +144,64 @@ class MDRNN(nn.Module):
         n, hidden, signs = self.axes, self.features, corners(self.axes, self.directions)
         lead, sizes = x.shape[: x.ndim - n - 1], x.shape[-n - 1 : -1]
         weights = self._weights(x.shape[-1], len(signs))
-        order = sorted(range(n), key=lambda d: sizes[d])  # states span all axes but the longest
-
-        def flip(a: jax.Array, s: tuple[int, ...]) -> jax.Array:
-            return jnp.flip(a, [d + 1 for d in range(n) if s[d] < 0])
-
-        def arrange(a: jax.Array) -> jax.Array:
-            """[N, S_1, ..., S_n, D] to [K, sizes in order, N, D], flipped for each direction."""
-            return jnp.stack([flip(a, s) for s in signs]).transpose(
-                0, *(d + 2 for d in order), 1, n + 2
-            )
+        inputs = x.reshape(-1, *sizes, x.shape[-1])
+        joined = grids_side_by_side(len(inputs), math.prod(sizes) // max(sizes))
+        planes = Hyperplanes(signs, sizes, joined)
 
         def project(a: jax.Array) -> jax.Array:
             bias = weights["bias"].reshape(len(signs), *[1] * (a.ndim - 2), -1)
             return (self._product(a, weights["kernel"]) + bias).astype(self.param_dtype)
 
-        inputs, valid = x.reshape(-1, *sizes, x.shape[-1]), jnp.ones((1, *sizes, 1), bool)
-        by_row = zeros_by_row(inputs, dtype=self.param_dtype)
+        valid = jnp.ones((joined, *sizes, 1), bool)
+        by_row = zeros_by_row(inputs, dtype=self.param_dtype).reshape(-1, joined)[:, 0]
         if mask is not None:
             valid = mask.reshape(-1, *sizes, 1) != 0
             inputs = jnp.where(valid, inputs, 0)
-        inputs, valid = arrange(inputs), skew(arrange(valid), n)
+        inputs, valid = planes.arrange(inputs), skew(planes.arrange(valid), n)
         hoisted = not product_in_each_cell(x.shape[-1], hidden)
         inputs = skew(project(inputs) if hoisted else inputs, n)
         recurrent = weights["recurrent_kernel"].reshape(len(signs), n * hidden, -1)
 
-        def neighbour(a: jax.Array, d: int) -> jax.Array:
+        def neighbour(a: jax.Array, inside: jax.Array, d: int) -> jax.Array:
             """Align the previous hyperplane: at each cell, the state one step back on axis d."""
-            axis = order.index(d) + 1
+            axis = planes.order.index(d) + 1
             if axis == n:
-                return a
+                return a if joined == 1 else jnp.where(inside, a, 0)
             padding = [(1, 0) if k == axis else (0, 0) for k in range(a.ndim)]
             return jnp.pad(jax.lax.slice_in_dim(a, 0, a.shape[axis] - 1, axis=axis), padding)
 
-        def step(carry: Any, hyperplane: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
-            inputs, valid = hyperplane
-            previous = [jax.tree.map(partial(neighbour, d=d), carry) for d in range(n)]
+        def step(carry: Any, hyperplane: tuple[jax.Array, ...]) -> tuple[Any, Any]:
+            inputs, valid, inside = hyperplane
+            previous = [
+                jax.tree.map(partial(neighbour, inside=inside, d=d), carry) for d in range(n)
+            ]
             hs = jnp.concatenate([getattr(s, "h", s) for s in previous], axis=-1)
             total = self._product(hs, recurrent).astype(self.param_dtype)
             state = self._cell(total + (inputs if hoisted else project(inputs)), previous)
             # also zero outside the skewed grid, as the first cells read these states
             state = jax.tree.map(lambda a: jnp.where(valid, a, 0), state)
-            return state, state if mask is not None else getattr(state, "h", state)
+            if mask is not None:
+                return state, (state, None)
+            corner = jax.tree.map(lambda a: a[(slice(None), *[-1] * (n - 1))], state)
+            return state, (getattr(state, "h", state), corner)
 
         zeros = jnp.zeros((*inputs.shape[1:-1], hidden), self.param_dtype)
         zeros += expand_to(by_row[:, None], zeros)
         start = LSTMCarry(zeros, zeros) if self.cell == "lstm" else zeros
         # recompute the gates for the gradient: stored, they would take most of the memory
         step = jax.checkpoint(step, prevent_cse=False)
-        last, states = jax.lax.scan(step, start, (inputs, valid))
+        _, (states, corner) = jax.lax.scan(step, start, (inputs, valid, planes.inside()))
 
+        states = jax.tree.map(planes.restore, states)
         if mask is None:
-            final = jax.tree.map(lambda a: a[(slice(None), *[-1] * (n - 1))], last)
+            final = jax.tree.map(planes.last_corners, corner)
         else:
-            final = jax.tree.map(lambda a: _farthest(a, valid, n), states)
+            final = jax.tree.map(partial(farthest, valid=planes.restore(valid)), states)
         carry = tuple(
             jax.tree.map(lambda a, k=k: a[k].reshape(*lead, hidden), final)
             for k in range(len(signs))
         )
-        h = unskew(getattr(states, "h", states), n, sizes[order[-1]])
-        h = h.transpose(0, n + 1, *(order.index(d) + 1 for d in range(n)), n + 2)
-        merged = self._merge([flip(a, s) for a, s in zip(h, signs, strict=True)])
+        merged = self._merge(planes.unflip(getattr(states, "h", states)))
         return carry, merged.reshape(*lead, *sizes, merged.shape[-1])
 
     def _merge(self, outputs: list[jax.Array]) -> jax.Array:
@@ -284,14 +210,3 @@ class MDRNN(nn.Module):
             return jnp.concatenate(outputs, axis=-1)
         total = sum(outputs[1:], start=outputs[0])
         return total if self.merge == "sum" else total / len(outputs)
-
-
-def _farthest(states: jax.Array, valid: jax.Array, axes: int) -> jax.Array:
-    """From states [T, ...], select [K, N, H] at a valid cell of the last hyperplane with one."""
-    steps = jnp.arange(1, len(valid) + 1).reshape(-1, *[1] * (valid.ndim - 1))
-    # [T, K, cells.., N, .] to [T * cells, K, N, .]
-    score, flat = (
-        jnp.moveaxis(a, 1, axes).reshape(-1, a.shape[1], *a.shape[-2:])
-        for a in (valid * steps, states)
-    )
-    return jnp.take_along_axis(flat, jnp.argmax(score, axis=0)[None], axis=0)[0]

@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nets.recurrent.grid import MDRNN, corners, skew, unskew
+from nets.choices import Choices
+from nets.recurrent.grid import MDRNN
+from nets.recurrent.hyperplanes import corners, grids_side_by_side, skew, unskew
 
 H = 3
+B = 8  # two rows for each of four devices
 both_cells = pytest.mark.parametrize("cell", ["lstm", "elman"])
 
 
@@ -108,16 +111,33 @@ CASES = [
 OF_CELLS = [("lstm", *case) for case in CASES] + [("elman", *CASES[k]) for k in (1, 4, 9)]
 
 
-@pytest.mark.parametrize(("cell", "axes", "directions", "sizes", "size"), OF_CELLS)
-def test_equals_the_plain_loop(cell, axes, directions, sizes, size):
+@pytest.fixture
+def join(monkeypatch):
+    """Put two grids of a batch side by side, or none; never a plain sequence."""
+
+    def choose(joined, sizes):
+        cells = int(np.prod(sizes)) // max(sizes)
+        monkeypatch.setattr(
+            "nets.choices.chosen", lambda: Choices(grid_rows=B // 2 * cells if joined else 2**40)
+        )
+        assert grids_side_by_side(B, cells) == (2 if joined and cells > 1 else 1)
+
+    return choose
+
+
+@pytest.mark.parametrize("number", range(len(OF_CELLS)))
+def test_equals_the_plain_loop(number, join):
+    cell, axes, directions, sizes, size = OF_CELLS[number]
     net, variables = build(cell, axes, directions, size)
     params = jax.tree.map(np.asarray, variables["params"])
-    x = np.random.default_rng(2).normal(size=(4, *sizes, size)).astype(np.float32)
+    x = np.random.default_rng(2).normal(size=(B, *sizes, size)).astype(np.float32)
     whole = np.ones(x.shape[:-1])
+    join(number % 2, sizes)
     close(jax.jit(net.apply)(variables, x), loop(params, x, whole, cell, directions))
-    mask = ragged(4, sizes)
+    mask = ragged(B, sizes)
     dirty = np.where(mask[..., None] != 0, x, np.nan)
     expected = loop(params, x, mask, cell, directions)
+    join(not number % 2, sizes)
     close(jax.jit(net.apply)(variables, dirty, mask), expected)
 
 
@@ -137,13 +157,14 @@ def scalar(results):
         ("elman", 1, 2, (4,), 2, "float32"),
     ],
 )
-def test_gradient_equals_that_of_the_plain_loop(case):
+def test_gradient_equals_that_of_the_plain_loop(case, join):
+    join(case[2] == 4, case[3])
     cell, axes, directions, sizes, size, dtype = case
     tolerance = 1e-10 if dtype == "float64" else 1e-5
     with jax.enable_x64(dtype == "float64"):
         net, variables = build(cell, axes, directions, size, dtype)
-        x = noise_like(np.zeros((4, *sizes, size), dtype), 3, 1.0)
-        mask = ragged(4, sizes)
+        x = noise_like(np.zeros((B, *sizes, size), dtype), 3, 1.0)
+        mask = ragged(B, sizes)
         dirty = np.where(mask[..., None] != 0, x, np.nan).astype(dtype)
 
         def ours(variables, x):

@@ -1,0 +1,182 @@
+"""Hyperplanes of grids, as the columns of a skewed grid.
+
+The cells of a hyperplane sum(p) = t do not depend on each other. To turn hyperplanes into columns,
+row r is shifted by r. Of the H + W - 1 cells in a row of the skewed grid of H x W cells, H - 1 are
+empty. So n grids of a batch may be put side by side, as one grid of n W columns, of which H - 1 in
+n W + H - 1 are empty.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..choices import joins_grids
+from ..shapes import is_static, parts_of
+
+
+def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
+    """Return the reading direction along each axis, 1 or -1, for each set of weights.
+
+    directions: None or 2^axes for all corners; 1 for the first corner; 2 for the first and the
+    opposite corner; or the tuples of signs. Raises ValueError for anything else.
+
+    >>> corners(2, 2)
+    ((1, 1), (-1, -1))
+    """
+    every = tuple(itertools.product((1, -1), repeat=axes))
+    if directions is None:
+        return every
+    by_count = {1: every[:1], 2: (every[0], every[-1]), len(every): every}
+    if isinstance(directions, int):
+        if directions not in by_count:
+            raise ValueError(f"directions must be one of {sorted(by_count)}, got {directions}")
+        return by_count[directions]
+    chosen = tuple(tuple(signs) for signs in directions)
+    if not chosen or any(signs not in every for signs in chosen):
+        raise ValueError(
+            f"each of the directions must be {axes} signs, 1 or -1, got {directions!r}"
+        )
+    return chosen
+
+
+def _skew_pair(a: jax.Array, axis: int) -> jax.Array:
+    """Shift row r by r: [.., R, W, ..] to [.., R, R + W - 1, ..], filled up with zeros."""
+    rows, columns = a.shape[axis : axis + 2]
+    before, after = a.shape[:axis], a.shape[axis + 2 :]
+    steps = rows + columns - 1
+    padding = [(0, 0)] * a.ndim
+    padding[axis + 1] = (0, rows)
+    # rows of length steps + 1, reshaped to length steps: each starts one position after the last
+    flat = jnp.pad(a, padding).reshape(*before, rows * (steps + 1), *after)
+    flat = jax.lax.slice_in_dim(flat, 0, rows * steps, axis=axis)
+    return flat.reshape(*before, rows, steps, *after)
+
+
+def _unskew_pair(a: jax.Array, axis: int, columns: int) -> jax.Array:
+    """Invert `_skew_pair` for rows of length `columns`."""
+    rows, steps = a.shape[axis : axis + 2]
+    before, after = a.shape[:axis], a.shape[axis + 2 :]
+    padding = [(0, 0)] * (a.ndim - 1)
+    padding[axis] = (0, rows)
+    flat = jnp.pad(a.reshape(*before, rows * steps, *after), padding)
+    return jax.lax.slice_in_dim(
+        flat.reshape(*before, rows, steps + 1, *after), 0, columns, axis=axis + 1
+    )
+
+
+def skew(a: jax.Array, axes: int) -> jax.Array:
+    """Map a [K, S_1, ..., S_n, ...] with n = axes to [T, K, S_1, ..., S_{n-1}, ...].
+
+    The entry at (t, k, p_1, ..., p_{n-1}) is a[k, p] with p_n = t - p_1 - ... - p_{n-1}, or zero if
+    p is outside the grid; T = S_1 + ... + S_n - n + 1.
+    """
+    for axis in reversed(range(1, axes)):
+        a = jnp.moveaxis(_skew_pair(jnp.moveaxis(a, axis, axes - 1), axes - 1), axes - 1, axis)
+    return jnp.moveaxis(a, axes, 0)
+
+
+def unskew(a: jax.Array, axes: int, columns: int) -> jax.Array:
+    """Invert `skew`; columns: S_n."""
+    a = jnp.moveaxis(a, 0, axes)
+    for axis in range(1, axes):
+        width = columns + sum(a.shape[axis + 1 : axes]) - (axes - 1 - axis)
+        pair = _unskew_pair(jnp.moveaxis(a, axis, axes - 1), axes - 1, width)
+        a = jnp.moveaxis(pair, axes - 1, axis)
+    return a
+
+
+def grids_side_by_side(rows: int, cells: int) -> int:
+    """Number of grids to join in a batch of `rows`, with `cells` cells in a hyperplane.
+
+    It divides the rows of each device. With one cell in a hyperplane, nothing is empty.
+    """
+    if not is_static(rows) or cells == 1:
+        return 1
+    own = rows // parts_of(rows)
+    return max(
+        (n for n in range(1, own + 1) if own % n == 0 and joins_grids(rows // n * cells)),
+        default=1,
+    )
+
+
+def join(a: jax.Array, count: int, axes: int) -> jax.Array:
+    """Put `count` grids side by side: [K, ..., S_n, N, D] to [K, ..., count S_n, N / count, D].
+
+    Neighbours in the batch are joined, so the rows of a device stay there.
+    """
+    before, (length, rows, size) = a.shape[:axes], a.shape[axes:]
+    split = a.reshape(*before, length, rows // count, count, size)
+    return jnp.moveaxis(split, -2, axes).reshape(*before, count * length, rows // count, size)
+
+
+def disjoin(a: jax.Array, count: int, axes: int) -> jax.Array:
+    """Invert `join`."""
+    before, (length, rows, size) = a.shape[:axes], a.shape[axes:]
+    split = a.reshape(*before, count, length // count, rows, size)
+    return jnp.moveaxis(split, axes, -2).reshape(*before, length // count, rows * count, size)
+
+
+class Hyperplanes(NamedTuple):
+    """How the cells of a batch of grids are arranged, for each of K reading directions.
+
+    signs: of each direction, see `corners`. sizes: S_1, ..., S_n. joined: grids side by side.
+    """
+
+    signs: tuple[tuple[int, ...], ...]
+    sizes: tuple[int, ...]
+    joined: int = 1
+
+    @property
+    def order(self) -> list[int]:
+        """The axes, the longest last: the states of a step span all axes but that one."""
+        return sorted(range(len(self.sizes)), key=lambda d: self.sizes[d])
+
+    @property
+    def length(self) -> int:
+        """Length of the longest axis."""
+        return max(self.sizes)
+
+    def flip(self, a: jax.Array, signs: tuple[int, ...]) -> jax.Array:
+        """Reverse the axes of a [N, S_1, ..., S_n, D] that a direction reads backwards."""
+        return jnp.flip(a, [d + 1 for d, sign in enumerate(signs) if sign < 0])
+
+    def arrange(self, a: jax.Array) -> jax.Array:
+        """Map a [N, S_1, ..., S_n, D] to [K, sizes in order, N, D], flipped and joined."""
+        n = len(self.sizes)
+        flipped = jnp.stack([self.flip(a, signs) for signs in self.signs])
+        ordered = flipped.transpose(0, *(d + 2 for d in self.order), 1, n + 2)
+        return join(ordered, self.joined, n)
+
+    def inside(self) -> jax.Array:
+        """Whether a cell is not in the first column of its grid: bool [T, 1, cells.., 1, 1]."""
+        columns = jnp.arange(self.joined * self.length)[:, None, None] % self.length > 0
+        before = [self.sizes[d] for d in self.order[:-1]]
+        return skew(jnp.broadcast_to(columns, (1, *before, *columns.shape)), len(self.sizes))
+
+    def restore(self, a: jax.Array) -> jax.Array:
+        """Invert the joining and skewing: a [T, ...] to [K, sizes in order, N, ...]."""
+        n = len(self.sizes)
+        return disjoin(unskew(a, n, self.joined * self.length), self.joined, n)
+
+    def unflip(self, a: jax.Array) -> list[jax.Array]:
+        """Map a [K, sizes in order, N, ...] to [N, S_1, ..., S_n, ...] of each direction."""
+        n = len(self.sizes)
+        a = a.transpose(0, n + 1, *(self.order.index(d) + 1 for d in range(n)), n + 2)
+        return [self.flip(each, signs) for each, signs in zip(a, self.signs, strict=True)]
+
+    def last_corners(self, a: jax.Array) -> jax.Array:
+        """Select [K, N, H] at the last cell of each grid, from last cells [T, K, N / joined, H]."""
+        steps, count, rows, size = a.shape
+        ends = steps - 1 - self.length * jnp.arange(self.joined)[::-1]
+        return jnp.moveaxis(a[ends], 0, 2).reshape(count, rows * self.joined, size)
+
+
+def farthest(states: jax.Array, valid: jax.Array) -> jax.Array:
+    """From states [K, cells.., N, H], select [K, N, H] at a valid cell of the last hyperplane."""
+    count, *cells, rows, hidden = states.shape
+    distance = sum(jnp.ogrid[tuple(slice(size) for size in cells)], jnp.ones((), int))
+    score = (valid[..., 0] * distance[..., None]).reshape(count, -1, rows)
+    index = jnp.argmax(score, axis=1)[:, None, :, None]
+    return jnp.take_along_axis(states.reshape(count, -1, rows, hidden), index, axis=1)[:, 0]
