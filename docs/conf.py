@@ -21,8 +21,8 @@ include_patterns += ["experiments/README.md", "bench/*.md"]
 exclude_patterns = [".*", "docs/_build", "runs", "shared", "build", "**/results"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
+extensions += ["measured"]
 myst_heading_anchors = 3
-myst_enable_extensions = ["dollarmath"]
 
 OTHERS = {
     "python": "https://docs.python.org/3/",
