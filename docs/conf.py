@@ -21,7 +21,9 @@ include_patterns += ["experiments/README.md", "bench/*.md"]
 exclude_patterns = [".*", "docs/_build", "runs", "shared", "build", "**/results"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
-extensions += ["measured"]
+extensions += ["measured", "reference"]
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 myst_heading_anchors = 3
 
 OTHERS = {
@@ -38,6 +40,8 @@ intersphinx_mapping = {
 }
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = "Unfold"
 html_copy_source = False
 html_show_copyright = False
