@@ -15,13 +15,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 project = "Unfold"
 author = "The contributors of Unfold"
+smartquotes = False  # quotes belong to code
 root_doc = "docs/index"
 include_patterns = ["docs/**.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 include_patterns += ["experiments/README.md", "bench/*.md"]
 exclude_patterns = [".*", "docs/_build", "runs", "shared", "build", "**/results"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
-extensions += ["measured", "reference"]
+extensions += ["measured", "reference"]  # docs/extensions
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 myst_heading_anchors = 3
@@ -43,5 +44,6 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_title = "Unfold"
+html_extra_path = ["redirect"]  # to the index, from the root of the site
 html_copy_source = False
 html_show_copyright = False

@@ -1,8 +1,8 @@
 """Directives that fill pages from files of the repository, so that no figure is typed by hand.
 
-    ```{results} B10```     results of a system, from experiments/systems.toml and its results
-    ```{lecture} chai```    headings of a lecture with links to their pages, from docs/lectures.toml
-    ```{headings}```        headings of the lectures that lead to this page
+```{results} B10```     results of a system, from experiments/systems.toml and its results
+```{lecture} chai```    headings of a lecture with links to their pages, from docs/lectures.toml
+```{headings}```        headings of the lectures that lead to this page
 """
 
 import os
@@ -63,12 +63,12 @@ def lecture_text(name: str) -> list[str]:
 
 
 def headings_text(page: str) -> list[str]:
-    """Lines of Markdown: for each lecture, its headings with this page, below docs/, as a target."""
+    """Lines of Markdown: for each lecture, its headings that have a page below docs/ as target."""
     lines = []
     for name, lecture in read_lectures().items():
         found = {h: None for h, *targets in lecture["headings"] if page in targets}
         if found:
-            quoted = "; ".join(f"“{heading}”" for heading in found)
+            quoted = "; ".join(h if h.startswith("(") else f"“{h}”" for h in found)
             lines.append(f"- [{lecture['title']}](/docs/lectures.md#{name}): {quoted}")
     return lines
 

@@ -2,12 +2,13 @@
 
     .. reference:: nets.recurrent     the exports of a room of nets, or the modules of another room
 
-Docstrings are not written in a markup language, so that none of their characters may act as one: a
-paragraph becomes text with `names` as code, an indented block or a table keeps its lines, an example
-is code, and a list stays a list.
+Docstrings are not written in a markup language, so none of their characters may act as one: a
+paragraph becomes text with `names` as code, an indented block or a table keeps its lines, an
+example is code, and a list stays a list.
 """
 
 import ast
+import importlib
 import re
 import textwrap
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS_OF_FLAX = re.compile(r", parent: .*?(?=, name:), name: str \| None = None")
+FUNCTION = re.compile(r"<(?:\w+ of <)?function ([\w.]+?)(?:\.<locals>[\w.<>]*)?(?: at \w+)?>+")
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -51,7 +53,8 @@ def inline(text: str) -> str:
     parts = re.split(r"`([^`]+)`", " ".join(text.split()))
     escaped = [re.sub(r"([\\*|_`])", r"\\\1", part) for part in parts[::2]]
     code = [rf"\ ``{part.strip()}``\ " for part in parts[1::2]]
-    return "".join(a + b for a, b in zip(escaped, [*code, ""], strict=True)).strip()
+    joined = "".join(a + b for a, b in zip(escaped, [*code, ""], strict=True))
+    return joined.removeprefix("\\ ").removesuffix("\\ ")
 
 
 def restructured(text: str) -> list[str]:
@@ -70,7 +73,7 @@ def restructured(text: str) -> list[str]:
     return lines
 
 
-def process_docstring(
+def process_docstring(  # noqa: PLR0917, as Sphinx calls it by position
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Replace the lines of a docstring; a table of functions by name has only its names."""
@@ -81,21 +84,24 @@ def process_docstring(
     lines[:] = restructured("\n".join(lines))
 
 
-def process_signature(
+def process_signature(  # noqa: PLR0917, as Sphinx calls it by position
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, result: Any
 ) -> tuple[str | None, Any]:
     """Leave out the two fields that Flax adds to each module, and addresses of functions."""
     if signature:
         signature = FIELDS_OF_FLAX.sub("", signature)
-        signature = re.sub(r"<(?:\w+ of <)?function ([\w.]+?)(?:\.<locals>[\w.<>]*)?(?: at \w+)?>+",
-                           r"\1", signature)
+        signature = FUNCTION.sub(r"\1", signature)
+        signature = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", signature)
     return signature, result
 
 
-def skip_member(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool:
-    """Skip what Flax or a named tuple generates."""
+def skip_member(  # noqa: PLR0917, as Sphinx calls it by position
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool:
+    """Skip fields that hold a function or class, and what Flax or a named tuple generates."""
     generated = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
-    return skip or generated or name == "setup"
+    held = what == "class" and getattr(obj, "__name__", name) != name
+    return skip or generated or held or name == "setup"
 
 
 def exported(room: Path) -> list[str]:
@@ -107,8 +113,6 @@ def exported(room: Path) -> list[str]:
 
 def description(package: str) -> list[str]:
     """Lines of reStructuredText that describe a package of nets, train or data."""
-    import importlib
-
     room = ROOT / package.replace(".", "/")
     lines = [f".. automodule:: {package}", "   :no-index:", ""]
     if (room / "__init__.pyi").is_file():
