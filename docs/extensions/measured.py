@@ -19,7 +19,7 @@ from experiments.report import systems
 
 ROOT = Path(__file__).resolve().parents[2]
 LECTURES = ROOT / "docs" / "lectures.toml"
-COLUMNS = ("ours: mean, 95 % interval, n", "time a run", "machine")
+COLUMNS = ("ours: mean, 95 % interval, n", "time a run")
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
@@ -43,7 +43,9 @@ def results_text(identifier: str, folder: Path) -> list[str]:
             lines.append((systems.tests_of(system) or systems.MISSING).capitalize() + ".")
         for result in results:
             rows = systems.result_cells(result, system["show"], system.get("baseline", ""))
-            lines += [*table(COLUMNS, rows), "", "```sh", result["command"], "```"]
+            lines += [*table(COLUMNS, [row[:2] for row in rows]), ""]
+            lines += [f"Measured on {result['machine']}, with", ""]
+            lines += ["```sh", result["command"], "```"]
     if not lines:
         raise ValueError(f"experiments/systems.toml has no system {identifier!r}")
     return lines
@@ -70,7 +72,7 @@ def headings_text(page: str) -> list[str]:
         if found:
             quoted = "; ".join(h if h.startswith("(") else f"“{h}”" for h in found)
             lines.append(f"- [{lecture['title']}](/docs/lectures.md#{name}): {quoted}")
-    return lines
+    return lines or ["The lectures do not have it."]
 
 
 class Filled(SphinxDirective):

@@ -13,6 +13,7 @@ import pytest
 
 from tests.docs.pages import DOCS, PAGES, ROOT, blocks, commands, text_of
 from train.cli import PLANNED_MODES, TRAINED_MODES, parse
+from train.config import ConfigError
 
 SYSTEMS = sorted((DOCS / "systems").glob("[a-d]*.md"))
 PYTHON = re.compile(r"```python\n(.*?)```(?:\n+```\n(.*?)```)?", re.S)
@@ -83,6 +84,18 @@ def first_values(words):
             yield f"--config.{swept[1]}={re.split(r',|[.][.]', swept[2])[0]}"
         elif word.startswith(("--config.", "--flagfile=")):
             yield word
+
+
+@each_page
+def test_settings_in_the_text_are_valid(path):
+    names = set(re.findall(r"experiments\.(?!report)(\w+)|--experiment=(\w+)", text_of(path)))
+    modules = [importlib.import_module(f"experiments.{a or b}") for a, b in names]
+    for span in re.findall(r"`(--config\.[^`]*=[^`]*)`", text_of(path)):
+        found = set()
+        for module in modules:
+            with contextlib.suppress(ConfigError):
+                found.add(parse(module.Config, ("train",), ["x", "--workdir=x", *span.split()])[2])
+        assert found, span
 
 
 @each_page
