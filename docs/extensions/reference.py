@@ -15,13 +15,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 from docutils import nodes
 from docutils.statemachine import StringList
+from jax.typing import ArrayLike
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.typing import stringify_annotation
 
 ROOT = Path(__file__).resolve().parents[2]
 FIELDS_OF_FLAX = re.compile(r", parent: .*?(?=, name:), name: str \| None = None")
+TYPES = {  # as Sphinx writes them, in the order of replacement: their public names
+    stringify_annotation(ArrayLike, mode="smart"): "jax.typing.ArrayLike",
+    stringify_annotation(jax.Array, mode="smart"): "jax.Array",
+}
 FUNCTION = re.compile(r"<(?:\w+ of <)?function ([\w.]+?)(?:\.<locals>[\w.<>]*)?(?: at \w+)?>+")
 
 
@@ -84,15 +91,28 @@ def process_docstring(  # noqa: PLR0917, as Sphinx calls it by position
     lines[:] = restructured("\n".join(lines))
 
 
+def readable(signature: str) -> str:
+    """Return a signature with the public names of types, and of functions instead of addresses.
+
+    The two fields that Flax adds to each module are left out.
+    """
+    for annotation, name in TYPES.items():
+        signature = signature.replace(annotation, f"~{name}")
+    signature = FUNCTION.sub(r"\1", FIELDS_OF_FLAX.sub("", signature))
+    return re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", signature)
+
+
 def process_signature(  # noqa: PLR0917, as Sphinx calls it by position
-    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, result: Any
-) -> tuple[str | None, Any]:
-    """Leave out the two fields that Flax adds to each module, and addresses of functions."""
-    if signature:
-        signature = FIELDS_OF_FLAX.sub("", signature)
-        signature = FUNCTION.sub(r"\1", signature)
-        signature = re.sub(r"<class '(?:[\w.]+\.)?(\w+)'>", r"\1", signature)
-    return signature, result
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    signature: str | None,
+    result: str | None,
+) -> tuple[str | None, str | None]:
+    """Make the signature and the type of the result readable."""
+    return signature and readable(signature), result and readable(result)
 
 
 def skip_member(  # noqa: PLR0917, as Sphinx calls it by position

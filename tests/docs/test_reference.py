@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
+from sphinx.util.typing import stringify_annotation
 
 from docs.extensions import reference
 from nets.recurrent import LSTMCell
@@ -55,14 +57,24 @@ def test_only_blocks_and_names_in_backquotes_are_marked_up():
 
 
 def test_a_signature_has_neither_fields_of_flax_nor_addresses():
-    def shown(signature):
-        return reference.process_signature(None, "class", "x", None, None, signature, "X")[0]
-
     flax = ", parent: Module | Scope | None = <flax.Sentinel at 0x1>, name: str | None = None)"
-    assert shown("(features: int" + flax) == "(features: int)"
-    assert shown("(f: Any = <PjitFunction of <function tanh at 0x7f>>)") == "(f: Any = tanh)"
-    assert shown("(f: Any = <function normal.<locals>.init at 0x7f>)") == "(f: Any = normal)"
-    assert shown("(dtype: Any = <class 'jax.numpy.float32'>)") == "(dtype: Any = float32)"
+    assert reference.readable("(features: int" + flax) == "(features: int)"
+    for function in (
+        "<PjitFunction of <function tanh at 0x7f>>",
+        "<function tanh.<locals>.f at 0x7>",
+    ):
+        assert reference.readable(f"(f: Any = {function})") == "(f: Any = tanh)"
+    assert (
+        reference.readable("(dtype: Any = <class 'jax.numpy.float32'>)") == "(dtype: Any = float32)"
+    )
+
+
+def test_types_have_their_public_names():
+    def annotated(annotation):
+        return reference.readable(stringify_annotation(annotation, mode="smart"))
+
+    assert annotated(jax.Array) == "~jax.Array"
+    assert annotated(jax.typing.ArrayLike | None) == "~jax.typing.ArrayLike | None"
 
 
 def test_fields_that_hold_functions_are_no_members():
