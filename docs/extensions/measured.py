@@ -6,6 +6,7 @@
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from experiments.report import systems
 
 ROOT = Path(__file__).resolve().parents[2]
 LECTURES = ROOT / "docs" / "lectures.toml"
+WIDTH = 96
 COLUMNS = ("ours: mean, 95 % interval, n", "time a run")
 
 
@@ -26,6 +28,17 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     """Lines of a table in Markdown."""
     lines = [header, tuple("---" for _ in header), *rows]
     return ["| " + " | ".join(row) + " |" for row in lines]
+
+
+def continued(command: str) -> list[str]:
+    """Lines of at most WIDTH characters, if its words allow, that are one command of the shell."""
+    lines: list[str] = []
+    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", command):
+        if lines and len(lines[-1]) + len(f"   {word} \\") <= WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return " \\\n  ".join(lines).split("\n")
 
 
 def results_text(identifier: str, folder: Path) -> list[str]:
@@ -45,7 +58,7 @@ def results_text(identifier: str, folder: Path) -> list[str]:
             rows = systems.result_cells(result, system["show"], system.get("baseline", ""))
             lines += [*table(COLUMNS, [row[:2] for row in rows]), ""]
             lines += [f"Measured on {result['machine']}, with", ""]
-            lines += ["```sh", result["command"], "```"]
+            lines += ["```sh", *continued(result["command"]), "```"]
     if not lines:
         raise ValueError(f"experiments/systems.toml has no system {identifier!r}")
     return lines

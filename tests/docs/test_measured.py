@@ -1,6 +1,7 @@
 """Results on a page come from the files of results."""
 
 import json
+import shlex
 
 import pytest
 
@@ -57,6 +58,16 @@ def test_results_of_a_system_are_a_table_and_a_command(folder):
         "Tests: `tests/a.py`.",
     ]
     assert measured.results_text("B1", folder)[-1] == "Not measured."
+
+
+def test_a_long_command_continues_on_further_lines():
+    command = "python launch.py " + " ".join(f"--sweep=setting_{i}=0..4" for i in range(9))
+    command += " '--config.figures_at=(0.0, 1.0)'"
+    lines = measured.continued(command)
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= measured.WIDTH
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shlex.split("\n".join(lines)) == shlex.split(command)
 
 
 def test_an_unknown_system_is_an_error(folder):
