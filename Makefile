@@ -5,7 +5,7 @@ DEMO_FLAGS ?=
 KILLS ?= 50
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-runs lint bench results soak lock clean
+.PHONY: demo test test-runs lint docs bench results soak lock clean
 
 demo: .venv/ready
 	$(BIN)/python launch.py --experiment=char_lm --workdir=runs/demo --workers=2 \
@@ -23,6 +23,9 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/ready
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . docs/_build
 
 bench: .venv/ready
 	$(BIN)/python -m bench.loop

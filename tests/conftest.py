@@ -25,6 +25,7 @@ SLOWEST = (  # files that take 20 processor-seconds or more
     "test_recurrent_lm",
     "test_cells",
     "test_beam",
+    "test_site",
 )
 
 OPTIONS = {

@@ -17,6 +17,23 @@ HEADER = ("", "system", "published", "ours: mean, 95 % interval, n", "time a run
 MISSING = "not measured"
 
 
+def read_systems(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Each system of `folder`/systems.toml with those of its results that `folder`/results has.
+
+    Raises ValueError when no system names a result.
+    """
+    systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
+    paths = {path.stem: path for path in sorted((folder / "results").glob("[!.]*.json"))}
+    used = {name for system in systems for name in system.get("results", [])}
+    if unused := sorted(set(paths) - used):
+        raise ValueError(f"no system in systems.toml names the result {', '.join(unused)}")
+    results = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+    return [
+        (system, [results[name] for name in system.get("results", []) if name in results])
+        for system in systems
+    ]
+
+
 def make_table(folder: Path) -> str:
     """Markdown table of `folder`/systems.toml, filled from `folder`/results/*.json.
 
@@ -26,28 +43,26 @@ def make_table(folder: Path) -> str:
 
     Raises ValueError when no system names a result, or when a result has no row of the baseline.
     """
-    systems = tomllib.loads((folder / "systems.toml").read_text(encoding="utf-8"))["system"]
-    paths = {path.stem: path for path in sorted((folder / "results").glob("[!.]*.json"))}
-    used = {name for system in systems for name in system.get("results", [])}
-    if unused := sorted(set(paths) - used):
-        raise ValueError(f"no system in systems.toml names the result {', '.join(unused)}")
     rows = [HEADER, tuple("---" for _ in HEADER)]
     commands = []
-    for system in systems:
+    for system, results in read_systems(folder):
         first = (system["id"], system["name"], system["published"] or "-")
-        available = [name for name in system.get("results", []) if name in paths]
-        if not available:
-            tests = ", ".join(f"`{name}`" for name in system.get("tests", []))
+        if not results:
             evidence = f"[picture]({system['picture']})" if "picture" in system else MISSING
-            rows.append((*first, f"tests: {tests}" if tests else evidence, "", ""))
-        for name in available:
-            result = json.loads(paths[name].read_text(encoding="utf-8"))
+            rows.append((*first, tests_of(system) or evidence, "", ""))
+        for result in results:
             for cells in result_cells(result, system["show"], system.get("baseline", "")):
                 rows.append((*first, *cells))
                 first = ("", "", "")  # the following rows belong to the same system
             commands.append(f"    {result['command']}")
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
+
+
+def tests_of(system: dict[str, Any]) -> str:
+    """Text that names the tests of a system, "" if it names none."""
+    tests = ", ".join(f"`{name}`" for name in system.get("tests", []))
+    return f"tests: {tests}" if tests else ""
 
 
 def result_cells(

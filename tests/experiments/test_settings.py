@@ -155,7 +155,7 @@ def test_settings_reach_the_network(module, text_file):
 
 def test_commands_use_existing_settings(module):
     experiment = module.__name__.removeprefix("experiments.")
-    files = [*sorted((ROOT / "docs").glob("*.md")), FOLDER / "README.md"]
+    files = [*sorted((ROOT / "docs").rglob("*.md")), FOLDER / "README.md"]
     texts = [module.__doc__, *(path.read_text(encoding="utf-8") for path in files)]
     lines = re.sub(r"\\\n\s*", "", "\n".join(texts)).splitlines()
     mention = re.compile(rf"experiments\.{experiment}\b|--experiment={experiment}\b")

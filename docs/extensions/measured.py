@@ -1,0 +1,117 @@
+"""Directives that fill pages from files of the repository, so that no figure is typed by hand.
+
+```{results} B10```     results of a system, from experiments/systems.toml and its results
+```{lecture} chai```    headings of a lecture with links to their pages, from docs/lectures.toml
+```{headings}```        headings of the lectures that lead to this page
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from experiments.report import systems
+
+ROOT = Path(__file__).resolve().parents[2]
+LECTURES = ROOT / "docs" / "lectures.toml"
+WIDTH = 96
+COLUMNS = ("ours: mean, 95 % interval, n", "time a run")
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return ["| " + " | ".join(row) + " |" for row in lines]
+
+
+def continued(command: str) -> list[str]:
+    """Lines of at most WIDTH characters, if its words allow, that are one command of the shell."""
+    lines: list[str] = []
+    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", command):
+        if lines and len(lines[-1]) + len(f"   {word} \\") <= WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return " \\\n  ".join(lines).split("\n")
+
+
+def results_text(identifier: str, folder: Path) -> list[str]:
+    """Lines of Markdown: published and measured values of a system, with the commands.
+
+    Raises ValueError for an identifier that systems.toml does not have.
+    """
+    lines: list[str] = []
+    for system, results in systems.read_systems(folder):
+        if system["id"] != identifier:
+            continue
+        published = system["published"]
+        lines += ["", f"**{system['name']}**" + f"; published: {published}" * bool(published), ""]
+        if not results and "picture" not in system:
+            lines.append((systems.tests_of(system) or systems.MISSING).capitalize() + ".")
+        for result in results:
+            rows = systems.result_cells(result, system["show"], system.get("baseline", ""))
+            lines += [*table(COLUMNS, [row[:2] for row in rows]), ""]
+            lines += [f"Measured on {result['machine']}, with", ""]
+            lines += ["```sh", *continued(result["command"]), "```"]
+    if not lines:
+        raise ValueError(f"experiments/systems.toml has no system {identifier!r}")
+    return lines
+
+
+def read_lectures() -> dict[str, dict[str, Any]]:
+    """The lectures by name: title, and rows of a heading and its targets below docs/."""
+    return tomllib.loads(LECTURES.read_text(encoding="utf-8"))
+
+
+def lecture_text(name: str) -> list[str]:
+    """Lines of Markdown: each heading of a lecture with links to its targets."""
+    rows = read_lectures()[name]["headings"]
+    links = [", ".join(f"[](/docs/{target})" for target in targets) for _, *targets in rows]
+    pairs = [(heading, link) for (heading, *_), link in zip(rows, links, strict=True)]
+    return table(("heading", "here"), pairs)
+
+
+def headings_text(page: str) -> list[str]:
+    """Lines of Markdown: for each lecture, its headings that have a page below docs/ as target."""
+    lines = []
+    for name, lecture in read_lectures().items():
+        found = {h: None for h, *targets in lecture["headings"] if page in targets}
+        if found:
+            quoted = "; ".join(h if h.startswith("(") else f"“{h}”" for h in found)
+            lines.append(f"- [{lecture['title']}](/docs/lectures.md#{name}): {quoted}")
+    return lines or ["The lectures do not have it."]
+
+
+class Filled(SphinxDirective):
+    """A directive whose content is Markdown made from files."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of the text."""
+        argument = self.arguments[0] if self.arguments else ""
+        if self.name == "results":
+            lines = results_text(argument, ROOT / "experiments")
+            for path in (ROOT / "experiments").glob("results/*.json"):
+                self.env.note_dependency(os.fspath(path))
+            self.env.note_dependency(os.fspath(ROOT / "experiments" / "systems.toml"))
+        else:
+            page = f"{self.env.docname.removeprefix('docs/')}.md"
+            lines = lecture_text(argument) if self.name == "lecture" else headings_text(page)
+            self.env.note_dependency(os.fspath(LECTURES))
+        node = nodes.container()
+        self.state.nested_parse(StringList(lines, self.get_location()), 0, node)
+        return node.children
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directives."""
+    for name in ("results", "lecture", "headings"):
+        app.add_directive(name, Filled)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,75 @@
+"""Results on a page come from the files of results."""
+
+import json
+import shlex
+
+import pytest
+
+from docs.extensions import measured
+
+SYSTEMS = """
+[[system]]
+id = "A1"
+name = "first"
+published = "1 %"
+results = ["one"]
+show = ["test/loss"]
+
+[[system]]
+id = "A1"
+name = "second"
+published = ""
+tests = ["tests/a.py"]
+
+[[system]]
+id = "B1"
+name = "third"
+published = ""
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "systems.toml").write_text(SYSTEMS)
+    row = {"settings": {}, "seeds": [0], "metrics": {"test/loss": [0.5]}, "seconds": [30.0]}
+    result = {"command": "python launch.py --x", "machine": "one core", "rows": [row]}
+    (tmp_path / "results" / "one.json").write_text(json.dumps(result))
+    return tmp_path
+
+
+def test_results_of_a_system_are_a_table_and_a_command(folder):
+    assert measured.results_text("A1", folder) == [
+        "",
+        "**first**; published: 1 %",
+        "",
+        "| ours: mean, 95 % interval, n | time a run |",
+        "| --- | --- |",
+        "| test/loss 0.5000; n = 1 | 30 s |",
+        "",
+        "Measured on one core, with",
+        "",
+        "```sh",
+        "python launch.py --x",
+        "```",
+        "",
+        "**second**",
+        "",
+        "Tests: `tests/a.py`.",
+    ]
+    assert measured.results_text("B1", folder)[-1] == "Not measured."
+
+
+def test_a_long_command_continues_on_further_lines():
+    command = "python launch.py " + " ".join(f"--sweep=setting_{i}=0..4" for i in range(9))
+    command += " '--config.figures_at=(0.0, 1.0)'"
+    lines = measured.continued(command)
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= measured.WIDTH
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+
+
+def test_an_unknown_system_is_an_error(folder):
+    with pytest.raises(ValueError, match="no system 'Z9'"):
+        measured.results_text("Z9", folder)
