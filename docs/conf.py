@@ -19,7 +19,7 @@ smartquotes = False  # quotes belong to code
 root_doc = "docs/index"
 include_patterns = ["docs/**.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 include_patterns += ["experiments/README.md", "bench/*.md"]
-exclude_patterns = [".*", "docs/_build", "runs", "shared", "build", "**/results"]
+exclude_patterns = [".*", "docs/_build", "runs", "build", "**/results"]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx"]
 extensions += ["measured", "reference"]  # docs/extensions

@@ -48,7 +48,7 @@ class Config(DetectionConfig):
     """Settings of the network; those of the windows are in experiments/image/detection.py."""
 
     PRESETS: ClassVar = {
-        "bccd": BCCD | {"steps": 1000, "eval_every": 500, "save_every": 500},
+        "bccd": BCCD | {"steps": 2000, "eval_every": 1000, "save_every": 500},
         "animals": ANIMALS | {"window_size": 48, "steps": 1000, "eval_every": 500},
     }
     TINY: ClassVar = {

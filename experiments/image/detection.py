@@ -24,7 +24,7 @@ BCCD: dict[str, Any] = {
     "dataset": "bccd",
     "image_size": 320,
     "proposals": "both",
-    "max_windows": 800,
+    "max_windows": 2000,
     "batch_size": 8,
     "windows": 48,
     "flip": True,
