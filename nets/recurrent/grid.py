@@ -145,7 +145,7 @@ class MDRNN(nn.Module):
         lead, sizes = x.shape[: x.ndim - n - 1], x.shape[-n - 1 : -1]
         weights = self._weights(x.shape[-1], len(signs))
         inputs = x.reshape(-1, *sizes, x.shape[-1])
-        joined = grids_side_by_side(len(inputs), math.prod(sizes) // max(sizes))
+        joined = grids_side_by_side(inputs.shape[0], math.prod(sizes) // max(sizes))
         planes = Hyperplanes(signs, sizes, joined)
 
         def project(a: jax.Array) -> jax.Array:
