@@ -1,9 +1,10 @@
-"""Training steps on a GPU: LeNet-5 and the residual network, also in PyTorch, and replicas.
+"""Training steps on a GPU: LeNet-5 and the residual network, also in PyTorch; replicas; the loop.
 
     python -m bench.gpu_networks --save=FOLDER/networks.json
 
 The networks and batches are those of bench.convolution; here the batches are on the device before.
-Replicas are 1, 8 and 32 seeds of LeNet-5 in one program, as in bench.replicas.
+Replicas are 1, 8 and 32 seeds of LeNet-5 in one program, as in bench.replicas. The loop takes 1, 8
+and 64 steps of LeNet-5 in one call of its program.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from typing import Any
 from bench import pytorch_networks
 from bench.convolution import BATCH, RESIDUAL, images_of
 from bench.gpu_lines import Line, Lines, milliseconds
+from bench.loop import time_fit
 from bench.timing import Run, in_turn, ratio, training
 from experiments import convnet, lenet5
 from train.placement import Placement
@@ -24,6 +26,7 @@ from train.replicas import Replicas
 from train.task import Experiment
 
 COUNTS = (1, 8, 32)
+CALLS = (1, 8, 64)
 
 
 def pytorch(
@@ -67,8 +70,20 @@ def replicas(count: int, steps: int, rounds: int) -> list[Line]:
     return [{"ms a step": f"{joint:.3f}", "speed-up": f"{speed_up:.2f}"}]
 
 
+def whole_loop(calls: int, steps: int) -> list[Line]:
+    """Steps a second of training LeNet-5, with data, metrics and checkpoints, and the host's time.
+
+    calls: steps in one call of the program. On a GPU the training data stay on it.
+    """
+    config = lenet5.Config(
+        steps=steps + 50, eval_every=10 * steps, figures_at=(), steps_per_call=calls
+    )
+    seconds, host = time_fit(config, lenet5.build(config))
+    return [{"steps a second": f"{1 / seconds:.0f}", "host ms a step": f"{host * 1e3:.3f}"}]
+
+
 def main() -> None:
-    """Measure the networks and the replicas."""
+    """Measure the networks, the replicas and the loop."""
     lines = Lines(__doc__)
     keep_freed_memory()
     steps = 2 if lines.tiny else 100
@@ -98,6 +113,9 @@ def main() -> None:
     for count in COUNTS[:2] if lines.tiny else COUNTS:
         name = {"network": "LeNet-5", "replicas": str(count)}
         lines.add(name, lambda count=count: replicas(count, steps, lines.rounds))
+    for calls in CALLS:
+        name = {"network": "LeNet-5", "steps a call": str(calls)}
+        lines.add(name, lambda calls=calls: whole_loop(calls, 150 if lines.tiny else 3000))
 
 
 if __name__ == "__main__":
