@@ -1,8 +1,8 @@
-"""Thresholds of nets/choices.py for the machine at hand: `python -m bench.recurrent --tune`.
+"""Find thresholds of nets/choices.py for this machine: `python -m bench.recurrent --tune`.
 
-One threshold after the other, each alternative is compared with the present value on the layers
-whose programs it changes, alternately in one process. It replaces the present value if these layers
-become faster by GAIN in the geometric mean.
+The thresholds are tuned one after the other. Each alternative is compared with the current value on
+the layers whose programs it changes, in alternation and in one process. The fastest alternative
+replaces the current value if these layers become faster by the factor GAIN, in the geometric mean.
 """
 
 import json
@@ -23,8 +23,8 @@ from nets.convolution.conv import convolve
 from nets.recurrent.layers import RNN
 from train.process import cache_folder
 
-GAIN = 1.03  # noise must not choose
-OFF = 2**40  # no size reaches it
+GAIN = 1.03  # smaller gains may be noise
+OFF = 2**40  # no size reaches this
 ALTERNATIVES = {
     "large_kernel": (2**16, 2**20, OFF),
     "most_rows": (0, 32, 128),
@@ -60,7 +60,7 @@ def layers_of(cells: Mapping[str, Callable[[int], nn.Module]], shapes) -> Layers
 
 
 def programs(layers: Layers, choices: Choices) -> Iterator[tuple[str, str, Run]]:
-    """Yield the name of each pass of each layer, the text of its program, and a call of it."""
+    """Yield, for each pass of each layer, its name, the text of its program, and a call of it."""
     for name, (layer, x) in layers.items():
         variables = jax.jit(layer.init)(jax.random.key(1), x)
 
@@ -77,7 +77,7 @@ def programs(layers: Layers, choices: Choices) -> Iterator[tuple[str, str, Run]]
 
 
 def _run(lowered: jax.stages.Lowered, *arguments) -> Run:
-    """Return a function that runs a program, which is compiled when it is first called."""
+    """Return a function that runs a program and compiles it at its first call."""
     compiled: list[jax.stages.Compiled] = []
 
     def run():
@@ -89,7 +89,7 @@ def _run(lowered: jax.stages.Lowered, *arguments) -> Run:
 
 
 def speed_up(layers: Layers, now: Choices, other: Choices, rounds: int) -> float:
-    """Geometric mean of (time with `now` / time with `other`) where programs differ; else 1."""
+    """Geometric mean of time with `now` / time with `other` where programs differ, or else 1."""
     ratios = []
     pairs = zip(programs(layers, now), programs(layers, other), strict=True)
     for (name, text, run), (_, other_text, other_run) in pairs:
@@ -101,7 +101,7 @@ def speed_up(layers: Layers, now: Choices, other: Choices, rounds: int) -> float
 
 
 def tuned(layers: Layers, rounds: int) -> Choices:
-    """Return the thresholds that are fastest on this machine, one found after the other."""
+    """Return the fastest thresholds on this machine, found one after the other."""
     best = Choices()
     for name, values in ALTERNATIVES.items():
         gains = {}
@@ -115,12 +115,12 @@ def tuned(layers: Layers, rounds: int) -> Choices:
 
 
 def default_file() -> Path:
-    """Return the file of thresholds in the folder of caches."""
+    """Return the path of the file of thresholds, in the folder of caches."""
     return (cache_folder() or Path(".cache")) / "unfold" / "choices.json"
 
 
 def tune(layers: Layers, rounds: int, path: Path) -> None:
-    """Write the thresholds that are fastest on this machine, and say how they are used."""
+    """Write the fastest thresholds on this machine to a file, and print how to use the file."""
     best = tuned(layers, rounds)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(best._asdict(), indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Which of two equal computations is faster: every choice of `nets`, with its reason, in one table.
+"""Which of two equivalent computations is faster: every such choice of `nets`, with its reason.
 
-Both forms have the same values and gradients, up to rounding. On GPUs and TPUs the plain form is
-always taken; the others avoid weaknesses of XLA on a CPU. The thresholds were measured on CPUs with
-AVX-512. `python -m bench.recurrent --tune` measures them on the machine at hand and writes a file,
-which is read where the environment variable UNFOLD_CHOICES names it.
+Both computations have the same values and gradients, up to rounding. The thresholds matter only on
+a CPU, where they avoid weaknesses of XLA. Their defaults were measured on CPUs with AVX-512.
+`python -m bench.recurrent --tune` measures most of them on another machine and writes a file, which
+is read if the environment variable UNFOLD_CHOICES names it.
 """
 
 import json
@@ -21,28 +21,32 @@ VARIABLE = "UNFOLD_CHOICES"
 
 
 class Choices(NamedTuple):
-    """The thresholds; a number that no size reaches turns a choice off.
+    """The thresholds of all choices.
 
-    large_kernel: entries of a kernel from which it is slow to multiply few rows by it: XLA's
-    libraries repack the second operand of a product, and any operand that is transposed within the
-    product, at each call, which takes as long as the product itself.
+    A choice is off if its smallest size is one that no array reaches, such as 2^40, or if its
+    largest size is 0.
 
-    cached_products: float32 entries that fit into the last-level cache. Up to this size, input
-    products of all steps that are computed before the loop need not go through the memory.
+    large_kernel: number of entries from which a kernel counts as large. Multiplying a few rows by a
+    large kernel is slow: at each call, XLA's libraries repack the second operand of a product, and
+    any operand that is transposed within the product, which takes as long as the product itself.
 
-    least_rows, most_rows: rows between which a large kernel is the first operand of a product with
-    transposed rows, because only the second one is repacked. Outside, and where the number of rows
-    is no multiple of 8, nothing is gained.
+    cached_products: number of float32 entries that fit into the last-level cache. If the input
+    products of all steps fit, they can be computed before the loop without going through memory.
 
-    band_channels, band_taps: most channels, and fewest taps of a kernel, for which a convolution is
-    a product with a banded matrix. XLA's convolution is built for many channels; the band wastes
-    half of its products, but wastes less than that.
+    least_rows, most_rows: smallest and largest number of rows for which a large kernel becomes the
+    first operand of a product, and the transposed rows the second one, because only the second one
+    is repacked. With other numbers of rows, or if 8 does not divide them, nothing is gained.
 
-    grid_rows: fewest rows in the step of a grid for which several grids are put side by side, so
-    that fewer cells of the skewed grid are empty. That makes more steps, of fewer rows.
+    band_channels, band_taps: largest number of channels, and smallest number of taps of a kernel,
+    for which a convolution becomes a product with a banded matrix. The band wastes half of its
+    products, but XLA's convolution, which is built for many channels, wastes more.
 
-    split_groups: most groups of a convolution that are convolved one after the other, since the
-    gradient of XLA's grouped convolution takes about 15 times as long. The program grows with them.
+    grid_rows: smallest number of rows in a step for which several grids are put side by side, so
+    that fewer cells of the skewed grid are empty. There are then more steps, each with fewer rows.
+
+    split_groups: largest number of groups of a convolution that are convolved one after the other,
+    since the gradient of XLA's grouped convolution takes about 15 times as long. Each group makes
+    the program larger.
     """
 
     large_kernel: int = 2**18
@@ -56,7 +60,7 @@ class Choices(NamedTuple):
 
 
 class ChoicesError(ValueError):
-    """A file of thresholds that cannot be used; `exit_code` is that of a command that needs it."""
+    """A file of thresholds cannot be used; a command that needs it ends with `exit_code`."""
 
     exit_code = 2
 
@@ -64,7 +68,7 @@ class ChoicesError(ValueError):
 def chosen() -> Choices:
     """Return the thresholds of the file that UNFOLD_CHOICES names, or else the defaults.
 
-    Raises ChoicesError when the file is not one of `python -m bench.recurrent --tune`.
+    Raises ChoicesError when the file cannot be read or has other entries than thresholds.
     """
     path = os.environ.get(VARIABLE)
     return read_choices(path) if path else Choices()
@@ -72,7 +76,7 @@ def chosen() -> Choices:
 
 @lru_cache(maxsize=1)
 def read_choices(path: str) -> Choices:
-    """Return the thresholds of a JSON file; those that it lacks keep their defaults."""
+    """Return the thresholds of a JSON file, and the defaults of those that it does not have."""
     try:
         return Choices(**json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
@@ -96,39 +100,40 @@ def kernel_first(shape: tuple[int, ...], rows: Any) -> bool:
 
 
 def products_first(inputs: int, columns: int, gates: int) -> bool:
-    """Whether the input products of all steps are computed before the loop over them.
+    """Whether the input products of all steps are computed before the loop over the steps.
 
-    On a CPU only for one gate, and for a large kernel [inputs, columns]. In other cases, writing
-    the products to memory and reading them back costs more time than it saves, as well as the
-    memory.
+    On a CPU they are computed before it only for one gate or for a large kernel [inputs, columns].
+    In other cases, writing the products to memory and reading them back costs more time than it
+    saves, and it takes memory.
     """
     return not on_cpu() or gates == 1 or slow_kernel(inputs, columns)
 
 
 def products_first_without_gradient(entries: Any, fuses: bool) -> bool:
-    """Whether that holds in a pass without gradient, which stores nothing else for each step.
+    """Whether the input products are computed before the loop in a pass without gradient as well.
 
-    entries: of the products of all steps, which should fit into the cache. fuses: XLA compiles the
-    step to a fast loop when the products come from an array; not so the step of a GRU.
+    Such a pass stores nothing else for each step. entries: number of entries of the products of all
+    steps, which must fit into the cache. fuses: whether XLA compiles the step to a fast loop if the
+    products come from an array, which it does not for a GRU.
     """
     return fuses and is_static(entries) and entries <= chosen().cached_products
 
 
 def product_in_each_cell(inputs: int, hidden: int) -> bool:
-    """Whether a grid computes the input product in each step: if it is much wider than the input.
+    """Whether a grid computes the input product in each step: when it is much wider than the input.
 
-    Writing and reading it then costs more than a small product in each step, on any device.
+    On any device, writing and reading all products then costs more than a small product per step.
     """
     return inputs <= hidden
 
 
 def joins_grids(rows: int) -> bool:
-    """Whether grids are put side by side if a step then has this many rows."""
+    """Whether to put grids side by side when a step then has this number of rows."""
     return on_cpu() and rows >= chosen().grid_rows
 
 
 def prefers_band(channels: int, taps: int) -> bool:
-    """Whether a pass that computes `channels` channels is faster as a banded product on a CPU."""
+    """Whether a pass with `channels` output channels is faster as a banded product on a CPU."""
     return channels <= chosen().band_channels and taps >= chosen().band_taps
 
 
@@ -138,9 +143,9 @@ def one_group_at_a_time(groups: int) -> bool:
 
 
 def accumulation_dtype(dtype: Any, wide: Any) -> Any:
-    """Result dtype of a product of `dtype` operands that is then added to an array of dtype `wide`.
+    """Return the dtype of a product of `dtype` operands that is added to an array of dtype `wide`.
 
     On a CPU, XLA has fast bfloat16 products only if the result is wide. On other devices the result
-    is rounded to `dtype`, so that the products of the gradient have operands of `dtype` too.
+    is rounded to `dtype`, so that the products of the gradient have operands of `dtype` as well.
     """
     return wide if on_cpu() else dtype

@@ -1,4 +1,4 @@
-"""Parameters that are not trained: no update, and no gradient."""
+"""Frozen parameters, which are not trained: they get no update, and no gradient is computed."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .paths import below, check_matches, paths
 def frozen(freeze: str) -> optax.GradientTransformation:
     """Set the updates of all parameters below some paths to zero.
 
-    freeze: paths or patterns, separated by commas. `init` raises ConfigError when one of them
+    freeze: paths or patterns, separated by commas. `init` raises ConfigError when one of these
     matches no parameter.
     """
     zero = optax.masked(optax.set_to_zero(), lambda params: are_frozen(params, freeze))
@@ -25,12 +25,12 @@ def frozen(freeze: str) -> optax.GradientTransformation:
 
 
 def patterns(freeze: str) -> list[str]:
-    """Paths and patterns of the setting config.freeze."""
+    """Return the paths and patterns of the setting config.freeze."""
     return [pattern.strip() for pattern in freeze.split(",") if pattern.strip()]
 
 
 def are_frozen(params: Any, freeze: str) -> Any:
-    """Whether each parameter is below one of the paths of `freeze`."""
+    """Return for each parameter whether it is below one of the paths of `freeze`."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: any(
             below(jax.tree_util.keystr(path, simple=True, separator="/"), pattern)
@@ -41,7 +41,7 @@ def are_frozen(params: Any, freeze: str) -> Any:
 
 
 class Freezing(optax.GradientTransformationExtraArgs):
-    """An optimizer that leaves some parameters as they are, so a step does not need their gradient.
+    """An optimizer that does not change some parameters, so that a step needs no gradient of them.
 
     freeze: the paths of these parameters, as in `frozen`.
     """
@@ -49,7 +49,7 @@ class Freezing(optax.GradientTransformationExtraArgs):
     freeze: str
 
     def held(self, params: Any) -> Any:
-        """Return the parameters with a gradient of zero for those that are frozen."""
+        """Return the parameters, of which the frozen ones have a gradient of zero."""
         return jax.tree.map(
             lambda leaf, frozen: jax.lax.stop_gradient(leaf) if frozen else leaf,
             params,
@@ -58,7 +58,10 @@ class Freezing(optax.GradientTransformationExtraArgs):
 
 
 def freezing(optimizer: optax.GradientTransformationExtraArgs, freeze: str) -> Freezing:
-    """Return the optimizer, which must not change the parameters below the paths of `freeze`."""
+    """Return the optimizer as a `Freezing`.
+
+    The optimizer itself must not change the parameters below the paths of `freeze`: see `frozen`.
+    """
     made = Freezing(optimizer.init, optimizer.update)
     made.freeze = freeze
     return made

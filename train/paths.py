@@ -1,4 +1,4 @@
-"""Arrays of a network by path, such as "params/encoder/kernel", and patterns of paths."""
+"""The arrays of a network by their paths, such as "params/encoder/kernel", and path patterns."""
 
 import difflib
 import fnmatch
@@ -14,12 +14,12 @@ PARAMS = "params" + SEPARATOR
 
 
 def paths(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays of nested dictionaries by path."""
+    """Return the arrays of nested dictionaries, by path."""
     return flatten_dict(variables, sep=SEPARATOR)
 
 
 def short(path: str) -> str:
-    """Path without "params/"."""
+    """Return the path without "params/" at its beginning."""
     return path.removeprefix(PARAMS)
 
 
@@ -29,7 +29,10 @@ def below(path: str, pattern: str) -> bool:
 
 
 def check_matches(setting: str, pattern: str, every: Iterable[str]) -> None:
-    """Raise ConfigError, with the nearest path, when no path is below a pattern."""
+    """Raise ConfigError, which names the nearest path, when no path is below a pattern.
+
+    setting: name of the setting that has the pattern. every: the paths.
+    """
     names = [short(path) for path in every]
     if not any(below(name, pattern) for name in names):
         parts = {"/".join(name.split("/")[:n]) for name in names for n in range(1, 9)}

@@ -13,14 +13,15 @@ from .placement import AXIS, Placement, compiler_options, put
 from .step import Canonical, Step, make_train_step, several_steps
 from .task import Batch, Experiment, InMemory, Source
 
-SHARE = 8  # data are kept on a device if they fill at most one part in so many of its memory
+SHARE = 8  # data are kept on a device if they fill at most 1 / SHARE of its memory
 
 
 def fits(source: InMemory, devices: Sequence[jax.Device]) -> bool:
-    """Whether the arrays of a source fill a small part of the memory of each device.
+    """Whether the arrays of a source fill only a small part of the memory of each device.
 
-    False for a device that does not tell its memory, such as a CPU, whose memory has the data. A
-    process knows the memory of its own devices alone; all processes of a run return the same.
+    False for a device that does not report the size of its memory, such as a CPU, which has the
+    data in its memory anyway. A process knows only the memory of its own devices; nevertheless, all
+    processes of a run return the same value.
     """
     size = sum(array.nbytes for array in source.resident().values())
     several = jax.process_count() > 1
@@ -31,15 +32,15 @@ def fits(source: InMemory, devices: Sequence[jax.Device]) -> bool:
 
 
 def too_long(source: InMemory) -> bool:
-    """Whether an array has more elements than an int32 index of a device can tell apart."""
+    """Whether an array has more entries along its first axis than an int32 index can count."""
     return any(len(array) > np.iinfo(np.int32).max for array in source.resident().values())
 
 
 class Resident(Placement):
     """jit over a mesh, with the arrays of the training data on every device.
 
-    Batches are gathered and augmented in the compiled step. Their values differ from those of the
-    host in the last digits where images are augmented.
+    The compiled step gathers and augments the batches. The values of augmented images differ from
+    those that the host computes, but only in the last digits.
     """
 
     def __init__(
@@ -51,13 +52,13 @@ class Resident(Placement):
         self.source = source
 
     def make_batch(self, train: Source, step: int, batch_size: int) -> Any:
-        """Place the plan of the rows of this process."""
+        """Return the plan of the rows of this process, on the devices."""
         plan = self.source.plan(step, self.own_rows(batch_size))
         types = {name: jax.dtypes.canonicalize_dtype(x.dtype) for name, x in plan.items()}
         return self.put_own_rows({name: x.astype(types[name]) for name, x in plan.items()})
 
     def compile(self, experiment: Experiment, parts: int = 1, several: bool = False) -> Step:
-        """Compile as `Placement.compile` does, with plans in the place of batches."""
+        """Compile like `Placement.compile`, with plans in place of batches."""
         plain = make_train_step(experiment, parts=parts)
         mesh, rows = self.rows.mesh, PartitionSpec(AXIS)
         # each device reads its own rows from its own copy

@@ -1,4 +1,4 @@
-"""Scenes of coloured digits with boxes, masks and captions: real handwriting on a smooth ground."""
+"""Scenes of coloured, handwritten digits on a smooth background, with boxes, masks and captions."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,15 +9,15 @@ from PIL import Image
 from .captions import COLOURS, captions_of
 
 SIDE = 96  # pixels
-TEST = 1437  # the first digit of the test scenes, of 1,797
-NOISE = 0.04  # standard deviation of a pixel
-TRIES = 30  # to place a digit where it covers no other
-MORE_TRIES = 1000  # to place a digit that a scene must have
+TEST = 1437  # index of the first digit for test scenes, of 1,797 digits
+NOISE = 0.04  # standard deviation of the noise of a pixel
+TRIES = 30  # attempts to place a digit where it covers no other
+MORE_TRIES = 1000  # the same for a digit that a scene must have
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What scenes of a kind contain: how many digits, their size in pixels, and their stroke."""
+    """What scenes of a kind contain: least and most digits, their sizes in pixels, their stroke."""
 
     digits: tuple[int, int]
     size: tuple[int, int]
@@ -33,11 +33,11 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """image float32 [SIDE, SIDE, 3] in 0 .. 1, and what it shows.
+    """An image float32 [SIDE, SIDE, 3] in 0 .. 1, and what it shows.
 
-    boxes: float32 [N, 4], the ink of each digit, (xmin, ymin, xmax, ymax) in pixels. labels: int32
-    [N], the digits. colours: int32 [N], indices of COLOURS. mask: int32 [SIDE, SIDE], 0 or the
-    digit plus 1.
+    boxes: float32 [N, 4], (xmin, ymin, xmax, ymax) around each digit, in pixels. labels: int32 [N],
+    the digits. colours: int32 [N], their indices in COLOURS. mask: int32 [SIDE, SIDE], for each
+    pixel its digit plus 1, or 0 for the background.
     """
 
     image: np.ndarray
@@ -59,7 +59,7 @@ class Scene:
 
 @lru_cache(maxsize=1)
 def handwriting() -> tuple[np.ndarray, np.ndarray]:
-    """Ink float32 [1797, 8, 8] in 0 .. 1 and labels of scikit-learn's digits, in their order."""
+    """Ink float32 [1797, 8, 8] in 0 .. 1 and labels of scikit-learn's digits, in the same order."""
     from sklearn import datasets  # loads slowly
 
     images, labels = datasets.load_digits(return_X_y=True)
@@ -68,21 +68,22 @@ def handwriting() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=256)
 def interpolation(size: int, cells: int) -> np.ndarray:
-    """Matrix float32 [size, cells] that interpolates linearly between the centres of cells."""
+    """Return the matrix [size, cells] that interpolates linearly between the centres of cells."""
     at = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells))).astype(np.float32)
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Return an image [H, W, ...] as [size, size, ...], interpolated linearly."""
+    """Return an image [H, W, ...] as [size, size, ...], by linear interpolation."""
     rows, columns = (interpolation(size, cells) for cells in image.shape[:2])
     return np.einsum("yh,xw,hw...->yx...", rows, columns, image, optimize=True)
 
 
 def distorted(ink: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
-    """Turn, slant and stretch an ink [S, S] about its centre: [S', S'], larger by a margin.
+    """Turn, slant and stretch a digit [S, S] about its centre: [S', S'], with a margin around it.
 
-    amount: the largest angle in radians, slant, and logarithm of width to height.
+    amount: largest absolute value of the angle in radians, of the slant, and of the logarithm of
+    the ratio of width to height.
     """
     side = round(len(ink) * (1 + amount))
     turn, slant, stretch = rng.uniform(-amount, amount, 3)
@@ -98,10 +99,10 @@ def distorted(ink: np.ndarray, rng: np.random.Generator, amount: float) -> np.nd
 
 
 def make_scene(kind: str, split: str, seed: int, index: int, *, distortion: float = 0.0) -> Scene:
-    """Scene of a number: a pure function of the arguments.
+    """Return the scene with the number `index`, a pure function of the arguments.
 
-    kind: a name in KINDS. split: "train", whose digits are the first 1,437 of scikit-learn's, or
-    "test", with the other 360. distortion: of each digit, the `amount` of `distorted`.
+    kind: a name in KINDS. split: "train", with the first 1,437 of scikit-learn's digits, or "test",
+    with the other 360. distortion: the `amount` by which each digit is `distorted`.
     """
     rng = np.random.default_rng((seed, index, split == "test"))
     what = KINDS[kind]
@@ -112,7 +113,7 @@ def make_scene(kind: str, split: str, seed: int, index: int, *, distortion: floa
 
 
 def draw_scene(what: Kind, split: str, rng: np.random.Generator, distortion: float) -> Scene:
-    """Draw a scene; it lacks the digits for which there was no room."""
+    """Draw a scene, without the digits for which no room was found."""
     inks, digits = handwriting()
     image = resized(rng.uniform(0.1, 0.9, (3, 3, 3)), SIDE)
     mask = np.zeros((SIDE, SIDE), np.int32)
@@ -155,7 +156,7 @@ def place(
     boxes: list[tuple[int, int, int, int]],
     tries: int,
 ) -> tuple[int, int] | None:
-    """Draw a corner (x, y) where a box of `shape` meets none of the boxes, or None."""
+    """Draw a corner (x, y) of a box of `shape` that meets no other box; None if all tries fail."""
     for _ in range(tries):
         x, y = (int(rng.integers(SIDE - side + 1)) for side in (shape[1], shape[0]))
         right, bottom = x + shape[1], y + shape[0]

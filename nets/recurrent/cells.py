@@ -296,7 +296,7 @@ class GRUCell(Cell):
         h_t = z_t h_{t-1} + (1 - z_t) n_t
 
     Source: Cho et al. 2014. The order of the gates in the kernels is z, r, n. With z = 1 the state
-    is kept, as in Cho et al., PyTorch and Chai's lecture. Texts that write
+    is kept, as in Cho et al., PyTorch and Mitchell's lecture. Texts that write
     h_t = (1 - z_t) h_{t-1} + z_t n_t (Chung et al. 2014, Verbeek's lecture) mean 1 - z by z; to
     convert, change the sign of the z block of both kernels and of the bias. reset_after:
     n_t = tanh(U_n x_t + b_n + r_t (W_n h_{t-1} + c)), the variant of cuDNN, PyTorch and Flax, which

@@ -1,8 +1,8 @@
-"""Multi-dimensional recurrent networks: the state depends on a neighbour along each axis.
+"""Multi-dimensional recurrent networks: the state of a cell depends on a neighbour along each axis.
 
-A grid is processed by hyperplanes sum(p) = t, whose cells do not depend on each other, so that an
-H x W grid takes H + W - 1 steps of a single scan, for all directions together: see
-`nets.recurrent.hyperplanes`.
+A grid is processed one hyperplane sum(p) = t after another. The cells of a hyperplane do not depend
+on each other, so a single scan of H + W - 1 steps processes an H x W grid, in all directions
+together: see `nets.recurrent.hyperplanes`.
 """
 
 import math
@@ -29,19 +29,20 @@ class MDRNN(nn.Module):
                 i_p = sigmoid(U_i x_p + sum_d W_{i,d} h_{p - e_d} + b_i), o_p and each f_{d,p}
                 likewise, g_p = f(U_g x_p + sum_d W_{g,d} h_{p - e_d} + b_g)
 
-    where d runs over the axes, e_d is one step along d in reading direction, and states outside the
-    grid are zero. Source: Graves, Fernandez and Schmidhuber, "Multi-dimensional recurrent neural
-    networks", 2007, without peepholes. With one axis it is a plain recurrent network.
+    where f is the activation function and f_{d,p} a forget gate, d runs over the axes, e_d is one
+    step along d in the reading direction, and states outside the grid are zero. Source: Graves,
+    Fernandez and Schmidhuber, "Multi-dimensional recurrent neural networks", 2007, without
+    peepholes. With one axis, this is a plain recurrent network.
 
     features: H. cell: "lstm" or "elman". axes: n. directions: see `corners`; each of the K
     directions has its own weights. merge: concatenate the outputs of the directions in their order,
     or take their sum or mean. activation: f. dtype: dtype of the products (None: param_dtype).
     param_dtype: dtype of parameters, states and outputs.
     forget_bias: the forget gates of a cell initially sum to sigmoid(forget_bias), as their bias
-    starts at -log(n (1 + exp(-forget_bias)) - 1), which is forget_bias for one axis. If the bias of
-    each of n axes were forget_bias, the gates would sum to more than 1 and the memory would grow by
-    this factor from each hyperplane to the next. For the same reason, the recurrent kernels are
-    initialised orthogonal, gate by gate, and divided by sqrt(n).
+    starts at -log(n (1 + exp(-forget_bias)) - 1), which is forget_bias for one axis. If all n gates
+    of a cell started with the bias forget_bias, their sum could exceed 1, and the memory would grow
+    by this factor from each hyperplane to the next. For the same reason, the recurrent kernels are
+    initially orthogonal, gate by gate, and divided by sqrt(n).
 
     Parameters: kernel [K, D, G * H], bias [K, G * H], recurrent_kernel [K, n, H, G * H]; the order
     of the LSTM's gates in the columns is i, f_1, ..., f_n, g, o.
@@ -101,7 +102,7 @@ class MDRNN(nn.Module):
         return product.reshape(*a.shape[:-1], columns)
 
     def _cell(self, total: jax.Array, previous: list[Any]) -> Any:
-        """Return the state, from the sum of the products and the previous state on each axis."""
+        """Return the state, given the sum of all products and the previous state on each axis."""
         if self.cell == "elman":
             return self.activation(total)
         i, *forget, g, o = jnp.split(total, self.axes + 3, axis=-1)
@@ -130,8 +131,8 @@ class MDRNN(nn.Module):
         """Return (carry, outputs).
 
         x: float [*lead, S_1, ..., S_n, D], with any leading axes. mask: [*lead, S_1, ..., S_n],
-        non-zero at valid cells; all other cells have a zero state, as outside the grid, and their x
-        is not read.
+        non-zero at valid cells. All other cells have a zero state, like those outside the grid, and
+        their x is not read.
         outputs: [*lead, S_1, ..., S_n, K * H], or H columns when merged by sum or mean; zero at
         masked cells. carry: the state of each direction, LSTMCarry(c, h) or h, each [*lead, H], at
         its last corner; with a mask, at the valid cell that is farthest from its first corner (for
@@ -163,7 +164,7 @@ class MDRNN(nn.Module):
         recurrent = weights["recurrent_kernel"].reshape(len(signs), n * hidden, -1)
 
         def neighbour(a: jax.Array, inside: jax.Array, d: int) -> jax.Array:
-            """Align the previous hyperplane: at each cell, the state one step back on axis d."""
+            """Align the previous hyperplane: give each cell the state one step back on axis d."""
             axis = planes.order.index(d) + 1
             if axis == n:
                 return a if joined == 1 else jnp.where(inside, a, 0)

@@ -1,9 +1,9 @@
 """Hyperplanes of grids, as the columns of a skewed grid.
 
-The cells of a hyperplane sum(p) = t do not depend on each other. To turn hyperplanes into columns,
-row r is shifted by r. Of the H + W - 1 cells in a row of the skewed grid of H x W cells, H - 1 are
-empty. So n grids of a batch may be put side by side, as one grid of n W columns, of which H - 1 in
-n W + H - 1 are empty.
+The cells p of a hyperplane sum(p) = t do not depend on each other. Shifting row r by r cells turns
+the hyperplanes into columns. In each row of a skewed grid of H x W cells, H - 1 of H + W - 1 cells
+are empty. If n grids of a batch are put side by side, as one grid of n W columns, only H - 1 of
+n W + H - 1 cells are empty.
 """
 
 import itertools
@@ -17,10 +17,10 @@ from ..shapes import is_static, parts_of
 
 
 def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
-    """Return the reading direction along each axis, 1 or -1, for each set of weights.
+    """Return the signs of each direction: for each axis, 1 to read it forwards, -1 backwards.
 
-    directions: None or 2^axes for all corners; 1 for the first corner; 2 for the first and the
-    opposite corner; or the tuples of signs. Raises ValueError for anything else.
+    directions: None or 2^axes for all corners; 1 for the first corner; 2 for the first corner and
+    the one opposite; or the tuples of signs themselves. Raises ValueError for anything else.
 
     >>> corners(2, 2)
     ((1, 1), (-1, -1))
@@ -42,7 +42,7 @@ def corners(axes: int, directions: Any) -> tuple[tuple[int, ...], ...]:
 
 
 def _skew_pair(a: jax.Array, axis: int) -> jax.Array:
-    """Shift row r by r: [.., R, W, ..] to [.., R, R + W - 1, ..], filled up with zeros."""
+    """Shift row r by r cells: [.., R, W, ..] to [.., R, R + W - 1, ..], filled with zeros."""
     rows, columns = a.shape[axis : axis + 2]
     before, after = a.shape[:axis], a.shape[axis + 2 :]
     steps = rows + columns - 1
@@ -88,9 +88,10 @@ def unskew(a: jax.Array, axes: int, columns: int) -> jax.Array:
 
 
 def grids_side_by_side(rows: int, cells: int) -> int:
-    """Number of grids to join in a batch of `rows`, with `cells` cells in a hyperplane.
+    """Return how many grids of a batch of `rows` are joined, with `cells` cells in a hyperplane.
 
-    It divides the rows of each device. With one cell in a hyperplane, nothing is empty.
+    The number divides the rows of each device. It is 1 for hyperplanes of one cell, because then no
+    cell is empty, and where `rows` is not known when the program is traced.
     """
     if not is_static(rows) or cells == 1:
         return 1
@@ -104,7 +105,7 @@ def grids_side_by_side(rows: int, cells: int) -> int:
 def join(a: jax.Array, count: int, axes: int) -> jax.Array:
     """Put `count` grids side by side: [K, ..., S_n, N, D] to [K, ..., count S_n, N / count, D].
 
-    Neighbours in the batch are joined, so the rows of a device stay there.
+    Neighbours in the batch are joined, so the rows of a device stay on it.
     """
     before, (length, rows, size) = a.shape[:axes], a.shape[axes:]
     split = a.reshape(*before, length, rows // count, count, size)
@@ -121,7 +122,8 @@ def disjoin(a: jax.Array, count: int, axes: int) -> jax.Array:
 class Hyperplanes(NamedTuple):
     """How the cells of a batch of grids are arranged, for each of K reading directions.
 
-    signs: of each direction, see `corners`. sizes: S_1, ..., S_n. joined: grids side by side.
+    signs: those of each direction, as `corners` returns them. sizes: S_1, ..., S_n. joined: number
+    of grids that are put side by side.
     """
 
     signs: tuple[tuple[int, ...], ...]
@@ -130,7 +132,7 @@ class Hyperplanes(NamedTuple):
 
     @property
     def order(self) -> list[int]:
-        """The axes, the longest last: the states of a step span all axes but that one."""
+        """The axes, the longest one last: the states of a step span all axes except that one."""
         return sorted(range(len(self.sizes)), key=lambda d: self.sizes[d])
 
     @property
@@ -139,7 +141,7 @@ class Hyperplanes(NamedTuple):
         return max(self.sizes)
 
     def flip(self, a: jax.Array, signs: tuple[int, ...]) -> jax.Array:
-        """Reverse the axes of a [N, S_1, ..., S_n, D] that a direction reads backwards."""
+        """Reverse those axes of a [N, S_1, ..., S_n, D] that a direction reads backwards."""
         return jnp.flip(a, [d + 1 for d, sign in enumerate(signs) if sign < 0])
 
     def arrange(self, a: jax.Array) -> jax.Array:
@@ -150,31 +152,34 @@ class Hyperplanes(NamedTuple):
         return join(ordered, self.joined, n)
 
     def inside(self) -> jax.Array:
-        """Whether a cell is not in the first column of its grid: bool [T, 1, cells.., 1, 1]."""
+        """Whether each cell is not in the first column of its grid: bool [T, 1, cells.., 1, 1]."""
         columns = jnp.arange(self.joined * self.length)[:, None, None] % self.length > 0
         before = [self.sizes[d] for d in self.order[:-1]]
         return skew(jnp.broadcast_to(columns, (1, *before, *columns.shape)), len(self.sizes))
 
     def restore(self, a: jax.Array) -> jax.Array:
-        """Invert the joining and skewing: a [T, ...] to [K, sizes in order, N, ...]."""
+        """Undo the skewing and the joining: map a [T, ...] to [K, sizes in order, N, ...]."""
         n = len(self.sizes)
         return disjoin(unskew(a, n, self.joined * self.length), self.joined, n)
 
     def unflip(self, a: jax.Array) -> list[jax.Array]:
-        """Map a [K, sizes in order, N, ...] to [N, S_1, ..., S_n, ...] of each direction."""
+        """Map a [K, sizes in order, N, ...] to one [N, S_1, ..., S_n, ...] per direction."""
         n = len(self.sizes)
         a = a.transpose(0, n + 1, *(self.order.index(d) + 1 for d in range(n)), n + 2)
         return [self.flip(each, signs) for each, signs in zip(a, self.signs, strict=True)]
 
     def last_corners(self, a: jax.Array) -> jax.Array:
-        """Select [K, N, H] at the last cell of each grid, from last cells [T, K, N / joined, H]."""
+        """Select [K, N, H], the last cell of each grid.
+
+        a: [T, K, N / joined, H], the last cell of each hyperplane.
+        """
         steps, count, rows, size = a.shape
         ends = steps - 1 - self.length * jnp.arange(self.joined)[::-1]
         return jnp.moveaxis(a[ends], 0, 2).reshape(count, rows * self.joined, size)
 
 
 def farthest(states: jax.Array, valid: jax.Array) -> jax.Array:
-    """From states [K, cells.., N, H], select [K, N, H] at a valid cell of the last hyperplane."""
+    """Select [K, N, H] from states [K, cells.., N, H]: a valid cell farthest from the first one."""
     count, *cells, rows, hidden = states.shape
     distance = sum(jnp.ogrid[tuple(slice(size) for size in cells)], jnp.ones((), int))
     score = (valid[..., 0] * distance[..., None]).reshape(count, -1, rows)
