@@ -20,6 +20,7 @@ from tqdm import tqdm
 from bench.timing import Run, in_turn, ratio
 from nets.choices import Choices
 from nets.convolution.conv import convolve
+from nets.recurrent.grid import MDRNN
 from nets.recurrent.layers import RNN
 from train.process import cache_folder
 
@@ -31,6 +32,7 @@ ALTERNATIVES = {
     "cached_products": (0, 2**20, 2**24),
     "band_channels": (0, 4, 32),
     "band_taps": (9,),
+    "grid_rows": (16, 256, OFF),
 }
 CONVOLUTIONS = (  # batch, side, channels, features, side of the kernel
     (128, 32, 1, 6, 5),
@@ -38,6 +40,8 @@ CONVOLUTIONS = (  # batch, side, channels, features, side of the kernel
     (128, 28, 16, 16, 3),
     (128, 14, 32, 32, 3),
 )
+
+GRIDS = ((16, 28, 1, 32), (128, 28, 1, 32))  # batch, side, channels, features
 
 Layers = Mapping[str, tuple[nn.Module, jax.Array]]
 
@@ -54,6 +58,11 @@ def layers_of(cells: Mapping[str, Callable[[int], nn.Module]], shapes) -> Layers
     for batch, side, channels, features, taps in CONVOLUTIONS:
         layers[f"convolution {batch, side, channels, features, taps}"] = (
             nn.Conv(features, (taps, taps), conv_general_dilated=convolve),
+            jax.random.normal(jax.random.key(0), (batch, side, side, channels)),
+        )
+    for batch, side, channels, features in GRIDS:
+        layers[f"grid {batch, side, channels, features}"] = (
+            MDRNN(features),
             jax.random.normal(jax.random.key(0), (batch, side, side, channels)),
         )
     return layers
