@@ -78,6 +78,7 @@ PROGRAMS = {
     "step_by_step": recurrent(LSTMCell(SIZE, peephole="full")),
     "in_parallel": recurrent(MinGRUCell(SIZE)),
     "grid": lambda: training(MDRNN(4), draw(ROWS, 4, 5, 3)),
+    "grids_side_by_side": lambda: training(MDRNN(4), draw(64, 8, 8, 2)),
     "convolution": lambda: training(Conv(6, (5, 5)), draw(ROWS, 8, 8, 1)),
     "ctc": ctc,
     "adaptive_softmax": lambda: training(
