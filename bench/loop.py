@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from bench.tables import arguments, publish
+from bench.tables import arguments, markdown, publish
 from experiments import char_lm, lenet5, word2vec
 from train import loop, recorder
 from train.config import RunConfig
@@ -114,7 +114,10 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=NETWORKS, choices=NETWORKS)
     options = parser.parse_args()
     keep_freed_memory()  # as every command of an experiment does
-    tables = [table(name, options.steps, options.rounds) for name in options.networks]
+    tables = []
+    for name in options.networks:
+        tables.append(table(name, options.steps, options.rounds))
+        tqdm.write(markdown(tables[-1]), file=sys.stderr)
     publish("loop", "Overhead of the training loop", tables, options.save)
 
 
