@@ -96,7 +96,7 @@ def make_train_step(experiment: Experiment, axis_name: str | None = None, parts:
         def compute(model_state: Any, batch: Batch, carry: Any, key: jax.Array) -> Gradient:
             def objective(variables: Any) -> tuple[jax.Array, Any]:
                 (outputs, after), changed = task.apply(
-                    {**variables, "params": held(variables["params"]), **model_state},
+                    {**{name: held(tree) for name, tree in variables.items()}, **model_state},
                     batch,
                     carry,
                     train=True,

@@ -7,6 +7,7 @@ import pytest
 from flax import linen as nn
 
 from tests.train.conftest import by_rows
+from train.freezing import freezing, frozen
 from train.placement import Placement
 from train.pmap import Pmap
 from train.step import make_train_step
@@ -70,6 +71,17 @@ def test_steps_by_rows_are_those_with_dense_gradients(make):
         found = params_after(devices, ByRows())
         for name, leaf in dense.items():
             np.testing.assert_allclose(found[name], leaf, atol=1e-6)
+
+
+def test_rows_of_a_frozen_table_have_no_gradient():
+    optimizer = optax.with_extra_args_support(optax.chain(frozen("table"), optax.sgd(0.5)))
+    devices, norms = Placement(8, jax.devices()[:1]), []
+    for task in (Regression(), ByRows()):
+        experiment = Experiment(task, freezing(optimizer, "table"), by_rows(batch_at), {})
+        state, window = devices.init(experiment, 0, batch_at(0))
+        _, window = devices.compile(experiment)(state, window, devices.put_batch(batch_at(0)))
+        norms.append(float(window.means["grad_norm"].value))
+    assert norms[1] == pytest.approx(norms[0], rel=1e-5)
 
 
 def primitives_of_table_size(jaxpr):
