@@ -129,9 +129,14 @@ def with_later_settings(runs: Sequence[Run]) -> list[Run]:
     A run without a setting is continued with its default: it belongs to the group that has it.
     """
     names = {name for run in runs for name in run.config}
-    if all(run.config.keys() == names for run in runs):
-        return list(runs)
-    return [dataclasses.replace(run, config={**defaults_of(run), **run.config}) for run in runs]
+
+    def completed(run: Run) -> Run:
+        missing = names - run.config.keys()
+        defaults = defaults_of(run) if missing else {}
+        later = {name: defaults[name] for name in missing & defaults.keys()}
+        return dataclasses.replace(run, config=run.config | later) if later else run
+
+    return [completed(run) for run in runs]
 
 
 def defaults_of(run: Run) -> dict[str, Any]:
