@@ -8,7 +8,8 @@ replaces the current value if these layers become faster by the factor GAIN, in 
 import json
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -43,34 +44,30 @@ CONVOLUTIONS = (  # batch, side, channels, features, side of the kernel
 
 GRIDS = ((16, 28, 1, 32), (128, 28, 1, 32))  # batch, side, channels, features
 
-Layers = Mapping[str, tuple[nn.Module, jax.Array]]
+Layers = Mapping[str, tuple[nn.Module, tuple[int, ...]]]
+Program = tuple[str, str, Run]
 
 
 def layers_of(cells: Mapping[str, Callable[[int], nn.Module]], shapes) -> Layers:
-    """Return the layers that are timed, with their inputs, by name."""
-    layers: dict[str, tuple[nn.Module, jax.Array]] = {}
+    """Return the layers that are timed, with the shapes of their inputs, by name."""
+    layers: dict[str, tuple[nn.Module, tuple[int, ...]]] = {}
     for name, cell in cells.items():
-        for batch, time, size, hidden in shapes:
-            layers[f"{name} {batch, time, size, hidden}"] = (
-                RNN(cell(hidden)),
-                jax.random.normal(jax.random.key(0), (batch, time, size)),
-            )
+        for *shape, hidden in shapes:
+            layers[f"{name} {*shape, hidden}"] = RNN(cell(hidden)), tuple(shape)
     for batch, side, channels, features, taps in CONVOLUTIONS:
-        layers[f"convolution {batch, side, channels, features, taps}"] = (
-            nn.Conv(features, (taps, taps), conv_general_dilated=convolve),
-            jax.random.normal(jax.random.key(0), (batch, side, side, channels)),
-        )
+        layer = nn.Conv(features, (taps, taps), conv_general_dilated=convolve)
+        name = f"convolution {batch, side, channels, features, taps}"
+        layers[name] = layer, (batch, side, side, channels)
     for batch, side, channels, features in GRIDS:
-        layers[f"grid {batch, side, channels, features}"] = (
-            MDRNN(features),
-            jax.random.normal(jax.random.key(0), (batch, side, side, channels)),
-        )
+        name = f"grid {batch, side, channels, features}"
+        layers[name] = MDRNN(features), (batch, side, side, channels)
     return layers
 
 
-def programs(layers: Layers, choices: Choices) -> Iterator[tuple[str, str, Run]]:
+def programs(layers: Layers, choices: Choices) -> Iterator[Program]:
     """Yield, for each pass of each layer, its name, the text of its program, and a call of it."""
-    for name, (layer, x) in layers.items():
+    for name, (layer, shape) in layers.items():
+        x = jax.random.normal(jax.random.key(0), shape)
         variables = jax.jit(layer.init)(jax.random.key(1), x)
 
         def output(variables, x, layer=layer):
@@ -82,26 +79,18 @@ def programs(layers: Layers, choices: Choices) -> Iterator[tuple[str, str, Run]]
         for kind, function in (("forward", output), ("gradient", jax.grad(loss, (0, 1)))):
             with mock.patch("nets.choices.chosen", return_value=choices):
                 lowered = jax.jit(function).lower(variables, x)
-            yield f"{name} {kind}", lowered.as_text(), _run(lowered, variables, x)
+            compiled = cache(lowered.compile)  # most programs are never called
+
+            def run(compiled=compiled, variables=variables, x=x):
+                return compiled()(variables, x)
+
+            yield f"{name} {kind}", lowered.as_text(), run
 
 
-def _run(lowered: jax.stages.Lowered, *arguments) -> Run:
-    """Return a function that runs a program and compiles it at its first call."""
-    compiled: list[jax.stages.Compiled] = []
-
-    def run():
-        if not compiled:
-            compiled.append(lowered.compile())
-        return compiled[0](*arguments)
-
-    return run
-
-
-def speed_up(layers: Layers, now: Choices, other: Choices, rounds: int) -> float:
+def speed_up(now: Iterable[Program], other: Iterable[Program], rounds: int) -> float:
     """Geometric mean of time with `now` / time with `other` where programs differ, or else 1."""
     ratios = []
-    pairs = zip(programs(layers, now), programs(layers, other), strict=True)
-    for (name, text, run), (_, other_text, other_run) in pairs:
+    for (name, text, run), (_, other_text, other_run) in zip(now, other, strict=True):
         if text != other_text:
             seconds = in_turn({"now": run, "other": other_run}, rounds)
             ratios.append(ratio(seconds["now"], seconds["other"]))
@@ -113,10 +102,11 @@ def tuned(layers: Layers, rounds: int) -> Choices:
     """Return the fastest thresholds on this machine, found one after the other."""
     best = Choices()
     for name, values in ALTERNATIVES.items():
-        gains = {}
+        gains, now = {}, list(programs(layers, best))
         for value in values:
             tqdm.write(f"{name}={value}", file=sys.stderr)
-            gains[value] = speed_up(layers, best, best._replace(**{name: value}), rounds)
+            other = programs(layers, best._replace(**{name: value}))
+            gains[value] = speed_up(now, other, rounds)
         value = max(gains, key=lambda each: gains[each])
         if gains[value] >= GAIN:
             best = best._replace(**{name: value})

@@ -3,7 +3,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bench import tuning
@@ -24,7 +23,7 @@ def test_a_threshold_is_changed_where_another_program_is_faster(monkeypatch, tmp
     monkeypatch.setattr(
         tuning, "ALTERNATIVES", {"large_kernel": (tuning.OFF, 1), "band_taps": (9,)}
     )
-    layers = {"lstm": (RNN(LSTMCell(4)), jnp.ones((16, 2, 3)))}
+    layers = {"lstm": (RNN(LSTMCell(4)), (16, 2, 3))}
     path = tmp_path / "new" / "choices.json"
     tuning.tune(layers, 3, path)
     # the small kernel is below both values but 1; nothing is timed twice, or for a convolution
