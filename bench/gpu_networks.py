@@ -17,7 +17,7 @@ from typing import Any
 from bench import pytorch_networks
 from bench.convolution import BATCH, RESIDUAL, images_of
 from bench.gpu_lines import Line, Lines, milliseconds
-from bench.loop import time_fit
+from bench.loop import time_fit, timed
 from bench.timing import Run, in_turn, ratio, training
 from experiments import convnet, lenet5
 from train.placement import Placement
@@ -75,9 +75,7 @@ def whole_loop(calls: int, steps: int) -> list[Line]:
 
     calls: steps in one call of the program. On a GPU the training data stay on it.
     """
-    config = lenet5.Config(
-        steps=steps + 50, eval_every=10 * steps, figures_at=(), steps_per_call=calls
-    )
+    config = lenet5.Config(**timed(steps), steps_per_call=calls)
     seconds, host = time_fit(config, lenet5.build(config))
     return [{"steps a second": f"{1 / seconds:.0f}", "host ms a step": f"{host * 1e3:.3f}"}]
 

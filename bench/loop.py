@@ -80,12 +80,20 @@ def time_fit(config: RunConfig, experiment: Experiment) -> tuple[float, float]:
     return (ended - began) / (last - first), (used_at_end - used) / (last - first)
 
 
+def timed(steps: int) -> dict[str, Any]:
+    """Settings of a run with `steps` timed steps: a checkpoint on the way, but no evaluation."""
+    return {
+        "steps": steps + 50,
+        "eval_every": 10 * steps,
+        "save_every": steps - 50,
+        "figures_at": (),
+    }
+
+
 def table(name: str, steps: int, rounds: int) -> list[dict[str, str]]:
     """Lines of a network: one for the bare step, and one for `fit` with each of the settings."""
     module, changes = NETWORKS[name]
-    # a checkpoint on the way, but no evaluation
-    common = {"steps": steps + 50, "eval_every": 10 * steps, "figures_at": (), **changes}
-    config = module.Config(**common, save_every=steps - 50)
+    config = module.Config(**timed(steps), **changes)
     experiment = module.build(config)
     bare, fits = [], {setting: [] for setting in SETTINGS}
     for _ in tqdm(range(rounds), name, disable=not sys.stderr.isatty()):

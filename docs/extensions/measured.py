@@ -24,12 +24,6 @@ WIDTH = 96
 COLUMNS = ("ours: mean, 95 % interval, n", "time a run")
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of a table in Markdown."""
-    lines = [header, tuple("---" for _ in header), *rows]
-    return ["| " + " | ".join(row) + " |" for row in lines]
-
-
 def continued(command: str) -> list[str]:
     """Lines of at most WIDTH characters, if its words allow, that are one command of the shell."""
     lines: list[str] = []
@@ -56,7 +50,7 @@ def results_text(identifier: str, folder: Path) -> list[str]:
             lines.append((systems.tests_of(system) or systems.MISSING).capitalize() + ".")
         for result in results:
             rows = systems.result_cells(result, system["show"], system.get("baseline", ""))
-            lines += [*table(COLUMNS, [row[:2] for row in rows]), ""]
+            lines += [*systems.markdown(COLUMNS, [row[:2] for row in rows]), ""]
             lines += [f"Measured on {result['machine']}, with", ""]
             lines += ["```sh", *continued(result["command"]), "```"]
     if not lines:
@@ -74,7 +68,7 @@ def lecture_text(name: str) -> list[str]:
     rows = read_lectures()[name]["headings"]
     links = [", ".join(f"[](/docs/{target})" for target in targets) for _, *targets in rows]
     pairs = [(heading, link) for (heading, *_), link in zip(rows, links, strict=True)]
-    return table(("heading", "here"), pairs)
+    return systems.markdown(("heading", "here"), pairs)
 
 
 def headings_text(page: str) -> list[str]:

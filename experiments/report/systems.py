@@ -7,6 +7,7 @@ replaces the text between the two markers of experiments/README.md.
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def make_table(folder: Path) -> str:
 
     Raises ValueError when no system names a result, or when a result has no row of the baseline.
     """
-    rows = [HEADER, tuple("---" for _ in HEADER)]
+    rows = []
     commands = []
     for system, results in read_systems(folder):
         first = (system["id"], system["name"], system["published"] or "-")
@@ -55,8 +56,13 @@ def make_table(folder: Path) -> str:
                 rows.append((*first, *cells))
                 first = ("", "", "")  # the following rows belong to the same system
             commands.append(f"    {result['command']}")
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines = markdown(HEADER, rows)
     return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
+
+
+def markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    return ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
 
 
 def tests_of(system: dict[str, Any]) -> str:
