@@ -1,18 +1,14 @@
 """Figures of a run, for files and TensorBoard; one that cannot be drawn causes a warning."""
 
-import io
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from .background import Background
 from .files import replace_file
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_figures(
@@ -41,6 +37,8 @@ def _write(folder: Path, step: int, name: str, figure: Any, board: Background) -
         replace_file(path.with_name(f"{path.name}.txt"), figure)
         board.call("text", step, f"figures/{name}", figure)
     else:
+        from .drawing import png_of  # matplotlib loads slowly
+
         png = png_of(figure)
         replace_file(path.with_name(f"{path.name}.png"), png)
         board.call("picture", step, f"figures/{name}", png)
@@ -49,34 +47,3 @@ def _write(folder: Path, step: int, name: str, figure: Any, board: Background) -
 def _warn(what: str, step: int, error: Exception) -> None:
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     tqdm.write(f"warning: {what} of step {step} cannot be drawn: {reason}", file=sys.stderr)
-
-
-def png_of(figure: "Figure") -> bytes:
-    """Picture of a figure in PNG format."""
-    plain_texts(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
-
-
-def plain_texts(figure: "Figure") -> None:
-    """Make matplotlib draw every text of a figure as it is: two $ do not enclose a formula.
-
-    Texts may come from a user's data. Only the numbers of an axis, which matplotlib writes itself,
-    remain formulas.
-    """
-    from matplotlib.axis import Axis
-    from matplotlib.text import Text
-    from matplotlib.ticker import FixedFormatter, FuncFormatter
-
-    numbers = set()
-    for axis in figure.findobj(Axis):
-        for ticker, ticks in (
-            (axis.major, axis.get_major_ticks()),
-            (axis.minor, axis.get_minor_ticks()),
-        ):
-            if not isinstance(ticker.formatter, FixedFormatter | FuncFormatter):
-                numbers |= {id(text) for tick in ticks for text in (tick.label1, tick.label2)}
-    for text in figure.findobj(Text):
-        if id(text) not in numbers:
-            text.set(parse_math=False, usetex=False)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.catalogue import DataError
-from train.figures import plain_texts
+from train.drawing import save_figure
 
 MISTAKES = 24  # largest number of mistakes in a picture
 CONFUSED = 40  # largest number of classes in a confusion matrix
@@ -16,9 +16,8 @@ CONFUSED = 40  # largest number of classes in a confusion matrix
 
 def save(figure: Figure, path: str) -> None:
     """Write a figure to an image file; raises DataError when it cannot be written."""
-    plain_texts(figure)
     try:
-        figure.savefig(os.path.expanduser(path), dpi=120)
+        save_figure(figure, os.path.expanduser(path))
     except (OSError, ValueError) as error:  # ValueError: the file extension is no image format
         raise DataError(f"cannot write picture {path!r}: {error}") from None
 

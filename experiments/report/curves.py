@@ -2,21 +2,30 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from experiments.report.runs import Group, Run, best_groups, group_by, mean_curve, mean_interval
-from train.figures import png_of
+from train.drawing import (
+    INTERVAL_RUNS,
+    LOG_SPAN,
+    MARKERS,
+    PALETTE,
+    is_logarithmic,
+    limit_share,
+    line_style,
+    png_of,
+)
 
 MOST = 12  # maximum groups, or values of a setting, that stay legible in one picture
 LABEL_LENGTH = 100  # maximum characters of a label in the legend
 TICK_LENGTH = 28  # maximum characters of a tick label
-LOG_SPAN = 20  # positive numbers that span more than this factor get a logarithmic axis
 
 
 def shorten(text: str, length: int) -> str:
@@ -30,8 +39,8 @@ def shorten(text: str, length: int) -> str:
 def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
     """Held-out metric against steps: the mean of the finished runs of each group, with interval.
 
-    Single runs and their training metric are faint. Only the `MOST` groups with the lowest mean
-    `objective` are drawn.
+    A step has an interval if at least `INTERVAL_RUNS` runs have measured it. Single runs and their
+    training metric are faint. Only the `MOST` groups with the lowest mean `objective` are drawn.
     """
     plotted = best_groups(groups, objective, MOST)
     train = "train/" + metric.rpartition("/")[2]
@@ -42,22 +51,32 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
     figure = Figure(figsize=(8, height), layout="constrained")
     axis = figure.subplots()
     faint = max(0.2, 0.4 - 0.03 * len(plotted))
+    late: list[float] = []
+    edges: list[float] = []
     for i, group in enumerate(plotted):
-        color, dashes = f"C{i % 10}", ("-", "--")[i // 10]
+        style = line_style(i)
+        color = style["color"]
         for run in group.runs:
-            for name, style in ((metric, "-"), (train, ":")):
+            for name, dashes in ((metric, style["linestyle"]), (train, ":")):
                 points = run.curve(name)
-                axis.plot(
-                    list(points), list(points.values()), style, color=color, alpha=faint, lw=1
-                )
-        steps, means, halves = map(np.array, mean_curve(group, metric))
-        marker = "." if len(steps) <= 40 else ""
-        axis.plot(steps, means, dashes, marker=marker, color=color, lw=1.8, label=labels[i])
-        band = (means - halves, means + halves)
-        axis.fill_between(steps, *band, color=color, alpha=faint**2, lw=0)
-    set_limits(axis, runs, metric)
-    title = f"{metric}: mean and 95 % interval\nsingle runs faint"
+                late += late_values(run, points)
+                steps, values = list(points), list(points.values())
+                axis.plot(steps, values, dashes, color=color, alpha=faint, lw=1)
+        steps, means, halves = map(np.array, mean_with_interval(group, metric))
+        marker = MARKERS[i % len(MARKERS)] if len(steps) <= 40 else ""
+        axis.plot(steps, means, **style, marker=marker, ms=4, lw=1.8, label=labels[i])
+        if np.isfinite(halves).any():
+            band = (means - halves, means + halves)
+            axis.fill_between(steps, *band, color=color, alpha=faint**2, lw=0)
+            for edge in band:
+                edges += late_values(group.runs[0], dict(zip(steps, edge, strict=True)))
+    set_limits(axis, late, edges)
+    limit_share(axis, metric, [value for run in runs for value in run.curve(metric).values()])
+    cut = [mark_cut(axis, line) for line in axis.lines if line.get_label()[0] != "_"]
+    title = f"{metric}: mean" + ", and 95 % interval of three runs or more" * bool(axis.collections)
+    title += "\nsingle runs faint"
     title += f", {train} dotted" * any(run.curve(train) for run in runs)
+    title += "\ntriangles: the curve continues outside" * any(cut)
     if len(plotted) < len(groups):
         title += f"\nbest {len(plotted)} of {len(groups)} configurations by {objective}"
     axis.set_title(title, fontsize=11)
@@ -70,20 +89,60 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
     return figure
 
 
-def set_limits(axis: Axes, runs: Sequence[Run], metric: str) -> None:
-    """Limit the axis to the values after the first twentieth of the steps.
+def mean_with_interval(group: Group, metric: str) -> tuple[list[int], list[float], list[float]]:
+    """`mean_curve` of a group, with NaN for the interval of fewer than `INTERVAL_RUNS` runs."""
+    steps, means, halves = mean_curve(group, metric)
+    finished = [run.curve(metric) for run in group.runs if run.result]
+    counts = [sum(step in curve for curve in finished) for step in steps]
+    pairs = zip(halves, counts, strict=True)
+    return steps, means, [half if count >= INTERVAL_RUNS else np.nan for half, count in pairs]
 
-    The values of untrained networks would flatten the rest of the curve.
+
+def late_values(run: Run, points: Mapping[int, float]) -> list[float]:
+    """Finite values after the first twentieth of the steps of a run.
+
+    Those of untrained networks would flatten the rest of the curve.
     """
-    late = [
-        value
-        for run in runs
-        for step, value in run.curve(metric).items()
-        if step >= run.config["steps"] / 20 and np.isfinite(value)
-    ]
-    if late:
-        low, high = min(late), max(late)
+    start = run.config["steps"] / 20
+    return [value for step, value in points.items() if step > start and np.isfinite(value)]
+
+
+def set_limits(axis: Axes, late: Sequence[float], edges: Sequence[float]) -> None:
+    """Limit the vertical axis to the late values and the edges of intervals.
+
+    The axis is logarithmic if the values span more than a factor `LOG_SPAN`.
+    """
+    if not late:
+        return
+    logarithmic = min(late) > 0 and max(late) > LOG_SPAN * min(late)
+    inside = [*late, *(edge for edge in edges if edge > 0 or not logarithmic)]
+    low, high = min(inside), max(inside)
+    if logarithmic:
+        axis.set_yscale("log")
+        axis.set_ylim(low / 1.2, high * 1.5)
+    else:
         axis.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.25 * (high - low) + 1e-3)
+
+
+def mark_cut(axis: Axes, line: Line2D) -> bool:
+    """Mark where a line comes in from above or below the axis, at its edge; False if nowhere."""
+    steps, values = (np.asarray(data, float) for data in line.get_data())
+    for edge, sign, marker, height in zip(
+        axis.get_ylim(), (-1, 1), "v^", (0.02, 0.98), strict=True
+    ):
+        beyond = np.isfinite(values) & (sign * (values - edge) > 0)
+        last = np.flatnonzero(beyond[:-1] & ~beyond[1:] & np.isfinite(values[1:]))
+        if len(last):
+            before, after = last[-1], last[-1] + 1
+            scale = np.log if axis.get_yscale() == "log" else np.asarray
+            outer, limit, inner = (float(scale(v)) for v in (values[before], edge, values[after]))
+            share = (outer - limit) / (outer - inner)
+            x = steps[before] + share * (steps[after] - steps[before])
+            transform = axis.get_xaxis_transform()
+            color = line.get_color()
+            axis.plot([x], [height], marker, ms=8, mec="white", color=color, transform=transform)
+            return True
+    return False
 
 
 def by_value(groups: Sequence[Group], name: str, metric: str) -> list[Group]:
@@ -149,14 +208,15 @@ def pair_picture(
     axis.set_ylabel(first)
     scope = "\nover all values of the other settings" * (len(groups[0].settings) > 2)
     axis.set_title(f"mean {metric}{scope}{row_note}{column_note}", fontsize=11)
-    figure.colorbar(image)
+    figure.colorbar(image, label=metric.rpartition("/")[2].replace("_", " "))
     return figure
 
 
 def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: str) -> Figure:
-    """Mean of the metric with its 95 % interval against one setting, single runs faint.
+    """Mean of the metric against one setting, single runs faint.
 
-    Values that are not numbers are drawn side by side, at most the `MOST` best ones.
+    A mean of at least `INTERVAL_RUNS` runs has its 95 % interval. Values that are not numbers are
+    drawn side by side, at most the `MOST` best ones.
     """
     plotted, note = by_value(groups, name, metric), ""
     is_number = numeric(plotted, name)
@@ -165,17 +225,21 @@ def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: 
         plotted = [group for group in plotted if group.settings[name] in values]
     positions = [group.settings[name] if is_number else i for i, group in enumerate(plotted)]
     labels = [shorten(str(group.settings[name]), TICK_LENGTH) for group in plotted]
-    means, halves = zip(*(mean_interval(group.values(metric)) for group in plotted), strict=True)
+    values_by_group = [group.values(metric) for group in plotted]
+    means, halves = zip(*map(mean_interval, values_by_group), strict=True)
+    counts = [len(values) for values in values_by_group]
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
-    single = [
-        (x, y) for x, group in zip(positions, plotted, strict=True) for y in group.values(metric)
-    ]
+    single = [(x, y) for x, values in zip(positions, values_by_group, strict=True) for y in values]
     axis.plot(*zip(*single, strict=True), "o", color="black", alpha=0.3, ms=4, mew=0)
     style = "o-" if is_number else "o"
-    bars = [np.nan if half is None else half for half in halves]
-    axis.errorbar(positions, means, bars, fmt=style, color="C0", capsize=4, zorder=1)
-    if is_number and positions[0] > 0 and positions[-1] > LOG_SPAN * positions[0]:
+    if max(counts) >= INTERVAL_RUNS:
+        pairs = zip(halves, counts, strict=True)
+        bars = [half if n >= INTERVAL_RUNS else np.nan for half, n in pairs]
+        axis.errorbar(positions, means, bars, fmt=style, color=PALETTE[0], capsize=4, zorder=1)
+    else:
+        axis.plot(positions, means, style, color=PALETTE[0], zorder=1)
+    if is_number and is_logarithmic(positions):
         axis.set_xscale("log")
     if is_number:
         axis.autoscale_view()  # the limits, which are otherwise computed later
@@ -187,8 +251,10 @@ def setting_picture(groups: Sequence[Group], name: str, metric: str, objective: 
     axis.set_axisbelow(True)
     axis.set_xlabel(name)
     axis.set_ylabel(metric.rpartition("/")[2].replace("_", " "))
-    axis.set_title(f"{metric}: mean and 95 % interval; single runs faint{note}", fontsize=11)
+    interval = ", and 95 % interval of three runs or more" * (max(counts) >= INTERVAL_RUNS)
+    axis.set_title(f"{metric}: mean{interval}\nsingle runs small{note}", fontsize=11)
     axis.grid(alpha=0.3)
+    limit_share(axis, metric, [value for _, value in single])
     return figure
 
 

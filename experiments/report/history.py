@@ -16,13 +16,14 @@ from pathlib import Path
 from absl import flags
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from experiments.report.report import samples
 from experiments.report.runs import Run, load_runs
-from train.figures import png_of
+from train.drawing import DASHES, PALETTE, drawable, png_of
 from train.process import open_standard_streams
 
-MOST = 4  # maximum samples in the picture
+MOST, LETTERS = 4, "ABCD"  # maximum samples in the picture, and their names
 WIDTH, LINES = 44, 16  # maximum characters per line and lines of a sample
 CURVES = {"train/loss": ("training", "-", "0.6"), "validation/loss": ("validation", ".-", "black")}
 
@@ -46,7 +47,8 @@ def draw(run: Run, samples_by_step: Mapping[int, str]) -> Figure:
     for number, (step, lines) in enumerate(zip(samples_by_step, blocks, strict=True)):
         axis = figure.add_subplot(grid[1, number])
         axis.axis("off")
-        axis.set_title(f"step {step:,}", color=f"C{number}", loc="left", fontweight="bold")
+        title, color = f"{LETTERS[number]}: step {step:,}", PALETTE[number]
+        axis.set_title(title, color=color, loc="left", fontweight="bold")
         text = axis.text(0, 1, "\n".join(lines), va="top", transform=axis.transAxes, fontsize=7.5)
         text.set(family="monospace")
     return figure
@@ -58,21 +60,32 @@ def draw_loss(axis: Axes, run: Run, steps: list[int]) -> None:
         points = run.curve(metric)
         axis.plot(list(points), list(points.values()), style, color=color, label=name, lw=1.2)
     for number, step in enumerate(steps):
-        axis.axvline(step, color=f"C{number}", ls="--", lw=1.5)
+        axis.axvline(step, color=PALETTE[number], ls=DASHES[number], lw=1.5)
+        axis.annotate(
+            LETTERS[number],
+            (step, 1),
+            xytext=(3, -4),
+            xycoords=axis.get_xaxis_transform(),
+            textcoords="offset points",
+            va="top",
+            color=PALETTE[number],
+            fontweight="bold",
+        )
     # logarithmic, but linear below the first logged step, so that step 0 is on the axis
     axis.set_xscale("symlog", linthresh=min(run.curve("train/loss"), default=1))
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.margins(x=0.02)
     unit = re.search(r"bits_per_(\w+)", " ".join(name for line in run.lines for name in line))
-    axis.set_xlabel("steps (dashed: samples below)")
+    axis.set_xlabel("steps (vertical lines: samples below)")
     axis.set_ylabel(f"loss in nats per {unit[1] if unit else 'symbol'}")
     axis.legend(framealpha=1, edgecolor="none")
     axis.grid(alpha=0.3)
 
 
 def wrapped(text: str) -> list[str]:
-    """Lines of a text, with long ones wrapped."""
-    lines = text.strip("\n").split("\n")
+    """Lines of a text as a picture shows them, with long ones wrapped."""
+    font = FontProperties(family="monospace")
+    lines = drawable(text.strip("\n"), font).split("\n")
     return [p for line in lines for p in textwrap.wrap(line, WIDTH, drop_whitespace=False) or [""]]
 
 

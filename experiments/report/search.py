@@ -5,8 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from experiments.report.curves import LOG_SPAN
-from train.figures import png_of
+from train.drawing import LOG_SPAN, PALETTE, limit_share, png_of
 from train.rundir import read_json
 
 
@@ -27,15 +26,19 @@ def picture(search: dict) -> Figure:
     better = max if search["direction"] == "maximize" else min
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
-    for state, style in (("complete", "o"), ("pruned", "x")):
+    for state, style, color in (("complete", "o", PALETTE[0]), ("pruned", "x", PALETTE[1])):
         matching = [trial for trial in trials if trial["state"] == state]
         numbers = [trial["number"] for trial in matching]
-        axis.plot(numbers, [trial["value"] for trial in matching], style, label=state, alpha=0.7)
+        axis.plot(numbers, [trial["value"] for trial in matching], style, color=color, label=state)
     best = list(itertools.accumulate((trial["value"] for trial in complete), better))
-    axis.step([trial["number"] for trial in complete], best, where="post", label="best so far")
+    numbers = [trial["number"] for trial in complete]
+    axis.step(numbers, best, "--", where="post", color="black", label="best so far", zorder=1)
     values = [trial["value"] for trial in trials]
     if min(values, default=0) > 0 and max(values) > LOG_SPAN * min(values):
         axis.set_yscale("log")  # on a linear axis, one bad trial would flatten all others
+    else:
+        limit_share(axis, search["objective"], values)
+    axis.set_title(f"{len(trials)} trials of a search")
     axis.set_xlabel("trial")
     axis.set_ylabel(search["objective"])
     axis.grid(alpha=0.3)

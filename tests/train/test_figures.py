@@ -1,32 +1,7 @@
-"""Figures: texts of users, a figure that fails, and the order of saving and drawing."""
-
-from matplotlib.figure import Figure
+"""Figures of a run: one that fails, and the order of saving and drawing."""
 
 from train.checkpoint import Checkpoints
-from train.figures import plain_texts, png_of
 from train.loop import fit
-
-FORMULA = "it is $5 or 10% of $6^^"  # no formula, although it has two $
-
-
-def chart(text):
-    figure = Figure()
-    axis = figure.subplots()
-    axis.plot([1, 10], [1, 1000], label=text)
-    axis.set(yscale="log", title=text, xlabel=text)
-    axis.set_xticks([1, 10], [text, text])
-    axis.legend(title=text)
-    figure.suptitle(text)
-    return figure
-
-
-def test_texts_are_no_formulas_but_the_powers_of_an_axis_are():
-    assert png_of(chart(FORMULA)).startswith(b"\x89PNG")  # otherwise a ValueError
-    figure = chart(FORMULA)
-    plain_texts(figure)
-    (axis,) = figure.axes
-    assert {tick.label1.get_parse_math() for tick in axis.yaxis.get_major_ticks()} == {True}
-    assert not axis.get_legend().get_texts()[0].get_parse_math()
 
 
 def test_a_figure_that_fails_is_a_warning_after_the_run_is_saved(

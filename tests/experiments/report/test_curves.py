@@ -17,34 +17,115 @@ def ticks(axis):
     return [text.get_text() for text in axis.get_xticklabels()]
 
 
+def named_lines(axis):
+    return {line.get_label(): line for line in axis.lines if line.get_label()[0] != "_"}
+
+
 def test_curve_is_the_mean_with_a_band_and_single_runs_are_faint(run_of):
     made = [
         run_of(0, 1.0, zip(STEPS, (4.0, 1.0, 1.0), strict=True), cell="rnn"),
         run_of(1, 3.0, zip(STEPS, (4.0, 3.0, 1.5), strict=True), cell="rnn"),
-        run_of(2, None, {0: 9.0, 10: 9.0}, cell="rnn"),
+        run_of(2, 3.0, {0: 4.0, 20: 2.0}, cell="rnn"),
+        run_of(3, None, {0: 9.0, 10: 9.0}, cell="rnn"),
         run_of(0, None, {0: 5.0, 10: 2.0}, cell="gru"),
     ]
     made[0].lines.append({"step": 5, "train/loss": 2.0})
     axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
-    named = {line.get_label(): line for line in axis.lines if line.get_label()[0] != "_"}
+    named = named_lines(axis)
     assert list(named) == ["cell=rnn", "cell=gru"]
-    assert named["cell=rnn"].get_xydata().tolist() == [[0, 4.0], [10, 2.0], [20, 1.25]]
+    assert named["cell=rnn"].get_xydata().tolist() == [[0, 4.0], [10, 2.0], [20, 1.5]]
     assert len(named["cell=gru"].get_xydata()) == 0
     faint = [line.get_xydata()[:, 1].tolist() for line in axis.lines if line.get_alpha()]
     assert [values for values in faint if values] == [
         [4.0, 1.0, 1.0],
         [2.0],
         [4.0, 3.0, 1.5],
+        [4.0, 2.0],
         [9.0, 9.0],
         [5.0, 2.0],
     ]
-    band = axis.collections[0].get_paths()[0].vertices
-    # half the interval of 1 and 1.5 at step 20 is t(0.975, 1) = 12.7062 times 0.25
-    top = band[band[:, 0] == 20][:, 1].max()
-    assert top == pytest.approx(1.25 + 12.7062 * 0.25, rel=1e-5)
+    (band,) = axis.collections
+    vertices = np.concatenate([path.vertices for path in band.get_paths()])
+    # half the interval of 1, 1.5 and 2 at step 20 is t(0.975, 2) = 4.30265 times 0.5 / 3 ** 0.5
+    half = 4.30265 * 0.5 / 3**0.5
+    at_20 = vertices[vertices[:, 0] == 20][:, 1]
+    assert (at_20.min(), at_20.max()) == pytest.approx((1.5 - half, 1.5 + half), rel=1e-5)
+    assert not (vertices[:, 0] == 10).any()  # two runs
+    assert "mean, and 95 % interval of three runs or more" in axis.get_title()
     assert "train/loss dotted" in axis.get_title()
     assert "best" not in axis.get_title()
-    assert axis.get_ylim() == pytest.approx((1 - 0.8 - 1e-3, 9 + 2 + 1e-3))
+    low = 1.5 - half
+    assert axis.get_ylim() == pytest.approx((low - 0.1 * (9 - low), 9 + 0.25 * (9 - low)), abs=2e-3)
+
+
+@pytest.mark.parametrize(("runs", "bands"), [(1, 0), (2, 0), (3, 1)])
+def test_a_band_or_bar_needs_three_runs(run_of, runs, bands):
+    made = [
+        run_of(seed, 1.0 + seed, {0: 4.0, 20: 1.0 + seed}, x=x)
+        for seed in range(runs)
+        for x in (1, 2)
+    ]
+    groups = group_runs(made)
+    axis = pictures.curves(groups, "val/loss", "val/loss").axes[0]
+    assert len(axis.collections) == 2 * bands
+    assert ("interval" in axis.get_title()) is bool(bands)
+    assert len([line for line in axis.lines if line.get_alpha() and len(line.get_xdata())]) == len(
+        made
+    )
+    axis = pictures.setting_picture(groups, "x", "test/loss", "val/loss").axes[0]
+    assert len(axis.collections) == bands
+    assert ("interval" in axis.get_title()) is bool(bands)
+    assert len(axis.lines[0].get_xdata()) == len(made)
+
+
+def test_bars_are_only_at_the_values_with_three_runs(run_of):
+    made = [run_of(seed, 1.0 + seed, x=x) for x in (1, 2) for seed in range(1 + x)]
+    axis = pictures.setting_picture(group_runs(made), "x", "test/loss", "val/loss").axes[0]
+    segments = [segment for segment in axis.collections[0].get_segments() if len(segment)]
+    ((low, high),) = [s[:, 1] for s in segments if np.isfinite(s).all()]
+    # half the interval of 1, 2 and 3 is t(0.975, 2) = 4.30265 / 3 ** 0.5
+    assert (high - low) / 2 == pytest.approx(4.30265 / 3**0.5, rel=1e-5)
+
+
+def test_limits_contain_every_late_value_and_cut_starts_are_marked(run_of):
+    early = {0: 100.0, 1: 50.0, 10: 2.0, 20: 1.0}  # of 20 steps, the first is a twentieth
+    made = [run_of(0, 1.0, early, cell="rnn"), run_of(0, 1.0, {0: 3.0, 10: 5.0}, cell="gru")]
+    made[0].lines.append({"step": 15, "train/loss": 7.0})
+    axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
+    low, high = axis.get_ylim()
+    assert low < 1.0
+    assert 7.0 < high < 50.0
+    (triangle,) = [
+        line for line in axis.lines if line.get_marker() == "^" and len(line.get_xdata()) == 1
+    ]
+    (x,), (y,) = triangle.get_data()
+    assert x == pytest.approx(1 + 9 * (50 - high) / 48)
+    assert 0.9 < y < 1  # of the height of the axis
+    assert triangle.get_color() == named_lines(axis)["cell=rnn"].get_color()
+    assert axis.get_title().endswith("triangles: the curve continues outside")
+
+
+def test_a_curve_that_rises_from_below_is_marked_at_the_bottom(run_of):
+    made = [run_of(0, 1.0, {0: 0.1, 10: 0.8, 20: 1.0})]
+    for line in made[0].lines:
+        line["val/accuracy"] = line["val/loss"]
+    axis = pictures.curves(group_runs(made), "val/accuracy", "val/loss").axes[0]
+    low, high = axis.get_ylim()
+    assert (low > 0.1, high) == (True, 1)
+    (triangle,) = [line for line in axis.lines if line.get_marker() == "v"]
+    assert triangle.get_xdata()[0] == pytest.approx(10 * (low - 0.1) / 0.7)
+
+
+def test_late_values_over_several_orders_have_a_logarithmic_axis(run_of):
+    made = [run_of(0, 1.0, {0: 1e4, 10: 50.0, 20: 1.0}), run_of(1, 1.0, {10: 50.0, 20: 1.0})]
+    axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
+    assert axis.get_yscale() == "log"
+    low, high = axis.get_ylim()
+    assert low < 1
+    assert 50 < high < 1e4
+    (triangle,) = [line for line in axis.lines if line.get_marker() == "^"]
+    share = np.log(1e4 / high) / np.log(1e4 / 50)
+    assert triangle.get_xdata()[0] == pytest.approx(10 * share)
 
 
 def test_curves_of_many_configurations_show_the_best_and_the_title_says_so(run_of):
@@ -54,12 +135,12 @@ def test_curves_of_many_configurations_show_the_best_and_the_title_says_so(run_o
     assert named == [f"size={i}" for i in range(3, 15)]
     assert axis.get_title().endswith("\nbest 12 of 15 configurations by val/loss")
     assert "train" not in axis.get_title()
-    styles = {(line.get_color(), line.get_linestyle()) for line in axis.lines if line.get_marker()}
-    assert len({style for style in styles if style[1] != ":"}) == 12
+    styles = {(line.get_color(), line.get_linestyle()) for line in named_lines(axis).values()}
+    assert len(styles) == 12
 
 
 def test_values_that_are_not_finite_do_not_affect_the_limits(run_of):
-    made = [run_of(0, 1.0, {0: 1.0, 10: np.inf, 20: np.nan})]
+    made = [run_of(0, 1.0, {0: np.inf, 5: 1.0, 10: np.inf, 20: np.nan})]
     axis = pictures.curves(group_runs(made), "val/loss", "val/loss").axes[0]
     assert np.isfinite(axis.get_ylim()).all()
 
@@ -95,7 +176,7 @@ def test_heat_map_of_many_values_shows_the_best_and_the_title_says_so(run_of):
     ("values", "scale"), [((0.1, 0.001, 0.01), "log"), ((2, 40, 5), "linear"), ((0, 50), "linear")]
 )
 def test_numbers_have_a_numeric_axis(run_of, values, scale):
-    made = [run_of(seed, value + seed, x=value) for value in values for seed in (0, 2)]
+    made = [run_of(seed, value + seed, x=value) for value in values for seed in (0, 1, 2)]
     axis = pictures.setting_picture(group_runs(made), "x", "test/loss", "val/loss").axes[0]
     assert axis.get_xscale() == scale
     ascending = sorted(values)
@@ -104,8 +185,8 @@ def test_numbers_have_a_numeric_axis(run_of, values, scale):
     assert line.get_ydata().tolist() == pytest.approx([value + 1 for value in ascending])
     assert ticks(axis) == [str(value) for value in ascending]
     low, high = axis.collections[0].get_segments()[0][:, 1]
-    # half the interval of two values 2 apart is t(0.975, 1) = 12.7062 times 1
-    assert (high - low) / 2 == pytest.approx(12.7062, rel=1e-5)
+    # half the interval of three values 1 apart is t(0.975, 2) = 4.30265 times 1 / 3 ** 0.5
+    assert (high - low) / 2 == pytest.approx(4.30265 / 3**0.5, rel=1e-5)
 
 
 def test_tick_labels_of_close_numbers_do_not_overlap(run_of):

@@ -33,7 +33,10 @@ def test_curves_and_samples_are_those_of_the_run(run, capsys):
     assert validation.get_xydata().tolist() == [[0, 3], [50, 2], [100, 1]]
     assert [mark.get_xdata()[0] for mark in marks] == list(samples)
     assert axes[0].get_ylabel() == "loss in nats per word"
-    assert [axis.get_title("left") for axis in axes[1:]] == [f"step {step}" for step in samples]
+    titles = [f"{'ABCD'[i]}: step {step}" for i, step in enumerate(samples)]
+    assert [axis.get_title("left") for axis in axes[1:]] == titles
+    assert [text.get_text() for text in axes[0].texts] == ["A", "B", "C", "D"]
+    assert len({mark.get_linestyle() for mark in marks}) == 4
     words = "$ step 60\n" + "ab" * 22 + "\n" + "ab" * 18 + "\n\nend"
     assert axes[3].texts[0].get_text() == words
 
