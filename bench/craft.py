@@ -15,16 +15,16 @@ from typing import Any
 
 import jax
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.common.pictures import save
 from experiments.craft import Config, make_network
-from experiments.feedforward.layer_sizes import MARKERS, draw_sizes, layer_sizes
+from experiments.feedforward.layer_sizes import draw_sizes, layer_sizes
 from experiments.feedforward.restarts import expected_of_best
 from experiments.image.task import load_data
 from experiments.report.runs import group_runs, load_runs, mean_curve, mean_interval
+from train.drawing import MARKERS, PALETTE, limit_share, line_style, marker_style
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 DEPTH = 20  # hidden layers of the networks that are not trained
@@ -35,17 +35,11 @@ STARTS: dict[str, dict[str, Any]] = {
     "N(0, 1)": {"init": "large"},
     "Glorot, batch norm": {"init": "glorot", "batch_norm": True},
 }
-LINES = ("-", "--", "-.", ":")
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
     """Rows of a result."""
     return json.loads((RESULTS / f"craft_{name}.json").read_text(encoding="utf-8"))["rows"]
-
-
-def colours_of(count: int) -> Sequence[Any]:
-    """Distinct colours of a map that the colour-blind can read."""
-    return colormaps["viridis"](np.linspace(0, 0.85, count))
 
 
 def draw_starts(left: Axes, right: Axes) -> None:
@@ -70,11 +64,11 @@ def draw_starts(left: Axes, right: Axes) -> None:
 def draw_losses(axis: Axes, folder: Path) -> None:
     """Draw the training loss of each optimizer."""
     groups = group_runs(load_runs(folder))
-    for i, (group, colour) in enumerate(zip(groups, colours_of(len(groups)), strict=True)):
+    for i, group in enumerate(groups):
         steps, means, _ = mean_curve(group, "train/loss")
         settings = group.settings
         label = f"{settings['optimizer']}, rate {settings['learning_rate']:g}"
-        axis.plot(steps, means, color=colour, ls=LINES[i % 4], marker=MARKERS[i], ms=3, label=label)
+        axis.plot(steps, means, **line_style(i), marker=MARKERS[i], ms=3, label=label)
     axis.set_yscale("log")
     axis.set(title="optimizers", xlabel="step", ylabel="training loss, in nats")
     axis.legend(fontsize=6)
@@ -84,11 +78,12 @@ def draw_rows(axis: Axes, names: Sequence[str], rows: Sequence[dict[str, Any]]) 
     """Draw one metric of some rows, test/accuracy, with its interval."""
     for i, row in enumerate(rows):
         mean, half = mean_interval(row["metrics"]["test/accuracy"])
-        axis.errorbar(mean, i, xerr=half, color="tab:blue", marker="o", capsize=3)
+        axis.errorbar(mean, i, xerr=half, color=PALETTE[0], marker="o", capsize=3)
     axis.set_yticks(range(len(rows)), names, fontsize=8)
     axis.invert_yaxis()
     axis.grid(axis="x", alpha=0.4)
     axis.set_xlabel("test accuracy")
+    axis.set_xlim(right=min(1, axis.get_xlim()[1]))
 
 
 def names_of(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -108,11 +103,11 @@ def draw_depths(axis: Axes) -> None:
         name = settings["init"] + ", batch norm" * settings["batch_norm"]
         values = mean_interval(row["metrics"]["test/accuracy"])
         curves.setdefault(name, []).append((settings["depth"], *values))
-    for (name, points), colour, marker in zip(
-        sorted(curves.items()), colours_of(len(curves)), MARKERS, strict=False
-    ):
+    for i, (name, points) in enumerate(sorted(curves.items())):
         depths, means, halves = zip(*sorted(points), strict=True)
-        axis.errorbar(depths, means, halves, color=colour, marker=marker, capsize=3, label=name)
+        style = {**line_style(i), "marker": MARKERS[i]}
+        axis.errorbar(depths, means, halves, **style, capsize=3, label=name)
+    limit_share(axis, "test/accuracy", means)
     axis.set_xscale("log")
     axis.set_xticks(depths, depths)
     axis.minorticks_off()
@@ -126,9 +121,11 @@ def draw_restarts(axis: Axes) -> None:
     losses, tests = (row["metrics"][name] for name in ("validation/loss", "test/accuracy"))
     counts = np.arange(1, len(tests) + 1)
     axis.plot(counts, sorted(tests), "o", color="tab:gray", label="all runs, sorted")
-    axis.plot(counts, expected_of_best(losses, tests), "s-", label="best of k by validation loss")
+    best = expected_of_best(losses, tests)
+    axis.plot(counts, best, **marker_style(1), label="best of k by validation loss")
     axis.set(title="random restarts", xlabel="number k of restarts", ylabel="test accuracy")
-    axis.legend(fontsize=8)
+    axis.set_ylim(top=max(tests) + 0.25 * (max(tests) - min(tests)))  # room for the legend
+    axis.legend(fontsize=8, loc="upper left")
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from train.task import Assets, Experiment, Mean, Task
 
 INITIALIZERS = ("orthogonal", "lecun")
 HELD_OUT_SEQUENCES = 1000
-COLOURS = {"rnn": "tab:red", "gru": "tab:blue", "lstm": "tab:green"}
+NUMBERS = {"rnn": 0, "gru": 1, "lstm": 2}  # of the colours and markers of the cells
 LINES = {"orthogonal": "-", "lecun": "--", "state": "-", "c": "--", "h": ":"}
 
 
@@ -158,14 +158,19 @@ class AddNumbers(Task):
         """Draw the ratios of all cells before training, and of this run before training and now."""
         from matplotlib.figure import Figure
 
-        config, colour = self.config, COLOURS[self.config.cell]
+        from train.drawing import marker_style
+
+        config = self.config
+        styles = {
+            cell: {**marker_style(number), "markevery": 0.1, "markersize": 4}
+            for cell, number in NUMBERS.items()
+        }
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         left.set_yscale("log", nonpositive="mask")
         for (cell, initializer), ratio in self.initial_ratios.items():
-            left.plot(
-                ratio, LINES[initializer], color=COLOURS[cell], label=f"{cell}, {initializer}"
-            )
+            label = f"{cell}, {initializer}"
+            left.plot(ratio, LINES[initializer], **styles[cell], label=label)
         left.set(
             title=f"before training, gain {config.init_gain:g}", ylabel="|dL/dh_t| / |dL/dh_T|"
         )
@@ -176,7 +181,7 @@ class AddNumbers(Task):
         )
         ratios = gradient_ratios(config.cell, predict.variables["params"], self.x)
         for name, ratio in ratios.items():
-            right.plot(ratio, LINES[name], color=colour, label=f"{name}, now")
+            right.plot(ratio, LINES[name], **styles[config.cell], label=f"{name}, now")
         right.set(
             title=f"this run: {config.cell}, {config.recurrent_init}, clip {config.clip_norm:g}"
         )

@@ -2,6 +2,7 @@
 
 import math
 import os
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +26,12 @@ def save(figure: Figure, path: str) -> None:
 def legend_text(name: str) -> str:
     """Name as a label of a line or patch; legends leave out labels that begin with "_"."""
     return f" {name}" if name.startswith("_") else name
+
+
+def columns_of(text: str) -> int:
+    """Columns of a monospaced font that a text takes: two for a wide one, as in Chinese."""
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + wide
 
 
 def sheet(images: np.ndarray, titles: Sequence[str], title: str, columns: int = 6) -> Figure:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from data.tabular.boolean import FUNCTIONS, all_inputs, function_values
 from experiments.common.pictures import save
 from nets.feedforward.boolean import BooleanNetwork, boolean_network
+from train.drawing import MARKERS, line_style
 from train.trained import TrainedRun
 
 CHECKED = 12  # inputs of a network of at most 4,096 hidden units, which is evaluated on all inputs
 TABLE = 10  # inputs of the largest network of the table
-MARKERS = ("o", "s", "^")
 
 
 evaluate = jax.jit(BooleanNetwork.__call__)
@@ -60,8 +60,9 @@ def units_picture(units: dict[str, list[int]]) -> Figure:
     """Draw the hidden units for 1, 2, ... inputs by the name of a function, on a log scale."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
-    for (name, counts), marker in zip(units.items(), MARKERS, strict=True):
-        axis.plot(range(1, len(counts) + 1), counts, marker=marker, label=name)
+    for i, (name, counts) in enumerate(units.items()):
+        style = {**line_style(i), "marker": MARKERS[i]}
+        axis.plot(range(1, len(counts) + 1), counts, **style, label=name)
     axis.set(yscale="log", xlabel="inputs D", ylabel="hidden units")
     axis.set_title("hidden units of the network that is built for a function")
     axis.grid(alpha=0.3)

@@ -1,21 +1,25 @@
 """The code of the identity network: --mode=code, and its history, --mode=history."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.common.pictures import save
+from train.drawing import line_style
 from train.metrics import read_metrics
 from train.trained import TrainedRun
 
-STYLES = ("-", "--", "-.", ":")
-PANELS = {  # by the names of the recorded numbers
-    "error": ("squared error of each output unit", "sum of squared errors over the patterns"),
-    "hidden": ("hidden code of the input 01000000", "activity of the hidden unit"),
-    "weight": ("weights into hidden unit 1", "weight"),
+PANELS = {  # by the names of the recorded numbers: title, axis, and what the lines are
+    "error": (
+        "squared error of each output unit",
+        "sum of squared errors over the patterns",
+        "output unit",
+    ),
+    "hidden": ("hidden code of the input 01000000", "activity", "hidden unit"),
+    "weight": ("weights into hidden unit 1", "weight", "from input"),
 }
 
 
@@ -51,25 +55,27 @@ def history(run: TrainedRun) -> None:
 def draw_history(lines: Sequence[Mapping[str, float]]) -> Figure:
     """Draw the three panels of PANELS from the lines of evaluations."""
     figure = Figure(figsize=(12, 4.2), layout="constrained")
-    for axis, (name, (title, label)) in zip(figure.subplots(1, 3), PANELS.items(), strict=True):
+    panels = zip(figure.subplots(1, 3), PANELS.items(), strict=True)
+    for axis, (name, (title, label, lines_are)) in panels:
         prefix = f"patterns/{name}/"
-        draw_curves(axis, lines, sorted(key for key in lines[-1] if key.startswith(prefix)))
+        names = sorted(key for key in lines[-1] if key.startswith(prefix))
+        draw_curves(axis, lines, names, lines_are)
         axis.set_title(title, fontsize=10)
         axis.set_ylabel(label)
     return figure
 
 
-def draw_curves(axis: Axes, lines: Sequence[Mapping[str, float]], names: Sequence[str]) -> None:
-    """Draw each of some numbers against the step, with its number in the legend."""
+def draw_curves(
+    axis: Axes, lines: Sequence[Mapping[str, float]], names: Sequence[str], title: str
+) -> None:
+    """Draw each of some numbers against the step, with its number in a legend with a title."""
     steps = [line["step"] for line in lines]
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(names)))
-    for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
+    for i, name in enumerate(names):
         number = name.rpartition("/")[2]
         label = "bias" if name.endswith("weight/0") else number
-        axis.plot(
-            steps, [line[name] for line in lines], STYLES[i % 4], color=colour, lw=1.4, label=label
-        )
+        axis.plot(steps, [line[name] for line in lines], **line_style(i), lw=1.4, label=label)
     axis.set_xlabel("gradient steps (one pattern each)")
     axis.xaxis.set_major_formatter("{x:,.0f}")
-    axis.legend(fontsize=8, ncols=5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13))
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
+    axis.legend(title=title, fontsize=8, title_fontsize=8, ncols=5, frameon=False, **below)
     axis.grid(alpha=0.3)

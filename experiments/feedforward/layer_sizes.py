@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKERS = "os^DvPX*"
-
 
 class LayerSizes(NamedTuple):
     """Root mean squares: activities [L + 1] of the input and L hidden layers, gradients [L + 1].
@@ -60,16 +58,17 @@ def layer_sizes(
 
 def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int) -> None:
     """Draw sizes by layer, the first of which is number `start`, on a logarithmic scale."""
-    from matplotlib import colormaps
     from matplotlib.ticker import MaxNLocator
 
-    colours = colormaps["viridis"](np.linspace(0, 0.85, len(curves)))
+    from train.drawing import MARKERS, line_style
+
     axis.set_yscale("log", nonpositive="mask")
-    for (name, sizes), colour, marker in zip(curves.items(), colours, MARKERS, strict=False):
+    for i, (name, sizes) in enumerate(curves.items()):
         values = np.asarray(sizes, float)
         layers = np.arange(start, start + len(values))
         label = name if values.any() else f"{name} (all zero)"
-        axis.plot(layers, values, marker=marker, color=colour, label=label, markersize=5)
+        marker = MARKERS[i % len(MARKERS)]
+        axis.plot(layers, values, **line_style(i), marker=marker, label=label, markersize=5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("layer")
     axis.legend(fontsize=8)

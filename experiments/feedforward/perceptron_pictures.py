@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.tabular.two_classes import RETINA, TwoClasses
+from train.drawing import DASHES, PALETTE
 
 LINES = 8  # largest number of boundaries in a picture
-COLOURS, MARKERS = ("#E69F00", "#0072B2"), ("o", "^")  # of the classes -1 and +1
+COLOURS, MARKERS = (PALETTE[3], PALETTE[0]), ("o", "^")  # of the classes -1 and +1
 
 
 def plane_picture(data: TwoClasses, weights: Sequence[np.ndarray], updates: int) -> Figure:
@@ -26,12 +27,14 @@ def plane_picture(data: TwoClasses, weights: Sequence[np.ndarray], updates: int)
     low, high = low - margin, high + margin
     chosen = np.unique(np.geomspace(1, len(weights), LINES).round().astype(int))
     shades = shades_of(len(chosen))
-    for number, shade in zip(chosen, shades, strict=True):
+    for i, (number, shade) in enumerate(zip(chosen, shades, strict=True)):
         last = number == len(weights)
         name = f"final, {updates} updates" if last else f"after update {number}"
         ends = boundary(weights[number - 1], low, high)
         if ends is not None:
-            axis.plot(*ends, color="black" if last else shade, linewidth=1 + last, label=name)
+            dashes = DASHES[0] if last else DASHES[i % len(DASHES)]
+            colour = "black" if last else shade
+            axis.plot(*ends, dashes, color=colour, linewidth=1.2 + last, label=name)
     axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="first input")
     axis.set_ylabel("second input")
     axis.set_title("boundary of a perceptron over its updates")

@@ -10,9 +10,9 @@ from experiments.common.pictures import sheet
 from experiments.common.plane import principal_components
 from experiments.feedforward.codes import Coded
 from experiments.feedforward.linear import Components
+from train.drawing import MARKERS
 
 COLUMNS = 10  # of images
-MARKERS = "osD^v<>Pp*"
 UNITS = 48  # largest number of units in a picture
 POINTS = 1500  # largest number of codes in a picture
 

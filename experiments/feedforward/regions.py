@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from data.catalogue import DataError
 from experiments.common.pictures import legend_text
 from experiments.common.plane import principal_axes
+from train.drawing import MARKERS
 
 POINTS = 200  # of the grid along each axis
-MARKERS = "os^Dv"  # of the classes, in turn
 CURVES = {"train/loss": ("training", "-", "0.55"), "validation/loss": ("validation", "--", "black")}
 Classify = Callable[[np.ndarray], np.ndarray]  # inputs [N, D] -> classes int [N]
 Sets = Mapping[str, tuple[np.ndarray, np.ndarray]]  # inputs [N, D] and labels [N] by name
@@ -87,7 +87,7 @@ def draw_regions(
         for of_set, (_, labels) in sets.items():
             large = of_set == last
             style: dict[str, Any] = (
-                {"s": 46, "edgecolor": "black"} if large else {"s": 16, "edgecolor": "white"}
+                {"s": 46, "edgecolor": "black"} if large else {"s": 16, "edgecolor": "0.4"}
             )
             chosen = points[of_set][labels == c]
             axis.scatter(

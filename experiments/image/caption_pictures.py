@@ -42,7 +42,7 @@ def attention_picture(
     """Draw the attention [N, T, places] over square images [N, S, S, 3], a row for each image."""
     side = int(np.sqrt(attention.shape[-1]))
     columns = max(map(len, words))
-    figure = Figure(figsize=(1.25 * columns, 1.5 * len(images)), layout="constrained")
+    figure = Figure(figsize=(1.25 * columns + 0.9, 1.5 * len(images) + 0.3), layout="constrained")
     axes = figure.subplots(len(images), columns, squeeze=False)
     for axis in axes.ravel():
         axis.axis("off")
@@ -51,7 +51,9 @@ def attention_picture(
         for axis, word, weight in zip(row, of_image, weights, strict=False):
             axis.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=1)
             shown = weight.reshape(side, side) / weight.max()
-            axis.imshow(shown, cmap="viridis", alpha=0.6, vmin=0, vmax=1, extent=(0, size, size, 0))
+            box = (0, size, size, 0)
+            shade = axis.imshow(shown, cmap="viridis", alpha=0.6, vmin=0, vmax=1, extent=box)
             axis.set_title(word, fontsize=8)
-    figure.suptitle("attention before each word, relative to its largest (bright)")
+    figure.suptitle("attention before each word")
+    figure.colorbar(shade, ax=axes, label="attention / its largest", shrink=0.8)
     return figure

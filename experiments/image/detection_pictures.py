@@ -16,6 +16,7 @@ from experiments.image.detection_scores import (
     precision_recall,
 )
 from experiments.image.detections import Found, pairs
+from train.drawing import MARKERS, line_style, marker_style
 
 SHOWN = 4  # images of a picture
 MISTAKES = 5  # of each kind
@@ -23,7 +24,6 @@ MOST_BOXES = 40  # before suppression, in one image
 NEAR = 0.1  # least overlap of an error of localisation or confusion with an object
 DRAWN = 0.3  # least score of a box that is drawn
 TRUTH, ANSWER = "#FFFFFF", "#F0E442"  # differ in brightness, also from the photographs' shadows
-MARKERS = "osD^v<>Pp*"
 KINDS = ("localisation", "confusion", "background")
 
 
@@ -102,8 +102,6 @@ def precision_recall_picture(
     found: Sequence[Found], pictures: Sequence[Picture], classes: Sequence[str]
 ) -> Figure:
     """Draw precision against recall at an overlap of 0.5, a curve for each class."""
-    from matplotlib import colormaps
-
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axis = figure.subplots()
     for label, name in enumerate(classes):
@@ -117,13 +115,13 @@ def precision_recall_picture(
         axis.plot(
             recall,
             precision,
-            color=colormaps["viridis"](0.95 * label / max(1, len(classes) - 1)),
+            **line_style(label),
             marker=MARKERS[label % len(MARKERS)],
             markevery=max(1, len(recall) // 8),
             markersize=4,
             label=legend_text(f"{name} ({class_average_precision(images):.2f})"),
         )
-    axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
     axis.set_title(f"Detections in {len(pictures)} images, overlap 0.5 (average precision)")
     if len(classes) <= 20:
         figure.legend(loc="outside right upper", fontsize=8)
@@ -215,18 +213,16 @@ def recall_picture(counts: Sequence[int], curves: dict[tuple[str, float], np.nda
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
     methods = sorted({method for method, _ in curves})
-    colours = dict(zip(methods, ("#0072B2", "#D55E00", "#000000"), strict=False))
     for (method, overlap), recall in curves.items():
         axis.plot(
             counts,
             100 * recall,
-            color=colours[method],
-            marker=MARKERS[methods.index(method)],
+            **marker_style(methods.index(method)),
             linestyle="-" if overlap == 0.5 else "--",
             label=f"{method}, overlap {overlap:g}",
         )
-    axis.set(xscale="log", ylim=(0, 101))
-    axis.set_xlabel("windows of an image")
+    axis.set(xscale="log", ylim=(0, 100))
+    axis.set_xlabel("number of windows of an image")
     axis.set_ylabel("objects found by a window (%)")
     axis.set_title("Recall of the windows")
     axis.grid(alpha=0.3)

@@ -130,7 +130,7 @@ def saliency_panel(run: TrainedRun, batch: Batch) -> Panel:
         names[predicted] if predicted == label else f"{names[predicted]}, not {names[label]}"
         for predicted, label in zip(predictions, batch["label"][:count], strict=True)
     ]
-    title = "test images (above: the prediction), saliency: |gradient| of the predicted score"
+    title = "test images (above: the prediction), saliency: |gradient| of its score (bright: large)"
     return Panel(title, tiles, labels, EXAMPLES)
 
 

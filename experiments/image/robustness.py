@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,9 +13,23 @@ from scipy import ndimage
 
 from data.images.augment import separable, weights
 from experiments.common.pictures import save, sheet
+from train.drawing import INTERVAL_RUNS, MARKERS, line_style
 from train.trained import TrainedRun
 
 Curves = Mapping[str, tuple[list[float], list[float]]]  # (levels, accuracies) of each change
+
+
+class Line(NamedTuple):
+    """Accuracy at each of L levels: the mean over R runs, its 95 % interval, and single runs.
+
+    halves: half the interval at each level, not drawn for fewer than INTERVAL_RUNS runs. runs:
+    [R, L], empty for one run.
+    """
+
+    levels: Sequence[float]
+    mean: Sequence[float]
+    halves: Sequence[float] = ()
+    runs: Sequence[Sequence[float]] = ()
 
 
 def stretch(images: np.ndarray, vertical: float, horizontal: float) -> np.ndarray:
@@ -114,7 +129,8 @@ def robustness(run: TrainedRun) -> None:
         name: {"levels": levels, "accuracy": accuracy}
         for name, (levels, accuracy) in results.items()
     }
-    save(draw_curves({"": results}), str(path))
+    lines = {name: Line(*curve) for name, curve in results.items()}
+    save(draw_curves({"": lines}), str(path))
     samples = path.with_stem(f"{path.stem}_images")
     save(draw_samples(predict, next(iter(test)), run.task.classes), str(samples))
     path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
@@ -147,25 +163,41 @@ def classify(predict, batch, images: np.ndarray) -> np.ndarray:
     return np.asarray(outputs).argmax(axis=1)
 
 
-def draw_curves(lines: Mapping[str, Curves]) -> Figure:
+def draw_curves(lines: Mapping[str, Mapping[str, Line]]) -> Figure:
     """Draw accuracy against level: one panel per change, one line per name in `lines`.
 
-    A dotted line marks the level at which nothing changes.
+    Bars are the 95 % intervals of several runs, points the runs that are too few for an interval. A
+    dotted line marks the level at which nothing changes.
     """
-    figure = Figure(figsize=(3 * len(CHANGES), 3.4), layout="constrained")
+    figure = Figure(figsize=(3 * len(CHANGES), 3.6), layout="constrained")
     panels = figure.subplots(1, len(CHANGES), sharey=True)
     for axis, change in zip(panels, CHANGES, strict=True):
-        for name, results in lines.items():
-            axis.plot(*results[change.name], "o-", markersize=4, label=name)
+        for i, (name, of_change) in enumerate(lines.items()):
+            line = of_change[change.name]
+            many = len(line.runs) >= INTERVAL_RUNS
+            style = {**line_style(i), "marker": MARKERS[i % len(MARKERS)], "markersize": 4}
+            axis.errorbar(
+                line.levels,
+                line.mean,
+                line.halves if many else None,
+                **style,
+                capsize=3,
+                label=name,
+            )
+            for accuracies in () if many else line.runs:
+                single = {**style, "linestyle": "", "markersize": 6, "markerfacecolor": "none"}
+                axis.plot(line.levels, accuracies, **single)
         axis.axvline(change.neutral, color="grey", linestyle=":")
         axis.set_title(change.name)
         axis.set_xlabel(change.axis)
-        axis.set_ylim(0, 1.02)
+        axis.set_ylim(0, 1)
         axis.grid(alpha=0.3)
     panels[0].set_ylabel("test accuracy")
     if len(lines) > 1:
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(lines))
+    else:
+        figure.suptitle("accuracy on changed test images")
     return figure
 
 

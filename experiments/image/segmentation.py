@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
 from scipy import ndimage
 
 from data.images.voc import VOID
@@ -22,6 +24,7 @@ from train.task import Mean, Task
 ACCURACY = "pixel_accuracy"
 BAND = 3  # pixels on either side of an edge between classes
 SHOWN = 4  # images of a picture
+NAMED = 0.01  # least share of the pixels of a class whose name is written into a picture
 # colours that differ in brightness as well as in hue
 PALETTE = (
     *("#332288", "#88CCEE", "#DDDDDD", "#AA4499", "#CC6677", "#117733", "#DDCC77", "#882255"),
@@ -138,6 +141,17 @@ def class_weights(frequencies: np.ndarray, kind: str) -> list[float]:
     return [float(median / f) if f else 0.0 for f in frequencies]
 
 
+def name_regions(axis: Axes, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Write the name of each class with at least NAMED of the pixels, where it is widest."""
+    for i, name in enumerate(classes):
+        inside = np.pad(labels == i, 1)  # the border of the image counts as an edge
+        if inside.sum() >= NAMED * labels.size:
+            depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
+            y, x = np.unravel_index(depth.argmax(), depth.shape)
+            outline = [Stroke(linewidth=2, foreground="white"), Normal()]
+            axis.text(x, y, name, fontsize=7, ha="center", va="center", path_effects=outline)
+
+
 def picture(
     images: np.ndarray,
     columns: dict[str, np.ndarray],
@@ -159,6 +173,7 @@ def picture(
         for column, labels in enumerate(columns.values(), 1):
             shown = {"vmin": -0.5, "vmax": len(classes) - 0.5, "interpolation": "nearest"}
             axes[row, column].imshow(labels[row], cmap=colours, **shown)
+            name_regions(axes[row, column], labels[row], classes)
         for axis in axes[row]:
             axis.set(xticks=(), yticks=())
     for axis, title in zip(axes[0], ["image", *columns], strict=True):

@@ -16,11 +16,13 @@ from jax import lax
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from data.catalogue import DataError
 from data.text.corpus import read_path
 from experiments.common.pictures import save
 from nets.language.recurrent_lm import LanguageModel
+from train.drawing import drawable
 from train.trained import TrainedRun
 
 MAX_CHARACTERS = 100_000  # characters to read
@@ -224,15 +226,17 @@ def draw_passage(
         edges = np.repeat(np.arange(len(row) + 1), 2)[1:-1] - 0.5
         axis.fill_between(edges, number + 0.5 - heights, number + 0.5, color="0.35", lw=0)
         for column, position in enumerate(positions):
+            glyph = glyph_of(text[position])
+            size = 9 if len(glyph) == 1 else 3.5
             axis.text(
-                column,
-                number,
-                GLYPHS.get(text[position], text[position]),
-                ha="center",
-                va="center",
-                family="monospace",
-                fontsize=9,
-                parse_math=False,
+                column, number, glyph, ha="center", va="center", family="monospace", fontsize=size
             )
     axis.imshow(cells, aspect="auto")
     axis.axis("off")
+
+
+def glyph_of(character: str) -> str:
+    """Visible form of a character; its code point, in lines of two digits, if no font has it."""
+    glyph = drawable(GLYPHS.get(character, character), FontProperties(family="monospace"))
+    digits = glyph.lstrip("\\xuU") if len(glyph) > 1 else ""
+    return "\n".join(digits[i : i + 2] for i in range(0, len(digits), 2)) or glyph

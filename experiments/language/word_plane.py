@@ -14,8 +14,7 @@ def plane(vocabulary: WordVocabulary, vectors, count: int = 150) -> Figure:
     axis = figure.subplots()
     axis.plot(*points.T, ".", alpha=0)  # sets the limits of the axes, which texts do not
     for (x, y), word in zip(points, vocabulary.words, strict=False):
-        label = word.replace("$", r"\$")  # text between two $ would be a formula
-        axis.annotate(label, (x, y), fontsize=7, ha="center", va="center")
+        axis.annotate(word, (x, y), fontsize=7, ha="center", va="center")
     axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
     axis.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
     axis.set_title(f"the {len(points)} most frequent words")

@@ -30,11 +30,15 @@ def evidence_picture(
     labels: Sequence[str],
     classes: Sequence[str],
 ) -> "Figure":
-    """Draw sentences: words that support the predicted class on green, words that oppose it on red.
+    """Draw sentences: words for the predicted class on blue, words against it on orange.
 
-    labels: the true class of each sentence.
+    The latter are underlined, too. labels: the true class of each sentence.
     """
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+
+    from experiments.common.pictures import columns_of
+    from train.drawing import PALETTE, drawable
 
     cells, titles, line = [], [], 0
     for words, rating, label in zip(sentences, ratings, labels, strict=True):
@@ -43,18 +47,18 @@ def evidence_picture(
         titles.append((line, f"{predicted} {rating.probability:.2f}{correction}"))
         line, column = line + 1, 2
         for word, strength in zip(words, relative(rating.contributions), strict=True):
-            visible = word[: COLUMNS - 2]
-            if column + len(visible) > COLUMNS:
+            visible = drawable(word, FontProperties(family="monospace"))[: COLUMNS - 2]
+            if column + columns_of(visible) > COLUMNS:
                 line, column = line + 1, 2
             cells.append((line, column, visible, float(strength)))
-            column += len(visible) + 1
+            column += columns_of(visible) + 1
         line += 2
     width, height = 0.602 * SIZE / 72, 1.5 * SIZE / 72  # of a character and a line, in inches
     figure = Figure(figsize=(COLUMNS * width, line * height + 0.5))
     axis = figure.add_axes((0, 0, 1, 1 - 0.5 / figure.get_figheight()))
     axis.set(xlim=(0, COLUMNS), ylim=(line, 0))
     axis.axis("off")
-    title = "green: evidence for the predicted class, red: evidence against it"
+    title = "blue: evidence for the predicted class; orange, underlined: evidence against it"
     axis.set_title(title, fontsize=SIZE + 2)
     style: dict[str, Any] = {
         "family": "monospace",
@@ -65,10 +69,10 @@ def evidence_picture(
     for row, text in titles:
         axis.text(1, row + 0.5, text, weight="bold", **style)
     for row, column, word, strength in cells:
-        colour = (0.2, 0.7, 0.3) if strength > 0 else (0.9, 0.3, 0.3)
-        end = column + len(word)
-        axis.fill_between(
-            [column, end], row + 0.1, row + 0.95, color=colour, alpha=abs(strength), lw=0
-        )
+        colour = PALETTE[0] if strength > 0 else PALETTE[1]
+        ends, alpha = [column, column + columns_of(word)], abs(strength)
+        axis.fill_between(ends, row + 0.1, row + 0.95, color=colour, alpha=0.6 * alpha, lw=0)
+        if strength < 0:
+            axis.plot(ends, [row + 0.95] * 2, color="black", alpha=alpha, lw=1)
         axis.text(column, row + 0.5, word, **style)
     return figure

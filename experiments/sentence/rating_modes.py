@@ -11,15 +11,16 @@ from experiments.sentence.evidence import relative
 from experiments.sentence.rating import Rate
 from train.trained import TrainedRun
 
-GREEN, RED, BOLD = "32", "31", ";1"  # codes of ECMA-48
+BLUE, RED, BOLD = "34", "31;4", ";1"  # codes of ECMA-48; red is underlined
 
 
 def rate(run: TrainedRun) -> None:
     """Classify each line of standard input, with the contribution of each word.
 
     Print the class, its probability and the words. On a terminal, words that support the class are
-    green and words that oppose it red, if they contribute at least a fifth as much as the strongest
-    word; otherwise each word is followed by its contribution. Raises DataError for an empty line.
+    blue and words that oppose it red and underlined, if they contribute at least a fifth as much as
+    the strongest word, and bold above three fifths; otherwise each word is followed by its
+    contribution. Raises DataError for an empty line.
     """
     task: Rate = run.task
     in_colour = sys.stdout.isatty()
@@ -44,7 +45,7 @@ def coloured(words: Sequence[str], contributions: np.ndarray) -> str:
     def colour_word(word: str, strength: float) -> str:
         if abs(strength) < 0.2:
             return word
-        colour = f"{GREEN if strength > 0 else RED}{BOLD if abs(strength) > 0.6 else ''}"
+        colour = f"{BLUE if strength > 0 else RED}{BOLD if abs(strength) > 0.6 else ''}"
         return f"\x1b[{colour}m{word}\x1b[0m"
 
     return " ".join(map(colour_word, words, relative(contributions)))

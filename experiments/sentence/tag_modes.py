@@ -35,7 +35,7 @@ def tag(run: TrainedRun) -> None:
 def coloured(
     words: Sequence[str], tags: Sequence[str], names: Sequence[str], by_character: bool
 ) -> str:
-    """Text in the colours of its tags: spans underlined, or each word followed by its tag."""
+    """Text in the colours of its tags: each word or underlined span is followed by its tag."""
     spans = mark_spans(names)
     inside = [name for name in names if name != "O"]
     kinds = list(dict.fromkeys(split_tag(name)[1] if spans else name for name in inside))
@@ -51,7 +51,7 @@ def coloured(
         text = separator.join(words[span.first : span.end])
         colour = _colour(kinds, span.kind)
         lines = [_code(line, UNDERLINED, colour) if line else "" for line in text.split("\n")]
-        pieces.append("\n".join(lines) + _label(span.kind, by_character))
+        pieces.append("\n".join(lines) + _label(span.kind))
         end = span.end
     return separator.join([*pieces, *words[end:]])
 
@@ -67,9 +67,9 @@ def span_lines(words: Sequence[str], tags: Sequence[str]) -> list[str]:
     return rows
 
 
-def _label(kind: str, by_character: bool) -> str:
-    """Suffix with the type of a span of words; spans of characters differ in colour only."""
-    return _code(f"/{kind}", FAINT) if kind and not by_character else ""
+def _label(kind: str) -> str:
+    """Suffix with the type of a span, since not everybody can tell the colours apart."""
+    return _code(f"/{kind}", FAINT) if kind else ""
 
 
 def _colour(kinds: Sequence[str], kind: str) -> int:

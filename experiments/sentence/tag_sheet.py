@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from data.sentences.schemes import split_tag
 from data.sentences.tag_files import Sentence
-from experiments.common.pictures import legend_text
+from experiments.common.pictures import columns_of, legend_text
+from train.drawing import drawable, line_style
 
 COLUMNS = 100  # characters of a line
 SIZE, SMALL = 8, 6  # font sizes of words and of tags, in points
@@ -38,8 +39,9 @@ def tag_sheet(
 ) -> Figure:
     """Draw sentences with errors, evenly sampled; if there are none, any sentences.
 
-    The background of a word shows the type of its predicted tag. A word with a wrong tag is red and
-    underlined, with the predicted tag and, in brackets, the true tag below it.
+    The background of a word and the dashes of its frame show the type of its predicted tag. A word
+    with a wrong tag is red and underlined, with the predicted tag and, in brackets, the true tag
+    below it.
     """
     pairs = list(zip(sentences, predicted, strict=True))
     with_errors = [pair for pair in pairs if list(pair[0].tags) != list(pair[1])]
@@ -52,8 +54,7 @@ def tag_sheet(
         ends.append(len(lines) - 0.5)
     pitch = 1.0 if by_character else 2.0  # leaves room for a tag below a word
     kinds = sorted({kind_of(cell.tag) for line in lines for cell in line} - {"O"})
-    palette = colormaps["tab10" if len(kinds) <= 10 else "tab20"]
-    colours = {kind: palette(i % palette.N) for i, kind in enumerate(kinds)}
+    boxes = {kind: box_style(i) for i, kind in enumerate(kinds)}
     figure = Figure(figsize=(COLUMNS * ADVANCE + 0.2, len(lines) * pitch * LINE + 0.6))
     axis = figure.add_axes((0.01, 0.0, 0.98, 1 - 0.6 / figure.get_figheight()))
     axis.set(xlim=(0, COLUMNS), ylim=(pitch * len(lines), 0))
@@ -63,26 +64,33 @@ def tag_sheet(
     for number, line in enumerate(lines):
         y = pitch * number + 0.5
         for cell in line:
-            column, end = cell.column, cell.column + len(cell.text)
+            column, width = cell.column, columns_of(cell.text)
             if cell.tag != "O":
-                colour = colours[kind_of(cell.tag)]
-                axis.add_patch(
-                    Rectangle((column, y - 0.5), len(cell.text), 1, color=colour, alpha=0.4, lw=0)
-                )
+                box = boxes[kind_of(cell.tag)]
+                axis.add_patch(Rectangle((column, y - 0.5), width, 1, **box))
             wrong = cell.tag != cell.true
             axis.text(
                 column, y, cell.text, color="red" if wrong else "black", fontsize=SIZE, **style
             )
             if wrong:
-                axis.plot([column, end], [y + 0.45] * 2, "r", linewidth=1)
+                axis.plot([column, column + width], [y + 0.45] * 2, "r", linewidth=1)
                 if not by_character:
                     axis.text(column, y + 0.9, cell.label, color="red", fontsize=SMALL, **style)
     handles: list[Any] = [Line2D([], [], color="red", linewidth=1, label="wrong")]
-    handles += [
-        Patch(color=colour, alpha=0.4, label=legend_text(kind)) for kind, colour in colours.items()
-    ]
+    handles += [Patch(label=legend_text(kind), **box) for kind, box in boxes.items()]
     figure.legend(handles=handles, loc="upper center", ncols=9, fontsize=7, frameon=False)
     return figure
+
+
+def box_style(number: int) -> dict[str, Any]:
+    """Pale background, and colour and dashes of the frame, of the words of a type."""
+    style = line_style(number)
+    return {
+        "facecolor": (style["color"], 0.25),
+        "edgecolor": style["color"],
+        "linestyle": style["linestyle"],
+        "linewidth": 0.7,
+    }
 
 
 def words_in_lines(words, tags, true) -> list[list[Cell]]:
@@ -90,9 +98,9 @@ def words_in_lines(words, tags, true) -> list[list[Cell]]:
     lines: list[list[Cell]] = [[]]
     column = 0
     for word, tag, true_tag in zip(words, tags, true, strict=True):
-        cell = Cell(column, drawable(word), tag, true_tag)
+        cell = Cell(column, monospaced(word), tag, true_tag)
         label_width = -(-len(cell.label) * SMALL // SIZE) if tag != true_tag else 0
-        width = max(len(cell.text), label_width) + 1
+        width = max(columns_of(cell.text), label_width) + 1
         if column and column + width > COLUMNS:
             lines.append([])
             column, cell = 0, cell._replace(column=0)
@@ -105,18 +113,21 @@ def characters_in_lines(characters, tags, true) -> list[list[Cell]]:
     """Characters in the lines of their text, with adjacent ones of one type in one cell."""
     lines: list[list[Cell]] = []
     rows: list[list[tuple[str, str, str]]] = [[]]
+    width = 0
     for character, tag, true_tag in zip(characters, tags, true, strict=True):
-        if character == "\n" or len(rows[-1]) == COLUMNS:
+        text = monospaced(character)
+        if character == "\n" or width + columns_of(text) > COLUMNS:
             rows.append([])
+            width = 0
         if character != "\n":
-            rows[-1].append((character, tag, true_tag))
+            rows[-1].append((text, tag, true_tag))
+            width += columns_of(text)
     for row in rows:
         line: list[Cell] = []
         for _, group in groupby(row, lambda item: (kind_of(item[1]), item[1] == item[2])):
             run = list(group)
-            column = line[-1].column + len(line[-1].text) if line else 0
-            text = drawable("".join(character for character, _, _ in run))
-            line.append(Cell(column, text, *run[0][1:]))
+            column = line[-1].column + columns_of(line[-1].text) if line else 0
+            line.append(Cell(column, "".join(text for text, _, _ in run), *run[0][1:]))
         lines.append(line)
     return lines
 
@@ -127,6 +138,6 @@ def kind_of(tag: str) -> str:
     return tag if letter in ("", "O") else kind or "span"
 
 
-def drawable(text: str) -> str:
-    """Text with a dot in place of characters that the font of a picture may lack."""
-    return "".join(c if " " <= c < "\u0530" or "\u2010" <= c < "\u2027" else "·" for c in text)
+def monospaced(text: str) -> str:
+    """Text as the picture shows it, with escapes for characters without a font."""
+    return drawable(text, FontProperties(family="monospace"))

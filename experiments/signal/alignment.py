@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from data.epochs import Batch
 from data.lines.transcripts import Alphabet
 from nets.ctc.loss import ctc_align
+from train.drawing import PALETTE, line_style
 
 KINDS = ("columns", "spectrogram", "pen")  # ways to draw frames
-COLOURS = 10  # of matplotlib's cycle
 
 
 class AlignedLine(NamedTuple):
@@ -96,7 +96,7 @@ def draw_frames(axis: Axes, line: AlignedLine, kind: str) -> None:
     axis.set_xticks([])
     for position in range(len(line.symbols)):
         first, last = line.span(position)
-        axis.axvspan(first, last, ymax=0.06, color=f"C{position % COLOURS}")
+        axis.axvspan(first, last, ymax=0.06, color=colour_of(position))
 
 
 def draw_pen(axis: Axes, line: AlignedLine) -> None:
@@ -106,7 +106,7 @@ def draw_pen(axis: Axes, line: AlignedLine) -> None:
     steps = np.minimum(steps, len(line.positions) - 1)
     for i, (step, lifted) in enumerate(zip(steps, line.x[:, 2], strict=True)):
         position = line.positions[step]
-        colour = "0.85" if lifted else f"C{position % COLOURS}" if position >= 0 else "0.4"
+        colour = "0.85" if lifted else colour_of(position) if position >= 0 else "0.4"
         axis.plot(*points[i : i + 2].T, color=colour, lw=0.8 if lifted else 1.8)
     axis.set_aspect("equal")
     axis.set_xlabel("x")
@@ -116,19 +116,25 @@ def draw_pen(axis: Axes, line: AlignedLine) -> None:
 def draw_posteriors(axis: Axes, line: AlignedLine) -> None:
     """Draw the probabilities of the blank and of the symbols of the text over time."""
     times = (np.arange(len(line.posteriors)) + 0.5) * line.stride
-    axis.plot(times, line.posteriors[:, 0], "--", color="0.6", lw=1, label="blank")
+    axis.plot(times, line.posteriors[:, 0], "--", color="0.6", lw=1, label="blank", clip_on=False)
     for position, (symbol, number) in enumerate(zip(line.symbols, line.ids, strict=True)):
-        colour = f"C{position % COLOURS}"
+        style = line_style(position)
         first, last = line.span(position)
         near = (times > first - 4 * line.stride) & (times < last + 4 * line.stride)
-        axis.plot(times[near], line.posteriors[near, number], color=colour, lw=1.4)
+        axis.plot(times[near], line.posteriors[near, number], **style, lw=1.4, clip_on=False)
         middle = (first + last) / 2
+        colour = style["color"]
         axis.text(middle, 1.04, symbol, color=colour, ha="center", va="bottom", fontsize=9)
     axis.set_xlim(0, max(1, len(line.x)))
-    axis.set_ylim(0, 1.3)
+    axis.set_ylim(0, 1)
     axis.set_yticks((0, 0.5, 1))
     axis.set_xlabel("frame")
     axis.set_ylabel("probability")
     axis.legend(
-        loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, fontsize=8, frameon=False
+        loc="lower right", bbox_to_anchor=(1, 1.16), borderaxespad=0, fontsize=8, frameon=False
     )
+
+
+def colour_of(position: int) -> str:
+    """Colour of the symbol at a position of the text."""
+    return PALETTE[position % len(PALETTE)]

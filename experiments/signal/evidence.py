@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from data.epochs import Batch
 from nets.convolution.temporal import TimeConvNet, evidence
+from train.drawing import PALETTE
 
 
 def draw_evidence(network: TimeConvNet, variables, batch: Batch, classes: Sequence[str]) -> Figure:
@@ -18,7 +19,7 @@ def draw_evidence(network: TimeConvNet, variables, batch: Batch, classes: Sequen
     curves = np.asarray(jax.jit(partial(evidence, network))(variables, x, lengths, labels))
     columns = min(5, len(labels))
     figure = Figure(figsize=(2.2 * columns, 2.3 * -(-len(labels) // columns)), layout="constrained")
-    figure.suptitle("line: evidence for the label")
+    figure.suptitle("line: evidence for the label; grey: the inputs, the largest ones bright")
     figure.supxlabel("step")
     figure.supylabel("input")
     axes = figure.subplots(-(-len(labels) // columns), columns, squeeze=False).ravel()
@@ -32,6 +33,6 @@ def draw_evidence(network: TimeConvNet, variables, batch: Batch, classes: Sequen
         overlay.set_axis_off()
         overlay.set_ylim(min(0.0, curves.min()), 1.05 * curves.max() + 1e-6)
         valid = curve[: int(np.ceil(length / stride))]
-        overlay.plot((np.arange(len(valid)) + 0.5) * stride - 0.5, valid, "tab:orange", lw=2)
+        overlay.plot((np.arange(len(valid)) + 0.5) * stride - 0.5, valid, PALETTE[3], lw=2)
         axis.set_xlim(-0.5, length - 0.5)
     return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from data.catalogue import DataError
 from data.series.labelled import EvaluationSeries, TimeSeries
 from experiments.common.pictures import save
+from train.drawing import MARKERS, line_style
 from train.evaluate import Predictor
 
 NUMBER_OF_OFFSETS = 9
@@ -41,9 +42,11 @@ def report_shift(runs: Mapping[str, Mapping[int, float]], picture: str) -> None:
             print(f"{offset:4}  {accuracy:.4f}")
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axis = figure.subplots()
-    for name, accuracies in runs.items():
-        axis.plot(list(accuracies), list(accuracies.values()), ".-", label=name)
-    axis.set_ylim(0, 1.02)
+    for i, (name, accuracies) in enumerate(runs.items()):
+        style = {**line_style(i), "marker": MARKERS[i % len(MARKERS)], "clip_on": False}
+        axis.plot(list(accuracies), list(accuracies.values()), **style, ms=4, label=name)
+    axis.set_title("single runs on delayed test series")
+    axis.set_ylim(0, 1)
     axis.set_xlabel("delay of the series, in steps")
     axis.set_ylabel("accuracy")
     axis.grid(alpha=0.3)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from data.text.vocabulary import END, Vocabulary
 from nets.decoding.beam import BeamResult
+from train.drawing import marker_style
 from train.task import Batch
 
 
@@ -15,14 +16,18 @@ def draw_attention(
 ) -> Figure:
     """Draw the attention of the best translations of some rows, target by source tokens."""
     attention = np.asarray(result.attention)
-    figure = Figure(figsize=(13, 4.2 * -(-len(rows) // 3)), layout="constrained")
+    figure = Figure(figsize=(13.6, 4.2 * -(-len(rows) // 3) + 0.3), layout="constrained")
+    figure.suptitle("attention of each step of the translation")
+    figure.supxlabel("source token")
+    figure.supylabel("translated token")
     axes = figure.subplots(-(-len(rows) // 3), 3, squeeze=False).ravel()
     for axis in axes[len(rows) :]:
         axis.axis("off")
     for axis, row in zip(axes, rows, strict=False):
         source_ids = batch["source"][row, : batch["source_lengths"][row]]
         length = int(result.lengths[row, 0])
-        axis.imshow(attention[row, 0, :length, : len(source_ids)], cmap="Blues", vmin=0)
+        weights = attention[row, 0, :length, : len(source_ids)]
+        image = axis.imshow(weights, cmap="Blues", vmin=0, vmax=1)
         target_ids = result.tokens[row, 0, :length]
         for set_ticks, ids, vocabulary, rotation in (
             (axis.set_xticks, source_ids, source, 90),
@@ -30,11 +35,15 @@ def draw_attention(
         ):
             labels = ["end" if i == END else vocabulary.decode([int(i)]) for i in ids]
             set_ticks(range(len(ids)), labels, rotation=rotation, fontsize=7)
+    figure.colorbar(image, ax=axes, label="attention weight", shrink=0.6)
     return figure
 
 
 def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
-    """Draw phrases at points [N, 2] in the plane of two components, one colour per group."""
+    """Draw phrases at points [N, 2] in the plane of two components.
+
+    Each group has its own colour and marker.
+    """
     figure = Figure(figsize=(10, 7), layout="constrained")
     axis = figure.subplots()
     middle, width = points[:, 0].mean(), np.ptp(points[:, 0])
@@ -43,7 +52,8 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
     for side in (right, ~right):
         heights[side] = spread(points[side, 1], gap)
     for i, (x, y) in enumerate(points):
-        axis.plot(x, y, "o", color=f"C{group_ids[i]}")
+        style = marker_style(int(group_ids[i]))
+        axis.plot(x, y, **style)
         axis.annotate(
             phrases[i],
             (x, y),
@@ -51,13 +61,13 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
             ha="right" if right[i] else "left",
             va="center",
             fontsize=8,
-            color=f"C{group_ids[i]}",
+            color=style["color"],
             arrowprops={"arrowstyle": "-", "alpha": 0.4, "relpos": (float(right[i]), 0.5)},
         )
     axis.set_ylim(points[:, 1].min() - 2 * gap, max(points[:, 1].max(), heights.max()) + 2 * gap)
     axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")
     axis.set_ylabel(f"second principal component, {shares[1]:.0%} of the variance")
-    axis.set_title("final encoder state of each phrase")
+    axis.set_title("final encoder state of each phrase; a colour and marker for each group")
     axis.grid(alpha=0.3)
     return figure
 

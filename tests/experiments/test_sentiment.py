@@ -102,7 +102,7 @@ def test_mode_rate_prints_a_line_for_each_sentence(experiment, monkeypatch, caps
 
 def test_words_are_coloured_by_their_contributions():
     words, contributions = ["so", "good", "but", "dull"], np.array([0.1, 1.0, 0.5, -0.3])
-    expected = "so \x1b[32;1mgood\x1b[0m \x1b[32mbut\x1b[0m \x1b[31mdull\x1b[0m"
+    expected = "so \x1b[34;1mgood\x1b[0m \x1b[34mbut\x1b[0m \x1b[31;4mdull\x1b[0m"
     assert coloured(words, Rating(1, 0.9, contributions).contributions) == expected
     assert coloured(["flat"], np.zeros(1)) == "flat"
     assert numbered(words, contributions) == "so(+0.10) good(+1.00) but(+0.50) dull(-0.30)"

@@ -12,9 +12,15 @@ from data.sentences import python_tokens
 from data.sentences.schemes import violation
 from data.sentences.tag_files import Sentence
 from experiments import opinion_spans, pos_tagger
+from experiments.common.pictures import columns_of
 from experiments.sentence.spans import span_scores
 from experiments.sentence.tag_modes import coloured, span_lines, tag
-from experiments.sentence.tag_sheet import characters_in_lines, drawable, tag_sheet, words_in_lines
+from experiments.sentence.tag_sheet import (
+    box_style,
+    characters_in_lines,
+    tag_sheet,
+    words_in_lines,
+)
 from experiments.sentence.tagging import make_network, parameter_count, read_corpus
 from nets.sentence.linear_crf import Chain
 from tests.experiments.opened import opened
@@ -147,7 +153,7 @@ def test_colours_by_hand():
     assert coloured(words, tags, names, False) == expected
     strings = ("O", "B-STRING", "I-STRING")
     text = coloured("a'\n'b", ["O", *strings[1:], "I-STRING", "O"], strings, True)
-    assert text == "a\033[4;34m'\033[0m\n\033[4;34m'\033[0mb"
+    assert text == "a\033[4;34m'\033[0m\n\033[4;34m'\033[0m\033[2m/STRING\033[0mb"
     text = coloured(["a", "b"], ["DET", "NOUN"], ("DET", "NOUN"), False)
     assert text == "\033[34ma\033[0m\033[2m/DET\033[0m \033[31mb\033[0m\033[2m/NOUN\033[0m"
     assert coloured(["a", "b"], ["B", "I"], ("O", "B", "I"), False) == "\033[4;34ma b\033[0m"
@@ -173,7 +179,22 @@ def test_words_have_room_for_their_labels_and_characters_keep_their_lines():
         [(0, "a", "O"), (1, "''", "B-S")],
         [(0, "'", "I-S"), (1, "b", "O"), (2, "c", "I-S")],
     ]
-    assert drawable("é–$😀\t") == "é–$··"
+
+
+def test_wide_characters_and_those_without_a_font_keep_their_columns():
+    nowhere = "\U000e1234"  # a character that no font has
+    ((first, second),) = words_in_lines([f"é{nowhere}", "b"], ["X", "X"], ["X", "X"])
+    assert first[:2] == (0, "é\\U000e1234")
+    assert second.column == 12
+    lines = characters_in_lines(f"{nowhere}b" * 20, ["X", "O"] * 20, ["X", "O"] * 20)
+    assert [sum(len(cell.text) for cell in line) for line in lines] == [99, 99, 22]
+    assert [cell.column for cell in lines[1][:3]] == [0, 10, 11]
+    assert columns_of("a日b") == 4
+
+
+def test_types_have_different_frames():
+    styles = [box_style(i) for i in range(28)]
+    assert len({(style["edgecolor"], style["linestyle"]) for style in styles}) == 28
 
 
 def test_a_sheet_without_spans_or_errors_can_be_drawn():

@@ -20,6 +20,7 @@ from experiments.signal.modes import decode, load_language_model, transcribe
 from experiments.signal.task import Transcribe, TranscriptionData, make_experiment
 from tests.experiments.opened import opened
 from train.config import ConfigError
+from train.drawing import PALETTE
 from train.task import host_values
 
 LETTERS = Alphabet((" ", "a", "b"))
@@ -197,11 +198,13 @@ def test_a_symbol_is_drawn_at_its_frames(kind):
         ("a", 4),
         ("b", 9),
     ]
+    assert below.get_ylim() == (0, 1)
+    assert len({line.get_linestyle() for line in below.lines[1:]}) == 2
     if kind == "pen":
         colours = [segment.get_color() for segment in above.lines]
         lifted = line.x[:, 2] > 0
         assert [colour == "0.85" for colour in colours] == lifted.tolist()
-        assert {colours[i] for i in range(2, 6) if not lifted[i]} <= {"C0"}
+        assert {colours[i] for i in range(2, 6) if not lifted[i]} <= {PALETTE[0]}
     else:
         assert above.images[0].get_extent()[:2] == [0, 12]
 
