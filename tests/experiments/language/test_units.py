@@ -166,3 +166,11 @@ def test_a_picture_that_cannot_be_written_is_refused(tmp_path):
     for name in ("none/units.png", "units.none"):
         with pytest.raises(DataError, match=r"cannot write picture .*units"):
             pictures.save(Figure(), str(tmp_path / name))
+
+
+def test_a_character_without_a_font_is_its_code_point_in_a_cell():
+    assert units.glyph_of("\n") == "↵"
+    assert units.glyph_of("a") == "a"
+    assert units.glyph_of("\\") == "\\"
+    assert units.glyph_of("\x07") == "07"
+    assert units.glyph_of("\U000e1234") == "00\n0e\n12\n34"

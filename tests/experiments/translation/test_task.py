@@ -15,7 +15,7 @@ from experiments import nmt
 from experiments.common.plane import principal_components
 from experiments.common.stdin import lines_of_input
 from experiments.translation import modes
-from experiments.translation.pictures import spread
+from experiments.translation.pictures import draw_states, spread
 from experiments.translation.search import (
     Hypothesis,
     options,
@@ -102,7 +102,10 @@ def test_figures_are_the_translations_and_their_attention(network):
     figures = task.figures(SimpleNamespace(variables=variables), held_out)
     _, reference = held_out.examples[next(iter(held_out))["index"][0]]
     assert reference in figures["translations"]
-    assert len(figures["attention"].axes) >= 4
+    *panels, scale = figures["attention"].axes
+    assert len(panels) >= 3
+    assert {image.get_clim() for panel in panels for image in panel.images} == {(0, 1)}
+    assert scale.get_ylabel() == "attention weight"
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -145,6 +148,13 @@ def test_state_after_a_phrase_does_not_depend_on_the_others(network):
         single = encoder(np.array([[*ids, END]]), np.array([len(ids) + 1])).carries[-1]
         np.testing.assert_allclose(row, np.concatenate(single, axis=-1)[0], atol=1e-6)
     assert np.abs(states[0] - states[1]).max() > 1e-3
+
+
+def test_groups_of_phrases_differ_in_markers():
+    points, phrases = np.array([[0.0, 0], [1, 1], [2, 0]]), ["a", "b", "c"]
+    (axis,) = draw_states(points, (0.6, 0.4), np.array([0, 1, 1]), phrases).axes
+    markers = [line.get_marker() for line in axis.lines]
+    assert markers[0] != markers[1] == markers[2]
 
 
 def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys, tmp_path):
