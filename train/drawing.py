@@ -93,7 +93,7 @@ def plain_texts(figure: Figure) -> None:
             if not isinstance(ticker.formatter, FixedFormatter | FuncFormatter):
                 numbers |= {id(text) for tick in ticks for text in (tick.label1, tick.label2)}
             elif isinstance(ticker.locator, FixedLocator) and ticks:
-                labels = ticker.formatter.format_ticks(axis.get_ticklocs(minor=minor))
+                labels = ticker.formatter.format_ticks(axis.get_ticklocs(minor=minor).tolist())
                 if not all(map(is_plain, labels)):
                     font = ticks[0].label1.get_fontproperties()
                     axis.set_ticklabels([drawable(x, font) for x in labels], minor=minor)

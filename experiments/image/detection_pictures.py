@@ -209,7 +209,7 @@ def detections_picture(
 
 
 def recall_picture(counts: Sequence[int], curves: dict[tuple[str, float], np.ndarray]) -> Figure:
-    """Draw recall against the number of windows of an image: curves by (method, overlap)."""
+    """Draw recall against the windows of an image: curves by (method, overlap)."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axis = figure.subplots()
     methods = sorted({method for method, _ in curves})
@@ -222,7 +222,7 @@ def recall_picture(counts: Sequence[int], curves: dict[tuple[str, float], np.nda
             label=f"{method}, overlap {overlap:g}",
         )
     axis.set(xscale="log", ylim=(0, 100))
-    axis.set_xlabel("number of windows of an image")
+    axis.set_xlabel("windows of an image")
     axis.set_ylabel("objects found by a window (%)")
     axis.set_title("Recall of the windows")
     axis.grid(alpha=0.3)

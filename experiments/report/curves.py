@@ -60,8 +60,8 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
             for name, dashes in ((metric, style["linestyle"]), (train, ":")):
                 points = run.curve(name)
                 late += late_values(run, points)
-                steps, values = list(points), list(points.values())
-                axis.plot(steps, values, dashes, color=color, alpha=faint, lw=1)
+                xy = list(points), list(points.values())
+                axis.plot(*xy, dashes, color=color, alpha=faint, lw=1)
         steps, means, halves = map(np.array, mean_with_interval(group, metric))
         marker = MARKERS[i % len(MARKERS)] if len(steps) <= 40 else ""
         axis.plot(steps, means, **style, marker=marker, ms=4, lw=1.8, label=labels[i])
@@ -72,7 +72,7 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
                 edges += late_values(group.runs[0], dict(zip(steps, edge, strict=True)))
     set_limits(axis, late, edges)
     limit_share(axis, metric, [value for run in runs for value in run.curve(metric).values()])
-    cut = [mark_cut(axis, line) for line in axis.lines if line.get_label()[0] != "_"]
+    cut = [mark_cut(axis, line) for line in axis.lines if line.get_label() in labels]
     title = f"{metric}: mean" + ", and 95 % interval of three runs or more" * bool(axis.collections)
     title += "\nsingle runs faint"
     title += f", {train} dotted" * any(run.curve(train) for run in runs)

@@ -47,9 +47,9 @@ def translate(run: TrainedRun) -> None:
 def states(run: TrainedRun) -> None:
     """Draw the encoder states of phrases from standard input.
 
-    The input has one phrase per line; an empty line starts a new group, in another colour. Print
-    the variance that the picture explains, and how many phrases have their nearest neighbour in
-    their own group. Raises DataError for fewer than three phrases.
+    The input has one phrase per line; an empty line starts a new group, with another colour and
+    marker. Print the variance that the picture explains, and how many phrases have their nearest
+    neighbour in their own group. Raises DataError for fewer than three phrases.
     """
     task, variables = selected(run)
     groups: list[list[str]] = [[]]

@@ -32,3 +32,14 @@ def test_each_page_is_in_one_table_of_contents():
                 listed += path.parent.glob(f"{target}.md")
     listed = [path.resolve() for path in listed]
     assert sorted(listed) == sorted({path.resolve() for path in SHOWN} - {DOCS / "index.md"})
+
+
+def test_each_picture_has_a_command_that_draws_it():
+    rows = re.findall(r"^\| `(\w+\.png)` \| (.*) \| (.*) \|$", text_of(DOCS / "pictures.md"), re.M)
+    assert [name for name, _, _ in rows] == sorted(path.name for path in DOCS.glob("*.png"))
+    for name, run, command in rows:
+        assert command.startswith(("`python -m ", "none: ")), name
+        for module in re.findall(r"python -m ([\w.]+)", run + command):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+        written = re.findall(r"docs/(\w+\.png)", command)
+        assert written == [name] * len(written), name

@@ -33,6 +33,7 @@ def cut(line, folder):
     """Words of a command with another folder, one value per axis of a sweep, and fewer steps."""
     values = (
         ("seed=0..1", "seed=0"),
+        ("seed=0..2", "seed=0"),
         ("=0.001,0.003", "=0.001"),
         ("cell=rnn,gru,lstm", "cell=gru"),
     )
