@@ -93,7 +93,8 @@ def plain_texts(figure: Figure) -> None:
             if not isinstance(ticker.formatter, FixedFormatter | FuncFormatter):
                 numbers |= {id(text) for tick in ticks for text in (tick.label1, tick.label2)}
             elif isinstance(ticker.locator, FixedLocator) and ticks:
-                labels = ticker.formatter.format_ticks(axis.get_ticklocs(minor=minor).tolist())
+                places = axis.get_ticklocs(minor=minor).tolist()
+                labels = list(map(str, ticker.formatter.format_ticks(places)))
                 if not all(map(is_plain, labels)):
                     font = ticks[0].label1.get_fontproperties()
                     axis.set_ticklabels([drawable(x, font) for x in labels], minor=minor)

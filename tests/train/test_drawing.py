@@ -114,6 +114,12 @@ def test_texts_are_no_formulas_but_the_powers_of_an_axis_are():
     assert not axis.get_legend().get_texts()[0].get_parse_math()
 
 
+def test_labels_of_ticks_may_be_numbers():
+    figure = chart("text")
+    figure.axes[0].set_xticks([1, 10], [1, 10])
+    assert png_of(figure).startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("text", ["日本語", "नमस्ते", f"a\x00\t{NOWHERE}\ufeff", "😀 \u202e"])
 def test_characters_that_a_font_lacks_cause_no_warning(text, capfd):
     assert png_of(chart(text)).startswith(b"\x89PNG")  # warnings are errors
