@@ -6,7 +6,6 @@
 format than text, stdout contains only the table, and all other lines go to stderr.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -27,9 +26,9 @@ from experiments.report.runs import (
     group_runs,
     load_runs,
     mean_interval,
-    nearest,
 )
 from experiments.report.search import draw_search
+from experiments.report.study import find_baseline, find_metric
 from experiments.report.tables import FORMS, make_table
 from train.process import open_standard_streams
 from train.rundir import read_json
@@ -86,51 +85,6 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
         **{key: environments[0][key] for key in ("machine", "devices", "python", "versions")},
         "commit": sorted({environment["commit"] for environment in environments}),
     }
-
-
-def find_metric(name: str, results: Sequence[dict[str, Any]]) -> str:
-    """Return the metric `name`, or the headline for ""; raises ValueError when no run has it."""
-    names = sorted({metric for result in results for metric in result["metrics"]})
-    if name and name not in names:
-        raise ValueError(
-            f"--metric={name} is not measured by these runs (did you mean {nearest(name, names)}?)"
-        )
-    return name or results[0]["headline"]
-
-
-def find_baseline(text: str, groups: Sequence[Group]) -> Group:
-    """Return the only group with all settings of NAME=VALUE,NAME=VALUE.
-
-    Raises ValueError, with the most similar settings, when there is not exactly one, or when there
-    is only one group.
-    """
-    if len(groups) < 2:
-        raise ValueError(f"--baseline={text} needs several configurations, there is only one")
-    conditions = [item.partition("=")[::2] for item in re.split(r",\s*(?=\w+=)", text)]
-
-    def matches(group: Group) -> bool:
-        config = {k: v for k, v in group.runs[0].config.items() if k not in NOT_SETTINGS}
-        return all(name in config and is_value(config[name], value) for name, value in conditions)
-
-    matching = [group for group in groups if matches(group)]
-    if len(matching) != 1:
-        labels = [
-            ",".join(f"{name}={value}" for name, value in group.settings.items())
-            for group in matching or groups
-        ]
-        raise ValueError(
-            f"--baseline={text} matches {len(matching)} of {len(groups)} configurations, not one "
-            f"(did you mean {nearest(text, labels)}?)"
-        )
-    return matching[0]
-
-
-def is_value(value: Any, text: str) -> bool:
-    """Whether `text` denotes this value of a setting, as printed in the table or in JSON."""
-    with contextlib.suppress(ValueError):
-        if json.loads(text) == value:  # 1e-3 is 0.001, true is True, [1,2] is [1, 2]
-            return True
-    return text == str(value)
 
 
 def report(

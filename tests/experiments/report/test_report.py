@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from experiments.report import report
+from experiments.report import report, study
 
 
 def table_of(folder, **options):
@@ -156,7 +156,7 @@ def test_baseline_is_given_by_any_settings_that_match_one_configuration(tmp_path
         "rate=0.001, widths=[1, 2]",
         "widths=[1, 2],tied=true,cell=a,b,rate=0.001,steps=20",
     ):
-        assert report.find_baseline(text, groups) is groups[0], text
+        assert study.find_baseline(text, groups) is groups[0], text
     for text, count, near in (
         ("rate=0.001,widths=[4]", 0, "rate=0.001,widths=[3]"),
         ("rate=1e-2", 2, "rate=0.01,widths="),
@@ -164,10 +164,10 @@ def test_baseline_is_given_by_any_settings_that_match_one_configuration(tmp_path
         ("seed=0", 0, ""),
     ):
         with pytest.raises(ValueError, match=f"matches {count} of 4 ") as error:
-            report.find_baseline(text, groups)
+            study.find_baseline(text, groups)
         assert f"(did you mean {near}" in str(error.value)
     with pytest.raises(ValueError, match="needs several configurations"):
-        report.find_baseline("tied=true", groups[:1])
+        study.find_baseline("tied=true", groups[:1])
 
 
 def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
@@ -179,13 +179,13 @@ def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
         path.write_text(json.dumps(result))
     assert [row[1] for row in table_of(folder, metric="train/nats")] == ["train/nats", "7.0", "7.0"]
     results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
-    assert report.find_metric("", results) == "test/loss"
+    assert study.find_metric("", results) == "test/loss"
     table_of(folder)
     own, usual = ("train/nats", "train/nats", "val/loss"), ("test/loss", "val/loss", "val/loss")
     assert calls == [own, usual]
     near = r"--metric=tst/loss is not measured by these runs \(did you mean test/loss\?\)"
     with pytest.raises(ValueError, match=near):
-        report.find_metric("tst/loss", results)
+        study.find_metric("tst/loss", results)
 
 
 def test_settings_that_cannot_change_the_result_do_not_split_seeds(tmp_path):
