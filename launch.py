@@ -4,11 +4,13 @@
         --sweep=seed=0..4 --workers=2 --config.steps=2000
     python launch.py --status --workdir=runs/cells
     python launch.py --report --workdir=runs/cells
+    python launch.py --report --workdir=runs/cells,runs/wide --format=markdown
 
 Every combination gets its own run directory below --workdir. The same command continues a sweep:
 finished runs are not repeated, interrupted ones are resumed. It ends with a table (mean, 95 %
 interval and n over seeds) and the learning curves. This file imports no experiment: each run is a
-process of its own.
+process of its own. --report reports finished runs again, also those of several sweeps, and
+--baseline, --format, --metric and --output are its options: experiments/report/report.py.
 
 --sweep=cell=rnn,gru, --sweep=seed=0..4 and --sweep='widths=[(3,4),(5,6)]' are axes, and their
 product is run. --zip=hidden=64,128 --zip=learning_rate=0.01,0.003 are paired value by value, and
@@ -62,7 +64,7 @@ from jobs.status import PREEMPTED, run_status, status_table, sweep_status
 from jobs.sweep import UsageError, expand
 
 FINAL = ("test", "heldout")  # sets that are scored at the end, after everything has been chosen
-REPORT_FLAGS = ("baseline", "format", "metric")  # passed to experiments.report
+REPORT_FLAGS = ("baseline", "format", "metric", "output")  # passed to experiments.report
 
 
 def define_flags() -> flags.FlagValues:
@@ -82,7 +84,7 @@ def define_flags() -> flags.FlagValues:
         flags.DEFINE_integer(name, default, help, lower_bound=1, flag_values=values)
 
     text("experiment", "name of a module in experiments/")
-    text("workdir", "folder of the sweep, with a subfolder for each run")
+    text("workdir", "folder of the sweep, with a subfolder for each run; several for --report: A,B")
     texts("sweep", "NAME=VALUES: an axis of the sweep; the product of all axes is run")
     texts("zip", "NAME=VALUES: an axis that is paired value by value with the other --zip")
     text("sweep_file", "file with the settings of one run per line")
@@ -98,7 +100,7 @@ def define_flags() -> flags.FlagValues:
     flags.DEFINE_bool("status", False, "only print the state of every run", flag_values=values)
     flags.DEFINE_bool("report", False, "only report the finished runs", flag_values=values)
     for name in REPORT_FLAGS:
-        text(name, "option of the report; see experiments/report/__main__.py")
+        text(name, "option of the report; see experiments/report/report.py")
     choice("search", None, ["random", "tpe"], "let optuna choose the settings, by this sampler")
     count("trials", 20, "total number of trials of --search, over all launches")
     texts("space", "NAME=LOW..HIGH[:log] or NAME=A,B: a setting that --search chooses")
@@ -130,7 +132,8 @@ def main(argv: list[str]) -> int:
     if values.status:
         print(status_table(sweep_status(workdir)))
         return 0
-    if values.report:
+    if values.report:  # of several folders, whose list only the report can split
+        report[3] = f"--workdir={values.workdir}"
         return exit_code(subprocess.run(report, check=False, env=environment()).returncode)
     check_name(values.experiment)
     check_search(values, config)

@@ -157,7 +157,8 @@ def test_report_alone_gets_its_own_flags(tmp_path, monkeypatch):
     words = [
         "launch.py",
         "--report",
-        "--workdir=s",
+        "--workdir=s,t",
+        "--output=both",
         "--metric=test/accuracy",
         "--baseline=cell=gru",
     ]
@@ -166,9 +167,10 @@ def test_report_alone_gets_its_own_flags(tmp_path, monkeypatch):
     assert commands[1:] == [
         "-m",
         "experiments.report",
-        f"--workdir={tmp_path / 's'}",
+        "--workdir=s,t",
         "--baseline=cell=gru",
         "--metric=test/accuracy",
+        "--output=both",
     ]
 
 

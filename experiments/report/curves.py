@@ -286,10 +286,12 @@ def draw(
 
     curves.png shows `curve`. With one swept setting A, setting-A.png shows the metric against it;
     with several, a file pair-A-B.png shows it against each pair of them. A setting is swept if
-    finished runs have at least two values of it.
+    finished runs have at least two values of it. The settings of several experiments, which differ
+    in more than these, have no pictures.
     """
     pictures = {"curves": curves(groups, curve, objective)}
-    swept = [name for name in groups[0].settings if len(by_value(groups, name, metric)) > 1]
+    names = [] if "experiment" in groups[0].settings else list(groups[0].settings)
+    swept = [name for name in names if len(by_value(groups, name, metric)) > 1]
     if len(swept) == 1:
         pictures[f"setting-{swept[0]}"] = setting_picture(groups, swept[0], metric, objective)
     for first, second in itertools.combinations(swept, 2):

@@ -1,9 +1,16 @@
-"""Table, pictures and samples of a folder of runs, made from the run directories.
+"""Table, pictures and samples of folders of runs, made from the run directories.
 
     python -m experiments.report --workdir=runs/demo --baseline=cell=lstm --format=markdown
+    python -m experiments.report --workdir=runs/demo,runs/wide --output=runs/both
 
---baseline adds the difference of every configuration from that one, on the same seeds. With another
-format than text, stdout contains only the table, and all other lines go to stderr.
+--workdir names one folder or several. Runs of several experiments are compared by a metric that all
+have: their headline if it is the same, else --metric. --output is the folder of the pictures: by
+default that of the runs; several folders have no default.
+
+--baseline adds the difference of every configuration from that one, on the same seeds, and in words
+whether it is significant: by the t-test for pairs, with Holm's correction for the number of
+comparisons. With another format than text, stdout contains only the table, and all other lines go
+to stderr.
 """
 
 import json
@@ -18,20 +25,17 @@ from typing import Any
 from absl import flags
 
 from experiments.report.curves import draw
-from experiments.report.runs import (
-    NOT_SETTINGS,
-    Group,
-    Run,
-    check_seeds,
-    group_runs,
-    load_runs,
-    mean_interval,
-)
+from experiments.report.runs import NOT_SETTINGS, Group, Run, mean_interval
 from experiments.report.search import draw_search
-from experiments.report.study import find_baseline, find_metric
+from experiments.report.significance import LEVEL
+from experiments.report.study import Study, read_study, split_folders
 from experiments.report.tables import FORMS, make_table
 from train.process import open_standard_streams
 from train.rundir import read_json
+
+COMPARISON = (
+    f"difference: t-test for pairs of the same seed, with Holm's correction, at the level {LEVEL}"
+)
 
 
 def samples(run: Run) -> str:
@@ -88,51 +92,57 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
 
 
 def report(
-    folder: Path,
-    *,
+    *folders: Path,
     save: str = "",
     command: str = "",
     baseline: str = "",
     metric: str = "",
     form: str = "text",
+    output: str = "",
 ) -> tuple[str, str]:
-    """Write pictures to the folder and the study's result to `save`; return (stdout, stderr).
+    """Write the pictures, and the study's result to `save`; return (stdout, stderr).
 
-    Raises ValueError when there is no finished run, when `save` is given and a run is unfinished,
-    when `baseline` or `metric` matches nothing, when two runs are the same, and when the runs
-    belong to several experiments.
+    The pictures go to the folder `output`, by default to that of the runs; several folders without
+    `output` have none. Raises ValueError when there is no finished run, when `save` is given and a
+    run is unfinished or there are several folders or experiments, when `baseline` or `metric`
+    matches nothing, when two runs are the same, and when experiments have no common metric.
     """
-    runs = load_runs(folder)
-    finished = [(run, run.result) for run in runs if run.result]
-    unfinished = [run for run in runs if not run.result]
-    if not finished:
-        raise ValueError(f"there is no finished run in {folder}")
+    study = read_study(folders, metric, baseline)
+    unfinished = [run for run in study.runs if not run.result]
+    if save and (len(folders) > 1 or not study.headline):
+        raise ValueError("--save writes the result of one folder with runs of one experiment")
     if save and unfinished:
         how = "is not finished" if unfinished[0].begun else "has not started"
         raise ValueError(f"{unfinished[0].path} {how}: no result is written")
-    if len({result["headline"] for _, result in finished}) > 1:
-        raise ValueError(f"the runs in {folder} belong to several experiments")
-    groups = group_runs(runs)
-    check_seeds(groups)
-    name = find_metric(metric, [result for _, result in finished])
-    baseline_group = find_baseline(baseline, groups) if baseline else None
-    best, result = min(finished, key=lambda pair: pair[1]["metrics"][pair[1]["objective"]])
-    held_out = result["curve"].rpartition("/")[0] + "/" + name.rpartition("/")[2]
-    curve = held_out if held_out in result["metrics"] else name
-    curves, *others = draw(folder, groups, name, curve, result["objective"])
-    table = FORMS[form](make_table(groups, name, baseline_group))
-    notes = [run.state for run in unfinished]
-    notes.append(f"curves: {curves}    pictures of the best run: {best.path / 'figures'}")
-    notes += [f"metric by settings: {path}" for path in others]
-    notes += [f"trials of the search: {path}" for path in draw_search(folder)]
+    table = FORMS[form](make_table(study.groups, study.metric, study.baseline))
+    notes = [COMPARISON] if study.baseline else []
+    notes += [run.state for run in unfinished]
+    notes += draw_all(study, output)
     if save:
-        text = json.dumps(summary(groups, result["headline"], command), indent=1)
+        text = json.dumps(summary(study.groups, study.headline, command), indent=1)
         Path(save).parent.mkdir(parents=True, exist_ok=True)
         Path(save).write_text(text + "\n", encoding="utf-8")
         notes.append(f"result: {save}")
     if form == "text":
-        return "\n\n".join(filter(None, (samples(best), table, *notes))), ""
+        texts = [samples(run) for run in study.best.values() if len(study.best) == 1]
+        return "\n\n".join(filter(None, (*texts, table, *notes))), ""
     return table, "\n".join(notes)
+
+
+def draw_all(study: Study, output: str) -> list[str]:
+    """Write the pictures of a study; return lines with their paths."""
+    figures = ", ".join(str(run.path / "figures") for run in study.best.values())
+    if not output and len(study.folders) > 1:
+        return [f"--output=DIR writes the curves    pictures of the best run: {figures}"]
+    folder = Path(output or study.folders[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    curves, *others = draw(folder, study.groups, study.metric, study.curve, study.objective)
+    searches = draw_search(study.folders[0], folder) if len(study.folders) == 1 else []
+    return [
+        f"curves: {curves}    pictures of the best run: {figures}",
+        *(f"metric by settings: {path}" for path in others),
+        *(f"trials of the search: {path}" for path in searches),
+    ]
 
 
 def main(argv: list[str]) -> None:
@@ -140,11 +150,12 @@ def main(argv: list[str]) -> None:
     open_standard_streams()
     values = flags.FlagValues()
     for name, default, description in (
-        ("workdir", None, "folder of one or more runs"),
+        ("workdir", None, "folder of one or more runs, or several folders with commas"),
         ("save", "", "file to write the study's result to"),
         ("command", "", "command of the study, recorded in its result"),
         ("baseline", "", "NAME=VALUE,... of the configuration to compare the others with"),
         ("metric", "", "metric of the table; default: the headline"),
+        ("output", "", "folder of the pictures; default: the one folder of --workdir"),
     ):
         flags.DEFINE_string(name, default, description, flag_values=values)
     flags.DEFINE_enum("format", "text", list(FORMS), "format of the table", flag_values=values)
@@ -153,12 +164,13 @@ def main(argv: list[str]) -> None:
         if rest := values(argv)[1:]:
             raise ValueError(f"flags begin with --, got {rest[0]!r}")
         stdout, stderr = report(
-            Path(os.path.expanduser(values.workdir)),
+            *split_folders(values.workdir),
             save=os.path.expanduser(values.save),
             command=values.command,
             baseline=values.baseline,
             metric=values.metric,
             form=values.format,
+            output=os.path.expanduser(values.output),
         )
         print(stdout)
         print(stderr, end="\n" * bool(stderr), file=sys.stderr)

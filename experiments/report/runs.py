@@ -20,7 +20,7 @@ from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats lo
 
 from train.config import ConfigError, RunConfig
 from train.metrics import read_metrics
-from train.rundir import experiment_of, read_json, read_result
+from train.rundir import experiment_of, read_environment, read_json, read_result
 
 NOT_SETTINGS = ("seed", "data_dir")  # runs that differ only in these belong to one group
 TAIL = 2**16  # bytes at the end of a file in which its last line is sought
@@ -60,7 +60,8 @@ class Run:
     """Contents of a run directory; `result` is None until the run is finished.
 
     state: how a run that is not finished ended, in words. begun: False when it left no files; its
-    config is then that of another run with its own settings of the sweep.
+    config is then that of another run with its own settings of the sweep. experiment: "" when the
+    folder does not name it.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Run:
     lines: Sequence[dict[str, float]]
     state: str = ""
     begun: bool = True
+    experiment: str = ""
 
     def curve(self, metric: str) -> dict[int, float]:
         """Value of the metric at each step that measured it."""
@@ -84,8 +86,11 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Settings as one line."""
-        return ", ".join(f"{k}={v}" for k, v in self.settings.items()) or "all runs"
+        """Settings as one line, without those that an experiment lacks."""
+        lacks = [k for k, v in self.settings.items() if v is None and "experiment" in self.settings]
+        return (
+            ", ".join(f"{k}={v}" for k, v in self.settings.items() if k not in lacks) or "all runs"
+        )
 
     @property
     def results(self) -> list[dict[str, Any]]:
@@ -150,15 +155,17 @@ def defaults_of(run: Run) -> dict[str, Any]:
 
 def load_run(path: Path) -> Run | None:
     """Run in a folder; None, with a warning, when its config is damaged."""
-    config = None
+    config, experiment = None, ""
     try:
         config = read_json(path / "config.json")
+        experiment = str(read_environment(path).get("experiment", "")).rpartition(".")[2]
     except ConfigError as error:
         print(f"warning: {error}", file=sys.stderr)
     if not isinstance(config, dict):
         return None
     result = read_result(path)
-    return Run(path, config, result, Lines(path), "" if result else state_of(path, config))
+    state = "" if result else state_of(path, config)
+    return Run(path, config, result, Lines(path), state, experiment=experiment)
 
 
 def state_of(path: Path, config: Mapping[str, Any]) -> str:
@@ -227,7 +234,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups of runs with equal settings except the seed; their names are the varying settings.
 
     Settings that cannot change the result, such as save_every, count only if the runs would
-    otherwise be the same.
+    otherwise be the same; so does the folder.
     """
     names = list(dict.fromkeys(name for run in runs for name in run.config))
     varying = [
@@ -235,7 +242,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         for name in names
         if name not in NOT_SETTINGS and len({json.dumps(run.config.get(name)) for run in runs}) > 1
     ]
-    volatile = volatile_settings(runs[0]) if varying else set()
+    volatile = {"folder", *volatile_settings(runs[0])} if varying else set()
     groups = group_by(runs, [name for name in varying if name not in volatile])
     seeds = [[run.config["seed"] for run in group.runs] for group in groups]
     if any(len(set(each)) < len(each) for each in seeds):
@@ -296,6 +303,11 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, float(stdtrit(len(values) - 1, 0.975)) * error
 
 
+def differences(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
+    """Return values - baseline at each common seed."""
+    return [values[seed] - baseline[seed] for seed in values if seed in baseline]
+
+
 def paired_difference(
     values: Mapping[int, float], baseline: Mapping[int, float]
 ) -> tuple[float | None, float | None, int]:
@@ -303,10 +315,8 @@ def paired_difference(
 
     The mean is None without common seeds, the interval (Student's t) with fewer than two.
     """
-    differences = [values[seed] - baseline[seed] for seed in values if seed in baseline]
-    if not differences:
-        return None, None, 0
-    return *mean_interval(differences), len(differences)
+    pairs = differences(values, baseline)
+    return (*mean_interval(pairs), len(pairs)) if pairs else (None, None, 0)
 
 
 def mean_curve(group: Group, metric: str) -> tuple[list[int], list[float], list[float]]:

@@ -9,12 +9,12 @@ from train.drawing import LOG_SPAN, PALETTE, limit_share, png_of
 from train.rundir import read_json
 
 
-def draw_search(folder: Path) -> list[Path]:
-    """Write search.png to the folder of a search; return its path, or [] without a search."""
+def draw_search(folder: Path, output: Path) -> list[Path]:
+    """Write search.png of the search in a folder to another; return its path, [] without one."""
     search = read_json(folder / "search.json")
     if search is None:
         return []
-    path = folder / "search.png"
+    path = output / "search.png"
     path.write_bytes(png_of(picture(search)))
     return [path]
 

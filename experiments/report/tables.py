@@ -1,6 +1,7 @@
 """The table of a sweep, as text, CSV, Markdown or LaTeX.
 
 An interval column contains half the width of the 95 % interval (Student's t) of the mean before it.
+The column `difference` says whether a difference from the baseline is significant.
 """
 
 import csv
@@ -10,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.report.runs import Group, mean_interval, mean_seconds, paired_difference
+from experiments.report.runs import (
+    Group,
+    differences,
+    mean_interval,
+    mean_seconds,
+    paired_difference,
+)
+from experiments.report.significance import verdicts
 
 OF_LATEX = str.maketrans(
     {
@@ -28,9 +36,9 @@ OF_LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Table:
-    """One row per configuration: the settings, then the numbers, None for a missing one.
+    """One row per configuration: the settings, then the results; None for what is missing.
 
-    settings: names of the first columns. formats: name and format of each column of numbers.
+    settings: names of the first columns. formats: name and format of each column of results.
     """
 
     settings: list[str]
@@ -44,14 +52,11 @@ class Table:
 
     def cells(self) -> list[list[str]]:
         """Header and rows as formatted text, without newlines."""
-        count, formats = len(self.settings), self.formats.values()
+        templates = [*("{!s}" for _ in self.settings), *self.formats.values()]
         rows = [
             [
-                *(str(value).replace("\n", "\\n") for value in row[:count]),
-                *(
-                    "-" if value is None else template.format(value)
-                    for value, template in zip(row[count:], formats, strict=True)
-                ),
+                "-" if value is None else template.format(value).replace("\n", "\\n")
+                for value, template in zip(row, templates, strict=True)
             ]
             for row in self.rows
         ]
@@ -66,8 +71,12 @@ def make_table(groups: Sequence[Group], metric: str, baseline: Group | None) -> 
             f"minus {baseline.label}": "{:+.4f}",
             "its 95 % interval": "+- {:.4f}",
             "pairs": "{}",
+            "difference": "{}",
         }
     formats["seconds a run"] = "{:.0f}"
+    others = [group.by_seed(metric) for group in groups if baseline and group is not baseline]
+    usual = baseline.by_seed(metric) if baseline else {}
+    words = iter(verdicts([differences(values, usual) for values in others]))
     rows = []
     for group in groups:
         values, results = group.values(metric), group.results
@@ -78,9 +87,10 @@ def make_table(groups: Sequence[Group], metric: str, baseline: Group | None) -> 
             len(values),
             ", ".join(map(str, steps)) or None,
         ]
-        if baseline:
-            pair = paired_difference(group.by_seed(metric), baseline.by_seed(metric))
-            row += (None, None, None) if group is baseline else pair
+        if group is baseline:
+            row += (None, None, None, None)
+        elif baseline:
+            row += (*paired_difference(group.by_seed(metric), usual), next(words))
         rows.append([*row, mean_seconds(results) if results else None])
     return Table(list(groups[0].settings), formats, rows)
 

@@ -5,38 +5,14 @@ import json
 
 import pytest
 
-from experiments.report import report, study
+from experiments.report import report, runs, study
+from tests.experiments.report.made import make_run
 
 
 def table_of(folder, **options):
     """Cells of the report's CSV, the header first."""
     table, _ = report.report(folder, form="csv", **options)
     return list(csv.reader(table.splitlines()))
-
-
-def make_run(folder, name, seed, value=None, step=20, **settings):
-    """Write those files of a run that a report reads."""
-    path = folder / name
-    (path / "figures").mkdir(parents=True)
-    config = {"seed": seed, "steps": 20, "data_dir": f"/somewhere/{name}", **settings}
-    (path / "config.json").write_text(json.dumps(config))
-    (path / "data.json").write_text('{"dataset": "d"}')
-    environment = {"machine": "m", "devices": ["cpu"], "python": "3", "versions": {}, "commit": "c"}
-    (path / "environment.json").write_text(json.dumps(environment))
-    lines = [{"step": s, "val/loss": 2.0 - s / 20} for s in range(0, step + 1, 10)]
-    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 99, "cut'
-    (path / "metrics.jsonl").write_text(text)
-    (path / "figures" / "sample-0000010.txt").write_text(f"text of {name}\n")
-    if value is not None:
-        result = {
-            "headline": "test/loss",
-            "curve": "val/loss",
-            "objective": "val/loss",
-            "metrics": {"test/loss": value, "val/loss": 5 - value},
-            "best_step": 10 * seed,
-            "seconds": 10.0,
-        }
-        (path / "result.json").write_text(json.dumps(result))
 
 
 @pytest.fixture
@@ -49,7 +25,7 @@ def folder(tmp_path):
 
 
 def test_runs_are_grouped_by_the_varying_settings_except_the_seed(folder):
-    groups = report.group_runs(report.load_runs(folder))
+    groups = runs.group_runs(runs.load_runs(folder))
     assert [(group.label, len(group.runs)) for group in groups] == [
         ("cell=rnn", 3),
         ("cell=gru", 2),
@@ -60,7 +36,7 @@ def test_runs_are_grouped_by_the_varying_settings_except_the_seed(folder):
 def test_runs_are_in_the_order_of_their_numbers(tmp_path, values):
     for lag in reversed(values):
         make_run(tmp_path, f"lag={lag},seed=0", 0, 1.0, lag=lag)
-    assert [run.config["lag"] for run in report.load_runs(tmp_path)] == values
+    assert [run.config["lag"] for run in runs.load_runs(tmp_path)] == values
 
 
 def test_report_is_aligned_and_lists_unfinished_runs_without_averaging_them(folder):
@@ -117,14 +93,6 @@ def test_nothing_to_report_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_runs_of_several_experiments_are_refused(folder):
-    result = json.loads((folder / "a0" / "result.json").read_text())
-    text = json.dumps({**result, "headline": "other/loss"})
-    (folder / "a0" / "result.json").write_text(text)
-    with pytest.raises(ValueError, match="several experiments"):
-        report.report(folder)
-
-
 def test_unknown_time_is_not_averaged(folder):
     result = json.loads((folder / "a0" / "result.json").read_text())
     (folder / "a0" / "result.json").write_text(json.dumps({**result, "seconds": None}))
@@ -136,13 +104,13 @@ def test_baseline_is_compared_on_the_seeds_that_both_have_finished(folder):
     make_run(folder, "c2", 2, 5.0, cell="lstm")
     make_run(folder, "d7", 7, 5.0, cell="mut")
     header, rnn, gru, lstm, mut = table_of(folder, baseline="cell=rnn")
-    assert header[5:8] == ["minus cell=rnn", "its 95 % interval", "pairs"]
-    assert rnn[5:8] == ["", "", ""]
+    assert header[5:9] == ["minus cell=rnn", "its 95 % interval", "pairs", "difference"]
+    assert rnn[5:9] == ["", "", "", ""]
     assert gru[5:8] == ["-0.5", "", "1"]
     # differences -0.5 and 0.5: standard deviation sqrt(0.5), t(0.975, 1) = 12.7062
     assert [float(lstm[5]), lstm[7]] == [0.0, "2"]
     assert float(lstm[6]) == pytest.approx(12.7062 * 0.5, rel=1e-5)
-    assert mut[5:8] == ["", "", "0"]
+    assert mut[5:9] == ["", "", "0", "too few pairs"]
 
 
 def test_baseline_is_given_by_any_settings_that_match_one_configuration(tmp_path):
@@ -150,7 +118,7 @@ def test_baseline_is_given_by_any_settings_that_match_one_configuration(tmp_path
         for i, widths in enumerate(([1, 2], [3])):
             settings = {"rate": rate, "widths": widths, "tied": True, "cell": "a,b"}
             make_run(tmp_path, f"{rate}-{i}", 0, 1.0, **settings)
-    groups = report.group_runs(report.load_runs(tmp_path))
+    groups = runs.group_runs(runs.load_runs(tmp_path))
     for text in (
         "rate=1e-3,widths=[1,2]",
         "rate=0.001, widths=[1, 2]",
@@ -179,22 +147,22 @@ def test_other_metric_has_its_own_table_and_curve(folder, monkeypatch):
         path.write_text(json.dumps(result))
     assert [row[1] for row in table_of(folder, metric="train/nats")] == ["train/nats", "7.0", "7.0"]
     results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
-    assert study.find_metric("", results) == "test/loss"
+    assert study.find_metric("", {"e": results}) == "test/loss"
     table_of(folder)
     own, usual = ("train/nats", "train/nats", "val/loss"), ("test/loss", "val/loss", "val/loss")
     assert calls == [own, usual]
     near = r"--metric=tst/loss is not measured by these runs \(did you mean test/loss\?\)"
     with pytest.raises(ValueError, match=near):
-        study.find_metric("tst/loss", results)
+        study.find_metric("tst/loss", {"e": results})
 
 
 def test_settings_that_cannot_change_the_result_do_not_split_seeds(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path, f"a{seed}", seed, 1.0 + seed, save_every=seed + 5, log_every=seed)
-    groups = report.group_runs(report.load_runs(tmp_path))
+    groups = runs.group_runs(runs.load_runs(tmp_path))
     assert [(group.settings, len(group.runs)) for group in groups] == [({}, 2)]
     make_run(tmp_path, "b0", 0, 1.0, save_every=9, log_every=0)  # a sweep of save_every
-    groups = report.group_runs(report.load_runs(tmp_path))
+    groups = runs.group_runs(runs.load_runs(tmp_path))
     assert [group.settings["save_every"] for group in groups] == [5, 6, 9]
 
 
@@ -219,7 +187,7 @@ def test_failed_and_diverged_runs_are_named_and_in_the_table(folder, capsys):
     warning = f"warning: {folder / 'a1' / 'metrics.jsonl'}:2: this line is damaged: "
     assert capsys.readouterr().err.startswith(warning)
     (folder / "sweep.json").write_text("{")
-    assert all(run.begun for run in report.load_runs(folder))
+    assert all(run.begun for run in runs.load_runs(folder))
     assert f"warning: cannot read {folder / 'sweep.json'}: " in capsys.readouterr().err
 
 

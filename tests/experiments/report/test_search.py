@@ -38,8 +38,8 @@ def test_every_trial_with_a_value_is_shown_and_the_best_so_far(direction, best):
 
 
 def test_only_a_search_has_a_picture(tmp_path):
-    assert draw_search(tmp_path) == []
+    assert draw_search(tmp_path, tmp_path) == []
     empty = {**RECORD, "trials": RECORD["trials"][1:2]}  # nothing has a value yet
     (tmp_path / "search.json").write_text(json.dumps(empty))
-    (path,) = draw_search(tmp_path)
+    (path,) = draw_search(tmp_path, tmp_path)
     assert path.read_bytes()[:4] == b"\x89PNG"

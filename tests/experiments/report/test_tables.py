@@ -28,15 +28,15 @@ def test_text_is_aligned(table):
     lines = FORMS["text"](table).splitlines()
     assert lines == [
         "mark      test/loss  95 % interval  n  best step  minus mark=[x  its 95 % interval"
-        "  pairs  seconds a run",
+        "  pairs     difference  seconds a run",
         "--------  ---------  -------------  -  ---------  -------------  -----------------"
-        "  -----  -------------",
+        "  -----  -------------  -------------",
         "a|b_%\\nc     0.3333      +- 0.0000  2      5, 20        -1.6667          +- 6.3531"
-        "      2             10",
+        "      2  too few pairs             10",
         "[x           2.0000      +- 6.3531  2         20              -                  -"
-        "      -             10",
+        "      -              -             10",
         "late              -              -  0          -              -                  -"
-        "      0              -",
+        "      0  too few pairs              -",
     ]
 
 
@@ -45,8 +45,8 @@ def test_csv_has_every_digit_and_empty_cells(table):
     assert rows[0] == table.header
     assert rows[1][:5] == ["a|b_%\nc", repr(1 / 3), "0.0", "2", "5, 20"]
     assert float(rows[1][5]) == pytest.approx(1 / 3 - 2, rel=1e-15)
-    assert rows[2][5:] == ["", "", "", "10.0"]
-    assert rows[3] == ["late", "", "", "0", "", "", "", "0", ""]
+    assert rows[2][5:] == ["", "", "", "", "10.0"]
+    assert rows[3] == ["late", "", "", "0", "", "", "", "0", "too few pairs", ""]
 
 
 def test_markdown_is_aligned_and_escapes_bars(table):
@@ -59,17 +59,17 @@ def test_markdown_is_aligned_and_escapes_bars(table):
 
 def test_latex_is_a_booktabs_tabular_with_escapes(table):
     lines = FORMS["latex"](table).splitlines()
-    assert lines[:2] == [r"\begin{tabular}{lrrrrrrrr}", r"\toprule"]
+    assert lines[:2] == [r"\begin{tabular}{lrrrrrrrrr}", r"\toprule"]
     assert lines[2] == (
         r"mark & test/loss & 95 \% interval & n & best step & minus mark={[}x"
-        r" & its 95 \% interval & pairs & seconds a run \\"
+        r" & its 95 \% interval & pairs & difference & seconds a run \\"
     )
     assert lines[3:] == [
         r"\midrule",
         r"a\textbar{}b\_\%\textbackslash{}nc & 0.3333 & $\pm$ 0.0000 & 2 & 5, 20 & $-$1.6667"
-        r" & $\pm$ 6.3531 & 2 & 10 \\",
-        r"{[}x & 2.0000 & $\pm$ 6.3531 & 2 & 20 & - & - & - & 10 \\",
-        r"late & - & - & 0 & - & - & - & 0 & - \\",
+        r" & $\pm$ 6.3531 & 2 & too few pairs & 10 \\",
+        r"{[}x & 2.0000 & $\pm$ 6.3531 & 2 & 20 & - & - & - & - & 10 \\",
+        r"late & - & - & 0 & - & - & - & 0 & too few pairs & - \\",
         r"\bottomrule",
         r"\end{tabular}",
     ]
