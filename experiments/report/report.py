@@ -4,13 +4,13 @@
     python -m experiments.report --workdir=runs/demo,runs/wide --output=runs/both
 
 --workdir names one folder or several. Runs of several experiments are compared by a metric that all
-have: their headline if it is the same, else --metric. --output is the folder of the pictures: by
-default that of the runs; several folders have no default.
+have: their headline if it is the same, else --metric. --output is the folder of the pictures and
+of report.html: by default that of the runs; several folders have no default.
 
 --baseline adds the difference of every configuration from that one, on the same seeds, and in words
 whether it is significant: by the t-test for pairs, with Holm's correction for the number of
-comparisons. With another format than text, stdout contains only the table, and all other lines go
-to stderr.
+comparisons. --format=html writes all into one page, report.html, and prints its path. With the
+other formats than text, stdout contains only the table, and all other lines go to stderr.
 """
 
 import json
@@ -25,6 +25,7 @@ from typing import Any
 from absl import flags
 
 from experiments.report.curves import draw
+from experiments.report.page import write_page
 from experiments.report.runs import NOT_SETTINGS, Group, Run, mean_interval
 from experiments.report.search import draw_search
 from experiments.report.significance import LEVEL
@@ -33,6 +34,7 @@ from experiments.report.tables import FORMS, make_table
 from train.process import open_standard_streams
 from train.rundir import read_json
 
+PAGE = "html"  # the format of a page, which is more than a table
 COMPARISON = (
     f"difference: t-test for pairs of the same seed, with Holm's correction, at the level {LEVEL}"
 )
@@ -102,22 +104,29 @@ def report(
 ) -> tuple[str, str]:
     """Write the pictures, and the study's result to `save`; return (stdout, stderr).
 
-    The pictures go to the folder `output`, by default to that of the runs; several folders without
-    `output` have none. Raises ValueError when there is no finished run, when `save` is given and a
-    run is unfinished or there are several folders or experiments, when `baseline` or `metric`
-    matches nothing, when two runs are the same, and when experiments have no common metric.
+    With form "html", one page takes the place of the table and the pictures. The files go to the
+    folder `output`, by default to that of the runs; several folders without `output` have no
+    pictures. Raises ValueError when there is no finished run, when `save` is given and a run is
+    unfinished or there are several folders or experiments, when several folders have no `output`
+    for a page, when `baseline` or `metric` matches nothing, when two runs are the same, and when
+    experiments have no common metric.
     """
     study = read_study(folders, metric, baseline)
+    if form == PAGE and len(folders) > 1 and not output:
+        raise ValueError("--format=html of several folders needs --output=DIR for report.html")
     unfinished = [run for run in study.runs if not run.result]
     if save and (len(folders) > 1 or not study.headline):
         raise ValueError("--save writes the result of one folder with runs of one experiment")
     if save and unfinished:
         how = "is not finished" if unfinished[0].begun else "has not started"
         raise ValueError(f"{unfinished[0].path} {how}: no result is written")
-    table = FORMS[form](make_table(study.groups, study.metric, study.baseline))
-    notes = [COMPARISON] if study.baseline else []
-    notes += [run.state for run in unfinished]
-    notes += draw_all(study, output)
+    comparison = COMPARISON if study.baseline else ""
+    notes = [comparison, *(run.state for run in unfinished)]
+    if form == PAGE:
+        table = str(write_page(study, Path(output or folders[0]), comparison))
+    else:
+        table = FORMS[form](make_table(study.groups, study.metric, study.baseline))
+        notes += draw_all(study, output)
     if save:
         text = json.dumps(summary(study.groups, study.headline, command), indent=1)
         Path(save).parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +135,7 @@ def report(
     if form == "text":
         texts = [samples(run) for run in study.best.values() if len(study.best) == 1]
         return "\n\n".join(filter(None, (*texts, table, *notes))), ""
-    return table, "\n".join(notes)
+    return table, "\n".join(filter(None, notes))
 
 
 def draw_all(study: Study, output: str) -> list[str]:
@@ -155,10 +164,10 @@ def main(argv: list[str]) -> None:
         ("command", "", "command of the study, recorded in its result"),
         ("baseline", "", "NAME=VALUE,... of the configuration to compare the others with"),
         ("metric", "", "metric of the table; default: the headline"),
-        ("output", "", "folder of the pictures; default: the one folder of --workdir"),
+        ("output", "", "folder of the pictures or the page; default: the one folder of --workdir"),
     ):
         flags.DEFINE_string(name, default, description, flag_values=values)
-    flags.DEFINE_enum("format", "text", list(FORMS), "format of the table", flag_values=values)
+    flags.DEFINE_enum("format", "text", [*FORMS, PAGE], "format of the report", flag_values=values)
     flags.mark_flag_as_required("workdir", flag_values=values)
     try:
         if rest := values(argv)[1:]:
