@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from train.trained import TrainedRun
 
+FOLDER_MODES = {"report": "experiments.report.page:report"}  # modes of every experiment
+
 
 def open_run(folder: str | Path, **settings: Any) -> "TrainedRun":
     """Open a trained run: its task, its settings and its network at the best checkpoint.

@@ -2,6 +2,7 @@
 
 python -m experiments
 python -m experiments RUN --mode=generate --config.prompt='def '
+python -m experiments RUN --mode=report
 """
 
 import importlib

@@ -48,7 +48,8 @@ def run(
     a trained network from the assets of its run. modes: values of --mode= for a trained network,
     each with the name "package.module:function" of a function(run: TrainedRun), which is imported
     only when that mode runs. In a mode the config is that of the run in workdir; only settings that
-    the trained network does not depend on may be overridden.
+    the trained network does not depend on may be overridden. The modes FOLDER_MODES of the package
+    of the experiment are functions(workdir: Path), for which no network is loaded.
 
     Exits with 0 when finished, 130 when a mode is interrupted, 141 when its output is closed, 74
     when the disk is full or fails. An exception with `exit_code` is a user error: one line, that
@@ -113,12 +114,14 @@ def _run(
     modes: Mapping[str, str],
     argv: list[str],
 ) -> None:
+    package = sys.modules.get(sys.modules[config_class.__module__].__package__ or "")
+    folder_modes: Mapping[str, str] = getattr(package, "FOLDER_MODES", {})
+    modes = {**modes, **folder_modes, **TRAINED_MODES}
     if HELP & set(argv):
         from .usage import usage
 
-        print(usage(config_class, {**modes, **TRAINED_MODES, **PLANNED_MODES}))
+        print(usage(config_class, {**modes, **PLANNED_MODES}))
         return
-    modes = {**modes, **TRAINED_MODES}
     config, workdir, mode = parse(config_class, ("train", *modes, *PLANNED_MODES), argv)
     config.check()
     if mode == "train" or mode in PLANNED_MODES:
@@ -129,6 +132,9 @@ def _run(
         pkgutil.resolve_name(_here(PLANNED_MODES[mode]))(build, config)
         return
     check_config(workdir, config, training=mode == "train")
+    if mode in folder_modes:
+        pkgutil.resolve_name(folder_modes[mode])(workdir)
+        return
     logging.set_verbosity(logging.FATAL)  # TFDS and Orbax log what they also raise
     silence_disk_errors()
     if config.distributed and mode == "train":

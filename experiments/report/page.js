@@ -75,7 +75,7 @@ function render() {
   }
   const X = (step) => ((step - box.first) / (box.last - box.first)) * inner.width;
   const Y = (value) => (1 - (value - box.low) / (box.high - box.low)) * inner.height;
-  for (const y of ticks(box.low, box.high, 5)) {
+  for (const y of ticks(box.low, box.high, 8)) {
     const at = MARGIN.top + Y(y);
     draw(chart, "line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: at, y2: at, class: "grid" });
     draw(chart, "text", { x: MARGIN.left - 7, y: at + 4, "text-anchor": "end" }, String(y));

@@ -18,8 +18,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import numpy as np
-
 from experiments.report.curves import MOST
 from experiments.report.provenance import (
     command_of,
@@ -30,7 +28,7 @@ from experiments.report.provenance import (
     settings_of,
     shared,
 )
-from experiments.report.runs import Run, best_groups, mean_curve
+from experiments.report.runs import Group, Run, best_groups, evenly, mean_curve
 from experiments.report.study import Study, read_study
 from experiments.report.tables import make_table
 from train.config import ConfigError
@@ -42,7 +40,7 @@ STEPS = 10  # maximum steps of a figure
 
 
 def report(workdir: Path) -> None:
-    """Write DIR/report.html: results, curves and figures of a finished run as one page."""
+    """Write WORKDIR/report.html: results, curves and figures of a finished run as one page."""
     try:
         print(write_page(read_study([workdir]), workdir))
     except ValueError as error:
@@ -145,8 +143,8 @@ def curve_data(study: Study) -> dict[str, Any]:
     for name in dict.fromkeys(candidates):
         groups = [
             {
-                "mean": thin(*mean_curve(group, name)),
-                "runs": [thin(list(c), list(c.values())) for c in curves_of(group.runs, name)],
+                "mean": series(*mean_curve(group, name, POINTS)),
+                "runs": [series(*zip(*points, strict=True)) for points in curves_of(group, name)],
             }
             for group in study.groups
         ]
@@ -159,17 +157,15 @@ def curve_data(study: Study) -> dict[str, Any]:
     }
 
 
-def curves_of(runs: Iterable[Run], metric: str) -> list[dict[int, float]]:
-    """Curves of the runs that have measured the metric."""
-    return [curve for run in runs if (curve := run.curve(metric))]
+def curves_of(group: Group, metric: str) -> list[list[tuple[int, float]]]:
+    """Points (step, value) of the runs that have measured the metric, at most POINTS of each."""
+    curves = (run.curve(metric) for run in group.runs)
+    return [evenly(list(curve.items()), POINTS) for curve in curves if curve]
 
 
-def thin(steps: Sequence[int], *series: Sequence[float]) -> list[list[Any]]:
-    """At most POINTS of the points, among them the first and the last; None for no number."""
-    count = min(len(steps), POINTS)
-    kept = np.linspace(0, len(steps) - 1, count).round().astype(int)
-    numbers = [[rounded(values[i]) for i in kept] for values in series]
-    return [[steps[i] for i in kept], *numbers]
+def series(steps: Sequence[int], *values: Sequence[float]) -> list[list[Any]]:
+    """Steps and values of a curve as JSON can express them."""
+    return [list(steps), *([rounded(value) for value in each] for each in values)]
 
 
 def rounded(value: float) -> float | None:
@@ -197,8 +193,7 @@ def figures_of(name: str, run: Run) -> str:
 
 def figure_of(name: str, paths: dict[int, Path]) -> str:
     """Figure with all of its steps, of which the last is shown; a script lets its slider choose."""
-    kept = sorted({round(i) for i in np.linspace(0, len(paths) - 1, STEPS)})
-    steps = [list(paths)[i] for i in kept]
+    steps = evenly(list(paths), STEPS)
     label = html.escape(name)
     parts = []
     for step in steps:

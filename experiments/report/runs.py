@@ -3,17 +3,16 @@
 import ast
 import contextlib
 import dataclasses
-import difflib
 import json
 import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from scipy.special import stdtrit  # the quantile of Student's t; scipy.stats loads slowly
@@ -23,6 +22,7 @@ from train.metrics import read_metrics
 from train.rundir import experiment_of, read_environment, read_json, read_result
 
 NOT_SETTINGS = ("seed", "data_dir")  # runs that differ only in these belong to one group
+Item = TypeVar("Item")
 TAIL = 2**16  # bytes at the end of a file in which its last line is sought
 
 
@@ -43,6 +43,9 @@ class Lines(Sequence[dict[str, float]]):
         except ConfigError as error:
             print(f"warning: {error}", file=sys.stderr)
             return []
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self._lines)  # that of Sequence calls __getitem__ for each line
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -319,13 +322,21 @@ def paired_difference(
     return (*mean_interval(pairs), len(pairs)) if pairs else (None, None, 0)
 
 
-def mean_curve(group: Group, metric: str) -> tuple[list[int], list[float], list[float]]:
-    """Steps, means over the finished runs, and half their 95 % intervals, NaN for a single run."""
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of the items at even distances, among them the first and the last."""
+    kept = np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)
+    return [items[i] for i in kept]
+
+
+def mean_curve(
+    group: Group, metric: str, most: int = sys.maxsize
+) -> tuple[list[int], list[float], list[float]]:
+    """At most `most` steps, means of the finished runs, half their 95 % intervals, NaN for one."""
     values: dict[int, list[float]] = {}
     for run in group.runs:
         for step, value in run.curve(metric).items() if run.result else ():
             values.setdefault(step, []).append(value)
-    steps = sorted(values)
+    steps = evenly(sorted(values), most)
     pairs = [mean_interval(values[step]) for step in steps]
     halves = [math.nan if half is None else half for _, half in pairs]
     return steps, [mean for mean, _ in pairs], halves
@@ -335,8 +346,3 @@ def mean_seconds(results: Sequence[dict[str, Any]]) -> float | None:
     """Mean time of a run in seconds; None if a run was killed, which makes its time unknown."""
     seconds = [result["seconds"] for result in results]
     return None if None in seconds else float(np.mean(seconds))
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """The most similar of `names`."""
-    return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import json
 import math
 import os
@@ -18,7 +19,6 @@ from experiments.report.runs import (
     check_seeds,
     group_runs,
     load_runs,
-    nearest,
     with_later_settings,
 )
 
@@ -203,6 +203,11 @@ def find_baseline(text: str, groups: Sequence[Group]) -> Group:
             f"(did you mean {nearest(text, labels)}?)"
         )
     return matching[0]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The most similar of `names`."""
+    return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]
 
 
 def is_value(value: Any, text: str) -> bool:

@@ -11,6 +11,7 @@ import tomllib
 
 import pytest
 
+from experiments import FOLDER_MODES
 from tests.docs.pages import DOCS, PAGES, ROOT, blocks, commands, text_of
 from train.cli import PLANNED_MODES, TRAINED_MODES, parse
 from train.config import ConfigError
@@ -111,7 +112,7 @@ def test_commands_are_valid(path):
             assert words[0] == "-m"
             name = words[1].removeprefix("experiments.")
         module = importlib.import_module(f"experiments.{name}")
-        modes = {*getattr(module, "MODES", {}), *TRAINED_MODES, *PLANNED_MODES}
+        modes = {*getattr(module, "MODES", {}), *TRAINED_MODES, *PLANNED_MODES, *FOLDER_MODES}
         assert {word[7:] for word in words if word.startswith("--mode=")} <= modes, line
         config, *_ = parse(module.Config, ("train",), ["x", "--workdir=x", *first_values(words)])
         config.check()

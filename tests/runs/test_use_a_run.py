@@ -46,7 +46,7 @@ def run(monkeypatch, capsys):
 def test_the_page_runs(run, tmp_path, text_file, monkeypatch, capsys):
     page = (ROOT / "docs" / "use_a_run.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(sh|python)\n(.*?)```", page, re.S)
-    assert len(blocks) == 10
+    assert len(blocks) == 11
     (tmp_path / "moved.txt").write_text(text_file.read_text())
     monkeypatch.chdir(tmp_path)
     said, codes = {}, []
@@ -68,6 +68,7 @@ def test_the_page_runs(run, tmp_path, text_file, monkeypatch, capsys):
         "parameters: ",
         "the run: 5 steps",
         "runs/gru/export/network.stablehlo",
+        "runs/gru/report.html",
     ):
         assert part in printed, part
     with_project, *alone = codes

@@ -211,7 +211,7 @@ def test_other_formats_print_only_the_table_to_stdout(folder, capsys):
     [
         ("--baseline=cell=gruu", "did you mean cell=gru?"),
         ("--metric=tst/loss", "did you mean test/loss?"),
-        ("--format=tex", "<text|csv|markdown|latex>"),
+        ("--format=tex", "<text|csv|markdown|latex|html>"),
         ("hidden=64", "flags begin with --, got 'hidden=64'"),
     ],
 )
