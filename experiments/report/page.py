@@ -99,7 +99,7 @@ def source_hash(text: str) -> str:
 def embedded(value: Any) -> str:
     """JSON for a script element, which no text in it can close."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return text.replace("<", "\\u003c")
 
 
 def plural(count: int, noun: str) -> str:

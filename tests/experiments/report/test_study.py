@@ -149,3 +149,10 @@ def test_a_run_that_names_no_experiment_belongs_to_that_of_its_folder(cells):
     entry = {"name": "z", "overrides": ["hidden=32", "seed=0"]}
     (cells / "sweep.json").write_text(json.dumps({"runs": [entry]}))
     assert [row[:1] for row in table_of(cells)] == [["hidden"], ["8"], ["16"], ["32"]]
+
+
+def test_a_run_of_another_folder_from_before_a_setting_has_its_default(tmp_path):
+    for name, more in (("old", {}), ("new", {"resident": "auto"})):
+        seed = len(more)
+        make_run(tmp_path / name, "a", seed, 1.0 + seed, experiment="iris", **more)
+    assert table_of(tmp_path / "old", tmp_path / "new")[1][:3:2] == ["1.5", "2"]
