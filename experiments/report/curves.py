@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,11 @@ def curves(groups: Sequence[Group], metric: str, objective: str) -> Figure:
     return figure
 
 
-def mean_with_interval(group: Group, metric: str) -> tuple[list[int], list[float], list[float]]:
+def mean_with_interval(
+    group: Group, metric: str, most: int = sys.maxsize
+) -> tuple[list[int], list[float], list[float]]:
     """`mean_curve` of a group, with NaN for the interval of fewer than `INTERVAL_RUNS` runs."""
-    steps, means, halves = mean_curve(group, metric)
+    steps, means, halves = mean_curve(group, metric, most)
     finished = [run.curve(metric) for run in group.runs if run.result]
     counts = [sum(step in curve for curve in finished) for step in steps]
     pairs = zip(halves, counts, strict=True)

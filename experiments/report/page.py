@@ -18,7 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from experiments.report.curves import MOST
+from experiments.report.curves import MOST, mean_with_interval
 from experiments.report.provenance import (
     command_of,
     differing,
@@ -28,7 +28,7 @@ from experiments.report.provenance import (
     settings_of,
     shared,
 )
-from experiments.report.runs import Group, Run, best_groups, evenly, mean_curve
+from experiments.report.runs import Group, Run, best_groups, evenly
 from experiments.report.study import Study, read_study
 from experiments.report.tables import make_table
 from train.config import ConfigError
@@ -143,7 +143,7 @@ def curve_data(study: Study) -> dict[str, Any]:
     for name in dict.fromkeys(candidates):
         groups = [
             {
-                "mean": series(*mean_curve(group, name, POINTS)),
+                "mean": series(*mean_with_interval(group, name, POINTS)),
                 "runs": [series(*zip(*points, strict=True)) for points in curves_of(group, name)],
             }
             for group in study.groups

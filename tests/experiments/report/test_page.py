@@ -112,6 +112,7 @@ def test_page_has_results_curves_differences_runs_and_command(folder):
     assert curves["name"] == "val/loss"
     mean, runs = curves["groups"][1]["mean"], curves["groups"][1]["runs"]
     assert mean == [[0, 10, 20], [2.0, 1.5, 1.0], [None] * 3]
+    assert curves["groups"][0]["mean"][2] == [0.0] * 3  # an interval of three runs
     assert runs == [[[0, 10, 20], [2.0, 1.5, 1.0]], [[0, 10], [2.0, 1.5]]]
 
 
