@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FLAGS ?=
+VERIFY_FLAGS ?=
 KILLS ?= 50
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-runs lint docs bench results soak lock clean
+.PHONY: demo test test-runs lint docs bench results verify soak lock clean
 
 demo: .venv/ready
 	$(BIN)/python launch.py --experiment=char_lm --workdir=runs/demo --workers=2 \
@@ -44,6 +45,9 @@ bench: .venv/ready
 
 results: .venv/ready
 	$(BIN)/python -m experiments.report.systems
+
+verify: .venv/ready
+	$(BIN)/python -m bench.verify $(ROW) $(VERIFY_FLAGS)
 
 soak: .venv/ready
 	$(BIN)/python -m pytest -s --kills=$(KILLS) --soak \

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from experiments.report.curves import draw
@@ -38,6 +39,7 @@ PAGE = "html"  # the format of a page, which is more than a table
 COMPARISON = (
     f"difference: t-test for pairs of the same seed, with Holm's correction, at the level {LEVEL}"
 )
+POINTS = 20  # maximum points of a learning curve in the result of a study
 
 
 def samples(run: Run) -> str:
@@ -60,6 +62,22 @@ def anonymized(value: Any) -> Any:
     return re.sub(r"(?<=[:,])/(?:[^/,\s]+/)*", "DATA_DIR/", value)
 
 
+def recorded_curve(group: Group) -> dict[str, Any]:
+    """At most POINTS steps, evenly spread, at which all runs measured their curve, and its values.
+
+    Runs of a benchmark that trains nothing have no curve.
+    """
+    metric = group.results[0].get("curve")
+    if metric is None:
+        return {}
+    curves = [run.curve(metric) for run in group.runs]
+    steps = sorted(set.intersection(*map(set, curves)))
+    if len(steps) > POINTS:
+        steps = [steps[i] for i in np.linspace(0, len(steps) - 1, POINTS).round().astype(int)]
+    values = [[curve[step] for curve in curves] for step in steps]
+    return {"curve": {"metric": metric, "steps": steps, "values": values}}
+
+
 def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any]:
     """Result of a finished study: metrics and seeds, command, date, machine, versions, commits."""
     runs = [run for group in groups for run in group.runs]
@@ -77,6 +95,7 @@ def summary(groups: Sequence[Group], metric: str, command: str) -> dict[str, Any
                 "metrics": {
                     name: [r["metrics"][name] for r in results] for name in results[0]["metrics"]
                 },
+                **recorded_curve(group),
                 "seconds": [r["seconds"] for r in results],
             }
         )

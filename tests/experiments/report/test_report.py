@@ -72,6 +72,11 @@ def test_saved_result_has_every_number_and_no_folder(folder, tmp_path):
     assert saved["rows"][0]["seeds"] == [0, 1, 2]
     assert (saved["rows"][0]["mean"], saved["rows"][1]["interval"]) == (2.5, None)
     assert saved["rows"][0]["interval"] == pytest.approx(4.4783, abs=1e-4)
+    assert saved["rows"][0]["curve"] == {
+        "metric": "val/loss",
+        "steps": [0, 10, 20],
+        "values": [[2.0] * 3, [1.5] * 3, [1.0] * 3],
+    }
     assert saved["config"] == {"steps": 20}
     assert saved["command"] == (
         "launch.py --config.dataset=files:DATA_DIR/x.en,DATA_DIR/x.de --flagfile=e/f.flags"
