@@ -96,6 +96,7 @@ def point_of(result: Mapping[str, Any], row: Mapping[str, Any], seconds: float) 
     Raises ValueError when the run takes longer than its first point.
     """
     taken = max((s for s in row["seconds"] if s is not None), default=float("inf"))
+    taken *= {**result["config"], **row["settings"]}.get("replicas", 1)  # a share of their time
     if taken <= seconds:
         metric = result["metric"]
         return Point(metric, row["metrics"][metric])

@@ -28,6 +28,7 @@ ROW = {
 RESULT = {
     "command": COMMAND,
     "metric": "test/loss",
+    "config": {"replicas": 1},
     "rows": [{**ROW, "settings": {"cell": "gru"}}, ROW],
 }
 
@@ -59,6 +60,8 @@ def test_a_run_is_compared_where_the_time_allows():
     assert verify.point_of(RESULT, ROW, 599) == ("val/loss", [3.0] * 3, 300)
     with pytest.raises(ValueError, match="takes 10 minutes, and no point"):
         verify.point_of(RESULT, ROW, 150)
+    with pytest.raises(ValueError, match="takes 30 minutes, and no point"):
+        verify.point_of(RESULT | {"config": {"replicas": 3}}, ROW, 500)
     without = {name: value for name, value in ROW.items() if name != "curve"}
     with pytest.raises(ValueError, match="takes 10 minutes, and no point"):
         verify.point_of(RESULT, without, 599)
