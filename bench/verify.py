@@ -31,8 +31,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 import launch
-from experiments.report.runs import load_runs, nearest
-from experiments.report.study import is_value
+from experiments.report.runs import load_runs
+from experiments.report.study import is_value, nearest
 from experiments.report.systems import read_systems
 from jobs.run import Run, environment, make_runs
 from jobs.sweep import expand
