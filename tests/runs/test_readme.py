@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FIRST = ["README.md", "CONTRIBUTING.md"]
+FIRST = ["README.md", "CONTRIBUTING.md", *(f"docs/{page}.md" for page in ("index", "running"))]
 CUT = {
     "lenet5": ["--config.steps=2", "--config.batch_size=8", "--config.figures_at=()"],
     "char_lm": [
@@ -54,7 +54,7 @@ def test_the_readme_has_two_commands():
     assert commands("README.md") == ["make demo", "make test"]
 
 
-@pytest.mark.parametrize(("page", "count"), [("running", 5), ("sweeps", 2)])
+@pytest.mark.parametrize(("page", "count"), [("running", 6), ("sweeps", 2)])
 def test_commands_of_the_first_pages_run(page, count, command, one_device, tmp_path):
     lines = commands(f"docs/{page}.md")
     assert len(lines) >= count
