@@ -6,7 +6,6 @@
 """
 
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,42 +19,6 @@ from experiments.report import systems
 
 ROOT = Path(__file__).resolve().parents[2]
 LECTURES = ROOT / "docs" / "lectures.toml"
-WIDTH = 96
-COLUMNS = ("ours: mean, 95 % interval, n", "time a run")
-
-
-def continued(command: str) -> list[str]:
-    """Lines of at most WIDTH characters, if its words allow, that are one command of the shell."""
-    lines: list[str] = []
-    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", command):
-        if lines and len(lines[-1]) + len(f"   {word} \\") <= WIDTH:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return " \\\n  ".join(lines).split("\n")
-
-
-def results_text(identifier: str, folder: Path) -> list[str]:
-    """Lines of Markdown: published and measured values of a system, with the commands.
-
-    Raises ValueError for an identifier that systems.toml does not have.
-    """
-    lines: list[str] = []
-    for system, results in systems.read_systems(folder):
-        if system["id"] != identifier:
-            continue
-        published = system["published"]
-        lines += ["", f"**{system['name']}**" + f"; published: {published}" * bool(published), ""]
-        if not results and "picture" not in system:
-            lines.append((systems.tests_of(system) or systems.MISSING).capitalize() + ".")
-        for result in results:
-            rows = systems.result_cells(result, system["show"], system.get("baseline", ""))
-            lines += [*systems.markdown(COLUMNS, [row[:2] for row in rows]), ""]
-            lines += [f"Measured on {result['machine']}, with", ""]
-            lines += ["```sh", *continued(result["command"]), "```"]
-    if not lines:
-        raise ValueError(f"experiments/systems.toml has no system {identifier!r}")
-    return lines
 
 
 def read_lectures() -> dict[str, dict[str, Any]]:
@@ -91,7 +54,7 @@ class Filled(SphinxDirective):
         """Return the nodes of the text."""
         argument = self.arguments[0] if self.arguments else ""
         if self.name == "results":
-            lines = results_text(argument, ROOT / "experiments")
+            lines = systems.results_text(argument, ROOT / "experiments")
             for path in (ROOT / "experiments").glob("results/*.json"):
                 self.env.note_dependency(os.fspath(path))
             self.env.note_dependency(os.fspath(ROOT / "experiments" / "systems.toml"))

@@ -1,4 +1,4 @@
-"""The table of all systems in experiments/README.md, made from the results of finished studies.
+"""The results of all systems in experiments/README.md, made from the files of finished studies.
 
     python -m experiments.report.systems
 
@@ -6,6 +6,7 @@ replaces the text between the two markers of experiments/README.md.
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +15,16 @@ from typing import Any
 from experiments.report.runs import mean_interval, paired_difference
 
 BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
-HEADER = ("", "system", "published", "ours: mean, 95 % interval, n", "time a run", "machine")
 MISSING = "not measured"
+WIDTH = 96  # of a line of a command
+LONG = 6  # a table with more rows is folded
+GROUPS = {
+    "A": "Units, feed-forward networks, representation",
+    "B": "Convolution",
+    "C": "Recurrence",
+    "D": "Sequence to sequence",
+    "E": "Properties of all runs",
+}
 
 
 def read_systems(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -36,28 +45,84 @@ def read_systems(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]
 
 
 def make_table(folder: Path) -> str:
-    """Markdown table of `folder`/systems.toml, filled from `folder`/results/*.json.
+    """Markdown: a section for each group and system of `folder`/systems.toml, with its results.
 
-    A system without results may list the tests that verify it, or a picture. `baseline` names one
+    The title of a system is that of its page below docs/systems, if it has one. Raises ValueError
+    when no system names a result, or when a result has no row of the baseline.
+    """
+    lines = []
+    entries = read_systems(folder)
+    for name in dict.fromkeys(system["id"] for system, _ in entries):
+        if (group := f"## {name[0]}. {GROUPS[name[0]]}") not in lines:
+            lines += [group, ""]
+        page = folder.parent / "docs" / "systems" / f"{name.lower()}.md"
+        if page.is_file():
+            title = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+            lines += [f"### {title}", "", f"[Equation and code](../docs/systems/{page.name})", ""]
+        elif name not in GROUPS:
+            lines += [f"### {name}", ""]
+        for system, results in entries:
+            if system["id"] == name:
+                lines += system_lines(system, results)
+                if "picture" in system:
+                    lines += [f"[Picture]({system['picture']})", ""]
+    return "\n".join(lines).strip()
+
+
+def results_text(identifier: str, folder: Path) -> list[str]:
+    """Lines of Markdown: published and measured values of a system, with the commands.
+
+    Raises ValueError for an identifier that systems.toml does not have.
+    """
+    entries = [entry for entry in read_systems(folder) if entry[0]["id"] == identifier]
+    if not entries:
+        raise ValueError(f"experiments/systems.toml has no system {identifier!r}")
+    return [line for system, results in entries for line in system_lines(system, results)]
+
+
+def system_lines(system: dict[str, Any], results: list[dict[str, Any]]) -> list[str]:
+    """Lines of Markdown: an entry of systems.toml, and each result with its command below it.
+
+    An entry without results may list the tests that verify it, or a picture. `baseline` names one
     row of a result; the other rows then also show their difference from it in the first metric, on
     the same seeds.
-
-    Raises ValueError when no system names a result, or when a result has no row of the baseline.
     """
-    rows = []
-    commands = []
-    for system, results in read_systems(folder):
-        first = (system["id"], system["name"], system["published"] or "-")
-        if not results:
-            evidence = f"[picture]({system['picture']})" if "picture" in system else MISSING
-            rows.append((*first, tests_of(system) or evidence, "", ""))
-        for result in results:
-            for cells in result_cells(result, system["show"], system.get("baseline", "")):
-                rows.append((*first, *cells))
-                first = ("", "", "")  # the following rows belong to the same system
-            commands.append(f"    {result['command']}")
-    lines = markdown(HEADER, rows)
-    return "\n".join([*lines, "", "The commands, in the order of the rows:", "", *commands])
+    published = system["published"]
+    lines = [f"**{system['name']}**" + f"; published: {published}" * bool(published), ""]
+    if system.get("tests"):
+        tests = ", ".join(f"`{name}`" for name in system["tests"])
+        lines += [f"Tests: {tests}.", ""]
+    elif not results and "picture" not in system:
+        lines += [f"{MISSING.capitalize()}.", ""]
+    for result in results:
+        header = (ours(result, system["show"]), "time a run")
+        table = markdown(header, result_cells(result, system["show"], system.get("baseline", "")))
+        if len(result["rows"]) > LONG:
+            summary = f"<summary>{len(result['rows'])} rows</summary>"
+            table = ["<details>", summary, "", *table, "", "</details>"]
+        lines += [*table, "", f"Measured on {result['machine']}, with", ""]
+        lines += ["```sh", *continued(result["command"]), "```", ""]
+    return lines
+
+
+def ours(result: dict[str, Any], show: list[str]) -> str:
+    """Header of the measured values: in a sweep it says which parameters they belong to."""
+    which = ""
+    if result["command"].startswith("python launch.py"):
+        best = all(metric.partition("/")[0].endswith("_best") for metric in show)
+        which = ", best checkpoint" if best else ", last step"
+    return f"ours{which}: mean, 95 % interval, n"
+
+
+def continued(command: str) -> list[str]:
+    """Lines of at most WIDTH characters, if its words allow, that are one command of the shell."""
+    lines: list[str] = []
+    for word in re.findall(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""", command):
+        if lines and len(lines[-1]) + len(f"   {word} \\") <= WIDTH:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return " \\\n  ".join(lines).split("\n")
 
 
 def markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -65,16 +130,8 @@ def markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[s
     return ["| " + " | ".join(row) + " |" for row in (header, ("---",) * len(header), *rows)]
 
 
-def tests_of(system: dict[str, Any]) -> str:
-    """Text that names the tests of a system, "" if it names none."""
-    tests = ", ".join(f"`{name}`" for name in system.get("tests", []))
-    return f"tests: {tests}" if tests else ""
-
-
-def result_cells(
-    result: dict[str, Any], show: list[str], baseline: str
-) -> list[tuple[str, str, str]]:
-    """Last three cells of the table row of each group of a result.
+def result_cells(result: dict[str, Any], show: list[str], baseline: str) -> list[tuple[str, str]]:
+    """Measured values and time of each group of a result.
 
     Raises ValueError when no group is the baseline.
     """
@@ -95,7 +152,7 @@ def result_cells(
             change = difference(row, result["rows"][labels.index(baseline)], show[0])
             metrics.append(f"{show[0]} minus that of {baseline} {change}")
         ours = f"{label}: " * bool(label) + "; ".join(metrics) + f"; n = {len(row['seeds'])}"
-        cells.append((ours, mean_time(row["seconds"]), result["machine"]))
+        cells.append((ours, mean_time(row["seconds"])))
     return cells
 
 
@@ -128,7 +185,7 @@ def mean_time(seconds: list[float | None]) -> str:
 
 
 def fill(text: str, table: str) -> str:
-    """Return the text with the table between its two markers."""
+    """Return the text with the sections between its two markers."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"

@@ -1,11 +1,10 @@
 """Results on a page come from the files of results."""
 
 import json
-import shlex
 
 import pytest
 
-from docs.extensions import measured
+from experiments.report import systems
 
 SYSTEMS = """
 [[system]]
@@ -39,11 +38,10 @@ def folder(tmp_path):
 
 
 def test_results_of_a_system_are_a_table_and_a_command(folder):
-    assert measured.results_text("A1", folder) == [
-        "",
+    assert systems.results_text("A1", folder) == [
         "**first**; published: 1 %",
         "",
-        "| ours: mean, 95 % interval, n | time a run |",
+        "| ours, last step: mean, 95 % interval, n | time a run |",
         "| --- | --- |",
         "| test/loss 0.5000; n = 1 | 30 s |",
         "",
@@ -56,20 +54,11 @@ def test_results_of_a_system_are_a_table_and_a_command(folder):
         "**second**",
         "",
         "Tests: `tests/a.py`.",
+        "",
     ]
-    assert measured.results_text("B1", folder)[-1] == "Not measured."
-
-
-def test_a_long_command_continues_on_further_lines():
-    command = "python launch.py " + " ".join(f"--sweep=setting_{i}=0..4" for i in range(9))
-    command += " '--config.figures_at=(0.0, 1.0)'"
-    lines = measured.continued(command)
-    assert len(lines) > 2
-    assert max(map(len, lines)) <= measured.WIDTH
-    assert all(line.endswith(" \\") for line in lines[:-1])
-    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+    assert systems.results_text("B1", folder)[2] == "Not measured."
 
 
 def test_an_unknown_system_is_an_error(folder):
     with pytest.raises(ValueError, match="no system 'Z9'"):
-        measured.results_text("Z9", folder)
+        systems.results_text("Z9", folder)

@@ -1,6 +1,8 @@
 """The table of results is generated from the result files."""
 
 import json
+import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from experiments.report import systems as table
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "experiments"
 RESULT = {
-    "command": "python launch.py --experiment=x",
+    "command": "python -m bench.x",
     "machine": "two cores",
     "rows": [
         {
@@ -62,16 +64,16 @@ def folder(tmp_path):
 
 
 def test_system_without_a_result_is_not_measured(folder):
-    rows = table.make_table(folder).splitlines()
-    assert rows[2] == "| A | first | 1 % | not measured |  |  |"
-    assert rows[3] == "| B | second | - | not measured |  |  |"
+    lines = table.make_table(folder).splitlines()
+    assert lines[:3] == [f"## A. {table.GROUPS['A']}", "", "**first**; published: 1 %"]
+    assert lines[4] == lines[-1] == "Not measured."
+    assert lines[6:9] == [f"## B. {table.GROUPS['B']}", "", "**second**"]
 
 
 def test_system_without_a_result_may_name_its_tests_which_exist(folder):
     systems = folder / "systems.toml"
     systems.write_text(systems.read_text() + 'tests = ["tests/a.py", "tests/b.py"]\n')
-    row = table.make_table(folder).splitlines()[3]
-    assert row == "| B | second | - | tests: `tests/a.py`, `tests/b.py` |  |  |"
+    assert table.make_table(folder).endswith("**second**\n\nTests: `tests/a.py`, `tests/b.py`.")
     named = tomllib.loads((FOLDER / "systems.toml").read_text(encoding="utf-8"))["system"]
     for system in named:
         assert all((ROOT / name).is_file() for name in system.get("tests", []))
@@ -81,18 +83,73 @@ def test_system_without_a_result_may_name_its_tests_which_exist(folder):
 def test_picture_of_a_system_is_a_link(folder):
     systems = folder / "systems.toml"
     systems.write_text(systems.read_text() + 'picture = "../docs/b.png"\n')
-    row = table.make_table(folder).splitlines()[3]
-    assert row == "| B | second | - | [picture](../docs/b.png) |  |  |"
+    assert table.make_table(folder).endswith("**second**\n\n[Picture](../docs/b.png)")
 
 
-def test_group_of_a_result_is_a_row_with_its_interval(folder):
+def test_title_of_a_system_is_that_of_its_page(folder):
+    inner = folder / "experiments"
+    inner.mkdir()
+    for name in ("systems.toml", "results"):
+        (folder / name).rename(inner / name)
+    pages = folder / "docs" / "systems"
+    pages.mkdir(parents=True)
+    (pages / "b.md").write_text("# B: the second network\n\ntext\n")
+    text = table.make_table(inner)
+    link = "[Equation and code](../docs/systems/b.md)"
+    assert f"### B: the second network\n\n{link}\n\n**second**" in text
+
+
+def test_every_group_has_the_title_of_the_site():
+    text = (ROOT / "docs" / "systems" / "index.md").read_text(encoding="utf-8")
+    captions = dict(re.findall(r"^:caption: (\w)\. (.*)$", text, re.M))
+    assert captions.items() <= table.GROUPS.items()
+    assert set(captions) == set(table.GROUPS) - {"E"}
+
+
+def test_each_group_of_a_result_is_a_row_and_its_command_is_below(folder):
     (folder / "results" / "one.json").write_text(json.dumps(RESULT))
-    rows = table.make_table(folder).splitlines()
+    lines = table.make_table(folder).splitlines()
     # half the interval is t(0.975, 1) = 12.7062 times sqrt(2) / sqrt(2)
-    mean = "cell rnn: test/loss 2.0000 ± 12.7062; n = 2"
-    assert rows[2] == f"| A | first | 1 % | {mean} | 40 s | two cores |"
-    assert rows[3] == "|  |  |  | cell gru: test/loss 0.5000; n = 1 | 3.0 min | two cores |"
-    assert "    python launch.py --experiment=x" in rows
+    assert lines[4:14] == [
+        "| ours: mean, 95 % interval, n | time a run |",
+        "| --- | --- |",
+        "| cell rnn: test/loss 2.0000 ± 12.7062; n = 2 | 40 s |",
+        "| cell gru: test/loss 0.5000; n = 1 | 3.0 min |",
+        "",
+        "Measured on two cores, with",
+        "",
+        "```sh",
+        "python -m bench.x",
+        "```",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"), [("test/loss", "last step"), ("test_best/loss", "best checkpoint")]
+)
+def test_the_header_of_a_sweep_says_which_parameters_were_scored(metric, words):
+    result = {**RESULT, "command": "python launch.py --experiment=x"}
+    assert table.ours(result, [metric]) == f"ours, {words}: mean, 95 % interval, n"
+
+
+def test_no_entry_mixes_the_last_step_with_the_best_checkpoint():
+    for system, _ in table.read_systems(FOLDER):
+        kinds = {metric.partition("/")[0].endswith("_best") for metric in system.get("show", [])}
+        assert len(kinds) <= 1, system["name"]
+
+
+def test_the_table_of_a_long_sweep_is_folded(folder):
+    rows = [{**RESULT["rows"][1], "settings": {"hidden": i}} for i in range(table.LONG + 1)]
+    path = folder / "results" / "one.json"
+    path.write_text(json.dumps({**RESULT, "rows": rows}))
+    before, _, rest = table.make_table(folder).partition("<details>\n<summary>7 rows</summary>\n\n")
+    inside, _, after = rest.partition("\n\n</details>\n\n")
+    assert "hidden" not in before + after
+    assert inside.startswith("| ours")
+    assert inside.count("| hidden") == table.LONG + 1
+    assert after.startswith("Measured on two cores, with\n\n```sh\npython -m bench.x\n```")
+    path.write_text(json.dumps({**RESULT, "rows": rows[1:]}))
+    assert "<details>" not in table.make_table(folder)
 
 
 def test_rows_are_compared_with_the_baseline_on_the_same_seeds(folder):
@@ -103,9 +160,9 @@ def test_rows_are_compared_with_the_baseline_on_the_same_seeds(folder):
     result = {**RESULT, "rows": [RESULT["rows"][0], gru]}
     (folder / "results" / "one.json").write_text(json.dumps(result))
     rows = table.make_table(folder).splitlines()
-    assert "minus" not in rows[2]
+    assert "minus" not in rows[6]
     # minus 1.0 and 3.0: -0.5 and -1.0, with standard deviation sqrt(2) / 4
-    assert "test/loss minus that of cell rnn -0.7500 ± 3.1766 (2 pairs); n = 2" in rows[3]
+    assert "test/loss minus that of cell rnn -0.7500 ± 3.1766 (2 pairs); n = 2" in rows[7]
     result["rows"][1]["seeds"] = [2, 3]
     (folder / "results" / "one.json").write_text(json.dumps(result))
     assert "test/loss minus that of cell rnn unknown; n = 2" in table.make_table(folder)
@@ -123,3 +180,13 @@ def test_result_that_no_system_names_is_an_error(folder):
 def test_fill_replaces_the_text_between_the_markers():
     text = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
     assert table.fill(text, "new") == f"before\n{table.BEGIN}\n\nnew\n\n{table.END}\nafter"
+
+
+def test_a_long_command_continues_on_further_lines():
+    command = "python launch.py " + " ".join(f"--sweep=setting_{i}=0..4" for i in range(9))
+    command += " '--config.figures_at=(0.0, 1.0)'"
+    lines = table.continued(command)
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= table.WIDTH
+    assert all(line.endswith(" \\") for line in lines[:-1])
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
