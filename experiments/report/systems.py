@@ -2,7 +2,8 @@
 
     python -m experiments.report.systems
 
-replaces the text between the two markers of experiments/README.md.
+replaces the text between the two markers of experiments/README.md, and writes
+experiments/index.json, which `python -m experiments` shows.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.report.index import make_index, mean_time
 from experiments.report.runs import mean_interval, paired_difference
 
 BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
@@ -175,15 +177,6 @@ def plus_minus(half: float | None) -> str:
     return "" if half is None else f" ± {half:.4f}"
 
 
-def mean_time(seconds: list[float | None]) -> str:
-    """Mean time of a run; "-" if a run was killed, which makes its time unknown."""
-    known = [value for value in seconds if value is not None]
-    if len(known) < len(seconds):
-        return "-"
-    mean = sum(known) / len(known)
-    return f"{mean:.0f} s" if mean < 100 else f"{mean / 60:.1f} min"
-
-
 def fill(text: str, table: str) -> str:
     """Return the text with the sections between its two markers."""
     before, _, rest = text.partition(BEGIN)
@@ -195,3 +188,4 @@ if __name__ == "__main__":
     here = Path(__file__).parents[1]
     readme = here / "README.md"
     readme.write_text(fill(readme.read_text(encoding="utf-8"), make_table(here)), encoding="utf-8")
+    (here / "index.json").write_text(make_index(here), encoding="utf-8")

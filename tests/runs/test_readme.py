@@ -150,6 +150,13 @@ def test_links_lead_to_files():
             assert (path.parent / link).exists(), link
 
 
+def test_the_table_of_experiments_is_complete():
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`(\w+)`\]\(../experiments/(\w+)\.py\) \|", text, re.M)
+    names = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
+    assert sorted(rows) == [(name, name) for name in names]
+
+
 @pytest.mark.parametrize("name", FIRST)
 def test_no_placeholder_is_left(name):
     text = (ROOT / name).read_text(encoding="utf-8")

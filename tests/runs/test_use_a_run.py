@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments import __main__ as experiments_main
+from train import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = {5000: 5, 500: 2, 1000: 3, 200: 2}
@@ -35,7 +36,7 @@ def run(monkeypatch, capsys):
             experiments_main.main(sys.argv)
         else:
             module = importlib.import_module(words[2])
-            experiments_main.cli.run(module.Config, module.build, module.make_task, module.MODES)
+            cli.run(module.Config, module.build, module.make_task, module.MODES)
         out, err = capsys.readouterr()
         assert not err
         return out
