@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.common.pictures import save
+from experiments.common.output import save
 from experiments.craft import Config, make_network
 from experiments.feedforward.layer_sizes import draw_sizes, layer_sizes
 from experiments.feedforward.restarts import expected_of_best

@@ -28,6 +28,7 @@ from flax import linen as nn
 
 from data.tabular.batches import EvaluationArrays, TrainingArrays, sha256_of
 from data.tabular.boolean import all_inputs, function_values
+from experiments.common.settings import picture
 from experiments.feedforward.construction import built_network, describe, tables_picture
 from nets.feedforward.boolean import MAX_INPUTS
 from nets.feedforward.mlp import MLP
@@ -62,9 +63,7 @@ class Config(OptimizerConfig):
     log_every: int = OptimizerConfig.changed("log_every", 500)
     eval_every: int = OptimizerConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
-    picture: str = option(
-        "construction.png", "image file to write", modes=("construction",), output=True
-    )
+    picture: str = picture("construction")
 
 
 class LearnFunction(Task):

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.builtin.captions import COLOURS, NUMBERS
+from experiments.common.settings import picture
 from experiments.image.backbones import STRIDES, backbone, make_backbone, pretrained_values
 from experiments.image.captions import Caption, SearchConfig
 from experiments.image.own import others
@@ -176,12 +177,10 @@ class Config(SearchConfig):
 
     input: str = option("", "input file", note="images, comma-separated", modes=("caption",))
     others: str = others()
-    picture: str = option(
-        "",
-        "image file to write",
-        note="in mode caption attention maps, by default none; in mode compare compare.png",
-        modes=("caption", "compare"),
-        output=True,
+    picture: str = picture(
+        "caption",
+        "compare",
+        note="mode caption: attention maps, by default none; mode compare: RUN/compare.png",
     )
 
 

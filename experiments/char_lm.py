@@ -112,7 +112,9 @@ class Config(LanguageConfig):
     )
 
     input: str = option("", "input file", note="default: the validation text", modes=("units",))
-    picture: str = option("units.png", "image file to write", modes=("units",), output=True)
+    picture: str = option(
+        "", "image file to write", note="default: RUN/MODE.png", modes=("units",), output=True
+    )
 
 
 class NextCharacter(NextSymbol):

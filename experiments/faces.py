@@ -32,7 +32,7 @@ from data.images.faces import FACTORS, REDUCTIONS, Faces, load_faces
 from data.images.labelled import EvaluationBatches, Images, TrainingBatches
 from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.classification import Classify
-from experiments.common.settings import validation_fraction
+from experiments.common.settings import picture, validation_fraction
 from experiments.common.split import split_indices
 from experiments.image.task import AugmentationConfig, make_augmentation
 from nets.feedforward.mlp import MLP
@@ -115,9 +115,7 @@ class Config(AugmentationConfig):
     weight_decay: float = AugmentationConfig.changed("weight_decay", 0.3)
     eval_every: int = AugmentationConfig.changed("eval_every", 500)
     figures_at: tuple[float, ...] = AugmentationConfig.changed("figures_at", (1.0,))
-    picture: str = option(
-        "", "image file to write", note="default: MODE.png", modes=("weights",), output=True
-    )
+    picture: str = picture("weights")
 
 
 class ClassifyFaces(Classify):
@@ -226,17 +224,17 @@ def build(config: Config) -> Experiment:
 
 def weights(run: TrainedRun) -> None:
     """Draw the weights of the first layer before and after training."""
-    from experiments.common.pictures import save
+    from experiments.common.output import picture_of, save_to
     from experiments.image.weights import weights_picture
 
-    task, example, path = run.task, run.example, run.config.picture or "weights.png"
+    task, example, output = run.task, run.example, picture_of(run, "weights")
     seed = read_json(run.workdir / "config.json")["seed"]
     states = {"before": task.init(initial_keys(seed), example), "after": run.variables}
     sides = example["image"].shape[1:3]
     layers = {
         f"{when} training": task.first_layer(variables, sides) for when, variables in states.items()
     }
-    save(weights_picture(layers, task.classes), path)
+    path = save_to(output, weights_picture(layers, task.classes))
     print(f"weights of {layers['after training'][0].shape[-1]} units: {path}")
 
 

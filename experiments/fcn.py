@@ -41,7 +41,7 @@ from data.images.segmented import (
 )
 from data.tabular.batches import sha256_of
 from experiments.common.assets import CLASSES, classes_of, to_json
-from experiments.common.settings import validation_fraction
+from experiments.common.settings import picture, validation_fraction
 from experiments.image.backbones import backbone, make_backbone, pretrained_values
 from experiments.image.own import others
 from experiments.image.random_field import RandomFieldConfig, random_field
@@ -131,9 +131,7 @@ class Config(RandomFieldConfig):
     class_weights: str = option(
         "median", "weights of the classes in the loss", choices=("none", "median")
     )
-    picture: str = option(
-        "", "image file to write", note="default: MODE.png", modes=tuple(MODES), output=True
-    )
+    picture: str = picture(*MODES)
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))
     others: str = others()
     batch_size: int = RandomFieldConfig.changed("batch_size", 8)

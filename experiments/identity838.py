@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data.tabular.batches import EvaluationArrays, TrainingArrays, sha256_of
+from experiments.common.settings import picture
 from nets.feedforward.mlp import MLP
 from train import cli
 from train.config import OptimizerConfig, option
@@ -69,7 +70,7 @@ class Config(OptimizerConfig):
     log_every: int = OptimizerConfig.changed("log_every", 4000)
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
-    picture: str = option("history.png", "image file to write", modes=("history",), output=True)
+    picture: str = picture("history")
 
 
 def initial_weights(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:

@@ -7,7 +7,7 @@ difference of their weights.
 
     python -m experiments.iris --workdir=runs/iris
     python -m experiments.iris --workdir=runs/softmax --config.preset=softmax
-    python -m experiments.iris --workdir=runs/iris --mode=regions --config.picture=regions.png
+    python -m experiments.iris --workdir=runs/iris --mode=regions
     python -m experiments.iris --workdir=runs/own --config.dataset=csv:FILE \\
         --config.label_column=NAME
     python -m experiments.iris --workdir=runs/own --mode=classify --config.input=ROWS.csv
@@ -35,7 +35,7 @@ from data.tabular.columns import Column, encode_rows, fit_columns, from_values, 
 from data.tabular.rows import FOLDS, Row, labels_of, load_rows
 from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.classification import Classify
-from experiments.common.settings import validation_fraction
+from experiments.common.settings import picture, validation_fraction
 from experiments.common.split import split_indices
 from nets.feedforward.mlp import MLP
 from train import cli
@@ -89,7 +89,7 @@ class Config(OptimizerConfig):
     figures_at: tuple[float, ...] = OptimizerConfig.changed("figures_at", (1.0,))
 
     input: str = option("", "input file", note="default: the standard input", modes=("classify",))
-    picture: str = option("regions.png", "image file to write", modes=("regions",), output=True)
+    picture: str = picture("regions")
     features: str = option(
         "",
         "two columns of numbers to draw, separated by a comma",

@@ -40,6 +40,7 @@ from data.tabular.two_classes import (
     points_with_margin,
 )
 from experiments.common.assets import CLASSES, classes_of, to_json
+from experiments.common.settings import picture
 from experiments.common.split import split_indices
 from experiments.feedforward.history import History
 from experiments.feedforward.margin import updates_bound, widest_separator
@@ -101,7 +102,7 @@ class Config(RunConfig):
     log_every: int = RunConfig.changed("log_every", 100)
     eval_every: int = RunConfig.changed("eval_every", 100, "the run ends at one without a mistake")
     figures_at: tuple[float, ...] = RunConfig.changed("figures_at", (1.0,))
-    picture: str = option("bound.png", "image file to write", modes=("bound",), output=True)
+    picture: str = picture("bound")
 
 
 def make_task(config: Config, assets: Assets, history: History | None = None) -> SeparateTwoClasses:

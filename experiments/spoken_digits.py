@@ -27,7 +27,7 @@ from data.catalogue import DataError, unknown_dataset
 from data.series.labelled import EvaluationSeries, TimeSeries, TrainingSeries
 from experiments.common.assets import CLASSES, classes_of, to_json
 from experiments.common.classification import Classify
-from experiments.common.settings import validation_fraction
+from experiments.common.settings import picture, validation_fraction
 from experiments.common.split import split_indices
 from nets.convolution.temporal import READOUTS, TimeConvNet, TimeConvolutions
 from train import cli
@@ -98,7 +98,7 @@ class Config(OptimizerConfig):
     compare_runs: str = option(
         "", "run directories to compare with, separated by commas", modes=("shift",)
     )
-    picture: str = option("shift.png", "image file to write", modes=("shift",), output=True)
+    picture: str = picture("shift")
 
 
 def load_series(config: Config) -> tuple[TimeSeries, np.ndarray]:
@@ -236,10 +236,11 @@ def build(config: Config) -> Experiment:
 
 def shift(run: TrainedRun) -> None:
     """Print and draw the accuracy on delayed test series."""
+    from experiments.common.output import picture_of
     from experiments.signal.shift import accuracy_by_offset, report_shift
     from train.trained import load_run
 
-    runs = {"this run": run}
+    picture, runs = picture_of(run, "shift"), {"this run": run}
     for folder in filter(None, run.config.compare_runs.split(",")):
         words = ["", f"--workdir={folder}", "--mode=shift"]
         config, workdir, _ = cli.parse(Config, ("train", "shift"), words)
@@ -249,7 +250,7 @@ def shift(run: TrainedRun) -> None:
         config, test = each.config, each.held_out("test").source
         name = f"{folder}: {config.readout}, trained with delays of up to {config.max_delay}"
         accuracies[name] = accuracy_by_offset(each.predict, test)
-    report_shift(accuracies, run.config.picture)
+    report_shift(accuracies, picture)
 
 
 if __name__ == "__main__":

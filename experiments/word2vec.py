@@ -113,7 +113,7 @@ class Config(RunConfig):
     save_to: str = option(
         "",
         "word-vector file to write",
-        note="binary if it ends in .bin",
+        note="binary if it ends in .bin; default: RUN/vectors.txt",
         modes=("save",),
         output=True,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from jax import export as jax_export
 
 from .config import ConfigError
+from .output import written
 from .paths import paths
 from .rundir import read_assets, read_example, read_json, write_json
 from .task import Batch, Task, initial_carry
@@ -31,10 +32,11 @@ def export(run: TrainedRun) -> None:
     write = {"safetensors": write_safetensors, "stablehlo": write_stablehlo}[run.config.format]
     try:
         folder.mkdir(exist_ok=True)
-        written = write(run, folder)
+        before = set(folder.iterdir())
+        files = write(run, folder)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from error
-    print(*written, sep="\n")
+    print(*(written(path, path in before) for path in files), sep="\n")
 
 
 def write_safetensors(run: TrainedRun, folder: Path) -> list[Path]:

@@ -20,8 +20,20 @@ from ..forms.content import check_no_pipe
 def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:
     """Write vectors float32 [V, D] of V words: binary when the name ends in .bin, else text.
 
-    Raises DataError when the file cannot be written, or could not be read back: for a word that is
-    empty or has a line feed, and in the binary format for one with a space.
+    Raises DataError when the file cannot be written, or could not be read back.
+    """
+    content = file_of_vectors(path, words, vectors)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise DataError(f"cannot write vectors {path}: {error.strerror}") from None
+
+
+def file_of_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> bytes:
+    """Content of the file that `write_vectors` writes.
+
+    Raises DataError when it could not be read back: for a word that is empty or has a line feed,
+    and in the binary format for one with a space.
     """
     rows = np.asarray(vectors, "<f4")
     header = f"{rows.shape[0]} {rows.shape[1]}\n".encode()
@@ -35,10 +47,7 @@ def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:
         lines = (word.encode() + b" " + row.tobytes() + b"\n" for word, row in pairs)
     else:
         lines = (f"{word} {' '.join(map(str, row))}\n".encode() for word, row in pairs)
-    try:
-        path.write_bytes(header + b"".join(lines))
-    except OSError as error:
-        raise DataError(f"cannot write vectors {path}: {error.strerror}") from None
+    return header + b"".join(lines)
 
 
 def read_vectors(path: Path, errors: str = "strict") -> tuple[list[str], np.ndarray]:

@@ -1,26 +1,14 @@
 """Pictures shared by several experiments."""
 
 import math
-import os
 import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from data.catalogue import DataError
-from train.drawing import save_figure
-
 MISTAKES = 24  # largest number of mistakes in a picture
 CONFUSED = 40  # largest number of classes in a confusion matrix
-
-
-def save(figure: Figure, path: str) -> None:
-    """Write a figure to an image file; raises DataError when it cannot be written."""
-    try:
-        save_figure(figure, os.path.expanduser(path))
-    except (OSError, ValueError) as error:  # ValueError: the file extension is no image format
-        raise DataError(f"cannot write picture {path!r}: {error}") from None
 
 
 def legend_text(name: str) -> str:

@@ -15,3 +15,8 @@ def validation_fraction() -> Any:
         above=0,
         maximum=0.5,
     )
+
+
+def picture(*modes: str, note: str = "default: RUN/MODE.png") -> Any:
+    """Declare the field of a config for the picture that some modes draw."""
+    return option("", "image file to write", note=note, modes=modes, output=True)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.tabular.boolean import FUNCTIONS, all_inputs, function_values
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from nets.feedforward.boolean import BooleanNetwork, boolean_network
 from train.drawing import MARKERS, line_style
 from train.trained import TrainedRun
@@ -73,6 +73,7 @@ def units_picture(units: dict[str, list[int]]) -> Figure:
 def construction(run: TrainedRun) -> None:
     """Print and draw the number of hidden units of built networks, beside the trained network."""
     config = run.config
+    output = picture_of(run, "construction")
     units: dict[str, list[int]] = {name: [] for name in FUNCTIONS}
     print(f"{'inputs':>6}" + "".join(f"{name:>10}" for name in FUNCTIONS) + "  hidden units")
     for count in range(1, TABLE + 1):
@@ -90,5 +91,4 @@ def construction(run: TrainedRun) -> None:
     outputs = np.asarray(run.predict({"x": x, "t": y})[0])[:, 0]
     right = int((outputs * y > 0).sum())
     print(f"trained network: {config.hidden} hidden units, right on {right} of {len(x)} inputs")
-    save(units_picture(units), config.picture)
-    print(f"picture: {config.picture}")
+    print(f"picture: {save_to(output, units_picture(units))}")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from train.drawing import line_style
 from train.metrics import read_metrics
 from train.trained import TrainedRun
@@ -45,11 +45,11 @@ def print_code(run: TrainedRun) -> None:
 def history(run: TrainedRun) -> None:
     """Draw errors, hidden activities and weights against steps, as recorded in training."""
     lines = [line for line in read_metrics(run.workdir) if "patterns/loss" in line]
-    save(draw_history(lines), run.config.picture)
+    path = save_to(picture_of(run, "history"), draw_history(lines))
     complete = [int(line["step"]) for line in lines if line["patterns/reproduced"] == 8]
     first = f"first at step {complete[0]:,}" if complete else "at no evaluation"
     print(f"all patterns reproduced {first}")
-    print(f"wrote {run.config.picture}")
+    print(f"wrote {path}")
 
 
 def draw_history(lines: Sequence[Mapping[str, float]]) -> Figure:

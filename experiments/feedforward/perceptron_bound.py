@@ -6,7 +6,7 @@ import numpy as np
 
 from data.epochs import epoch_order
 from data.tabular.two_classes import points_with_margin
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.feedforward.margin import updates_bound, widest_separator
 from experiments.feedforward.perceptron_pictures import bound_picture
 from nets.feedforward.perceptron import present
@@ -20,7 +20,7 @@ present_all = jax.jit(jax.vmap(present, in_axes=(0, 0, 0, None)))
 
 def bound(run: TrainedRun) -> None:
     """Print and draw the updates of perceptrons on points of several margins, beside the bound."""
-    config = run.config
+    config, output = run.config, picture_of(run, "bound")
     print(f"{'margin':>8}{'updates':>10}{'most':>8}{'bound':>10}{'largest updates / bound':>26}")
     rows = []
     for margin in MARGINS:
@@ -37,8 +37,8 @@ def bound(run: TrainedRun) -> None:
             f"{np.mean(found):>8.3f}{updates.mean():>10.1f}{updates.max():>8.0f}"
             f"{np.mean(bounds):>10.0f}{(updates / bounds).max():>26.3f}"
         )
-    save(bound_picture(*np.concatenate(rows, axis=1)), config.picture)
-    print(f"{SEEDS} seeds each, mean margin, mean and most updates, mean bound: {config.picture}")
+    path = save_to(output, bound_picture(*np.concatenate(rows, axis=1)))
+    print(f"{SEEDS} seeds each, mean margin, mean and most updates, mean bound: {path}")
 
 
 def updates_until_solved(

@@ -12,7 +12,7 @@ from data.forms.files import read_text
 from data.forms.readers import delimited
 from data.tabular.columns import CategoryColumn, NumberColumn, encode_rows
 from data.tabular.rows import cells_of
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.common.stdin import lines_of_input
 from experiments.feedforward.regions import Plane, draw_run, principal_plane
 from train.config import ConfigError
@@ -52,6 +52,7 @@ def regions(run: TrainedRun) -> None:
     0, or of the first two principal components of the training rows. Raises ConfigError when there
     are no two such columns.
     """
+    output = picture_of(run, "regions")
     test = list(run.held_out("test"))
     real = np.concatenate([batch["mask"] for batch in test]) > 0
     x, labels = (np.concatenate([batch[name] for batch in test])[real] for name in ("x", "label"))
@@ -62,11 +63,11 @@ def regions(run: TrainedRun) -> None:
     lines = read_metrics(run.workdir)
     predicted = partial(run.task.predicted, run.predict)
     figure = draw_run(predicted, plane, sets, run.task.classes, lines)
-    save(figure, run.config.picture)
+    path = save_to(output, figure)
     for name, (inputs, classes) in sets.items():
         right = predicted(inputs) == classes
         print(f"{name}: {right.sum()} of {len(right)} rows right")
-    print(f"wrote {run.config.picture}")
+    print(f"wrote {path}")
 
 
 def feature_plane(run: TrainedRun) -> Plane:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.image.caption_pictures import attention_picture, captions_picture
 from experiments.image.captions import SHOWN, describe
 from experiments.image.own import BATCH, other_runs, own_images
@@ -18,6 +18,7 @@ def caption(run: TrainedRun) -> None:
     task, path = run.task, run.config.picture
     if path and task.model.view != "attention":
         raise ConfigError("config.picture needs a network trained with config.view=attention")
+    output = picture_of(run, "caption")
     paths, images = own_images(run)
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
@@ -25,8 +26,8 @@ def caption(run: TrainedRun) -> None:
         print(describe(paths[start : start + BATCH], found), flush=True)
     if path:
         shown: np.ndarray = images[:BATCH]
-        save(attention_picture(shown, *task.attended(run.variables, shown)), path)
-        print(f"attention: {path}")
+        figure = attention_picture(shown, *task.attended(run.variables, shown))
+        print(f"attention: {save_to(output, figure)}")
 
 
 def compare(run: TrainedRun) -> None:
@@ -34,7 +35,7 @@ def compare(run: TrainedRun) -> None:
 
     Raises ConfigError when a run has images of another size.
     """
-    runs = [run, *other_runs(run)]
+    output, runs = picture_of(run, "compare"), [run, *other_runs(run)]
     for each in runs[1:]:
         if each.config.image_size != run.config.image_size:
             raise ConfigError(
@@ -46,8 +47,7 @@ def compare(run: TrainedRun) -> None:
     texts = {"true": [captions[0] for captions in held_out.pictures.captions[:SHOWN]]}
     for each in runs:
         texts[each.workdir.name] = each.task.captions(each.variables, [batch])[:SHOWN]
-    path = run.config.picture or "compare.png"
-    save(captions_picture(batch["image"][: len(texts["true"])], texts), path)
+    path = save_to(output, captions_picture(batch["image"][: len(texts["true"])], texts))
     for row in zip(*texts.values(), strict=True):
         print(*(f"{name}: {text}" for name, text in zip(texts, row, strict=True)), sep="\t")
     print(f"picture: {path}")

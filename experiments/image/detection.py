@@ -11,6 +11,7 @@ from data.images.proposals import METHODS, proposals_of
 from data.images.window_batches import EvaluationWindows, TrainingWindows
 from data.tabular.batches import sha256_of
 from experiments.common.assets import CLASSES, to_json
+from experiments.common.settings import picture
 from experiments.image.backbones import backbone, pretrained_values
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
@@ -119,9 +120,7 @@ class DetectionConfig(OptimizerConfig):
         maximum=1,
     )
     input: str = option("", "input file", note="images, comma-separated", modes=("detect",))
-    picture: str = option(
-        "", "image file to write", note="default: MODE.png", modes=("detect", "recall"), output=True
-    )
+    picture: str = picture("detect", "recall")
 
     batch_size: int = OptimizerConfig.changed("batch_size", 16, "in images")
     optimizer: str = OptimizerConfig.changed("optimizer", "adamw")

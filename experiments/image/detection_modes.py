@@ -11,7 +11,7 @@ from data.images.decode import decode_image
 from data.images.detection import resized
 from data.images.proposals import proposals, proposals_of
 from data.images.window_batches import on_canvas, overlaps
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.image.own import paths_of
 from train.trained import TrainedRun
 
@@ -27,7 +27,7 @@ def detect(run: TrainedRun) -> None:
     """
     from experiments.image.detection_pictures import detections_picture, final_boxes
 
-    config = run.config
+    config, output = run.config, picture_of(run, "detect")
     paths = paths_of(config.input, "--config.input=FILE")
     images, names, drawn, problems = [], [], [], []
     for path in paths:
@@ -56,8 +56,7 @@ def detect(run: TrainedRun) -> None:
             print(f"{path}\tnothing of probability {config.least_score:g} or more", flush=True)
     if not images:
         raise DataError(problems[0])
-    picture = config.picture or "detect.png"
-    save(detections_picture(images, names, drawn), picture)
+    picture = save_to(output, detections_picture(images, names, drawn))
     print(f"picture: {picture}")
 
 
@@ -65,7 +64,7 @@ def recall(run: TrainedRun) -> None:
     """Draw the share of the test objects that windows find, against the number of windows."""
     from experiments.image.detection_pictures import recall_picture
 
-    pictures = run.held_out("test").pictures
+    output, pictures = picture_of(run, "recall"), run.held_out("test").pictures
     curves = {}
     for method in ("selective", "sliding"):
         windows = proposals_of([p.image for p in pictures], method, max(COUNTS))
@@ -76,8 +75,7 @@ def recall(run: TrainedRun) -> None:
                 f"{count}: {share:.1%}" for count, share in zip(COUNTS, shares, strict=True)
             )
             print(f"{method}, overlap {overlap:g}  {line}", flush=True)
-    picture = run.config.picture or "recall.png"
-    save(recall_picture(COUNTS, curves), picture)
+    picture = save_to(output, recall_picture(COUNTS, curves))
     print(f"picture: {picture}")
 
 

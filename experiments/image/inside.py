@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from data.images.labelled import EvaluationBatches
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.image.own import pictures
 from nets.interpret import convnets
 from train.config import ConfigError
@@ -44,7 +44,7 @@ def look_inside(run: TrainedRun) -> None:
     names of the layers.
     """
     config, model, variables = run.config, run.task.model, run.variables
-    test = pictures(run)
+    output, test = picture_of(run, "inside"), pictures(run)
     images = test.source.subset(slice(1)).images
     convolutions = convnets.convolution_names(model, variables, images)
     if config.layer:
@@ -56,8 +56,7 @@ def look_inside(run: TrainedRun) -> None:
     for name in [config.layer] if config.layer else convolutions:
         panels.append(unit_panel(model, variables, test, name, config.units))
     panels.append(saliency_panel(run, next(iter(test))))
-    path = config.picture or "inside.png"
-    save(draw(panels), path)
+    path = save_to(output, draw(panels))
     print("layers:", ", ".join(convnets.layer_shapes(model, variables, images)))
     print(f"picture: {path}")
 

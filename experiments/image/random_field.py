@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.image.segmentation import SHOWN, PixelScores, at_labels, picture
 from nets.image.dense_crf import CRFasRNN, Kernels
 from train.config import ConfigError, OptimizerConfig, option
@@ -120,7 +120,7 @@ def iterations(run: TrainedRun) -> None:
     A network that was trained without a random field gets one with its initial parameters.
     """
     config, held_out, answers = run.config, run.all_held_out(), field_answers(run)
-    own = "crf" in run.variables["params"]
+    own, output = "crf" in run.variables["params"], picture_of(run, "iterations")
     print("set", "iterations", *SCORES, sep="\t")
     for name, batches in held_out.items():
         for step, values in enumerate(iteration_scores(run, answers, batches)):
@@ -132,6 +132,5 @@ def iterations(run: TrainedRun) -> None:
     columns = {"truth": batch["label"][shown]} | {
         f"Q after {i}": said[i] for i in range(len(said)) if i in DRAWN or i == config.iterations
     }
-    path = config.picture or "iterations.png"
-    save(picture(batch["image"][shown], columns, run.task.classes, inches=1.6), path)
+    path = save_to(output, picture(batch["image"][shown], columns, run.task.classes, inches=1.6))
     print(f"random field: {'that of the run' if own else 'untrained'}; picture: {path}")

@@ -1,10 +1,8 @@
 """Accuracy of a classifier on distorted test images: --mode=robustness."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +10,8 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from data.images.augment import separable, weights
-from experiments.common.pictures import save, sheet
+from experiments.common.output import picture_of, save_to
+from experiments.common.pictures import sheet
 from train.drawing import INTERVAL_RUNS, MARKERS, line_style
 from train.trained import TrainedRun
 
@@ -118,10 +117,12 @@ CHANGES = (
 def robustness(run: TrainedRun) -> None:
     """Measure and draw the accuracy on perturbed test images.
 
-    Writes the curves to config.picture, for example robustness.png, the numbers to robustness.json,
+    Writes the curves to config.picture or robustness.png, the numbers to robustness.json beside it,
     and a sample image under every change, with the predictions, to robustness_images.png.
     """
-    path = Path(os.path.expanduser(run.config.picture or "robustness.png"))
+    curves = picture_of(run, "robustness")
+    samples = picture_of(run, "robustness", "_images")
+    values = curves.beside(f"{curves.path.stem}.json")
     predict = run.predict
     test = run.held_out("test")
     results = {change.name: measure(predict, test, change) for change in CHANGES}
@@ -130,12 +131,14 @@ def robustness(run: TrainedRun) -> None:
         for name, (levels, accuracy) in results.items()
     }
     lines = {name: Line(*curve) for name, curve in results.items()}
-    save(draw_curves({"": lines}), str(path))
-    samples = path.with_stem(f"{path.stem}_images")
-    save(draw_samples(predict, next(iter(test)), run.task.classes), str(samples))
-    path.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    figures = {
+        curves: draw_curves({"": lines}),
+        samples: draw_samples(predict, next(iter(test)), run.task.classes),
+    }
+    pictures = [save_to(output, figure) for output, figure in figures.items()]
+    said = values.write(f"{json.dumps(numbers, indent=1)}\n".encode())
     print_curves(results)
-    print(f"pictures: {path}, {samples}")
+    print(f"pictures: {', '.join(pictures)}; numbers: {said}")
 
 
 def print_curves(results: Curves) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from data.catalogue import DataError
 from data.images.decode import decode_image
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.image.own import other_runs, paths_of
 from experiments.image.segmentation import SHOWN, answers_of, picture
 from nets.image.fcn import enlarge
@@ -25,8 +25,10 @@ def segment(run: TrainedRun) -> None:
     named, and the others are drawn; DataError when none can be read.
     """
     paths, classes = paths_of(run.config.input, "--config.input=FILE"), run.task.classes
+    parts = [f"_{number + 1}" if len(paths) > 1 else "" for number in range(len(paths))]
+    outputs = [picture_of(run, "segment", part) for part in parts]
     read = 0
-    for number, path in enumerate(paths):
+    for path, output in zip(paths, outputs, strict=True):
         try:
             pixels = decode_image(Path(os.path.expanduser(path)), 3, 0, path)
         except DataError as error:
@@ -42,10 +44,7 @@ def segment(run: TrainedRun) -> None:
         shares = np.bincount(answer.ravel(), minlength=len(classes)) / answer.size
         order = [i for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
         print(path, *(f"{classes[i]} {shares[i]:.3f}" for i in order), sep="\t")
-        where = Path(run.config.picture or "segment.png")
-        if len(paths) > 1:
-            where = where.with_stem(f"{where.stem}_{number + 1}")
-        save(picture(pixels[None], {"answer": answer}, classes), str(where))
+        where = save_to(output, picture(pixels[None], {"answer": answer}, classes))
         print(f"picture: {where}", flush=True)
     if not read:
         raise DataError("none of the pictures can be read")
@@ -53,7 +52,7 @@ def segment(run: TrainedRun) -> None:
 
 def compare(run: TrainedRun) -> None:
     """Draw test images with the answers of the runs in config.others, and of this one."""
-    runs = [*other_runs(run), run]
+    output, runs = picture_of(run, "compare"), [*other_runs(run), run]
     for each in runs:
         same = each.config.image_reduction == run.config.image_reduction
         if not same or each.task.classes != run.task.classes:
@@ -67,6 +66,5 @@ def compare(run: TrainedRun) -> None:
         answers, labels = zip(*(answers_of(each.predict, batch) for batch in batches), strict=True)
         columns = {"truth": np.concatenate(labels), **columns}
         columns[f"{each.workdir.name}, stride {each.config.stride}"] = np.concatenate(answers)
-    path = run.config.picture or "compare.png"
-    save(picture(np.concatenate(images), columns, run.task.classes), path)
+    path = save_to(output, picture(np.concatenate(images), columns, run.task.classes))
     print(f"picture: {path}")

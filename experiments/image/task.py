@@ -8,7 +8,7 @@ from data.catalogue import DataError
 from data.images.augment import Augmentation
 from data.images.labelled import EvaluationBatches, TrainingBatches, checksum, load_images
 from experiments.common.assets import CLASSES, to_json
-from experiments.common.settings import validation_fraction
+from experiments.common.settings import picture, validation_fraction
 from train.config import OptimizerConfig, option
 from train.optimizer import make_optimizer
 from train.task import Experiment, MakeTask, Source
@@ -68,13 +68,7 @@ class ImageConfig(AugmentationConfig):
 class Config(ImageConfig):
     """Settings of MODES, the modes of a convolutional network, in addition."""
 
-    picture: str = option(
-        "",
-        "image file to write",
-        note="default: MODE.png",
-        modes=("robustness", "inside"),
-        output=True,
-    )
+    picture: str = picture("robustness", "inside")
     input: str = option(
         "",
         "input file",

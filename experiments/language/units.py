@@ -20,9 +20,10 @@ from matplotlib.font_manager import FontProperties
 
 from data.catalogue import DataError
 from data.text.corpus import read_path
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from nets.language.recurrent_lm import LanguageModel
 from train.drawing import drawable
+from train.output import Output
 from train.trained import TrainedRun
 
 MAX_CHARACTERS = 100_000  # characters to read
@@ -142,7 +143,7 @@ def units(run: TrainedRun) -> None:
 
     The text is that of config.input, by default the validation text.
     """
-    config, vocabulary = run.config, run.task.vocabulary
+    config, vocabulary, output = run.config, run.task.vocabulary, picture_of(run, "units")
     if config.input:
         text = read_path(Path(os.path.expanduser(config.input)))[:MAX_CHARACTERS]
     else:
@@ -157,10 +158,10 @@ def units(run: TrainedRun) -> None:
     matches = find_units(states, features)
     if not matches:
         raise DataError("the text is too short or too uniform: no feature varies in both halves")
-    draw(text, states, features, matches, names=names, path=config.picture)
+    path = draw(text, states, features, matches, names=names, output=output)
     for name, unit, correlation in matches:
         print(f"{name:<20} {names[unit]:<20} {correlation:+.3f}")
-    print(f"correlations on the second half of {len(text)} characters: {config.picture}")
+    print(f"correlations on the second half of {len(text)} characters: {path}")
 
 
 def rows_of(text: str) -> list[range]:
@@ -190,12 +191,12 @@ def draw(
     matches: Sequence[Match],
     *,
     names: Sequence[str],
-    path: str,
-) -> None:
+    output: Output,
+) -> str:
     """Draw a passage of the second half of the text for each match, coloured by its unit.
 
-    names: names of the units. The grey line below the text is the feature. Raises DataError when
-    the file cannot be written.
+    names: names of the units. The grey line below the text is the feature. Returns the text that
+    names the file; raises DataError when it cannot be written.
     """
     rows = rows_of(text)
     figure = Figure(figsize=(10, 1.25 * len(matches) + 0.5), layout="constrained")
@@ -206,7 +207,7 @@ def draw(
         title = f"{name} (grey line): {names[unit]}, correlation {correlation:+.2f}"
         axis.set_title(title, fontsize=10, loc="left")
     figure.supxlabel("blue: the unit is low; white: at its median; red: high", fontsize=9)
-    save(figure, path)
+    return save_to(output, figure)
 
 
 def draw_passage(

@@ -97,14 +97,17 @@ def neighbours_text(task, units, ids: Sequence[int]) -> str:
 
 
 def save(run: TrainedRun) -> None:
-    """Write the word vectors to a file, config.save_to."""
-    from data.text.vectors import write_vectors
+    """Write the word vectors to a file, config.save_to or RUN/vectors.txt."""
+    from data.text.vectors import file_of_vectors
+    from train.output import output_of
 
-    if not run.config.save_to:
-        raise ConfigError("--mode=save needs --config.save_to=FILE, .bin for the binary format")
-    path, words = Path(os.path.expanduser(run.config.save_to)), run.task.vocabulary.words
-    write_vectors(path, words, run.variables["params"]["words"])
-    print(f"{len(words)} vectors: {path}")
+    output = output_of(run.workdir, "vectors.txt", run.config.save_to)
+    words = run.task.vocabulary.words
+    content = file_of_vectors(output.path, words, run.variables["params"]["words"])
+    try:
+        print(f"{len(words)} vectors: {output.write(content)}")
+    except OSError as error:
+        raise ConfigError(f"cannot write vectors {output.path}: {error.strerror}") from None
 
 
 def nearest(run: TrainedRun) -> None:

@@ -9,7 +9,7 @@ from data.catalogue import DataError
 from data.lines.transcripts import Transcripts
 from data.text.line_files import read_lines
 from data.text.ngrams import ngrams
-from experiments.common.pictures import save
+from experiments.common.output import picture_of, save_to
 from experiments.signal.alignment import align_lines, draw_alignments
 from experiments.signal.task import Transcribe
 from nets.language.kneser_ney import fit_kneser_ney, ngram_table
@@ -78,7 +78,7 @@ def transcribe(run: TrainedRun) -> None:
     paths = [path for path in config.input.split(",") if path]
     if not paths:
         raise DataError("--mode=transcribe needs --config.input=FILE")
-    lines = []
+    drawn, lines = picture_of(run, "transcribe"), []
     for path in paths:
         frames = task.read_file(path)
         width = -(-len(frames) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
@@ -92,5 +92,4 @@ def transcribe(run: TrainedRun) -> None:
         _, best = hypotheses[0]
         batch = Transcripts([frames], [best]).batch(np.array([0]), (width, max(1, len(best))), 1)
         lines += align_lines(alphabet, batch, outputs)
-    save(draw_alignments(lines, task.frame_kind), config.picture)
-    print(f"picture: {config.picture}")
+    print(f"picture: {save_to(drawn, draw_alignments(lines, task.frame_kind))}")

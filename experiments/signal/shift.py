@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from data.catalogue import DataError
 from data.series.labelled import EvaluationSeries, TimeSeries
-from experiments.common.pictures import save
+from experiments.common.output import save_to
 from train.drawing import MARKERS, line_style
 from train.evaluate import Predictor
+from train.output import Output
 
 NUMBER_OF_OFFSETS = 9
 
@@ -34,8 +35,8 @@ def accuracy_by_offset(predict: Predictor, test: TimeSeries) -> dict[int, float]
     return accuracies
 
 
-def report_shift(runs: Mapping[str, Mapping[int, float]], picture: str) -> None:
-    """Print the accuracies by offset of each run, and draw them into an image file."""
+def report_shift(runs: Mapping[str, Mapping[int, float]], picture: Output) -> None:
+    """Print the accuracies by offset of each run, and draw them into a file."""
     for name, accuracies in runs.items():
         print(name)
         for offset, accuracy in accuracies.items():
@@ -51,4 +52,4 @@ def report_shift(runs: Mapping[str, Mapping[int, float]], picture: str) -> None:
     axis.set_ylabel("accuracy")
     axis.grid(alpha=0.3)
     figure.legend(loc="outside upper center", frameon=False)
-    save(figure, picture)
+    print(f"picture: {save_to(picture, figure)}")

@@ -14,7 +14,7 @@ from data.epochs import Batch
 from data.lines.compose import Pieces, TrainingLines, held_out_lines
 from data.lines.error_rate import edit_distance, error_rate
 from data.lines.transcripts import Alphabet, Transcripts
-from experiments.common.settings import validation_fraction
+from experiments.common.settings import picture, validation_fraction
 from nets.ctc.acoustic_model import Transcriber
 from nets.ctc.loss import ctc_greedy, ctc_loss
 from nets.recurrent.stack import DeepRecurrent
@@ -92,9 +92,7 @@ class Config(OptimizerConfig):
     n_best: int = option(
         3, "number of hypotheses to print", note="per input file", modes=("transcribe",), minimum=1
     )
-    picture: str = option(
-        "alignment.png", "image file to write", modes=("transcribe",), output=True
-    )
+    picture: str = picture("transcribe")
     lm_text: str = option(
         "", "text file to train an n-gram language model on", modes=("transcribe", "decode")
     )

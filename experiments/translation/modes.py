@@ -51,6 +51,9 @@ def states(run: TrainedRun) -> None:
     marker. Print the variance that the picture explains, and how many phrases have their nearest
     neighbour in their own group. Raises DataError for fewer than three phrases.
     """
+    from experiments.common.output import picture_of, save_to
+
+    output = picture_of(run, "states")
     task, variables = selected(run)
     groups: list[list[str]] = [[]]
     for line in lines_of_input():
@@ -62,7 +65,6 @@ def states(run: TrainedRun) -> None:
     phrases = [phrase for group in groups for phrase in group]
     if len(phrases) < 3:
         raise DataError(f"a plane needs at least three phrases, the input has {len(phrases)}")
-    from experiments.common.pictures import save
     from experiments.common.plane import principal_components
     from experiments.translation.pictures import draw_states
 
@@ -70,8 +72,8 @@ def states(run: TrainedRun) -> None:
     points, shares = principal_components(vectors)
     group_ids = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     nearest = nearest_neighbours(vectors)
-    path = run.config.picture
-    save(draw_states(points, shares, group_ids, phrases), path)
+    figure = draw_states(points, shares, group_ids, phrases)
+    path = save_to(output, figure)
     print(f"the plane explains {shares.sum():.0%} of the variance: {path}")
     print(
         f"{(group_ids[nearest] == group_ids).sum()} of {len(phrases)} phrases have their nearest "

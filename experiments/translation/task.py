@@ -142,7 +142,9 @@ class Config(SearchConfig):
     clip_norm: float = SearchConfig.changed("clip_norm", 1.0)
     warmup_steps: int = SearchConfig.changed("warmup_steps", 100)
 
-    picture: str = option("states.png", "image file to write", modes=("states",), output=True)
+    picture: str = option(
+        "", "image file to write", note="default: RUN/MODE.png", modes=("states",), output=True
+    )
 
 
 def make_network(config: Config, source: int, target: int) -> Seq2Seq:

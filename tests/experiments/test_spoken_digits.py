@@ -106,7 +106,8 @@ def test_mode_shift_prints_and_draws_each_run(recordings, tmp_path, monkeypatch,
     assert [line.split() for line in lines[1:10]] == [[offset, "1.0000"] for offset in offsets]
     assert lines[10] == "b: flatten, trained with delays of up to 0"
     assert lines[11].split() == ["0", "1.0000"]
-    assert [line.split() for line in lines[12:]] == [[offset, "0.0000"] for offset in offsets[1:]]
+    assert [line.split() for line in lines[12:-1]] == [[o, "0.0000"] for o in offsets[1:]]
+    assert lines[-1] == f"picture: {tmp_path / 'shift.png'}"
     assert (tmp_path / "shift.png").stat().st_size > 1000
 
 

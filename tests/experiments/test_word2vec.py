@@ -222,7 +222,7 @@ def test_questions_of_the_input_are_answered_and_unknown_words_named(folder, mon
     assert capsys.readouterr() == ("$b ~ c: 0.80\n", "")
 
 
-def test_save_writes_vectors_and_needs_a_file(folder, capsys):
+def test_save_writes_vectors_into_the_run_or_a_new_file(folder, capsys, monkeypatch):
     path = folder / "v.bin"
     task, predict = trained(folder, save_to=str(path))
     save(opened(task, predict))
@@ -230,8 +230,13 @@ def test_save_writes_vectors_and_needs_a_file(folder, capsys):
     words, vectors = read_vectors(path)
     assert words == ["a", "$b", "c"]
     np.testing.assert_array_equal(vectors, predict.variables["params"]["words"])
-    with pytest.raises(ConfigError, match=r"needs --config\.save_to=FILE"):
+    with pytest.raises(ConfigError, match=r"v\.bin exists"):
+        save(opened(task, predict))
+    monkeypatch.chdir(folder)  # the folder of `opened`
+    for said in ("vectors.txt", "vectors.txt (replaced)"):
         save(opened(*trained(folder)))
+        assert capsys.readouterr().out == f"3 vectors: {said}\n"
+    assert read_vectors(folder / "vectors.txt")[0] == words
 
 
 def test_figures_are_a_plane_and_neighbours(folder):

@@ -203,8 +203,14 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
         raise DataError("the data are gone")
 
     monkeypatch.setattr(module, "build", deleted)
-    own = {"picture": str(tmp_path / "drawn.png"), "sample_length": 3, "n_best": 1}
-    own |= {"length_penalty": 5.0}  # the best translation of an untrained network may be empty
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    own = {
+        "sample_length": 3,
+        "n_best": 1,
+        "length_penalty": 5.0,
+    }  # the best translation of an untrained network may be empty
     names = {field.name for field in dataclasses.fields(module.Config)}
     for mode, function in getattr(module, "MODES", {}).items():
         settings = {key: value for key, value in own.items() if key in names}
@@ -213,8 +219,8 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
             settings["input"] = input_file(name, tmp_path)
         if mode == "compare":
             settings["others"] = str(folder)
-        if mode == "save":
-            settings["save_to"] = str(tmp_path / "words.txt")
+        if mode == "caption":  # which draws nothing by default
+            settings["picture"] = str(tmp_path / "drawn.png")
         text = STDIN.get(name, "some words\n") + PHRASES * (mode == "states")
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
         run = open_run(folder, **settings)
@@ -228,6 +234,7 @@ def test_modes_without_the_data(module, two_steps, tmp_path, monkeypatch, capsys
                 continue
             pkgutil.resolve_name(function)(run)
             assert capsys.readouterr().out.strip(), mode
+    assert not list(here.iterdir())  # a mode writes into the run, unless told otherwise
 
 
 def other_sizes(task, batch):

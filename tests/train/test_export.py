@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -74,8 +75,9 @@ def run(folder, regression, small_config):
 )
 def test_another_program_reads_the_network(run, capsys, form, script):
     run.config.format = form
-    export(run)
     folder = run.workdir / "export"
+    shutil.rmtree(folder, ignore_errors=True)  # of another format
+    export(run)
     names = [f"network.{form}", "network.json"]
     assert capsys.readouterr().out.splitlines() == [str(folder / name) for name in names]
     batch = batch_at(7, rows=3)  # 8 in training
@@ -105,6 +107,16 @@ def test_another_program_reads_the_network(run, capsys, form, script):
     else:
         shapes = {"params/dense/bias": [2], "params/dense/kernel": [6, 2], "stats/calls": []}
         assert described["arrays"] == shapes
+
+
+def test_an_export_says_which_files_it_replaces(run, tmp_path, capsys):
+    shutil.copytree(run.workdir, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    moved = dataclasses.replace(run, workdir=tmp_path / "run")
+    folder = moved.workdir / "export"
+    names = [str(folder / name) for name in ("network.safetensors", "network.json")]
+    for suffix in ("", " (replaced)"):
+        export(moved)
+        assert capsys.readouterr().out.splitlines() == [name + suffix for name in names]
 
 
 def test_an_export_that_cannot_be_written_is_refused(run, tmp_path):

@@ -103,7 +103,7 @@ def test_the_picture_is_written_and_the_layers_are_listed(tmp_path, capsys):
     look_inside(run)
     assert path.stat().st_size > 1000
     assert "layers: edge, output\n" in capsys.readouterr().out
-    run.config.layer = "Edge"
+    run.config.layer, run.config.picture = "Edge", str(tmp_path / "other.png")
     with pytest.raises(ConfigError, match=r"config.layer: .*'Edge' \(did you mean edge\?\)"):
         look_inside(run)
     test = run.held_out("test")
