@@ -50,7 +50,9 @@ def default_run(result: dict[str, Any]) -> str:
         return ""
     config = importlib.import_module(f"experiments.{names[0]}").Config()
     defaults = json.loads(json.dumps(dataclasses.asdict(config)))
-    same = all(defaults.get(name) == value for name, value in result["config"].items())
+    modes = {field.name for field in dataclasses.fields(config) if field.metadata["modes"]}
+    recorded = {name: value for name, value in result["config"].items() if name not in modes}
+    same = all(defaults.get(name) == value for name, value in recorded.items())
     return names[0] if same else ""
 
 

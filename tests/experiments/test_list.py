@@ -92,6 +92,7 @@ COMMAND = "python launch.py --workers=1 --experiment=lenet5 --workdir=runs/x --s
     ("command", "config", "name"),
     [
         (COMMAND, {}, "lenet5"),
+        (COMMAND, {"picture": "elsewhere.png"}, "lenet5"),  # only a mode reads it
         (COMMAND, {"batch_size": -1}, ""),  # the default was another one then
         (f"{COMMAND} --config.steps=5", {}, ""),
         (f"{COMMAND} --flagfile=a.flags", {}, ""),
