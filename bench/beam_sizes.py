@@ -22,7 +22,8 @@ from bench.results import run_folders, write_result
 from bench.tables import markdown
 from data.text.vocabulary import END
 from experiments import open_run
-from experiments.report.runs import Run, group_runs, mean_seconds
+from experiments.report.intervals import mean_seconds
+from experiments.report.runs import Run, group_runs
 from experiments.translation.search import longest
 from experiments.translation.task import metrics_of
 from nets.decoding.exact import exact_search

@@ -23,7 +23,8 @@ from experiments.craft import Config, make_network
 from experiments.feedforward.layer_sizes import draw_sizes, layer_sizes
 from experiments.feedforward.restarts import expected_of_best
 from experiments.image.task import load_data
-from experiments.report.runs import group_runs, load_runs, mean_curve, mean_interval
+from experiments.report.intervals import mean_interval
+from experiments.report.runs import group_runs, load_runs, mean_curve
 from train.drawing import MARKERS, PALETTE, limit_share, line_style, marker_style
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"

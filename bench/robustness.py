@@ -23,7 +23,8 @@ from bench.results import run_folders, write_result
 from experiments import open_run
 from experiments.common.output import save
 from experiments.image.robustness import CHANGES, Line, draw_curves, measure, print_curves
-from experiments.report.runs import Run, group_by, mean_interval
+from experiments.report.intervals import mean_interval
+from experiments.report.runs import Run, group_by
 from train.rundir import read_json
 
 

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.report.runs import Group, Run, best_groups, group_by, mean_curve, mean_interval
+from experiments.report.intervals import mean_interval
+from experiments.report.runs import Group, Run, best_groups, group_by, mean_curve
 from train.drawing import (
     INTERVAL_RUNS,
     LOG_SPAN,

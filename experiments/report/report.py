@@ -26,8 +26,9 @@ import numpy as np
 from absl import flags
 
 from experiments.report.curves import draw
+from experiments.report.intervals import mean_interval
 from experiments.report.page import write_page
-from experiments.report.runs import NOT_SETTINGS, Group, Run, mean_interval
+from experiments.report.runs import NOT_SETTINGS, Group, Run
 from experiments.report.search import draw_search
 from experiments.report.significance import LEVEL
 from experiments.report.study import Study, read_study, split_folders

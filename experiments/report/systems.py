@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report.index import make_index, mean_time
-from experiments.report.runs import mean_interval, paired_difference
+from experiments.report.intervals import mean_interval, paired_difference
 
 BEGIN, END = "<!-- table: made by `make results` -->", "<!-- end of table -->"
 MISSING = "not measured"

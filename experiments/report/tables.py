@@ -11,13 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.report.runs import (
-    Group,
-    differences,
-    mean_interval,
-    mean_seconds,
-    paired_difference,
-)
+from experiments.report.intervals import differences, mean_interval, mean_seconds, paired_difference
+from experiments.report.runs import Group
 from experiments.report.significance import verdicts
 
 OF_LATEX = str.maketrans(
