@@ -243,7 +243,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     varying = [
         name
         for name in names
-        if name not in NOT_SETTINGS and len({json.dumps(run.config.get(name)) for run in runs}) > 1
+        if name not in NOT_SETTINGS and len({json.dumps(setting(run, name)) for run in runs}) > 1
     ]
     volatile = {"folder", *volatile_settings(runs[0])} if varying else set()
     groups = group_by(runs, [name for name in varying if name not in volatile])
@@ -263,11 +263,22 @@ def volatile_settings(run: Run) -> set[str]:
     return {field.name for field in fields if field.metadata["volatile"]}
 
 
+def setting(run: Run, name: str) -> Any:
+    """Value of a setting; a text that names the run's own seed, as in runs/a/seed=0, has seed=*.
+
+    So seeds that start from different runs (`config.init_from`) belong to one group.
+    """
+    value = run.config.get(name)
+    if not isinstance(value, str):
+        return value
+    return re.sub(rf"\bseed={run.config['seed']}\b", "seed=*", value)
+
+
 def group_by(runs: Iterable[Run], names: Sequence[str]) -> list[Group]:
     """Groups of runs with equal values of the settings `names`, in order of their first runs."""
     groups: dict[str, Group] = {}
     for run in runs:
-        settings = {name: run.config.get(name) for name in names}
+        settings = {name: setting(run, name) for name in names}
         groups.setdefault(json.dumps(settings), Group(settings, [])).runs.append(run)
     return list(groups.values())
 

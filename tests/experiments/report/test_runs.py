@@ -46,6 +46,19 @@ def test_metric_that_a_run_did_not_measure_does_not_count(run_of):
     assert table.rows == [[30.0, None, 1, "20", 10.0]]
 
 
+def test_seeds_that_start_from_runs_of_their_seed_are_one_group(run_of):
+    def start(seed, stride, source):
+        return run_of(seed, stride=stride, init_from=f"runs/{stride}/{source}/result")
+
+    made = [start(seed, stride, f"seed={seed}") for stride in (16, 8) for seed in (1, 10)]
+    assert [group.settings for group in runs.group_runs(made)] == [
+        {"stride": 16, "init_from": "runs/16/seed=*/result"},
+        {"stride": 8, "init_from": "runs/8/seed=*/result"},
+    ]
+    others = [start(1, 8, "seed=1"), start(2, 8, "seed=1")]  # the second is of another seed
+    assert [len(group.runs) for group in runs.group_runs(others)] == [1, 1]
+
+
 def test_a_run_from_before_a_setting_has_its_default(tmp_path):
     for name, more in {"a": {}, "b": {"resident": "auto"}, "c": {"resident": "never"}}.items():
         (tmp_path / name).mkdir()
