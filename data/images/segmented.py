@@ -57,16 +57,10 @@ class Segmented:
         images, masks = self.images[indices], self.masks[indices]
         return Segmented(images, masks, self.classes, self.reduce)
 
-    def frequencies(self) -> np.ndarray:
-        """Share of each class in the pixels of the images that contain it, float64 [classes].
-
-        0 for a class that occurs nowhere. Source: Eigen and Fergus, "Predicting depth, surface
-        normals and semantic labels with a common multi-scale convolutional architecture", 2015.
-        """
+    def counts(self) -> np.ndarray:
+        """Pixels of each class in each image, int64 [images, classes], without those of VOID."""
         count = len(self.classes)
-        pixels = np.array([np.bincount(m.ravel(), minlength=256)[:count] for m in self.masks])
-        totals = (pixels > 0) * pixels.sum(axis=1, keepdims=True)
-        return pixels.sum(axis=0) / np.maximum(totals.sum(axis=0), 1)
+        return np.array([np.bincount(m.ravel(), minlength=256)[:count] for m in self.masks])
 
 
 def load_segmented(name: str, reduce: int, held_out: float) -> dict[str, Segmented]:

@@ -129,15 +129,24 @@ def near_edges(labels: np.ndarray) -> np.ndarray:
     return (low < high) & (labels != VOID)
 
 
-def class_weights(frequencies: np.ndarray, kind: str) -> list[float]:
-    """Weights of the classes in the loss: 1, or the median frequency over that of the class.
+def class_weights(counts: np.ndarray, kind: str) -> list[float]:
+    """Weights of the classes in the loss, from the pixels [images, classes] of each class.
 
-    Source of the latter: Eigen and Fergus 2015.
+    none: 1. median: median frequency over that of the class, which is its share in the pixels of
+    the images that contain it; 0 for a class that occurs nowhere. Source: Eigen and Fergus,
+    "Predicting depth, surface normals and semantic labels with a common multi-scale convolutional
+    architecture", 2015. logarithm: 1 / ln(1.02 + p), where p is its share in all pixels. Source:
+    Paszke et al., "ENet: a deep neural network architecture for real-time semantic segmentation",
+    2016.
     """
     if kind == "none":
-        return [1.0] * len(frequencies)
-    present = frequencies > 0
-    median = np.median(frequencies[present])
+        return [1.0] * counts.shape[1]
+    totals = counts.sum(axis=0)
+    if kind == "logarithm":
+        return [float(1 / np.log(1.02 + p)) for p in totals / totals.sum()]
+    pixels = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
+    frequencies = totals / np.maximum(pixels, 1)
+    median = np.median(frequencies[frequencies > 0])
     return [float(median / f) if f else 0.0 for f in frequencies]
 
 

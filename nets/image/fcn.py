@@ -81,10 +81,12 @@ class FCN(nn.Module):
 
     backbone: images -> maps at strides 2, 4, 8, 16, 32. crf: logits and images -> log Q of each
     iteration, such as `CRFasRNN`, trained together with the scores: Zheng et al., "Conditional
-    random fields as recurrent neural networks", 2015. Sides of an image that 32 does not divide
-    are padded with zeros. Source: Long, Shelhamer and Darrell, "Fully convolutional networks for
-    semantic segmentation", 2015, whose backbone is VGG-16, whose W are its dense layers with 4,096
-    units, and which pads and crops instead of centring the maps (see `Alignment`).
+    random fields as recurrent neural networks", 2015. standardize: each colour of an image gets
+    mean 0 and variance 1 over its pixels, so that the light of a scene matters less. Sides that 32
+    does not divide are padded with zeros. Source: Long, Shelhamer and Darrell, "Fully convolutional
+    networks for semantic segmentation", 2015, whose backbone is VGG-16, whose W are its dense
+    layers with 4,096 units, and which pads and crops instead of centring the maps (see
+    `Alignment`).
     """
 
     backbone: nn.Module
@@ -95,6 +97,7 @@ class FCN(nn.Module):
     dropout: float = 0.0
     dtype: Any = jnp.float32
     crf: nn.Module | None = None
+    standardize: bool = False
 
     def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
         """Return logits float32 [B, H, W, classes], or log Q of the random field if there is one.
@@ -125,6 +128,8 @@ class FCN(nn.Module):
                 f"got {self.stride} and {self.upsampling!r}"
             )
         height, width = images.shape[1:3]
+        if self.standardize:
+            images = jax.nn.standardize(images, axis=(1, 2), epsilon=1e-6)
         pad = [(0, 0), (0, -height % STRIDES[0]), (0, -width % STRIDES[0]), (0, 0)]
         x = jnp.pad(images, pad)
         maps = dict(zip((2, 4, 8, 16, 32), self.backbone(x, train=train), strict=True))

@@ -83,11 +83,11 @@ def test_evaluation_pads_with_void_and_keeps_masks_at_full_size():
     np.testing.assert_allclose(first["image"][0, :20, :25] * 255, whole, atol=0.51)
 
 
-def test_frequencies_count_the_images_that_contain_a_class():
+def test_pixels_are_counted_for_each_image_and_class():
     masks = [np.array([[0, 0], [1, 255]], np.uint8), np.array([[0, 0], [0, 0]], np.uint8)]
     images = [np.zeros((2, 2, 3), np.uint8)] * 2
-    found = Segmented(images, masks, ("a", "b", "c")).frequencies()
-    np.testing.assert_allclose(found, [6 / 7, 1 / 3, 0])
+    counts = Segmented(images, masks, ("a", "b", "c")).counts()
+    np.testing.assert_array_equal(counts, [[2, 1, 0], [4, 0, 0]])
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from data.images.voc import VOID
 from experiments.image.segmentation import Segment, class_weights, near_edges, picture
@@ -38,8 +39,12 @@ def test_edges_are_pixels_near_another_class():
 
 
 def test_rare_classes_weigh_more():
-    assert class_weights(np.array([0.5, 0.1, 0.0, 0.2]), "median") == [0.4, 2.0, 0.0, 1.0]
-    assert class_weights(np.array([0.5, 0.1]), "none") == [1.0, 1.0]
+    counts = np.array([[2, 1, 0], [4, 0, 0]])  # the second class is in one image only
+    median = (6 / 7 + 1 / 3) / 2
+    assert class_weights(counts, "median") == pytest.approx([median * 7 / 6, median * 3, 0])
+    assert class_weights(counts, "none") == [1.0] * 3
+    logarithm = [1 / np.log(1.02 + 6 / 7), 1 / np.log(1.02 + 1 / 7), 1 / np.log(1.02)]
+    assert class_weights(counts, "logarithm") == pytest.approx(logarithm)
 
 
 def test_the_legend_has_classes_that_begin_with_an_underscore():

@@ -95,6 +95,18 @@ def test_a_finer_network_begins_as_the_coarser_one(upsampling, stride):
     assert float(jnp.abs(x).max()) > 0.1
 
 
+def test_a_network_that_standardizes_does_not_see_brightness_and_tint():
+    images = jax.random.uniform(jax.random.key(0), (1, 32, 32, 3))
+    for standardize in (True, False):
+        model = small(8, standardize=standardize)
+        logits = jax.jit(model.init_with_output)(jax.random.key(1), images)[0]
+        changed = 0.1 + jnp.array([0.5, 0.7, 0.4]) * images
+        other = jax.jit(model.init_with_output)(jax.random.key(1), changed)[0]
+        assert np.allclose(logits, other, atol=1e-4) is standardize
+    constant = small(8, standardize=True).init_with_output(jax.random.key(1), images * 0 + 0.3)[0]
+    assert np.isfinite(constant).all()
+
+
 def test_images_of_any_size_have_an_answer_for_every_pixel():
     model = small(16)
     variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
