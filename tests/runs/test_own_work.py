@@ -40,7 +40,7 @@ FEWER = {  # of the examples that a page writes, of the runs of a sweep, of the 
     "seed=0..2": "seed=0",
     "profile=100..110": "profile=1..2",
 }
-SMALL = {"image_size": 32, "heldout_characters": 200, "sample_length": 20, "dictionary": 50}
+SMALL = {"image_size": 32, "max_length": 40}  # instead of TINY: large enough for own data
 CODE = ("nets", "train", "data", "experiments", "jobs")
 
 
@@ -54,7 +54,7 @@ def tiny_flags(line, text_file):
     except ModuleNotFoundError:  # an experiment of the page
         config = RunConfig
     fields = {field.name for field in dataclasses.fields(config)}
-    values = {**SMALL, **RunConfig.TINY, **config.TINY}
+    values = {**RunConfig.TINY, **config.TINY, **SMALL}
     if "--config.dataset=" in line:
         values["dataset"] = ""
     values["dataset"] = values.get("dataset", "").format(data=text_file.parent)
