@@ -87,7 +87,7 @@ def system_lines(system: dict[str, Any], results: list[dict[str, Any]]) -> list[
 
     An entry without results may list the tests that verify it, or a picture. `baseline` names one
     row of a result; the other rows then also show their difference from it in the first metric, on
-    the same seeds.
+    the same seeds. `chosen` says how the settings of the results were chosen.
     """
     published = system["published"]
     lines = [f"**{system['name']}**" + f"; published: {published}" * bool(published), ""]
@@ -104,6 +104,8 @@ def system_lines(system: dict[str, Any], results: list[dict[str, Any]]) -> list[
             table = ["<details>", summary, "", *table, "", "</details>"]
         lines += [*table, "", f"Measured on {result['machine']}, with", ""]
         lines += ["```sh", *continued(result["command"]), "```", ""]
+    if results and "chosen" in system:
+        lines += [f"Chosen: {system['chosen']}", ""]
     return lines
 
 

@@ -13,6 +13,7 @@ name = "first"
 published = "1 %"
 results = ["one"]
 show = ["test/loss"]
+chosen = "By validation loss."
 
 [[system]]
 id = "A1"
@@ -50,6 +51,8 @@ def test_results_of_a_system_are_a_table_and_a_command(folder):
         "```sh",
         "python launch.py --x",
         "```",
+        "",
+        "Chosen: By validation loss.",
         "",
         "**second**",
         "",

@@ -138,6 +138,23 @@ def test_no_entry_mixes_the_last_step_with_the_best_checkpoint():
         assert len(kinds) <= 1, system["name"]
 
 
+def test_every_measured_system_says_how_its_settings_were_chosen():
+    for system, _ in table.read_systems(FOLDER):
+        assert ("chosen" in system) == ("results" in system), system["name"]
+        text = system.get("chosen", ".")
+        assert text.endswith("."), system["name"]
+        assert "\n" not in text, system["name"]
+
+
+def test_how_the_settings_were_chosen_is_below_the_results(folder):
+    systems = folder / "systems.toml"
+    text = systems.read_text().replace("show =", 'chosen = "On two seeds."\nshow =')
+    systems.write_text(text)
+    assert "Chosen" not in table.make_table(folder)
+    (folder / "results" / "one.json").write_text(json.dumps(RESULT))
+    assert "python -m bench.x\n```\n\nChosen: On two seeds.\n\n## B" in table.make_table(folder)
+
+
 def test_the_table_of_a_long_sweep_is_folded(folder):
     rows = [{**RESULT["rows"][1], "settings": {"hidden": i}} for i in range(table.LONG + 1)]
     path = folder / "results" / "one.json"
