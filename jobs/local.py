@@ -92,7 +92,10 @@ class Pool:
             worker.process.send_signal(signal.SIGTERM)
         try:
             if self.running:
-                print("stopping: all runs are saved; run the same command to continue", flush=True)
+                print(
+                    "stopping: the runs are being saved; run the same command to continue",
+                    flush=True,
+                )
             if self.elsewhere:
                 names = ", ".join(run.name for run in self.elsewhere)
                 print(f"not stopped, since another launch started them: {names}", flush=True)

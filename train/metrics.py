@@ -55,6 +55,11 @@ def final_metrics(workdir: Path, step: int) -> dict[str, float]:
     return {name: value for line in lines for name, value in line.items() if name != "step"}
 
 
+def printed(value: float) -> str:
+    """Four decimals, or three digits of a number that these would hide."""
+    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
+
+
 class Metrics:
     """Writer of one attempt at a run, from `step` on (-1: the start); later lines are removed.
 
@@ -82,7 +87,8 @@ class Metrics:
         self.board.call("scalars", step, named)
         if self.tracker:
             self.tracker.call("log", step, named)
-        text = "  ".join(f"{prefix}/{x} {value:.4f}" for x, value in values.items() if "/" not in x)
+        shown = {name: value for name, value in values.items() if "/" not in name}
+        text = "  ".join(f"{prefix}/{name} {printed(value)}" for name, value in shown.items())
         tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}{note and '  ' + note}")
         sys.stdout.flush()
 

@@ -22,6 +22,8 @@ from experiments.report.runs import (
     with_later_settings,
 )
 
+LISTED = 4  # configurations that an error names
+
 
 @dataclass(frozen=True)
 class Study:
@@ -198,9 +200,14 @@ def find_baseline(text: str, groups: Sequence[Group]) -> Group:
             ",".join(f"{k}={v}" for k, v in group.settings.items() if v is not None)
             for group in matching or groups
         ]
+        hint = (
+            f"add settings that only one of them has: {'; '.join(labels[:LISTED])}"
+            if matching
+            else f"did you mean {nearest(text, labels)}?"
+        )
         raise ValueError(
             f"--baseline={text} matches {len(matching)} of {len(groups)} configurations, not one "
-            f"(did you mean {nearest(text, labels)}?)"
+            f"({hint})"
         )
     return matching[0]
 

@@ -53,6 +53,10 @@ def check_settings(layer: Any) -> None:
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(layer, name)!r}")
     if layer.unroll < 1:
         raise ValueError(f"unroll must be at least 1, got {layer.unroll}")
+    if isinstance(cell, type):
+        raise ValueError(
+            f"the cell must be a module such as {cell.__name__}(features), not a class"
+        )
     if cell.num_feature_axes != 1:
         raise ValueError(f"the cell must have one feature axis, {kind} has {cell.num_feature_axes}")
     if layer.remat_chunk and layer.truncate not in (0, layer.remat_chunk):

@@ -74,8 +74,14 @@ def test_python_prints_what_the_page_says(path):
 
 def test_only_tested_pages_have_python():
     # test_wheel.py, test_readme.py, test_use_a_run.py and test_own_work.py run them
-    tested = {"recurrent", "decoding", "ctc", "use_a_run", "new_experiment", "language_models"}
-    tested |= {"convolution", "own_data", "word2vec", *(path.stem for path in OWN)}
+    tested = {"own_model", "recurrent", "decoding", "ctc", "use_a_run", "new_experiment"}
+    tested |= {
+        "language_models",
+        "convolution",
+        "own_data",
+        "word2vec",
+        *(path.stem for path in OWN),
+    }
     assert {path.stem for path in set(PAGES) - set(SYSTEMS) if blocks(path, "python")} <= tested
 
 

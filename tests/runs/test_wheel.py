@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("nets", "train", "data")
 CORE = {"jax", "flax", "numpy"}
-PAGES = ("recurrent", "decoding", "ctc")
+PAGES = ("own_model", "recurrent", "decoding", "ctc")
 
 # runs as a user would, whose own modules have the names of ours
 SCRIPT = """

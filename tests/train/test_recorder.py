@@ -13,13 +13,19 @@ from tests.train.test_loop import assert_same_ending
 from train import cli, recorder
 from train.config import OptimizerConfig
 from train.loop import PreemptedError, fit
-from train.metrics import read_metrics
+from train.metrics import printed, read_metrics
 
 RATE = 0.05
 
 
 def lines_with(folder, name):
     return {line["step"]: line[name] for line in read_metrics(folder) if name in line}
+
+
+def test_a_small_number_is_not_printed_as_zero():
+    values = (0.0, 0.00012345, -0.00012345, 0.001, 1.23456, float("nan"))
+    shown = ["0.0000", "1.23e-04", "-1.23e-04", "0.0010", "1.2346", "nan"]
+    assert list(map(printed, values)) == shown
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])

@@ -132,13 +132,15 @@ def test_baseline_is_given_by_any_settings_that_match_one_configuration(tmp_path
         assert study.find_baseline(text, groups) is groups[0], text
     for text, count, near in (
         ("rate=0.001,widths=[4]", 0, "rate=0.001,widths=[3]"),
-        ("rate=1e-2", 2, "rate=0.01,widths="),
         ("0.01", 0, "rate=0.01,widths=[3]"),
         ("seed=0", 0, ""),
     ):
         with pytest.raises(ValueError, match=f"matches {count} of 4 ") as error:
             study.find_baseline(text, groups)
         assert f"(did you mean {near}" in str(error.value)
+    several = "add settings that only one of them has: rate=0.01,widths=.1, 2.; rate=0.01,widths=.3"
+    with pytest.raises(ValueError, match=f"matches 2 of 4 configurations, not one .{several}"):
+        study.find_baseline("rate=1e-2", groups)
     with pytest.raises(ValueError, match="needs several configurations"):
         study.find_baseline("tied=true", groups[:1])
 

@@ -248,6 +248,7 @@ def test_a_rate_out_of_range_is_refused(name, rate):
         (nn.LSTMCell(4), {"remat_chunk": 2}, "remat_chunk needs .* LSTMCell"),
         (MinGRUCell(4), {"weight_drop": 0.1}, "MinGRUCell has no recurrent kernel"),
         (nn.ConvLSTMCell(4, (3,)), {}, "one feature axis, ConvLSTMCell has 2"),
+        (LSTMCell, {}, r"a module such as LSTMCell.features., not a class"),
     ],
 )
 def test_options_that_a_cell_lacks_are_refused(cell, options, words):
