@@ -35,7 +35,6 @@ def cut(line, folder):
     values = (
         ("seed=0..1", "seed=0"),
         ("seed=0..2", "seed=0"),
-        ("=0.001,0.003", "=0.001"),
         ("cell=rnn,gru,lstm", "cell=gru"),
     )
     for several, one in values:
