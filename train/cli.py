@@ -171,7 +171,7 @@ def parse(
     """
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", "", "run directory", flag_values=values)
-    flags.DEFINE_enum("mode", "train", list(modes), "what to do", flag_values=values)
+    flags.DEFINE_string("mode", "train", "what to do", flag_values=values)
     flags.DEFINE_string("flagfile", "", "file of flags, one per line", flag_values=values)
     names = [field.name for field in dataclasses.fields(config_class)]
     try:
@@ -188,6 +188,9 @@ def parse(
         raise ConfigError(str(error)) from error
     if rest[1:]:
         raise ConfigError(f"flags start with --, got {rest[1]!r}")
+    if values.mode not in (known := list(modes)):
+        near = hint(values.mode, known)
+        raise ConfigError(f"--mode must be one of {', '.join(known)}, got {values.mode!r}{near}")
     if not values.workdir and values.mode not in PLANNED_MODES:
         raise ConfigError("--workdir=DIR is required: the run directory")
     config, workdir = holder.value, Path(os.path.expanduser(values.workdir))

@@ -51,7 +51,7 @@ def test_the_home_of_the_user_in_workdir(tmp_path, monkeypatch):
         (["--config.optimizer=adm"], ["adm", "did you mean adam?"]),
         (["--config.cell=ltsm"], ["rnn, gru, lstm", "did you mean lstm?"]),
         (["--config.precision=float16"], ["float32, bfloat16"]),
-        (["--mode=generat"], ["generat"]),
+        (["--mode=generat"], ["got 'generat' (did you mean generate?)"]),
         (["--config"], ["config"]),
         (["stray"], ["stray"]),
         (["--config.dataset=tiny_shakespear"], ["tiny_shakespear", "available", "python_source"]),
