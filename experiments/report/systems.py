@@ -151,7 +151,7 @@ def result_cells(result: dict[str, Any], show: list[str], baseline: str) -> list
         metrics = []
         for metric in show:
             mean, half = mean_interval(row["metrics"][metric])
-            metrics.append(f"{metric} {mean:.4f}{plus_minus(half)}")
+            metrics.append(f"{metric} {figure(mean)}{plus_minus(half)}")
         if baseline and label != baseline:
             change = difference(row, result["rows"][labels.index(baseline)], show[0])
             metrics.append(f"{show[0]} minus that of {baseline} {change}")
@@ -176,7 +176,12 @@ def difference(row: dict[str, Any], other: dict[str, Any], metric: str) -> str:
 
 def plus_minus(half: float | None) -> str:
     """Suffix with half the width of an interval, or "" without one."""
-    return "" if half is None else f" ± {half:.4f}"
+    return "" if half is None else f" ± {figure(half)}"
+
+
+def figure(value: float) -> str:
+    """Four decimals of a number below 100, or one of a larger one."""
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def fill(text: str, table: str) -> str:

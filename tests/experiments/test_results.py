@@ -207,3 +207,7 @@ def test_a_long_command_continues_on_further_lines():
     assert max(map(len, lines)) <= table.WIDTH
     assert all(line.endswith(" \\") for line in lines[:-1])
     assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command)
+
+
+def test_large_numbers_have_one_decimal():
+    assert list(map(table.figure, (0.12345, -99.5, 598.3559))) == ["0.1235", "-99.5000", "598.4"]
