@@ -164,7 +164,8 @@ def _coco(path: str) -> Source:
     def read(split: str, index: int) -> Picture:
         found = coco[index]
         none = np.zeros(len(found.labels), bool)
-        return Picture(found.name, found.image, found.boxes, found.labels, none, found.crowd)
+        name = coco.records[index].file  # its set must not depend on where the folder is
+        return Picture(name, found.image, found.boxes, found.labels, none, found.crowd)
 
     return Source({"train": len(coco)}, read, coco.classes)
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data.catalogue import DataError
+from data.forms.splits import set_of
 from data.images.detection import checked_shares, load_annotated
 
 XML = (
@@ -87,23 +88,26 @@ def test_coco_crowds_and_classes_that_training_has_not(tmp_path, capsys):
         Image.new("RGB", (8, 4)).save(tmp_path / image["file_name"])
     kinds = [{"id": 3, "name": "cat"}, {"id": 9, "name": "dog"}]
 
-    def load(*categories):
+    def load(*categories, crowds=0):
         notes = [
-            {"id": i, "image_id": i, "category_id": kind, "bbox": [1, 1, 2, 2], "iscrowd": i % 2}
+            {"id": i, "image_id": i, "category_id": kind, "bbox": [1, 1, 2, 2]}
             for i, kind in enumerate(categories)
         ]
+        for note in notes[:crowds]:
+            note["iscrowd"] = 1
         content = {"images": images, "annotations": notes, "categories": kinds}
         (tmp_path / "a.json").write_text(json.dumps(content))
         return load_annotated(f"coco:{tmp_path / 'a.json'}", "", 32)
 
-    data = load(*[3] * 40)
+    data = load(*[3] * 40, crowds=20)
     assert data.classes == ("cat", "dog")
     every = [picture for pictures in data.sets.values() for picture in pictures]
     assert sum(int(picture.crowd.sum()) for picture in every) == 20
     assert every[0].boxes.tolist() == [[4, 4, 12, 12]]
+    in_test = [f"{i}.png" for i in range(40) if set_of(f"{i}.png") == "test"]
+    assert [picture.name for picture in data.sets["test"]] == in_test  # in any folder
     assert not capsys.readouterr().err
-    tests = {picture.name.rsplit("/", 1)[1] for picture in data.sets["test"]}
-    load(*(9 if f"{i}.png" in tests else 3 for i in range(40)))
+    load(*(9 if f"{i}.png" in in_test else 3 for i in range(40)))
     assert "test set has the class 'dog', which training never sees" in capsys.readouterr().err
 
 

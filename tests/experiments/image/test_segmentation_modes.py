@@ -24,7 +24,7 @@ def run_of(folder, *names):
         image_reduction=2,
     )
     task = SimpleNamespace(classes=("dark", "bright"))
-    return SimpleNamespace(config=config, task=task, predict=predict)
+    return SimpleNamespace(config=config, task=task, predict=predict, workdir=folder)
 
 
 @pytest.fixture

@@ -165,6 +165,7 @@ def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys
     modes.states(opened(task, variables=variables))
     assert (tmp_path / "states.png").stat().st_size > 10_000
     assert "4 of 4 phrases have their nearest neighbour in" in capsys.readouterr().out
+    (tmp_path / "states.png").unlink()
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo")))
     with pytest.raises(DataError, match="needs at least three phrases, the input has 2"):
         modes.states(opened(task, variables=variables))
