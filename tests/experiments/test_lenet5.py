@@ -1,7 +1,6 @@
 """LeNet-5 as published: losses and invalid data; accuracy on distorted images."""
 
 import dataclasses
-import json
 
 import jax
 import numpy as np
@@ -14,15 +13,10 @@ from experiments.image.robustness import (
     CHANGES,
     change_stroke,
     measure,
-    robustness,
     rotate,
     stretch,
 )
-from tests.experiments.opened import opened
 from train.config import ConfigError
-from train.loop import fit
-from train.metrics import read_metrics
-from train.trained import load_run
 
 
 def settings(tmp_path, **changes):
@@ -48,28 +42,6 @@ def test_losses_are_equations_8_and_9(tmp_path):
         competing = np.log(np.exp(-rubbish) + np.exp(-penalties).sum(axis=1))
         expected = own + competing * (criterion == "map")
         np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_published_variant_trains_and_its_robustness_is_measured(monkeypatch, tmp_path, capsys):
-    few = [dataclasses.replace(each, levels=(each.neutral, each.levels[-1])) for each in CHANGES]
-    monkeypatch.setattr("experiments.image.robustness.CHANGES", few)
-    config = settings(tmp_path, distort=True)
-    fit(lenet5.build(config), config, tmp_path / "run")
-    assert all(np.isfinite(v) for line in read_metrics(tmp_path / "run") for v in line.values())
-    run = load_run(lenet5.build, lenet5.make_task, config, tmp_path / "run")
-    test = EvaluationBatches(run.held_out("test").source.subset(slice(0, 6)), 8)
-    robustness(opened(run.task, run.predict, config=config, evals={"test": test}))
-    numbers = json.loads((tmp_path / "robust.json").read_text())
-    assert list(numbers) == ["scale", "stroke width", "squeeze", "rotation", "noise"]
-    batch = next(iter(test))
-    plain = (np.argmax(run.predict(batch)[0], axis=1) == batch["label"])[:6].mean()
-    for change in few:
-        accuracy = dict(zip(*numbers[change.name].values(), strict=True))
-        assert list(accuracy) == list(change.levels)
-        assert accuracy[change.neutral] == pytest.approx(plain)
-    for name in ("robust.png", "robust_images.png"):
-        assert (tmp_path / name).stat().st_size > 1000
-    assert "scale" in capsys.readouterr().out
 
 
 def test_only_training_images_are_distorted(tmp_path):
