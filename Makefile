@@ -10,7 +10,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 demo: .venv/ready
 	$(BIN)/python launch.py --experiment=char_lm --workdir=runs/demo --workers=2 \
-	  --sweep=cell=rnn,gru,lstm --sweep=seed=0..2 --config.hidden=128 --config.steps=2000 \
+	  --sweep=cell=rnn,gru,lstm --sweep=seed=0..1 --config.hidden=128 --config.steps=2000 \
 	  --config.learning_rate=0.01 --config.input_scale=0.3 --config.eval_every=200 \
 	  --config.heldout_characters=50000 $(DEMO_FLAGS)
 
