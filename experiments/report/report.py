@@ -22,13 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from experiments.report.curves import draw
 from experiments.report.intervals import mean_interval
 from experiments.report.page import write_page
-from experiments.report.runs import NOT_SETTINGS, Group, Run
+from experiments.report.runs import NOT_SETTINGS, Group, Run, evenly
 from experiments.report.search import draw_search
 from experiments.report.significance import LEVEL
 from experiments.report.study import Study, read_study, split_folders
@@ -72,9 +71,7 @@ def recorded_curve(group: Group) -> dict[str, Any]:
     if metric is None:
         return {}
     curves = [run.curve(metric) for run in group.runs]
-    steps = sorted(set.intersection(*map(set, curves)))
-    if len(steps) > POINTS:
-        steps = [steps[i] for i in np.linspace(0, len(steps) - 1, POINTS).round().astype(int)]
+    steps = evenly(sorted(set.intersection(*map(set, curves))), POINTS)
     values = [[curve[step] for curve in curves] for step in steps]
     return {"curve": {"metric": metric, "steps": steps, "values": values}}
 

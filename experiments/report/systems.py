@@ -155,8 +155,8 @@ def result_cells(result: dict[str, Any], show: list[str], baseline: str) -> list
         if baseline and label != baseline:
             change = difference(row, result["rows"][labels.index(baseline)], show[0])
             metrics.append(f"{show[0]} minus that of {baseline} {change}")
-        ours = f"{label}: " * bool(label) + "; ".join(metrics) + f"; n = {len(row['seeds'])}"
-        cells.append((ours, mean_time(row["seconds"])))
+        values = f"{label}: " * bool(label) + "; ".join(metrics) + f"; n = {len(row['seeds'])}"
+        cells.append((values, mean_time(row["seconds"])))
     return cells
 
 
