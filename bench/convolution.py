@@ -24,7 +24,6 @@ from data.epochs import ALL, Batch, Rows, take_rows
 from experiments import convnet, lenet5
 from nets.convolution import conv
 from train.placement import Placement
-from train.process import keep_freed_memory
 from train.task import Experiment, Source
 
 BATCH, STEPS = 128, 10
@@ -73,7 +72,6 @@ def table(name: str, experiment: Experiment, rounds: int, other: Run | None):
 def main() -> None:
     """Print the tables."""
     options = arguments(__doc__).parse_args()
-    keep_freed_memory()  # as every command of an experiment does
     small, large = images_of(32), images_of(28)
     plain = replace(lenet5.build(lenet5.Config(variant="modern", batch_size=BATCH)), train=small)
     residual = replace(convnet.build(RESIDUAL), train=large)

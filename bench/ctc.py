@@ -26,7 +26,6 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn
 from nets.ctc.loss import ctc_align, ctc_greedy, ctc_loss
 from nets.ctc.prefix_search import ctc_beam_search
-from train.process import keep_freed_memory
 
 ROWS, STEPS, SYMBOLS, LABELS, BEAMS = 32, 400, 60, 50, 16
 
@@ -118,7 +117,6 @@ def decoders(batch, rounds: int) -> list[dict[str, str]]:
 def main() -> None:
     """Print the tables, and write them to the file of --save."""
     args = arguments(__doc__).parse_args()
-    keep_freed_memory()  # as every command of an experiment does
     batch = random_batch()
     tables = [losses(batch, args.rounds), decoders(batch, args.rounds)]
     cores = len(os.sched_getaffinity(0))

@@ -33,7 +33,6 @@ from nets.decoding.beam import beam_search
 from nets.decoding.scores import Score
 from nets.decoding.step_model import StepModel
 from nets.translation.seq2seq import Decoder, Encoder, Seq2Seq
-from train.process import keep_freed_memory
 
 ROWS, SYMBOLS, HIDDEN = 64, 6000, 320
 PROBLEM = Problem(beams=5, longest=60, begin=2, end=3, length_penalty=1.0, tilt=40.0)
@@ -111,7 +110,6 @@ def ours(step_fn, variables, source, lengths, n_best: int):
 def main() -> None:
     """Print the table, and write it to the file of --save."""
     args = arguments(__doc__).parse_args()
-    keep_freed_memory()  # as every experiment does; it helps PyTorch too
     variables, source, lengths = random_batch(0)
     traced = []
 

@@ -21,7 +21,6 @@ from bench.loop import time_fit, timed
 from bench.timing import Run, in_turn, ratio, training
 from experiments import convnet, lenet5
 from train.placement import Placement
-from train.process import keep_freed_memory
 from train.replicas import Replicas
 from train.task import Experiment
 
@@ -83,7 +82,6 @@ def whole_loop(calls: int, steps: int) -> list[Line]:
 def main() -> None:
     """Measure the networks, the replicas and the loop."""
     lines = Lines(__doc__)
-    keep_freed_memory()
     steps = 2 if lines.tiny else 100
     plain = replace(
         lenet5.build(lenet5.Config(variant="modern", batch_size=BATCH)), train=images_of(32)

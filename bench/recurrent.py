@@ -6,8 +6,9 @@
 
 For each cell and shape, one forward pass and one gradient step (of the sum of squared outputs with
 respect to parameters and inputs) are timed in float32, alternately in one process. Ratios are
-medians over rounds of (other time / our time): above 1, ours is faster. "products" are the matrix
-products that any implementation needs, in a scan of their own; their ratio is ours / products.
+medians over rounds of (other time / our time), with their quartiles: above 1, ours is faster.
+"products" are the matrix products that any implementation needs, in a scan of their own; their
+ratio is ours / products.
 Memory and compile time of the gradient step are given as ours / Flax's.
 """
 
@@ -28,7 +29,7 @@ from tqdm import tqdm
 
 from bench import tuning
 from bench.tables import arguments, publish
-from bench.timing import in_turn, ratio
+from bench.timing import in_turn, spread
 from nets.recurrent.cells import ElmanCell, GRUCell, LSTMCell
 from nets.recurrent.layers import RNN
 
@@ -147,9 +148,9 @@ def row(cell: str, shape, rounds: int) -> list[dict]:
             "B, T, D, H": ", ".join(map(str, shape)),
             "pass": kind,
             "ours ms": f"{statistics.median(ours_ms):.1f}",
-            "Flax / ours": f"{ratio(times['flax'], ours_ms):.2f}",
-            "PyTorch / ours": f"{ratio(times['torch'], ours_ms):.2f}" if torch else "-",
-            "ours / products": f"{ratio(ours_ms, times['products']):.2f}",
+            "Flax / ours": spread(times["flax"], ours_ms),
+            "PyTorch / ours": spread(times["torch"], ours_ms) if torch else "-",
+            "ours / products": spread(ours_ms, times["products"]),
             "memory": "",
             "compile": "",
         }
@@ -170,7 +171,7 @@ def means(lines: list[dict]) -> list[dict]:
             ]
             mean = {"geometric mean": cell, "pass": kind}
             for name in ("Flax / ours", "PyTorch / ours", "ours / products"):
-                values = [float(line[name]) for line in chosen if line[name] != "-"]
+                values = [float(line[name].split()[0]) for line in chosen if line[name] != "-"]
                 mean[name] = f"{statistics.geometric_mean(values):.2f}" if values else "-"
             rows.append(mean)
     return rows

@@ -15,7 +15,6 @@ from bench.tables import arguments, publish
 from bench.timing import in_turn, ratio, training
 from experiments import char_lm, lenet5
 from train.placement import Placement
-from train.process import keep_freed_memory
 from train.replicas import Replicas
 
 COUNTS, STEPS = (2, 4, 8), 20
@@ -24,7 +23,6 @@ COUNTS, STEPS = (2, 4, 8), 20
 def main() -> None:
     """Print the table."""
     args = arguments(__doc__).parse_args()
-    keep_freed_memory()  # as every command of an experiment does
     count, lines = jax.device_count(), []
     for module in (lenet5, char_lm):
         config = module.Config()

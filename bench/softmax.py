@@ -22,7 +22,6 @@ from bench.tables import arguments, publish
 from bench.timing import in_turn, training
 from data.text.streams import TrainingStreams
 from experiments import word_lm
-from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.placement import Placement
 from train.task import Experiment
@@ -51,7 +50,6 @@ def experiment(vocabulary: int, window: int, softmax: str) -> Experiment:
 def main() -> None:
     """Print the table, and write it to the file of --save."""
     options = arguments(__doc__).parse_args()
-    keep_freed_memory()  # as every command of an experiment does
     devices, lines = Placement(20, jax.devices()[:1]), []
     for vocabulary in VOCABULARIES:
         for window in WINDOWS:

@@ -19,7 +19,6 @@ from bench.tables import arguments, publish
 from bench.timing import Run, compared, in_turn, training
 from data.text.streams import TrainingStreams
 from experiments.word_lm import Config, NextWord, network
-from train.cli import keep_freed_memory
 from train.optimizer import make_optimizer
 from train.placement import Placement
 from train.task import Experiment
@@ -70,7 +69,6 @@ def pytorch(batches: TrainingStreams) -> Run:
 def main() -> None:
     """Print the table."""
     options = arguments(__doc__).parse_args()
-    keep_freed_memory()  # as every command of an experiment does
     ids = np.random.default_rng(0).integers(VOCABULARY, size=100_000).astype(np.int32)
     batches = TrainingStreams(ids, BATCH, WINDOW, 0)
     runs = {"ours": ours(batches)}
