@@ -33,6 +33,10 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 # modes of every experiment
 TRAINED_MODES = {"export": "train.export:export"}  # of a trained run
 PLANNED_MODES = {"summary": "train.inspect:summary", "check": "train.inspect:check"}
+NOT_A_NUMBER = {  # what Python says of a flag, and what it means
+    r"invalid literal for int\(\) with base 10: ": "must be a whole number, got ",
+    r"could not convert string to float: ": "must be a number, got ",
+}
 HELP = {"-h", "--help", "--helpfull", "--helpshort"}
 
 
@@ -184,8 +188,14 @@ def parse(
             "config", config_class(), flag_values=values, sys_argv=argv
         )
         rest = values(argv)
+    except flags.UnrecognizedFlagError as error:
+        near = f" (did you mean --config.{error.flagname}?)" if error.flagname in names else ""
+        raise ConfigError(f"{error}{near}") from error
     except (flags.Error, UnicodeDecodeError) as error:  # the latter from --flagfile
-        raise ConfigError(str(error)) from error
+        text = str(error)
+        for jargon, plain in NOT_A_NUMBER.items():
+            text = re.sub(jargon, plain, text)
+        raise ConfigError(text) from error
     if rest[1:]:
         raise ConfigError(f"flags start with --, got {rest[1]!r}")
     if values.mode not in (known := list(modes)):

@@ -22,6 +22,8 @@ def read_variables(workdir: Path, warn: Callable[[str], None]) -> dict[str, Any]
     """
     folder = workdir / "checkpoints"
     steps = best_first(folder)
+    if not workdir.is_dir():
+        raise ConfigError(f"there is no folder {workdir}: this needs a trained run")
     if not steps:
         raise ConfigError(f"there is no checkpoint in {folder}: this needs a trained run")
     state, _ = first_readable(folder, steps, read_state, warn)

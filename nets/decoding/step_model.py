@@ -46,9 +46,23 @@ class StepModel:
     memory: Any = None
 
     def step(self, tokens: Array, carry: Any) -> tuple[Array, Any, Array | None]:
-        """Call step_fn once; return (logits float32 [N, V], carry, attention [N, S] or None)."""
+        """Call step_fn once; return (logits float32 [N, V], carry, attention [N, S] or None).
+
+        Raises ValueError if step_fn returns anything else.
+        """
         extra = () if self.memory is None else (self.memory,)
-        logits, carry, *attention = self.step_fn(self.parameters, tokens, carry, *extra)
+        results = self.step_fn(self.parameters, tokens, carry, *extra)
+        several = isinstance(results, (tuple, list))
+        if not several or len(results) not in (2, 3):
+            got = f"{len(results)} results" if several else type(results).__name__
+            raise ValueError(
+                f"step_fn must return (logits, carry) or (logits, carry, attention), got {got}"
+            )
+        logits, carry, *attention = results
+        if jnp.ndim(logits) != 2 or logits.shape[0] != tokens.shape[0]:
+            raise ValueError(
+                f"step_fn must return logits [{tokens.shape[0]}, symbols], got {jnp.shape(logits)}"
+            )
         return logits.astype(jnp.float32), carry, attention[0] if attention else None
 
     def with_memory(self, memory: Any) -> "StepModel":

@@ -57,6 +57,8 @@ def check_settings(layer: Any) -> None:
         raise ValueError(
             f"the cell must be a module such as {cell.__name__}(features), not a class"
         )
+    if not hasattr(cell, "num_feature_axes"):
+        raise ValueError(f"the cell must be a module such as LSTMCell(features), got {cell!r}")
     if cell.num_feature_axes != 1:
         raise ValueError(f"the cell must have one feature axis, {kind} has {cell.num_feature_axes}")
     if layer.remat_chunk and layer.truncate not in (0, layer.remat_chunk):

@@ -99,6 +99,8 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(ConfigError, match=r"there is no checkpoint in .*needs a trained run"):
         read_variables(tmp_path, print)
+    with pytest.raises(ConfigError, match=r"there is no folder .*/missing: this needs a trained"):
+        read_variables(tmp_path / "missing", print)
 
 
 def test_held_out_sets_are_read_when_they_are_asked_for(run_of, capsys):
