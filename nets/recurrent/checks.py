@@ -53,12 +53,10 @@ def check_settings(layer: Any) -> None:
             raise ValueError(f"{name} must be one of {allowed}, got {getattr(layer, name)!r}")
     if layer.unroll < 1:
         raise ValueError(f"unroll must be at least 1, got {layer.unroll}")
-    if isinstance(cell, type):
-        raise ValueError(
-            f"the cell must be a module such as {cell.__name__}(features), not a class"
-        )
-    if not hasattr(cell, "num_feature_axes"):
-        raise ValueError(f"the cell must be a module such as LSTMCell(features), got {cell!r}")
+    is_class = isinstance(cell, type)
+    if is_class or not hasattr(cell, "num_feature_axes"):
+        name, got = (cell.__name__, "a class") if is_class else ("LSTMCell", repr(cell))
+        raise ValueError(f"the cell must be a module such as {name}(features), not {got}")
     if cell.num_feature_axes != 1:
         raise ValueError(f"the cell must have one feature axis, {kind} has {cell.num_feature_axes}")
     if layer.remat_chunk and layer.truncate not in (0, layer.remat_chunk):

@@ -47,7 +47,7 @@ def run(monkeypatch, capsys):
 def test_the_page_runs(run, tmp_path, text_file, monkeypatch, capsys):
     page = (ROOT / "docs" / "use_a_run.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```(sh|python)\n(.*?)```", page, re.S)
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     (tmp_path / "moved.txt").write_text(text_file.read_text())
     monkeypatch.chdir(tmp_path)
     said, codes = {}, []
@@ -83,5 +83,6 @@ def test_the_page_runs(run, tmp_path, text_file, monkeypatch, capsys):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[0, ")  # steps with a loss of the validation set
     assert "params/output/bias (" in done.stdout
     assert re.search(r"\(2, 5, \d+\)\n$", done.stdout)

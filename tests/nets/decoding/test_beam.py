@@ -337,9 +337,15 @@ def test_invalid_options_are_refused(options, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda logits, carry: logits, r"step_fn must return \(logits, carry\) or .*, got .*Tracer"),
+        (
+            lambda logits, carry: logits,
+            r"step_fn must return \(logits, carry\) or .*, got .*Tracer",
+        ),
         (lambda logits, carry: (logits,), "got 1 results"),
-        (lambda logits, carry: (logits[:, None], carry), r"logits \[.*, symbols\], got \(.*, 1, 3\)"),
+        (
+            lambda logits, carry: (logits[:, None], carry),
+            r"logits \[.*, symbols\], got \(.*, 1, 3\)",
+        ),
         (lambda logits, carry: (logits[0], carry), r"logits \[.*, symbols\], got \(3,\)"),
     ],
 )

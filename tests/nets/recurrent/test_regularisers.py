@@ -249,7 +249,7 @@ def test_a_rate_out_of_range_is_refused(name, rate):
         (MinGRUCell(4), {"weight_drop": 0.1}, "MinGRUCell has no recurrent kernel"),
         (nn.ConvLSTMCell(4, (3,)), {}, "one feature axis, ConvLSTMCell has 2"),
         (LSTMCell, {}, r"a module such as LSTMCell.features., not a class"),
-        ("lstm", {}, r"a module such as LSTMCell.features., got 'lstm'"),
+        ("lstm", {}, r"a module such as LSTMCell.features., not 'lstm'"),
     ],
 )
 def test_options_that_a_cell_lacks_are_refused(cell, options, words):
