@@ -21,7 +21,7 @@ from .files import append_text, no_link, replace_file
 from .task import Assets, Batch
 
 ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
-START_AGAIN = "Give another --workdir, or delete this one to start again"
+START_AGAIN = "Give another --workdir, or delete the run in it to start again"
 
 
 def write_json(path: Path, value: Any) -> None:
