@@ -1,8 +1,11 @@
 """Growth of time and memory with the length, batch, vocabulary, beam, devices, text and runs.
 
-    taskset -c 0 python -m bench.growth             measure every row, up to its default limit
-    python -m bench.growth --rows "text, again" status --most status=1000
-    python -m bench.growth --most "text, first=10_000_000_000" --save=bench/growth.md
+    taskset -c 0 python -m bench.growth --save=bench/growth.md
+    taskset -c 0 python -m bench.growth --rows status report --save=bench/growth.md
+    python -m bench.growth --rows "text, first" status --most status=1000
+
+The second command replaces two rows of the file and keeps the others, if they are of this machine.
+The file is written after each measurement, so an interruption loses one.
 
 Each measurement is a process of its own. "seconds" is CPU time, the median of the rounds, which
 hardly depends on what else the machine does; it is that of all threads, so dividing a step evenly
@@ -33,15 +36,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bench.growth_rows import ROWS, Row
-from bench.tables import arguments, publish
+from bench.tables import Page, Table, arguments, read_page, setup
+from train.process import keep_freed_memory
 
+TITLE = "Growth of time and memory"
+COMMAND = "taskset -c 0 python -m bench.growth --save=bench/growth.md"
 LEAST = 8.0  # MB
 PATIENCE = 20.0  # seconds after which a measurement takes no further round
 
@@ -52,7 +59,8 @@ def peak() -> float:
 
 
 def measure(row: Row, size: int, rounds: int) -> dict[str, float]:
-    """Seconds and MB of one size, in this process."""
+    """Seconds, MB and number of rounds of one size, in this process."""
+    keep_freed_memory()  # as every command of an experiment does
     jax.block_until_ready(jnp.zeros(1) + 1)
     before = peak()
     run = row.prepare(size)
@@ -63,11 +71,15 @@ def measure(row: Row, size: int, rounds: int) -> dict[str, float]:
         began = time.process_time()
         jax.block_until_ready(run())
         seconds.append(time.process_time() - began)
-    return {"seconds": statistics.median(seconds), "MB": peak() - before}
+    return {
+        "seconds": statistics.median(seconds),
+        "MB": peak() - before,
+        "rounds": len(seconds),
+    }
 
 
 def measure_apart(name: str, size: int, rounds: int) -> dict[str, float]:
-    """Seconds and MB of one size of a row, in a process of its own with a temporary folder."""
+    """Measure one size of a row in a process of its own, with a temporary folder."""
     flags = os.environ.get("XLA_FLAGS", "")
     if name == "devices":
         flags += f" --xla_force_host_platform_device_count={size}"
@@ -95,6 +107,47 @@ def memory_exponent(sizes: list[int], megabytes: list[float]) -> str:
     return f"{math.log(second / first) / math.log(sizes[-1] / sizes[-2]):.2f}" if first > 0 else "-"
 
 
+def exponents(name: str, points: Table) -> dict[str, str]:
+    """Line of the exponents of a row; its note also says up to which size the row is measured."""
+    row = ROWS[name]
+    sizes = [int(point["size"].replace(",", "")) for point in points]
+    seconds, memory = ([float(point[unit]) for point in points] for unit in ("seconds", "MB"))
+    short = f"not measured above {sizes[-1]:,}" if sizes[-1] < row.sizes[-1] else ""
+    return {
+        "what grows": name,
+        "sizes": f"{sizes[0]:,} to {sizes[-1]:,}",
+        "exponent of time": time_exponent(sizes, seconds),
+        "expected of time": row.time,
+        "exponent of memory": memory_exponent(sizes, memory),
+        "expected of memory": row.memory,
+        "note": "; ".join(filter(None, (row.note, short))),
+    }
+
+
+def tables(points: Mapping[str, Table]) -> list[Table]:
+    """Tables of the exponents and of the points, in the order of ROWS."""
+    names = [name for name in ROWS if points.get(name)]
+    found = [exponents(name, points[name]) for name in names]
+    return [found, [point for name in names for point in points[name]]]
+
+
+def kept(save: Path | None, rows: Collection[str]) -> dict[str, Table]:
+    """Points by row that the file already has and `rows` does not replace.
+
+    Raises ValueError when these come from another machine or version of jax.
+    """
+    if not save or not save.exists():
+        return {}
+    page = read_page(save)
+    points: dict[str, Table] = {}
+    for point in page.tables[1]:
+        if point["what grows"] not in rows:
+            points.setdefault(point["what grows"], []).append(point)
+    if points and page.setup != setup():
+        raise ValueError(f"{save} is of {page.setup}, and this is {setup()}: save another file")
+    return points
+
+
 def limits(texts: list[str]) -> dict[str, int]:
     """Largest size by row, from ROW=SIZE; ValueError for another row."""
     found = {}
@@ -109,6 +162,7 @@ def limits(texts: list[str]) -> dict[str, int]:
 def parser() -> argparse.ArgumentParser:
     """Parser of the command line."""
     options = arguments(__doc__)
+    options.set_defaults(rounds=3)
     options.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS), help="rows")
     options.add_argument("--most", nargs="*", default=[], metavar="ROW=SIZE", help="largest sizes")
     options.add_argument("--one", nargs=2, help=argparse.SUPPRESS)  # of a process of a measurement
@@ -116,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measure the rows, print the tables, and write them to the file of --save."""
+    """Measure the rows; after each size, write all tables to the file of --save."""
     options = parser().parse_args()
     if options.one:
         name, size = options.one
@@ -125,27 +179,22 @@ def main() -> None:
         print(json.dumps(measured))
         return
     most = limits(options.most)
-    points: list[dict[str, str]] = []
-    found: list[dict[str, str]] = []
+    points = kept(options.save, options.rows)
     for name in options.rows:
-        row = ROWS[name]
-        sizes = [size for size in row.sizes if size <= most.get(name, row.most)]
-        values: list[dict[str, Any]] = []
-        for size in sizes:
-            values.append(measure_apart(name, size, options.rounds))
-            cells = {"seconds": f"{values[-1]['seconds']:.3g}", "MB": f"{values[-1]['MB']:.0f}"}
-            points.append({"what grows": name, "size": f"{size:,}", **cells})
-            print("  ".join(points[-1].values()), file=sys.stderr, flush=True)
-        seconds, memory = ([value[unit] for value in values] for unit in ("seconds", "MB"))
-        found.append(
-            {
-                "what grows": name,
-                "sizes": f"{sizes[0]:,} to {sizes[-1]:,}",
-                "exponent of time": time_exponent(sizes, seconds),
-                "exponent of memory": memory_exponent(sizes, memory),
-            }
-        )
-    publish("growth", "Growth of time and memory", [found, points], options.save)
+        points[name] = []
+        for size in ROWS[name].sizes:
+            if size > most.get(name, size):
+                break
+            value = measure_apart(name, size, options.rounds)
+            cells = {"seconds": f"{value['seconds']:.3g}", "MB": f"{value['MB']:.0f}"}
+            cells["rounds"] = f"{value['rounds']:.0f}"
+            points[name].append({"what grows": name, "size": f"{size:,}", **cells})
+            print("  ".join(points[name][-1].values()), file=sys.stderr, flush=True)
+            if options.save:
+                # the command of the whole file, whose rows may have been measured one by one
+                page = Page(TITLE, COMMAND, setup(), tables(points))
+                options.save.write_text(page.text(), encoding="utf-8")
+    print(Page(TITLE, COMMAND, setup(), tables(points)).measured(), end="")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,11 @@ def lstm_gradient(batch: int, length: int, chunk: int) -> Run:
     return partial(jax.jit(jax.grad(lambda v, x: (layer.apply(v, x)[1] ** 2).sum())), variables, x)
 
 
+def chunked_gradient(length: int) -> Run:
+    """Gradient of an LSTM for 8 sequences, with chunks near the root of the length."""
+    return lstm_gradient(8, length, 2 ** round(math.log2(length) / 2))
+
+
 def softmax_step(kind: str, vocabulary: int) -> Run:
     """Return a training step of word_lm."""
     from bench.softmax import experiment
@@ -176,30 +181,36 @@ def report(count: int) -> Run:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """The sizes of something that grows, and what is measured at each; most: the default limit."""
+    """The sizes of something that grows, and what is measured at each.
+
+    once: the first call is measured, and there is no other. time, memory: the exponents that are
+    expected. note: why others are found.
+    """
 
     sizes: tuple[int, ...]
     prepare: Callable[[int], Run]
-    most: int = 10**12
-    once: bool = False  # the first call is measured, and there is no other
+    once: bool = False
+    time: str = "1"
+    memory: str = "1"
+    note: str = ""
 
 
 LENGTHS, VOCABULARIES = (128, 512, 2048, 8192), (10_000, 100_000, 1_000_000)
 TEXTS, RUNS = (10**7, 10**8, 10**9, 10**10), (100, 1000, 10_000)
 ROWS: Mapping[str, Row] = {
     "length": Row(LENGTHS, lambda T: lstm_gradient(8, T, 0)),
-    "length, chunks": Row(LENGTHS, lambda T: lstm_gradient(8, T, 2 ** round(math.log2(T) / 2))),
+    "length, chunks": Row(LENGTHS, chunked_gradient, memory="0.5"),
     "batch": Row((8, 32, 128, 512), lambda N: lstm_gradient(N, 128, 0)),
     "full softmax": Row(VOCABULARIES, partial(softmax_step, "full")),
     "sampled softmax": Row(VOCABULARIES, partial(softmax_step, "sampled")),
     "adaptive softmax": Row(VOCABULARIES, partial(softmax_step, "adaptive")),
     "beam vocabulary": Row(VOCABULARIES, lambda V: search(V, 5)),
     "beam size": Row((1, 4, 16, 64), lambda K: search(10_000, K)),
-    "devices": Row((1, 2, 4, 8), divided_step),
-    "text, first": Row(TEXTS, partial(characters, False), 10**9, once=True),
-    "text, again": Row(TEXTS, partial(characters, True), 10**9),
+    "devices": Row((1, 2, 4, 8), divided_step, time="0"),
+    "text, first": Row(TEXTS, partial(characters, False), once=True, memory="0"),
+    "text, again": Row(TEXTS, partial(characters, True), memory="0"),
     "sentences": Row((10_000, 100_000, 1_000_000), sentences, once=True),
-    "frames": Row((1250, 5000, 20_000), frames),
+    "frames": Row((1250, 5000, 20_000), frames, memory="0"),
     "status": Row(RUNS, status),
     "report": Row(RUNS, report, once=True),
 }
