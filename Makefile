@@ -45,6 +45,7 @@ bench: .venv/ready
 
 results: .venv/ready
 	$(BIN)/python -m experiments.report.systems
+	$(BIN)/python -m bench.ratios
 
 verify: .venv/ready
 	$(BIN)/python -m bench.verify $(ROW) $(VERIFY_FLAGS)

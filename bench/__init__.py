@@ -1,5 +1,6 @@
 """Benchmarks, run as `python -m bench.NAME`; with --save they write the tables in bench/*.md.
 
 Read timing.py first, how implementations are compared, and tables.py, how a table is written.
-results.py opens finished runs, which robustness.py and scoring.py measure again.
+ratios.py makes bench/README.md from these tables. results.py opens finished runs, which
+robustness.py and scoring.py measure again.
 """

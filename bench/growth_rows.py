@@ -45,17 +45,20 @@ def softmax_step(kind: str, vocabulary: int) -> Run:
 
 
 def search(vocabulary: int, beams: int) -> Run:
-    """Beam search of 20 steps with a network of one hidden layer."""
+    """Beam search of 20 steps with a network of one hidden layer, which never chooses the end."""
     from nets.decoding.beam import beam_search
     from nets.decoding.step_model import StepModel
 
+    start, end = 2, 3
     table, output = (jax.random.normal(jax.random.key(i), (vocabulary, 64)) / 8 for i in range(2))
+    bias = jnp.zeros(vocabulary).at[end].set(-jnp.inf)
 
     def step(parameters, tokens, carry):
-        carry = jnp.tanh(carry + parameters[0][tokens])
-        return carry @ parameters[1].T, carry
+        table, output, bias = parameters
+        carry = jnp.tanh(carry + table[tokens])
+        return carry @ output.T + bias, carry
 
-    model = StepModel(step, (table, output), jnp.zeros((8, 64)), 2, 3)
+    model = StepModel(step, (table, output, bias), jnp.zeros((8, 64)), start, end)
     return partial(beam_search, model, beam_size=beams, max_length=20)
 
 

@@ -7,7 +7,7 @@ Whole steps of the preset zaremba_small: an LSTM of 2 x 200 units, batch 20, cli
 both tables updated densely. Words are drawn by Zipf's law, P(word of rank r) ~ 1 / r, which
 determines how much work the clusters of the adaptive softmax have. The softmaxes are timed
 alternately in one process, in CPU time: on one core, that is the duration of a step on an otherwise
-idle machine. The table has medians.
+idle machine. The table has medians, and those of the ratios of the full softmax to the others.
 """
 
 import os
@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from bench.tables import arguments, publish
-from bench.timing import in_turn, training
+from bench.timing import in_turn, ratio, training
 from data.text.streams import TrainingStreams
 from experiments import word_lm
 from train.optimizer import make_optimizer
@@ -60,6 +60,8 @@ def main() -> None:
             seconds = in_turn(runs, options.rounds, time.process_time)
             line = {"V": f"{vocabulary:,}", "T": str(window)}
             line |= {f"{s}, ms": f"{statistics.median(t) * 1e3:.0f}" for s, t in seconds.items()}
+            full = seconds.pop("full")
+            line |= {f"full / {s}": f"{ratio(full, t):.2f}" for s, t in seconds.items()}
             lines.append(line)
             print("  ".join(line.values()), file=sys.stderr, flush=True)
     cores = len(os.sched_getaffinity(0))

@@ -6,8 +6,8 @@ Both train skip-gram with negative sampling on the same sentences, with the defa
 experiments/word2vec.py, alternately, with a new seed in each round. gensim, if installed, runs one
 thread, so run this on one core (taskset -c 0). The words counted are those of the vocabulary,
 before subsampling. Times exclude reading the text and compilation, but include drawing our batches.
-The ratio is the median over rounds of ours / gensim's. "wordsim" is the rank correlation with the
-pairs of --wordsim, mean and standard deviation over rounds.
+The ratio is the median over rounds of (the other's time / ours). "wordsim" is the rank correlation
+with the pairs of --wordsim, mean and standard deviation over rounds.
 """
 
 import dataclasses
@@ -120,7 +120,7 @@ def compare(config, passes: int, rounds: int) -> list[dict[str, str]]:
         for clock in SECONDS:
             pairs = zip(speeds["ours", clock], speeds[name, clock], strict=True)
             line[f"words a second, {clock}"] = f"{statistics.median(speeds[name, clock]):,.0f}"
-            line[f"ours / it, {clock}"] = f"{statistics.median(a / b for a, b in pairs):.2f}"
+            line[f"time / ours, {clock}"] = f"{statistics.median(a / b for a, b in pairs):.2f}"
         spread = statistics.stdev(scores[name]) if rounds > 1 else 0.0
         line["wordsim"] = f"{statistics.mean(scores[name]):.3f} +- {spread:.3f}"
         lines.append(line)
@@ -153,6 +153,7 @@ def by_size(rounds: int) -> list[dict[str, str]]:
                 seconds.append((time.perf_counter() - start) / 5)
             line[f"{name}, ms"] = f"{statistics.median(seconds) * 1e3:.2f}"
             line[f"{name}, least"] = f"{min(seconds) * 1e3:.2f}"
+        line["dense / rows"] = f"{float(line['dense, ms']) / float(line['rows, ms']):.2f}"
         lines.append(line)
     return lines
 

@@ -1,6 +1,7 @@
 """Directives that fill pages from files of the repository, so that no figure is typed by hand.
 
 ```{results} B10```     results of a system, from experiments/systems.toml and its results
+```{ratios} ctc```      ratios of a benchmark, from its file in bench/
 ```{lecture} chai```    headings of a lecture with links to their pages, from docs/lectures.toml
 ```{headings}```        headings of the lectures that lead to this page
 """
@@ -15,6 +16,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from bench import ratios
 from experiments.report import systems
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,6 +60,10 @@ class Filled(SphinxDirective):
             for path in (ROOT / "experiments").glob("results/*.json"):
                 self.env.note_dependency(os.fspath(path))
             self.env.note_dependency(os.fspath(ROOT / "experiments" / "systems.toml"))
+        elif self.name == "ratios":
+            path = ROOT / "bench" / f"{argument}.md"
+            lines = ratios.body(path).split("\n")
+            self.env.note_dependency(os.fspath(path))
         else:
             page = f"{self.env.docname.removeprefix('docs/')}.md"
             lines = lecture_text(argument) if self.name == "lecture" else headings_text(page)
@@ -69,6 +75,6 @@ class Filled(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Add the directives."""
-    for name in ("results", "lecture", "headings"):
+    for name in ("results", "ratios", "lecture", "headings"):
         app.add_directive(name, Filled)
     return {"parallel_read_safe": True}

@@ -1,10 +1,13 @@
 """Results on a page come from the files of results."""
 
 import json
+import re
 
 import pytest
 
+from bench import ratios
 from experiments.report import systems
+from tests.docs.pages import PAGES, ROOT, text_of
 
 SYSTEMS = """
 [[system]]
@@ -65,3 +68,12 @@ def test_results_of_a_system_are_a_table_and_a_command(folder):
 def test_an_unknown_system_is_an_error(folder):
     with pytest.raises(ValueError, match="no system 'Z9'"):
         systems.results_text("Z9", folder)
+
+
+def test_pages_show_the_ratios_of_benchmarks_that_have_files():
+    shown = {
+        name for page in PAGES for name in re.findall(r"^```\{ratios\} (.+)$", text_of(page), re.M)
+    }
+    assert "recurrent" in shown
+    for name in shown:
+        assert f"python -m bench.{name}" in ratios.body(ROOT / "bench" / f"{name}.md")
