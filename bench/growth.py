@@ -10,9 +10,10 @@ The file is written after each measurement, so an interruption loses one.
 Each measurement is a process of its own. "seconds" is CPU time, the median of the rounds, which
 hardly depends on what else the machine does; it is that of all threads, so dividing a step evenly
 over virtual devices leaves it as it is. "MB" is the peak resident memory above that of a process
-which has imported JAX, so it includes other imports and compilation. The exponents are those at the
-three largest sizes: e of seconds = a size^e, by least squares of the logarithms, and e of
-MB = a size^e + b, which is 0 if the last two differ by less than 8 MB.
+which has imported JAX, so it includes other imports and compilation, and a small size may run in
+memory that compilation has freed. The exponents are those at the three largest sizes: e of
+seconds = a size^e, by least squares of the logarithms, and e of MB = a size^e + b, which is 0 if
+the last two differ by less than 8 MB.
 
 The rows: "length" is the gradient of an LSTM of 128 units for 8 sequences, with remat_chunk near
 the root of the length in "length, chunks"; "batch" the same at 128 steps. The softmaxes are steps
