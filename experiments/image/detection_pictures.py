@@ -85,7 +85,7 @@ def boxes_picture(
     titles = ("windows", "after regression of boxes", "after suppression")
     rows = len(pictures)
     figure = Figure(figsize=(8, 2.8 * rows + 0.4), layout="constrained")
-    figure.suptitle(f"Windows with a class of probability {DRAWN:g} or more; white dashes: objects")
+    figure.suptitle(f"windows with a class of probability {DRAWN:g} or more; white dashes: objects")
     axes = figure.subplots(rows, 3, squeeze=False)
     for row, (each, picture) in enumerate(zip(found, pictures, strict=True)):
         drawn = (best_boxes(each, False), best_boxes(each, True), final_boxes(each, classes, DRAWN))
@@ -122,7 +122,7 @@ def precision_recall_picture(
             label=legend_text(f"{name} ({class_average_precision(images):.2f})"),
         )
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
-    axis.set_title(f"Detections in {len(pictures)} images, overlap 0.5 (average precision)")
+    axis.set_title(f"detections in {len(pictures)} images, overlap 0.5 (average precision)")
     if len(classes) <= 20:
         figure.legend(loc="outside right upper", fontsize=8)
     return figure
@@ -173,7 +173,7 @@ def mistakes_picture(
     figure = Figure(figsize=(2 * MISTAKES, 2.3 * len(KINDS) + 0.5), layout="constrained")
     sure = [mistake.kind for mistake in mistakes if mistake.score >= 0.5]
     counts = ", ".join(f"{sure.count(kind)} of {kind}" for kind in KINDS)
-    figure.suptitle(f"Mistakes with probability 0.5 or more: {counts}")
+    figure.suptitle(f"mistakes with probability 0.5 or more: {counts}")
     axes = figure.subplots(len(KINDS), MISTAKES, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
@@ -224,7 +224,7 @@ def recall_picture(counts: Sequence[int], curves: dict[tuple[str, float], np.nda
     axis.set(xscale="log", ylim=(0, 100))
     axis.set_xlabel("windows of an image")
     axis.set_ylabel("objects found by a window (%)")
-    axis.set_title("Recall of the windows")
+    axis.set_title("recall of the windows")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, handlelength=3.5)  # long enough to show the dashes
     return figure

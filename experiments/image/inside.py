@@ -25,15 +25,26 @@ EXAMPLES = 12  # images with a saliency map
 MIN_SIDE = 40  # pixels; smaller pictures are enlarged
 OUTSIDE = 0.75  # grey level outside an image
 WIDTH, MARGIN, TITLE, LABEL = 13.0, 0.2, 0.35, 0.2  # inches
+BAR = (1.6, 0.12)  # inches: width and height of a scale
+SIGNED, POSITIVE = "RdBu_r", "magma"  # colour maps
+
+
+class Scale(NamedTuple):
+    """A colour map, and what its two ends mean."""
+
+    colours: str
+    low: str
+    high: str
 
 
 class Panel(NamedTuple):
-    """Tiles [h, w, 3] of colours in rows of `columns`, each below its label."""
+    """Tiles [h, w, 3] of colours in rows of `columns`, each below its label; their scale if any."""
 
     title: str
     tiles: Sequence[np.ndarray]
     labels: Sequence[str]
     columns: int
+    scale: Scale | None
 
 
 def look_inside(run: TrainedRun) -> None:
@@ -65,9 +76,11 @@ def filter_panel(model: nn.Module, variables, images: np.ndarray, name: str) -> 
     """Kernels of the first convolution, called `name`."""
     kernels = 2 * convnets.filters(model, variables, images) - 1
     tiles = [enlarge(coloured(kernel, 1)) for kernel in kernels]
-    legend = "red: positive, blue: negative" if kernels.shape[3] == 1 else "grey: zero"
     labels = [str(i) for i in range(len(tiles))]
-    return Panel(f"{name}: filters ({legend})", tiles, labels, 18)
+    if kernels.shape[3] == 1:
+        scale = Scale(SIGNED, "negative weight", "positive weight")
+        return Panel(f"{name}: filters", tiles, labels, 18, scale)
+    return Panel(f"{name}: filters (grey: zero)", tiles, labels, 18, None)
 
 
 def unit_panel(
@@ -109,9 +122,11 @@ def unit_panel(
         ]
         tiles.append(grid([square(patches), square(details)], 2, gap=5))
     labels = [f"{i}: {value:.2g}" for i, value in enumerate(top.values[0][: len(tiles)])]
-    method = "reconstruction" if rectifies else "gradient x input (red: increases the activation)"
+    method = "reconstruction" if rectifies else "gradient x input"
     title = f"{layer}: patches that excite a unit most (above: unit, activation), {method}"
-    return Panel(title, tiles, labels, 6)
+    ends = ("negative", "positive") if rectifies else ("lowers the activation", "raises it")
+    scale = Scale(SIGNED, *ends) if example.shape[3] == 1 else None
+    return Panel(title + " (grey: zero)" * (scale is None), tiles, labels, 6, scale)
 
 
 def saliency_panel(run: TrainedRun, batch: Batch) -> Panel:
@@ -120,7 +135,7 @@ def saliency_panel(run: TrainedRun, batch: Batch) -> Panel:
     count = min(EXAMPLES, int(batch["mask"].sum()))
     images, predictions, names = batch["image"][:count], predictions[:count], run.task.classes
     maps = np.asarray(convnets.saliency(run.task.model, run.variables, images, predictions))
-    colours = [colormaps["magma"](values / max(values.max(), 1e-30))[..., :3] for values in maps]
+    colours = [colormaps[POSITIVE](values / max(values.max(), 1e-30))[..., :3] for values in maps]
     tiles = [
         grid([enlarge(grey(image)), enlarge(saliency)], 1)
         for image, saliency in zip(images, colours, strict=True)
@@ -129,8 +144,8 @@ def saliency_panel(run: TrainedRun, batch: Batch) -> Panel:
         names[predicted] if predicted == label else f"{names[predicted]}, not {names[label]}"
         for predicted, label in zip(predictions, batch["label"][:count], strict=True)
     ]
-    title = "test images (above: the prediction), saliency: |gradient| of its score (bright: large)"
-    return Panel(title, tiles, labels, EXAMPLES)
+    title = "test images (above: the prediction), saliency: |gradient| of its score"
+    return Panel(title, tiles, labels, EXAMPLES, Scale(POSITIVE, "0", "largest of each image"))
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -144,7 +159,7 @@ def coloured(values: np.ndarray, largest: float) -> np.ndarray:
     One channel: from blue through white to red. Three: red, green and blue, with grey for zero.
     """
     half = 0.5 + 0.5 * values / max(largest, 1e-30)
-    return half if values.shape[2] == 3 else colormaps["RdBu_r"](half[..., 0])[..., :3]
+    return half if values.shape[2] == 3 else colormaps[SIGNED](half[..., 0])[..., :3]
 
 
 def crop(picture: np.ndarray, box: tuple[slice, slice], sides: Sequence[int]) -> np.ndarray:
@@ -197,6 +212,8 @@ def draw(panels: Sequence[Panel]) -> Figure:
     figure = Figure(figsize=(WIDTH, bottom))
     for panel, start, (width, height) in zip(panels, starts, sizes, strict=True):
         figure.text(MARGIN / WIDTH, 1 - (start + 0.8 * TITLE) / bottom, panel.title, fontsize=11)
+        if panel.scale:
+            draw_scale(figure, panel.scale, 1 - (start + 0.8 * TITLE) / bottom)
         for i, (tile, label) in enumerate(zip(panel.tiles, panel.labels, strict=True)):
             row, column = divmod(i, panel.columns)
             left = MARGIN + column * (width + MARGIN)
@@ -206,3 +223,14 @@ def draw(panels: Sequence[Panel]) -> Figure:
             axis.imshow(tile, interpolation="nearest")
             axis.set_title(label, fontsize=8, pad=2)
     return figure
+
+
+def draw_scale(figure: Figure, scale: Scale, height: float) -> None:
+    """Draw a colour bar with the meaning of its ends, on the right, at a height in 0 .. 1."""
+    width, thickness = BAR
+    left = WIDTH - MARGIN - width - 1.6  # room for the text of the high end
+    box = left / WIDTH, height, width / WIDTH, thickness / figure.get_figheight()
+    axis = figure.add_axes(box, xticks=(), yticks=())
+    axis.imshow(np.linspace(0, 1, 256)[None], scale.colours, aspect="auto")
+    for x, text, side in ((-0.04, scale.low, "right"), (1.04, scale.high, "left")):
+        axis.text(x, 0.5, text, transform=axis.transAxes, ha=side, va="center", fontsize=9)

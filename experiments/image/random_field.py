@@ -130,7 +130,9 @@ def iterations(run: TrainedRun) -> None:
     shown = np.flatnonzero(batch["mask"])[:SHOWN]
     said = np.asarray(answers(batch))[:, shown]
     columns = {"truth": batch["label"][shown]} | {
-        f"Q after {i}": said[i] for i in range(len(said)) if i in DRAWN or i == config.iterations
+        f"{i} iteration" + "s" * (i != 1): said[i]
+        for i in range(len(said))
+        if i in DRAWN or i == config.iterations
     }
     path = save_to(output, picture(batch["image"][shown], columns, run.task.classes, inches=1.6))
     print(f"random field: {'that of the run' if own else 'untrained'}; picture: {path}")

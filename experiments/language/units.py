@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
@@ -29,6 +31,8 @@ from train.trained import TrainedRun
 MAX_CHARACTERS = 100_000  # characters to read
 WIDTH, ROWS = 84, 4  # columns and rows of a passage
 GLYPHS = {"\n": "↵", "\t": "→"}
+# from blue through white to red, without the ends, which are too dark for text
+COLOURS = ListedColormap(colormaps["RdBu_r"](np.linspace(0.12, 0.88, 255)))
 # a string ends with its line at the latest, unless it is triple-quoted; an apostrophe that follows
 # a letter does not begin a string
 SPANS = re.compile(
@@ -195,8 +199,9 @@ def draw(
 ) -> str:
     """Draw a passage of the second half of the text for each match, coloured by its unit.
 
-    names: names of the units. The grey line below the text is the feature. Returns the text that
-    names the file; raises DataError when it cannot be written.
+    names: names of the units. The grey line below the text is the feature. Each unit has its own
+    scale: see `draw_passage`. Returns the text that names the file; raises DataError when it cannot
+    be written.
     """
     rows = rows_of(text)
     figure = Figure(figsize=(10, 1.25 * len(matches) + 0.5), layout="constrained")
@@ -206,23 +211,30 @@ def draw(
         draw_passage(axis, text, visible, states[:, unit], features[name])
         title = f"{name} (grey line): {names[unit]}, correlation {correlation:+.2f}"
         axis.set_title(title, fontsize=10, loc="left")
-    figure.supxlabel("blue: the unit is low; white: at its median; red: high", fontsize=9)
+    scale = ScalarMappable(Normalize(-1, 1), COLOURS)
+    place = {"location": "bottom", "fraction": 0.5 / len(matches), "shrink": 0.5, "aspect": 50}
+    bar = figure.colorbar(scale, ax=axes, ticks=(-1, 0, 1), **place)
+    bar.set_ticklabels(["low", "median", "high"])
+    bar.set_label("state of the unit, each on its own scale", fontsize=9)
     return save_to(output, figure)
 
 
 def draw_passage(
     axis: Axes, text: str, rows: Sequence[range], unit: np.ndarray, feature: np.ndarray
 ) -> None:
-    """Draw rows of a text in cells coloured by a unit, with the feature below each row."""
+    """Draw rows of a text in cells coloured by a unit, with the feature below each row.
+
+    The colours extend from the median of the unit to both sides by as much as 98 % of its states
+    are away from it.
+    """
     median = np.median(unit)
     scale = np.quantile(np.abs(unit - median), 0.98) or 1.0
     cells = np.ones((ROWS, WIDTH, 3))
     highest = max(feature[row[0] : row[-1] + 1].max() for row in rows) or 1.0
     for number, row in enumerate(rows):
         positions = list(row)
-        # between 0.12 and 0.88, because the ends of the colour map are too dark for text
-        shades = 0.5 + np.clip((unit[positions] - median) / scale, -1, 1) * 0.38
-        cells[number, : len(row)] = colormaps["RdBu_r"](shades)[:, :3]
+        shades = 0.5 + np.clip((unit[positions] - median) / scale, -1, 1) / 2
+        cells[number, : len(row)] = COLOURS(shades)[:, :3]
         heights = np.repeat(feature[positions] / highest, 2) * 0.25
         edges = np.repeat(np.arange(len(row) + 1), 2)[1:-1] - 0.5
         axis.fill_between(edges, number + 0.5 - heights, number + 0.5, color="0.35", lw=0)

@@ -76,6 +76,7 @@ def draw_loss(axis: Axes, run: Run, steps: list[int]) -> None:
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.margins(x=0.02)
     unit = re.search(r"bits_per_(\w+)", " ".join(name for line in run.lines for name in line))
+    axis.set_title("loss during training")
     axis.set_xlabel("steps (vertical lines: samples below)")
     axis.set_ylabel(f"loss in nats per {unit[1] if unit else 'symbol'}")
     axis.legend(framealpha=1, edgecolor="none")

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patheffects import Normal, Stroke
 
 from data.epochs import Batch
 from data.lines.transcripts import Alphabet
@@ -15,6 +17,7 @@ from nets.ctc.loss import ctc_align
 from train.drawing import PALETTE, line_style
 
 KINDS = ("columns", "spectrogram", "pen")  # ways to draw frames
+OUTLINE = (Stroke(linewidth=2, foreground="white"), Normal())  # of symbols over frames
 
 
 class AlignedLine(NamedTuple):
@@ -67,8 +70,8 @@ def align_lines(alphabet: Alphabet, batch: Batch, outputs: Any) -> list[AlignedL
 def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
     """Draw the frames of each line above its posteriors.
 
-    kind: how to draw the frames, one of KINDS. Colours mark the frames of each symbol, and the
-    symbols are written above the posteriors, according to the alignment.
+    kind: how to draw the frames, one of KINDS. A colour marks the frames of each symbol in the
+    alignment; the symbol is written beside them and above the posteriors.
     """
     figure = Figure(figsize=(9, 3.2 * len(lines)), layout="constrained")
     heights = [1.2, 1] * len(lines)
@@ -78,29 +81,40 @@ def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
         if kind == "pen":
             draw_pen(above, line)
         else:
-            draw_frames(above, line, kind)
+            image = draw_frames(above, line, kind)
         draw_posteriors(below, line)
+        if kind == "spectrogram":  # beside both, so that their times remain aligned
+            top = {"shrink": 0.5, "anchor": (0, 1), "aspect": 12}
+            figure.colorbar(image, ax=(above, below), label="log energy (standardized)", **top)
     return figure
 
 
-def draw_frames(axis: Axes, line: AlignedLine, kind: str) -> None:
+def draw_frames(axis: Axes, line: AlignedLine, kind: str) -> AxesImage:
     """Draw columns of a picture or a spectrogram, with a bar along the frames of each symbol."""
     time, size = line.x.shape
+    shown: dict[str, Any] = {"aspect": "auto"}
     if kind == "spectrogram":
-        axis.imshow(line.x.T, "magma", origin="lower", aspect="auto", extent=(0, time, 0, size))
+        shown |= {"cmap": "magma", "origin": "lower", "extent": (0, time, 0, size)}
         axis.set_ylabel("band")
     else:
-        axis.imshow(line.x.T, "gray_r", aspect="auto", extent=(0, time, size, 0))
+        shown |= {"cmap": "gray_r", "extent": (0, time, size, 0)}
         axis.set_ylabel("row")
+    image = axis.imshow(line.x.T, **shown)
     axis.set_xlim(0, len(line.x))
     axis.set_xticks([])
-    for position in range(len(line.symbols)):
+    place = {"transform": axis.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+    for position, symbol in enumerate(line.symbols):
         first, last = line.span(position)
         axis.axvspan(first, last, ymax=0.06, color=colour_of(position))
+        axis.text((first + last) / 2, 0.07, symbol, fontsize=8, path_effects=OUTLINE, **place)
+    return image
 
 
 def draw_pen(axis: Axes, line: AlignedLine) -> None:
-    """Draw the path of a pen, each segment in the colour of the symbol it is aligned with."""
+    """Draw the path of a pen, each segment in the colour of the symbol it is aligned with.
+
+    The symbol is written where its first segment begins.
+    """
     points = np.cumsum(np.pad(line.x[:, :2], [(1, 0), (0, 0)]), axis=0)
     steps = (np.arange(len(line.x)) / line.stride).astype(int)
     steps = np.minimum(steps, len(line.positions) - 1)
@@ -108,6 +122,9 @@ def draw_pen(axis: Axes, line: AlignedLine) -> None:
         position = line.positions[step]
         colour = "0.85" if lifted else colour_of(position) if position >= 0 else "0.4"
         axis.plot(*points[i : i + 2].T, color=colour, lw=0.8 if lifted else 1.8)
+    for position, symbol in enumerate(line.symbols):
+        start = points[int(np.ceil(line.span(position)[0]))]
+        axis.text(*start, symbol, color=colour_of(position), fontsize=9, path_effects=OUTLINE)
     axis.set_aspect("equal")
     axis.set_xlabel("x")
     axis.set_ylabel("y")

@@ -53,7 +53,7 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
         heights[side] = spread(points[side, 1], gap)
     for i, (x, y) in enumerate(points):
         style = marker_style(int(group_ids[i]))
-        axis.plot(x, y, **style)
+        axis.plot(x, y, **style, zorder=4)  # above the texts
         axis.annotate(
             phrases[i],
             (x, y),
@@ -61,8 +61,12 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
             ha="right" if right[i] else "left",
             va="center",
             fontsize=8,
-            color=style["color"],
-            arrowprops={"arrowstyle": "-", "alpha": 0.4, "relpos": (float(right[i]), 0.5)},
+            arrowprops={
+                "arrowstyle": "-",
+                "alpha": 0.6,
+                "color": style["color"],
+                "relpos": (float(right[i]), 0.5),
+            },
         )
     axis.set_ylim(points[:, 1].min() - 2 * gap, max(points[:, 1].max(), heights.max()) + 2 * gap)
     axis.set_xlabel(f"first principal component, {shares[0]:.0%} of the variance")

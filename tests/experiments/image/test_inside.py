@@ -112,7 +112,21 @@ def test_the_picture_is_written_and_the_layers_are_listed(tmp_path, capsys):
     np.testing.assert_array_equal(filters.tiles[1], 0.5)
     saliency = saliency_panel(run, next(iter(test)))
     assert saliency.labels == ["b, not a", "b", "b, not c", "b, not a"]
-    assert len(draw([filters, saliency]).axes) == 2 + 4
+    assert filters.title == "edge: filters (grey: zero)"
+    axes = draw([filters, saliency]).axes
+    assert len(axes) == 2 + 4 + 1
+    assert [text.get_text() for text in axes[2].texts] == ["0", "largest of each image"]
+    assert axes[2].images[0].get_cmap().name == "magma"
+
+
+def test_signed_values_of_grey_images_have_a_scale():
+    run = make_run()
+    images = run.held_out("test").source.images
+    filters = filter_panel(run.task.model, run.variables, images, "edge")
+    assert filters.scale == ("RdBu_r", "negative weight", "positive weight")
+    assert patches(run).scale == ("RdBu_r", "negative", "positive")
+    assert patches(make_run(rectified=False)).scale[1:] == ("lowers the activation", "raises it")
+    assert patches(make_run(channels=3)).scale is None
 
 
 def test_a_patch_is_padded_at_the_border():

@@ -160,6 +160,19 @@ def test_mode_draws_the_units_it_finds(tmp_path, monkeypatch, capsys):
         units.units(run)
 
 
+def test_the_colours_of_the_units_have_a_scale(monkeypatch):
+    figures = []
+    monkeypatch.setattr(units, "save_to", lambda output, figure: figures.append(figure))
+    text, state = "ab (c)\n" * 2, np.linspace(-1, 1, 14)
+    feature = units.features_of(text)["depth of brackets"]
+    match = units.Match("depth", 0, 0.5)
+    units.draw(text, state[:, None], {"depth": feature}, [match], names=["unit 0"], output=None)
+    passage, scale = figures[0].axes
+    assert [label.get_text() for label in scale.get_xticklabels()] == ["low", "median", "high"]
+    colours = passage.images[0].get_array()
+    np.testing.assert_allclose(colours[0, 6], units.COLOURS(1.0)[:3])  # the highest state
+
+
 def test_a_character_without_a_font_is_its_code_point_in_a_cell():
     assert units.glyph_of("\n") == "↵"
     assert units.glyph_of("a") == "a"

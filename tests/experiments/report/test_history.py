@@ -32,6 +32,7 @@ def test_curves_and_samples_are_those_of_the_run(run, capsys):
     assert train.get_xydata().tolist() == [[step, 4 - step / 50] for step in range(10, 101, 10)]
     assert validation.get_xydata().tolist() == [[0, 3], [50, 2], [100, 1]]
     assert [mark.get_xdata()[0] for mark in marks] == list(samples)
+    assert axes[0].get_title() == "loss during training"
     assert axes[0].get_ylabel() == "loss in nats per word"
     titles = [f"{'ABCD'[i]}: step {step}" for i, step in enumerate(samples)]
     assert [axis.get_title("left") for axis in axes[1:]] == titles

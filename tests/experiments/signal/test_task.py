@@ -174,7 +174,7 @@ def test_figures_show_alignments_and_list_the_worst_mistakes_first():
     text = figures["mistakes"]
     assert text.startswith("2 of 3 lines have mistakes\n\nerrors 3, symbols 3\n  reference   aab\n")
     assert "errors 1, symbols 4\n  reference   ab a\n  hypothesis  a a\n" in text
-    axes = figures["alignment"].axes
+    axes = figures["alignment"].axes[:4]  # before the scales
     assert [axis.get_title(loc="left") for axis in axes[::2]] == ["text: ab a", "text: b"]
     assert [child.get_text() for child in axes[1].texts] == list("ab a")
     short = experiment.task.figures(Scripted([[2, 3], [], [2, 2]], 3), test)
@@ -193,7 +193,8 @@ def aligned_line(kind):
 def test_a_symbol_is_drawn_at_its_frames(kind):
     line = aligned_line(kind)
     assert [line.span(position) for position in (0, 1)] == [(2, 6), (8, 10)]
-    above, below = draw_alignments([line], kind).axes
+    above, below, *scales = draw_alignments([line], kind).axes
+    assert [text.get_text() for text in above.texts] == ["a", "b"]
     assert [(text.get_text(), text.get_position()[0]) for text in below.texts] == [
         ("a", 4),
         ("b", 9),
@@ -207,6 +208,9 @@ def test_a_symbol_is_drawn_at_its_frames(kind):
         assert {colours[i] for i in range(2, 6) if not lifted[i]} <= {PALETTE[0]}
     else:
         assert above.images[0].get_extent()[:2] == [0, 12]
+        assert [text.get_position()[0] for text in above.texts] == [4, 9]
+    expected = ["log energy (standardized)"] if kind == "spectrogram" else []
+    assert [scale.get_ylabel() for scale in scales] == expected
 
 
 def test_training_validation_and_test_have_different_digits(tmp_path):

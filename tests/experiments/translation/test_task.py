@@ -155,6 +155,7 @@ def test_groups_of_phrases_differ_in_markers():
     (axis,) = draw_states(points, (0.6, 0.4), np.array([0, 1, 1]), phrases).axes
     markers = [line.get_marker() for line in axis.lines]
     assert markers[0] != markers[1] == markers[2]
+    assert {text.get_color() for text in axis.texts} == {"black"}  # as some colours are too faint
 
 
 def test_mode_draws_the_states_of_groups_of_phrases(network, monkeypatch, capsys, tmp_path):
