@@ -114,6 +114,12 @@ def iteration_scores(
     return [{name: values[name] for name in SCORES if name in values} for values in every]
 
 
+def drawn_answers(answers: np.ndarray) -> dict[str, np.ndarray]:
+    """Answers by title, after those of 0, 1, .. iterations that are DRAWN, and after the last."""
+    drawn = [i for i in range(len(answers)) if i in DRAWN or i == len(answers) - 1]
+    return {f"{i} iteration" + "s" * (i != 1): answers[i] for i in drawn}
+
+
 def iterations(run: TrainedRun) -> None:
     """Print the scores after each iteration on every held-out set, and draw those of test images.
 
@@ -129,10 +135,6 @@ def iterations(run: TrainedRun) -> None:
     batch = next(iter(held_out["test"]))
     shown = np.flatnonzero(batch["mask"])[:SHOWN]
     said = np.asarray(answers(batch))[:, shown]
-    columns = {"truth": batch["label"][shown]} | {
-        f"{i} iteration" + "s" * (i != 1): said[i]
-        for i in range(len(said))
-        if i in DRAWN or i == config.iterations
-    }
+    columns = {"truth": batch["label"][shown]} | drawn_answers(said)
     path = save_to(output, picture(batch["image"][shown], columns, run.task.classes, inches=1.6))
     print(f"random field: {'that of the run' if own else 'untrained'}; picture: {path}")

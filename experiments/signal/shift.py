@@ -51,5 +51,5 @@ def report_shift(runs: Mapping[str, Mapping[int, float]], picture: Output) -> No
     axis.set_xlabel("delay of the series, in steps")
     axis.set_ylabel("accuracy")
     axis.grid(alpha=0.3)
-    figure.legend(loc="outside upper center", frameon=False)
+    figure.legend(loc="outside upper center", frameon=False, handlelength=3.5)
     print(f"picture: {save_to(picture, figure)}")

@@ -1,4 +1,4 @@
-"""Modes of segmentation: damaged pictures are named, and the others are drawn."""
+"""Modes of segmentation: damaged pictures are named, others are drawn; titles of iterations."""
 
 from types import SimpleNamespace
 
@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from data.catalogue import DataError
+from experiments.image.random_field import drawn_answers
 from experiments.image.segmentation_modes import segment
 from train.config import ConfigError
 
@@ -55,3 +56,10 @@ def test_without_a_picture_there_is_an_error(folder):
         segment(run_of(folder, "cut.jpg", "cut.jpg"))
     with pytest.raises(ConfigError, match=r"--config.input=FILE"):
         segment(run_of(folder))
+
+
+def test_answers_of_a_random_field_are_titled_by_their_iterations():
+    answers = np.arange(8)
+    titles = {"0 iterations": 0, "1 iteration": 1, "2 iterations": 2, "5 iterations": 5}
+    assert drawn_answers(answers) == {**titles, "7 iterations": 7}
+    assert drawn_answers(answers[:6]) == titles
