@@ -125,7 +125,7 @@ def iterations(run: TrainedRun) -> None:
 
     A network that was trained without a random field gets one with its initial parameters.
     """
-    config, held_out, answers = run.config, run.all_held_out(), field_answers(run)
+    held_out, answers = run.all_held_out(), field_answers(run)
     own, output = "crf" in run.variables["params"], picture_of(run, "iterations")
     print("set", "iterations", *SCORES, sep="\t")
     for name, batches in held_out.items():
