@@ -84,8 +84,9 @@ def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
             image = draw_frames(above, line, kind)
         draw_posteriors(below, line)
         if kind == "spectrogram":  # beside both, so that their times remain aligned
-            top = {"shrink": 0.5, "anchor": (0, 1), "aspect": 12}
-            figure.colorbar(image, ax=(above, below), label="log energy (standardized)", **top)
+            top = {"shrink": 0.47, "anchor": (0, 1), "aspect": 12, "pad": 0.01, "fraction": 0.05}
+            bar = figure.colorbar(image, ax=(above, below), **top)
+            bar.set_label("standardized log energy", fontsize=8)
     return figure
 
 

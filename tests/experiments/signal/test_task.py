@@ -209,7 +209,7 @@ def test_a_symbol_is_drawn_at_its_frames(kind):
     else:
         assert above.images[0].get_extent()[:2] == [0, 12]
         assert [text.get_position()[0] for text in above.texts] == [4, 9]
-    expected = ["log energy (standardized)"] if kind == "spectrogram" else []
+    expected = ["standardized log energy"] if kind == "spectrogram" else []
     assert [scale.get_ylabel() for scale in scales] == expected
 
 
