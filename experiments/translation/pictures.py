@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
 
 from data.text.vocabulary import END, Vocabulary
 from nets.decoding.beam import BeamResult
@@ -53,7 +54,7 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
         heights[side] = spread(points[side, 1], gap)
     for i, (x, y) in enumerate(points):
         style = marker_style(int(group_ids[i]))
-        axis.plot(x, y, **style, zorder=4)  # above the texts
+        axis.plot(x, y, **style)
         axis.annotate(
             phrases[i],
             (x, y),
@@ -61,6 +62,7 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
             ha="right" if right[i] else "left",
             va="center",
             fontsize=8,
+            path_effects=[Stroke(linewidth=2, foreground="white"), Normal()],
             arrowprops={
                 "arrowstyle": "-",
                 "alpha": 0.6,
