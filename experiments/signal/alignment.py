@@ -84,7 +84,13 @@ def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
             image = draw_frames(above, line, kind)
         draw_posteriors(below, line)
         if kind == "spectrogram":  # beside both, so that their times remain aligned
-            top = {"shrink": 0.47, "anchor": (0, 1), "aspect": 12, "pad": 0.01, "fraction": 0.05}
+            top: dict[str, Any] = {
+                "shrink": 0.47,
+                "anchor": (0, 1),
+                "aspect": 12,
+                "pad": 0.01,
+                "fraction": 0.05,
+            }
             bar = figure.colorbar(image, ax=(above, below), **top)
             bar.set_label("standardized log energy", fontsize=8)
     return figure
@@ -103,7 +109,11 @@ def draw_frames(axis: Axes, line: AlignedLine, kind: str) -> AxesImage:
     image = axis.imshow(line.x.T, **shown)
     axis.set_xlim(0, len(line.x))
     axis.set_xticks([])
-    place = {"transform": axis.get_xaxis_transform(), "ha": "center", "va": "bottom"}
+    place: dict[str, Any] = {
+        "transform": axis.get_xaxis_transform(),
+        "ha": "center",
+        "va": "bottom",
+    }
     for position, symbol in enumerate(line.symbols):
         first, last = line.span(position)
         axis.axvspan(first, last, ymax=0.06, color=colour_of(position))
@@ -124,8 +134,8 @@ def draw_pen(axis: Axes, line: AlignedLine) -> None:
         colour = "0.85" if lifted else colour_of(position) if position >= 0 else "0.4"
         axis.plot(*points[i : i + 2].T, color=colour, lw=0.8 if lifted else 1.8)
     for position, symbol in enumerate(line.symbols):
-        start = points[int(np.ceil(line.span(position)[0]))]
-        axis.text(*start, symbol, color=colour_of(position), fontsize=9, path_effects=OUTLINE)
+        x, y = points[int(np.ceil(line.span(position)[0]))]
+        axis.text(x, y, symbol, color=colour_of(position), fontsize=9, path_effects=OUTLINE)
     axis.set_aspect("equal")
     axis.set_xlabel("x")
     axis.set_ylabel("y")
