@@ -34,7 +34,6 @@ best trial.
 """
 
 import contextlib
-import difflib
 import importlib
 import os
 import re
@@ -51,6 +50,7 @@ from typing import Any
 from absl import flags
 
 from jobs.check import check_runs
+from jobs.choice import Choice, hint
 from jobs.cluster import find_client, submit
 from jobs.local import run_all
 from jobs.manifest import manifest, to_yaml
@@ -78,7 +78,7 @@ def define_flags() -> flags.FlagValues:
         flags.DEFINE_multi_string(name, [], help, flag_values=values)
 
     def choice(name: str, default: str | None, choices: list[str], help: str) -> None:
-        flags.DEFINE_enum(name, default, choices, help, flag_values=values)
+        flags.DEFINE(Choice(choices), name, default, help, flag_values=values)
 
     def count(name: str, default: int, help: str) -> None:
         flags.DEFINE_integer(name, default, help, lower_bound=1, flag_values=values)
@@ -283,11 +283,9 @@ def check_name(experiment: str) -> None:
     """Raise UsageError when there is no such module in experiments/."""
     names = sorted(path.stem for path in (ROOT / "experiments").glob("[!_]*.py"))
     if experiment not in names:
-        near = difflib.get_close_matches(experiment, names, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UsageError(
-            f"there is no experiment {experiment!r}{hint}; available: {', '.join(names)}"
-        )
+        wrong = f"there is no experiment {experiment!r}{hint(experiment, names)}"
+        missing = "--experiment=NAME is required"
+        raise UsageError(f"{wrong if experiment else missing}; available: {', '.join(names)}")
 
 
 def check_result(name: str, runs: Sequence[Run]) -> None:

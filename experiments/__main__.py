@@ -7,6 +7,7 @@ python -m experiments RUN --mode=report
 
 import json
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -43,6 +44,28 @@ def listing() -> Iterator[str]:
             )
 
 
+def refusal(words: list[str], folder: Path) -> str:
+    """Why the first word cannot name the directory of a run; empty when it can."""
+    names, first = experiment_names(HERE), words[0]
+    path = Path(first)
+    if first.startswith("-"):
+        return f"the directory of a run, or nothing, comes before the flags, got {first}"
+    if path.suffix == ".py" and path.stem in names:
+        return f"{path.stem} is an experiment: `{training(path.stem, words[1:])}`"
+    if folder.exists() or os.sep in first:
+        return ""
+    if first in names:
+        return f"{first} is an experiment: `{training(first, words[1:])}`"
+    near = hint(first, names) or "; `python -m experiments` lists them"
+    return f"there is neither a run {first!r} nor an experiment of this name{near}"
+
+
+def training(name: str, flags: list[str]) -> str:
+    """Return the command that trains an experiment with these flags."""
+    workdir = [] if any(word.startswith("--workdir=") for word in flags) else ["--workdir=RUN"]
+    return shlex.join(["python", "-m", f"experiments.{name}", *workdir, *flags])
+
+
 def main(argv: list[str]) -> None:
     """Print the experiments, or run the one of a run directory with the rest of the arguments."""
     if not argv[1:] or argv[1] in ("-h", "--help", "--helpfull", "--helpshort"):
@@ -51,15 +74,9 @@ def main(argv: list[str]) -> None:
         print(LEGEND.rstrip())
         return
     folder = Path(os.path.expanduser(argv[1]))
-    if not folder.exists() and os.sep not in argv[1]:
-        if argv[1] in experiment_names(HERE):
-            text = f"{argv[1]} is an experiment: `python -m experiments.{argv[1]} --workdir=RUN`"
-            print(f"error: {text}", file=sys.stderr)
-            sys.exit(2)
-        if near := hint(argv[1], experiment_names(HERE)):
-            text = f"there is neither a run {argv[1]!r} nor an experiment of this name{near}"
-            print(f"error: {text}", file=sys.stderr)
-            sys.exit(2)
+    if problem := refusal(argv[1:], folder):
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(2)
     from train import cli  # imports jax, which the list does not need
 
     sys.argv = [argv[0], f"--workdir={argv[1]}", *argv[2:]]

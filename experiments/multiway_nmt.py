@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
+from data.catalogue import unknown_dataset
 from data.pairs import multiway
 from data.pairs.dates import Dates
 from data.pairs.parallel import load_pairs
@@ -33,6 +34,7 @@ from train import cli
 from train.config import ConfigError, option
 from train.optimizer import make_optimizer
 from train.task import Assets, Experiment, Task
+from train.validity import hint
 
 MODES = {
     "translate": "experiments.translation.modes:translate",
@@ -94,6 +96,7 @@ class MultiTranslate(Task):
         if pair not in ("", *self.tasks):
             raise ConfigError(
                 f"config.direction must be one of {', '.join(self.tasks)}, got {pair!r}"
+                f"{hint(pair, self.tasks)}"
             )
         pair = pair or next(iter(self.tasks))
         return self.tasks[pair], self.model.variables_of(variables, pair)
@@ -161,7 +164,7 @@ def build(config: Config) -> Experiment:
     """Read the corpora; make the vocabularies, the task and the alternating batches."""
     dates, pairs = config.dataset == "dates", multiway.language_pairs(config.language_pairs)
     if not dates and not config.dataset.startswith("pairs:"):
-        raise ConfigError(f"config.dataset must be dates or pairs:FOLDER, got {config.dataset!r}")
+        raise unknown_dataset(config.dataset, ["pairs:FOLDER"], ["dates"])
     seeds = multiway.pair_seeds(config.seed, pairs)
     corpora = (read_dates if dates else read_text)(pairs, seeds, config)
     assets: dict[str, bytes] = {}

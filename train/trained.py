@@ -58,7 +58,8 @@ class TrainedRun:
         """
         sets = self._experiment(f"the held-out set {name!r}").evals
         if name not in sets:
-            raise ConfigError(f"there is no held-out set {name!r}, only {', '.join(sets)}")
+            listed = ", ".join(sets)
+            raise ConfigError(f"there is no held-out set {name!r}, only {listed}{hint(name, sets)}")
         return sets[name]
 
     def all_held_out(self) -> Mapping[str, Any]:

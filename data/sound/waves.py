@@ -37,14 +37,15 @@ class Waves:
         which: "standard" or "speaker:NAME". Raises DataError for any other value, an unknown
         speaker, or an empty training or test set.
         """
+        names = sorted({f"speaker:{name}" for name in self.speakers if name})
         if which == "standard":
             chosen = self.test
         elif which.startswith("speaker:"):
             chosen = self.speakers == which.removeprefix("speaker:")
         else:
-            raise DataError(f"held_out must be standard or speaker:NAME, got {which!r}")
+            near = nearest(which, ["standard", *names])
+            raise DataError(f"held_out must be standard or speaker:NAME, got {which!r}{near}")
         if not chosen.any() or chosen.all():
-            names = sorted({f"speaker:{name}" for name in self.speakers if name})
             raise DataError(
                 f"held_out {which!r} leaves {int((~chosen).sum())} recordings for training and "
                 f"{int(chosen.sum())} for the test{nearest(which, names)}; "

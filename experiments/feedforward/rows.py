@@ -18,6 +18,7 @@ from experiments.feedforward.regions import Plane, draw_run, principal_plane
 from train.config import ConfigError
 from train.metrics import read_metrics
 from train.trained import TrainedRun
+from train.validity import hint
 
 
 def classify(run: TrainedRun) -> None:
@@ -75,9 +76,10 @@ def feature_plane(run: TrainedRun) -> Plane:
     columns, names = run.task.columns, [name.strip() for name in run.config.features.split(",")]
     numbers = {column.name: column for column in columns if isinstance(column, NumberColumn)}
     if len(set(names)) != 2 or not set(names) <= set(numbers):
+        near = next((hint(name, numbers) for name in names if name not in numbers), "")
         raise ConfigError(
             f"config.features must be two of the columns {', '.join(numbers) or 'of numbers'}, "
-            f"got {run.config.features!r}"
+            f"got {run.config.features!r}{near}"
         )
     width = {
         column.name: len(column.categories) if isinstance(column, CategoryColumn) else 1

@@ -34,6 +34,7 @@ from experiments.report.study import Study, read_study, split_folders
 from experiments.report.tables import FORMS, make_table
 from train.process import open_standard_streams
 from train.rundir import read_json
+from train.validity import hint
 
 PAGE = "html"  # the format of a page, which is more than a table
 COMPARISON = (
@@ -184,18 +185,22 @@ def main(argv: list[str]) -> None:
         ("output", "", "folder of the pictures or the page; default: the one folder of --workdir"),
     ):
         flags.DEFINE_string(name, default, description, flag_values=values)
-    flags.DEFINE_enum("format", "text", [*FORMS, PAGE], "format of the report", flag_values=values)
+    forms = [*FORMS, PAGE]
+    flags.DEFINE_string("format", "text", f"one of {', '.join(forms)}", flag_values=values)
     flags.mark_flag_as_required("workdir", flag_values=values)
     try:
         if rest := values(argv)[1:]:
             raise ValueError(f"flags begin with --, got {rest[0]!r}")
+        if (form := values.format) not in forms:
+            listed = ", ".join(forms)
+            raise ValueError(f"--format must be one of {listed}, got {form!r}{hint(form, forms)}")
         stdout, stderr = report(
             *split_folders(values.workdir),
             save=os.path.expanduser(values.save),
             command=values.command,
             baseline=values.baseline,
             metric=values.metric,
-            form=values.format,
+            form=form,
             output=os.path.expanduser(values.output),
         )
         print(stdout)

@@ -106,6 +106,8 @@ def test_regions_are_drawn_over_two_columns(trained, tmp_path, capsys):
     np.testing.assert_allclose(plane.inputs(shown), x * [1, 1, 0, 0], atol=1e-5)
     with pytest.raises(ConfigError, match="two of the columns u, v, got 'u,kind'"):
         feature_plane(open_run(trained / "run", features="u,kind"))
+    with pytest.raises(ConfigError, match=r"got 'u,vv' \(did you mean v\?\)"):
+        feature_plane(open_run(trained / "run", features="u,vv"))
 
 
 def test_points_of_the_principal_plane_are_projected_onto_themselves():

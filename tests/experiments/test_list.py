@@ -72,12 +72,20 @@ def test_the_list_imports_neither_jax_nor_numpy():
     [
         ("lenet", "did you mean lenet5?"),
         ("lenet5", "`python -m experiments.lenet5 --workdir=RUN`"),
-        ("zzzz", "is not the directory of a run"),
+        (
+            "lenet5 --config.steps=3 --mode=train",
+            "`python -m experiments.lenet5 --workdir=RUN --config.steps=3 --mode=train`",
+        ),
+        ("lenet5 --workdir=a", "`python -m experiments.lenet5 --workdir=a`"),
+        ("experiments/lenet5.py", "`python -m experiments.lenet5 --workdir=RUN`"),
+        ("zzzz", "an experiment of this name; `python -m experiments` lists them"),
+        ("runs/zzzz", "is not the directory of a run"),
+        ("--mode=generate", "comes before the flags, got --mode=generate"),
     ],
 )
 def test_a_word_that_is_no_run_is_answered_in_one_line(word, answer, capsys):
     with pytest.raises(SystemExit) as caught:
-        listed.main(["experiments", word])
+        listed.main(["experiments", *word.split()])
     assert caught.value.code == 2
     out, err = capsys.readouterr()
     assert not out

@@ -151,7 +151,7 @@ def test_a_mode_uses_the_network_of_its_direction(experiment, monkeypatch, direc
     source, target = pair.split("-")
     assert variables == {"params": {"encoder": source, "decoder": target}}
     run = opened(experiment.task, config=replace(config, direction="en-es"))
-    with pytest.raises(ConfigError, match="one of en-fr, de-fr, en-de, got 'en-es'"):
+    with pytest.raises(ConfigError, match=r"en-de, got 'en-es' \(did you mean en-de\?\)"):
         modes.selected(run)
 
 
@@ -183,7 +183,8 @@ def test_parallel_text_has_one_vocabulary_per_language(tmp_path):
         ({"language_pairs": "enfr"}, DataError, "'enfr' is not a pair of languages"),
         ({"language_pairs": "en-xx"}, DataError, "there is no language 'xx'"),
         ({"language_pairs": "en-fr+en-fr"}, DataError, "contains the pair 'en-fr' twice"),
-        ({"dataset": "tsv:cats.tsv"}, ConfigError, "must be dates or pairs:FOLDER, got 'tsv:cats"),
+        ({"dataset": "tsv:cats.tsv"}, DataError, "'tsv:cats.tsv'; available: dates, pairs:FOLDER"),
+        ({"dataset": "dats"}, DataError, r"'dats' \(did you mean dates\?\); .* pairs:FOLDER"),
         ({"n_best": 3}, ConfigError, r"n_best must be at most config\.beam_size, 2, got 3"),
     ],
 )

@@ -117,7 +117,7 @@ def test_held_out_sets_are_read_when_they_are_asked_for(run_of, capsys):
     assert run.held_out("test") is experiment.evals["test"]
     assert run.all_held_out() is experiment.evals
     assert seeds == [0]
-    with pytest.raises(ConfigError, match="no held-out set 'tset', only validation, test"):
+    with pytest.raises(ConfigError, match=r"'tset', only validation, test \(did you mean test\?\)"):
         run.held_out("tset")
     assert not capsys.readouterr().err
     data = folder / "data.json"

@@ -50,7 +50,9 @@ def test_names_give_digit_speaker_and_the_published_test(digits):
     ("which", "message"),
     [
         ("speaker:an", r"did you mean speaker:ann\?.* speaker:ann, speaker:bo_b$"),
-        ("all", "must be standard or speaker:NAME, got 'all'"),
+        ("all", "must be standard or speaker:NAME, got 'all'$"),
+        ("standrd", r"got 'standrd' \(did you mean standard\?\)"),
+        ("speakr:ann", r"\(did you mean speaker:ann\?\)"),
     ],
 )
 def test_an_unknown_held_out_set_is_refused(digits, which, message):

@@ -218,7 +218,7 @@ def test_other_formats_print_only_the_table_to_stdout(folder, capsys):
     [
         ("--baseline=cell=gruu", "did you mean cell=gru?"),
         ("--metric=tst/loss", "did you mean test/loss?"),
-        ("--format=tex", "<text|csv|markdown|latex|html>"),
+        ("--format=tex", "one of text, csv, markdown, latex, html, got 'tex' (did you mean text?)"),
         ("hidden=64", "flags begin with --, got 'hidden=64'"),
     ],
 )
