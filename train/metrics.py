@@ -13,6 +13,10 @@ from .board import Board
 from .config import ConfigError
 from .files import append_text, replace_file
 
+WIDTH = 100  # columns of a printed line, if its words allow it
+INDENT = len("step 123456  ")
+SHORT_NAMES = {"learning_rate": "lr"}  # in printed lines
+
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
     """Lines of metrics.jsonl; an incomplete last line is left out.
@@ -56,8 +60,37 @@ def final_metrics(workdir: Path, step: int) -> dict[str, float]:
 
 
 def printed(value: float) -> str:
-    """Four decimals, or three digits of a number that these would hide."""
-    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
+    """Four decimals, two from 100 on, or three digits of a number that these would hide."""
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.2e}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
+
+
+def short(value: float) -> str:
+    """Three significant digits."""
+    text = f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:#.3g}"
+    return text.replace("e-0", "e-")
+
+
+def printed_line(step: int, prefix: str, values: Mapping[str, float], note: str = "") -> str:
+    """Line of metrics for the terminal; what is beyond WIDTH continues on an indented line.
+
+    Values before a note are means of training, which vary, and have fewer digits. Names with a
+    slash are left out.
+    """
+    number = short if note else printed
+    words = [
+        f"{SHORT_NAMES.get(name, name)} {number(value)}"
+        for name, value in values.items()
+        if "/" not in name
+    ]
+    lines = [f"step {step:>6}  {prefix}"]
+    for word in [*words, note]:
+        if len(lines[-1]) + 2 + len(word) > WIDTH:
+            lines.append(" " * INDENT + word)
+        elif word:
+            lines[-1] += f"  {word}"
+    return "\n".join(lines)
 
 
 class Metrics:
@@ -87,9 +120,7 @@ class Metrics:
         self.board.call("scalars", step, named)
         if self.tracker:
             self.tracker.call("log", step, named)
-        shown = {name: value for name, value in values.items() if "/" not in name}
-        text = "  ".join(f"{prefix}/{name} {printed(value)}" for name, value in shown.items())
-        tqdm.write(f"{self.name and self.name + '  '}step {step:>6}  {text}{note and '  ' + note}")
+        tqdm.write(f"{self.name and self.name + '  '}{printed_line(step, prefix, values, note)}")
         sys.stdout.flush()
 
     def speed(self, step: int, batch_size: int) -> str:

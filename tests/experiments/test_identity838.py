@@ -94,7 +94,7 @@ def test_numbers_for_pictures_are_recorded_but_not_printed(tmp_path, capsys):
     metrics = Metrics(tmp_path, -1)
     metrics.write(5, "patterns", {"loss": 0.25, "weight/1": 2.0})
     metrics.close()
-    assert capsys.readouterr().out == "step      5  patterns/loss 0.2500\n"
+    assert capsys.readouterr().out == "step      5  patterns  loss 0.2500\n"
     assert read_metrics(tmp_path) == [{"step": 5, "patterns/loss": 0.25, "patterns/weight/1": 2.0}]
 
 

@@ -42,7 +42,8 @@ def test_the_learning_rate_of_a_line_is_that_of_its_last_step(
     found = lines_with(tmp_path, "train/learning_rate")
     assert list(found) == [3, 6, 9, 12]
     np.testing.assert_allclose(list(found.values()), expected, rtol=1e-5)
-    lines = [line for line in capsys.readouterr().out.splitlines() if "train/loss" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "  train  " in line]
+    assert len(lines) == 4
     assert all(line.endswith(" rows/s)") and " s, " in line for line in lines)
     text = (tmp_path / "metrics.jsonl").read_text()
     assert not [word for word in ("second", "speed", "rows", "time") if word in text]
