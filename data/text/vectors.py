@@ -17,20 +17,8 @@ from ..catalogue import DataError
 from ..forms.content import check_no_pipe
 
 
-def write_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> None:
-    """Write vectors float32 [V, D] of V words: binary when the name ends in .bin, else text.
-
-    Raises DataError when the file cannot be written, or could not be read back.
-    """
-    content = file_of_vectors(path, words, vectors)
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise DataError(f"cannot write vectors {path}: {error.strerror}") from None
-
-
 def file_of_vectors(path: Path, words: Sequence[str], vectors: ArrayLike) -> bytes:
-    """Content of the file that `write_vectors` writes.
+    """Content of a file of vectors float32 [V, D] of V words: binary for a name in .bin, else text.
 
     Raises DataError when it could not be read back: for a word that is empty or has a line feed,
     and in the binary format for one with a space.

@@ -232,6 +232,8 @@ def test_save_writes_vectors_into_the_run_or_a_new_file(folder, capsys, monkeypa
     np.testing.assert_array_equal(vectors, predict.variables["params"]["words"])
     with pytest.raises(ConfigError, match=r"v\.bin exists"):
         save(opened(task, predict))
+    with pytest.raises(ConfigError, match=r"cannot write vectors .*v\.txt: No such file"):
+        save(opened(*trained(folder, save_to=str(folder / "none" / "v.txt"))))
     monkeypatch.chdir(folder)  # the folder of `opened`
     for said in ("vectors.txt", "vectors.txt (replaced)"):
         save(opened(*trained(folder)))
