@@ -17,6 +17,7 @@ from ml_collections import config_flags
 
 from .config import ConfigError, RunConfig
 from .files import DISK_EXIT_CODE, disk_problem
+from .help import asks_for_help
 from .loop import fit
 from .process import (
     keep_compiled_programs,
@@ -37,7 +38,6 @@ NOT_A_NUMBER = {  # what Python says of a flag, and what it means
     r"invalid literal for int\(\) with base 10: ": "must be a whole number, got ",
     r"could not convert string to float: ": "must be a number, got ",
 }
-HELP = {"-h", "--help", "--helpfull", "--helpshort"}
 
 
 def run(
@@ -121,7 +121,7 @@ def _run(
     package = sys.modules.get(sys.modules[config_class.__module__].__package__ or "")
     folder_modes: Mapping[str, str] = getattr(package, "FOLDER_MODES", {})
     modes = {**modes, **folder_modes, **TRAINED_MODES}
-    if HELP & set(argv):
+    if asks_for_help(argv):
         from .usage import usage
 
         print(usage(config_class, {**modes, **PLANNED_MODES}))

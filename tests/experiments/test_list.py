@@ -10,6 +10,7 @@ import pytest
 from experiments import __main__ as listed
 from experiments.report.index import default_run, make_index
 from tests.runs.test_experiments import FOLDER, NAMES, ROOT
+from train.help import FLAGS
 
 
 @pytest.fixture
@@ -39,6 +40,12 @@ def test_every_experiment_has_its_data_time_and_modes(capsys):
         f"data: scenes; time: {entry['time']}; modes: caption, compare"
     )
     assert re.fullmatch(r"[\d.]+ min \(2 cores\)", entry["time"])
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_of_help_prints_the_list(flag, capsys):
+    listed.main(["experiments", flag])
+    assert "\nlenet5 " in capsys.readouterr().out
 
 
 def test_an_experiment_without_a_measured_run_has_no_time(own_list):
