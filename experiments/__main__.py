@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.report.index import describe, experiment_names
-from train.help import asks_for_help
+from train.help import FLAGS as HELP
 from train.validity import hint
 
 HERE = Path(__file__).parent
@@ -69,7 +69,7 @@ def training(name: str, flags: list[str]) -> str:
 
 def main(argv: list[str]) -> None:
     """Print the experiments, or run the one of a run directory with the rest of the arguments."""
-    if not argv[1:] or asks_for_help(argv[1:2]):
+    if not argv[1:] or argv[1] in HELP:
         print(__doc__)
         print("\n".join(listing()))
         print(LEGEND.rstrip())

@@ -17,7 +17,7 @@ from ml_collections import config_flags
 
 from .config import ConfigError, RunConfig
 from .files import DISK_EXIT_CODE, disk_problem
-from .help import asks_for_help
+from .help import FLAGS as HELP
 from .loop import fit
 from .process import (
     keep_compiled_programs,
@@ -121,7 +121,7 @@ def _run(
     package = sys.modules.get(sys.modules[config_class.__module__].__package__ or "")
     folder_modes: Mapping[str, str] = getattr(package, "FOLDER_MODES", {})
     modes = {**modes, **folder_modes, **TRAINED_MODES}
-    if asks_for_help(argv):
+    if HELP & set(argv):
         from .usage import usage
 
         print(usage(config_class, {**modes, **PLANNED_MODES}))

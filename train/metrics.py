@@ -1,7 +1,9 @@
 """Metrics of a run: to metrics.jsonl, to TensorBoard and to the terminal."""
 
 import json
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +14,6 @@ from .background import Background
 from .board import Board
 from .config import ConfigError
 from .files import append_text, replace_file
-
-WIDTH = 100  # columns of a printed line, if its words allow it
-INDENT = len("step 123456  ")
-SHORT_NAMES = {"learning_rate": "lr"}  # in printed lines
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
@@ -60,37 +58,19 @@ def final_metrics(workdir: Path, step: int) -> dict[str, float]:
 
 
 def printed(value: float) -> str:
-    """Four decimals, two from 100 on, or three digits of a number that these would hide."""
-    if 0 < abs(value) < 1e-3:
-        return f"{value:.2e}"
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
-
-
-def short(value: float) -> str:
-    """Three significant digits."""
-    text = f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:#.3g}"
-    return text.replace("e-0", "e-")
+    """Four decimals, or three digits of a number that these would hide."""
+    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
 def printed_line(step: int, prefix: str, values: Mapping[str, float], note: str = "") -> str:
-    """Line of metrics for the terminal; what is beyond WIDTH continues on an indented line.
-
-    Values before a note are means of training, which vary, and have fewer digits. Names with a
-    slash are left out.
-    """
-    number = short if note else printed
-    words = [
-        f"{SHORT_NAMES.get(name, name)} {number(value)}"
-        for name, value in values.items()
-        if "/" not in name
-    ]
-    lines = [f"step {step:>6}  {prefix}"]
-    for word in [*words, note]:
-        if len(lines[-1]) + 2 + len(word) > WIDTH:
-            lines.append(" " * INDENT + word)
-        elif word:
-            lines[-1] += f"  {word}"
-    return "\n".join(lines)
+    """Line of 100 columns, continued below; values before a note are means, with three digits."""
+    shown = {name: value for name, value in values.items() if "/" not in name}
+    texts = [f"{x:#.3g}".rstrip(".") if note else printed(x) for x in shown.values()]
+    words = [f"step {step:>6}", prefix, *map(" ".join, zip(shown, texts, strict=True)), note]
+    line = "  ".join(words).replace("learning_rate", "lr")
+    line = re.sub(r"(?<! ) (?! )", "\0", line)  # kept together: a name and its value
+    wrap = textwrap.TextWrapper(100, "", " " * 13, break_long_words=False, break_on_hyphens=False)
+    return wrap.fill(line).replace("\0", " ")
 
 
 class Metrics:
