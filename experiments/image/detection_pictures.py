@@ -226,5 +226,6 @@ def recall_picture(counts: Sequence[int], curves: dict[tuple[str, float], np.nda
     axis.set_ylabel("objects found by a window (%)")
     axis.set_title("recall of the windows")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, handlelength=3.5)  # long enough to show the dashes
+    # handles are long enough to show the dashes
+    axis.legend(loc="upper left", fontsize=8, handlelength=3.5)
     return figure

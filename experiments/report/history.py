@@ -79,7 +79,7 @@ def draw_loss(axis: Axes, run: Run, steps: list[int]) -> None:
     axis.set_title("loss during training")
     axis.set_xlabel("steps (vertical lines: samples below)")
     axis.set_ylabel(f"loss in nats per {unit[1] if unit else 'symbol'}")
-    axis.legend(framealpha=1, edgecolor="none")
+    axis.legend(loc="upper right", framealpha=1, edgecolor="none")
     axis.grid(alpha=0.3)
 
 
