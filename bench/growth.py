@@ -32,6 +32,7 @@ import json
 import math
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -179,6 +180,8 @@ def main() -> None:
             measured = measure(ROWS[name], int(size), options.rounds)
         print(json.dumps(measured))
         return
+    # SystemExit ends the process of the measurement and removes its folder
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     most = limits(options.most)
     points = kept(options.save, options.rows)
     for name in options.rows:
