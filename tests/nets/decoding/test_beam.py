@@ -334,29 +334,6 @@ def test_invalid_options_are_refused(options, message):
         run(beam_search, plain, model, carry, **SMALL | options)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (
-            lambda logits, carry: logits,
-            r"step_fn must return \(logits, carry\) or .*, got .*Tracer",
-        ),
-        (lambda logits, carry: (logits,), "got 1 results"),
-        (
-            lambda logits, carry: (logits[:, None], carry),
-            r"logits \[.*, symbols\], got \(.*, 1, 3\)",
-        ),
-        (lambda logits, carry: (logits[0], carry), r"logits \[.*, symbols\], got \(3,\)"),
-    ],
-)
-def test_a_step_function_with_wrong_results_is_refused(wrong, message):
-    def step_fn(*inputs):
-        return wrong(*plain(*inputs))
-
-    with pytest.raises(ValueError, match=message):
-        run(beam_search, step_fn, automaton(0), starts(0, 2), **SMALL)
-
-
 def test_it_works_inside_jit():
     model, carry = jax.tree.map(jnp.asarray, automaton(13, 5)), starts(13, ROWS)
     options = {"beam_size": 3, "max_length": 7}
