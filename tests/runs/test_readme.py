@@ -124,7 +124,7 @@ def test_documented_experiment_runs_in_a_copy_of_the_project(one_device, tmp_pat
     names = " ".join(name for name, _ in files)
     run(f".venv/bin/python -m ruff check {names}")
     run(f".venv/bin/python -m ruff format --check {names}")
-    assert float(re.search(r"test/accuracy ([\d.]+)", run(train)).group(1)) > 0.9
+    assert float(re.search(r"  test  accuracy ([\d.]+)", run(train)).group(1)) > 0.9
     assert run(classify).startswith("square\t")
     run(tests.replace("-k waveforms", "-k 'waveforms and not bfloat16'"))
 
