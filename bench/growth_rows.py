@@ -218,7 +218,12 @@ ROWS: Mapping[str, Row] = {
     "text, first": Row(TEXTS, partial(characters, False), once=True, memory="0"),
     "text, again": Row(TEXTS, partial(characters, True), memory="0"),
     "sentences": Row((10_000, 100_000, 1_000_000), sentences, once=True),
-    "frames": Row((1250, 5000, 20_000), frames, memory="0"),
+    "frames": Row(
+        (1250, 5000, 20_000),
+        frames,
+        memory="0",
+        note="each width is compared with all smaller ones",
+    ),
     "status": Row(RUNS, status),
     "report": Row(RUNS, report, once=True),
 }
