@@ -42,7 +42,7 @@ def test_every_experiment_has_its_data_time_and_modes(capsys):
     assert re.fullmatch(r"[\d.]+ min \(2 cores\)", entry["time"])
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("flag", sorted(FLAGS))
 def test_every_flag_of_help_prints_the_list(flag, capsys):
     listed.main(["experiments", flag])
     assert "\nlenet5 " in capsys.readouterr().out
