@@ -78,6 +78,7 @@ def define_flags() -> flags.FlagValues:
         flags.DEFINE_multi_string(name, [], help, flag_values=values)
 
     def choice(name: str, default: str | None, choices: list[str], help: str) -> None:
+        help = f"<{'|'.join(choices)}>: {help}"  # as absl writes it
         flags.DEFINE(Choice(choices), name, default, help, flag_values=values)
 
     def count(name: str, default: int, help: str) -> None:

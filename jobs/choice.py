@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from absl import flags
 
 
-class Choice(flags.ArgumentParser[str]):
-    """A flag with a list of valid values; ValueError with the nearest of them for another one."""
-
-    syntactic_help = ""
-
-    def __init__(self, choices: list[str]):
-        super().__init__()
-        self.choices = choices
+class Choice(flags.EnumParser):
+    """Parser of a flag with a list of valid values; the error for another one has the nearest."""
 
     def parse(self, argument: str) -> str:
-        """Return a valid value."""
-        if argument not in self.choices:
-            listed = ", ".join(self.choices)
-            raise ValueError(f"must be one of {listed}{hint(argument, self.choices)}")
+        """Return a valid value; ValueError for another."""
+        if argument not in self.enum_values:
+            listed = ", ".join(self.enum_values)
+            raise ValueError(f"must be one of {listed}{hint(argument, self.enum_values)}")
         return argument
 
 

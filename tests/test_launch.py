@@ -179,6 +179,11 @@ def test_report_alone_gets_its_own_flags(tmp_path, monkeypatch):
     ]
 
 
+def test_the_help_of_a_flag_lists_its_values():
+    texts = launch.define_flags().get_help()
+    assert "<local|slurm|kubernetes|print>: where to start the runs" in " ".join(texts.split())
+
+
 def test_ctrl_c_during_the_check_is_one_line(tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
