@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 
@@ -23,6 +24,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "os^DvP*X"
+OUTLINE = (withStroke(linewidth=2, foreground="white"),)  # path effects of text over a picture
 INTERVAL_RUNS = 3  # fewest runs whose 95 % interval is drawn; that of two covers half of a picture
 SHARE = re.compile(r"accuracy|precision|recall|within|grammatical|reproduced|(_iu|f1|true)$")
 LOG_SPAN = 20  # positive numbers that span more than this factor get a logarithmic axis

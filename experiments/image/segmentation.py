@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.patheffects import Normal, Stroke
 from scipy import ndimage
 
 from data.images.voc import VOID
 from experiments.common.pictures import legend_text
 from experiments.image.segmentation_scores import confusion, segmentation_scores
 from nets.image.fcn import enlarge
+from train.drawing import OUTLINE
 from train.task import Mean, Task
 
 ACCURACY = "pixel_accuracy"
@@ -157,8 +157,7 @@ def name_regions(axis: Axes, labels: np.ndarray, classes: Sequence[str]) -> None
         if inside.sum() >= NAMED * labels.size:
             depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1]
             y, x = np.unravel_index(depth.argmax(), depth.shape)
-            outline = [Stroke(linewidth=2, foreground="white"), Normal()]
-            axis.text(x, y, name, fontsize=7, ha="center", va="center", path_effects=outline)
+            axis.text(x, y, name, fontsize=7, ha="center", va="center", path_effects=OUTLINE)
 
 
 def picture(

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -212,13 +212,15 @@ def draw(
         title = f"{name} (grey line): {names[unit]}, correlation {correlation:+.2f}"
         axis.set_title(title, fontsize=10, loc="left")
     scale = ScalarMappable(Normalize(-1, 1), COLOURS)
-    place: dict[str, Any] = {
-        "location": "bottom",
-        "fraction": 0.5 / len(matches),
-        "shrink": 0.5,
-        "aspect": 50,
-    }
-    bar = figure.colorbar(scale, ax=axes, ticks=(-1, 0, 1), **place)
+    bar = figure.colorbar(
+        scale,
+        ax=axes,
+        ticks=(-1, 0, 1),
+        location="bottom",
+        fraction=0.5 / len(matches),
+        shrink=0.5,
+        aspect=50,
+    )
     bar.set_ticklabels(["low", "median", "high"])
     bar.set_label("state of the unit, each on its own scale", fontsize=9)
     return save_to(output, figure)

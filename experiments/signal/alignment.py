@@ -9,15 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patheffects import Normal, Stroke
 
 from data.epochs import Batch
 from data.lines.transcripts import Alphabet
 from nets.ctc.loss import ctc_align
-from train.drawing import PALETTE, line_style
+from train.drawing import OUTLINE, PALETTE, line_style
 
 KINDS = ("columns", "spectrogram", "pen")  # ways to draw frames
-OUTLINE = (Stroke(linewidth=2, foreground="white"), Normal())  # of symbols over frames
 
 
 class AlignedLine(NamedTuple):
@@ -84,14 +82,15 @@ def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
             image = draw_frames(above, line, kind)
         draw_posteriors(below, line)
         if kind == "spectrogram":  # beside both, so that their times remain aligned
-            top: dict[str, Any] = {
-                "shrink": 0.47,
-                "anchor": (0, 1),
-                "aspect": 12,
-                "pad": 0.01,
-                "fraction": 0.05,
-            }
-            bar = figure.colorbar(image, ax=(above, below), **top)
+            bar = figure.colorbar(
+                image,
+                ax=(above, below),
+                shrink=0.47,
+                anchor=(0, 1),
+                aspect=12,
+                pad=0.01,
+                fraction=0.05,
+            )
             bar.set_label("standardized log energy", fontsize=8)
     return figure
 
@@ -99,25 +98,29 @@ def draw_alignments(lines: Sequence[AlignedLine], kind: str) -> Figure:
 def draw_frames(axis: Axes, line: AlignedLine, kind: str) -> AxesImage:
     """Draw columns of a picture or a spectrogram, with a bar along the frames of each symbol."""
     time, size = line.x.shape
-    shown: dict[str, Any] = {"aspect": "auto"}
     if kind == "spectrogram":
-        shown |= {"cmap": "magma", "origin": "lower", "extent": (0, time, 0, size)}
+        image = axis.imshow(
+            line.x.T, "magma", origin="lower", aspect="auto", extent=(0, time, 0, size)
+        )
         axis.set_ylabel("band")
     else:
-        shown |= {"cmap": "gray_r", "extent": (0, time, size, 0)}
+        image = axis.imshow(line.x.T, "gray_r", aspect="auto", extent=(0, time, size, 0))
         axis.set_ylabel("row")
-    image = axis.imshow(line.x.T, **shown)
     axis.set_xlim(0, len(line.x))
     axis.set_xticks([])
-    place: dict[str, Any] = {
-        "transform": axis.get_xaxis_transform(),
-        "ha": "center",
-        "va": "bottom",
-    }
     for position, symbol in enumerate(line.symbols):
         first, last = line.span(position)
         axis.axvspan(first, last, ymax=0.06, color=colour_of(position))
-        axis.text((first + last) / 2, 0.07, symbol, fontsize=8, path_effects=OUTLINE, **place)
+        axis.text(
+            (first + last) / 2,
+            0.07,
+            symbol,
+            transform=axis.get_xaxis_transform(),
+            ha="center",
+            va="bottom",
+            fontsize=8,
+            path_effects=OUTLINE,
+        )
     return image
 
 

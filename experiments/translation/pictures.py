@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patheffects import Normal, Stroke
 
 from data.text.vocabulary import END, Vocabulary
 from nets.decoding.beam import BeamResult
-from train.drawing import marker_style
+from train.drawing import OUTLINE, marker_style
 from train.task import Batch
 
 
@@ -62,7 +61,7 @@ def draw_states(points, shares, group_ids, phrases: Sequence[str]) -> Figure:
             ha="right" if right[i] else "left",
             va="center",
             fontsize=8,
-            path_effects=[Stroke(linewidth=2, foreground="white"), Normal()],
+            path_effects=OUTLINE,
             arrowprops={
                 "arrowstyle": "-",
                 "alpha": 0.6,
