@@ -35,8 +35,8 @@ AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 TRAINED_MODES = {"export": "train.export:export"}  # of a trained run
 PLANNED_MODES = {"summary": "train.inspect:summary", "check": "train.inspect:check"}
 NOT_A_NUMBER = {  # what Python says of a flag, and what it means
-    r"invalid literal for int\(\) with base 10: ": "must be a whole number, got ",
-    r"could not convert string to float: ": "must be a number, got ",
+    "invalid literal for int() with base 10:": "must be a whole number, got",
+    "could not convert string to float:": "must be a number, got",
 }
 
 
@@ -194,7 +194,7 @@ def parse(
     except (flags.Error, UnicodeDecodeError) as error:  # the latter from --flagfile
         text = str(error)
         for jargon, plain in NOT_A_NUMBER.items():
-            text = re.sub(jargon, plain, text)
+            text = text.replace(jargon, plain)
         raise ConfigError(text) from error
     if rest[1:]:
         raise ConfigError(f"flags start with --, got {rest[1]!r}")

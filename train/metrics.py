@@ -1,7 +1,6 @@
 """Metrics of a run: to metrics.jsonl, to TensorBoard and to the terminal."""
 
 import json
-import re
 import sys
 import textwrap
 import time
@@ -67,8 +66,8 @@ def printed_line(step: int, prefix: str, values: Mapping[str, float], note: str 
     shown = {name: value for name, value in values.items() if "/" not in name}
     texts = [f"{x:#.3g}".rstrip(".") if note else printed(x) for x in shown.values()]
     words = [f"step {step:>6}", prefix, *map(" ".join, zip(shown, texts, strict=True)), note]
-    line = "  ".join(words).replace("learning_rate", "lr")
-    line = re.sub(r"(?<! ) (?! )", "\0", line)  # kept together: a name and its value
+    # a name stays on one line with its value
+    line = "  ".join(word.replace(" ", "\0") for word in words).replace("learning_rate", "lr")
     wrap = textwrap.TextWrapper(100, "", " " * 13, break_long_words=False, break_on_hyphens=False)
     return wrap.fill(line).replace("\0", " ")
 
