@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from data.catalogue import DataError
-from data.text.vectors import file_of_vectors
 from experiments import nmt
 from experiments.common.pretrained import pretrained_rows
+from tests.data.text.vectors import write_vectors
 from tests.runs.test_experiments import small
 from train.config import ConfigError
 from train.loop import fit
@@ -19,10 +19,6 @@ from train.weights import read_state
 
 WORDS = ("if", "the", "Not-In-The-Text")
 TABLE = np.float32([[0.5, -1.25, 3.0], [0.1, 0.2, 0.3], [7.0, 8.0, 9.0]])
-
-
-def write_vectors(path, words, vectors):
-    path.write_bytes(file_of_vectors(path, words, vectors))
 
 
 def glove(path, words, table):

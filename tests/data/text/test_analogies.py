@@ -5,13 +5,10 @@ import pytest
 
 from data.catalogue import DataError
 from data.text.analogies import analogy, nearest_ids, normalized
-from data.text.vectors import file_of_vectors, read_vectors
+from data.text.vectors import read_vectors
+from tests.data.text.vectors import write_vectors
 
 WORDS = ["king", "man", "woman", "queen", "boy", "girl", "apple"]
-
-
-def write_vectors(path, words, vectors):
-    path.write_bytes(file_of_vectors(path, words, vectors))
 
 
 def cosine(x, y):

@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 
 from data.catalogue import DataError
-from data.text.vectors import file_of_vectors, read_vectors
+from data.text.vectors import read_vectors
 from data.text.word_tests import load_analogies, load_similarities
 from data.text.words import Tokens, WordVocabulary, load_words, split_sentences
+from tests.data.text.vectors import write_vectors
 
 SENTENCES = [["b", "a", "b"], ["<unk>", "c"], ["b", "a"]]
 VOCABULARY = WordVocabulary(("king", "queen", "man", "woman", "tea"), np.arange(5, 0, -1))
-
-
-def write_vectors(path, words, vectors):
-    path.write_bytes(file_of_vectors(path, words, vectors))
 
 
 @pytest.fixture
