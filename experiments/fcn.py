@@ -87,16 +87,18 @@ class Config(RandomFieldConfig):
             "eval_every": 500,
             "save_every": 500,
         },
-        "camvid_scratch": {  # better than camvid on a sequence held out of the training set
+        "camvid_scratch": {  # finds more of the rare classes than camvid, and takes twice as long
             "image_reduction": 2,
             "standardize": True,
-            "class_weights": "none",
+            "stride": 4,
+            "class_weights": "median_root",
             "batch_size": 4,
-            "steps": 1500,
+            "steps": 4000,
+            "size_jitter": 0.2,
             "flip": True,
             "colour_jitter": 0.3,
             "log_every": 50,
-            "eval_every": 500,
+            "eval_every": 1000,
             "save_every": 500,
         },
     }
@@ -144,7 +146,9 @@ class Config(RandomFieldConfig):
         0.1, "dropout probability", note="before the coarsest scores", minimum=0, below=1
     )
     class_weights: str = option(
-        "median", "weights of the classes in the loss", choices=("none", "median", "logarithm")
+        "median",
+        "weights of the classes in the loss",
+        choices=("none", "median", "median_root", "logarithm"),
     )
     picture: str = picture(*MODES)
     input: str = option("", "input file", note="images, comma-separated", modes=("segment",))

@@ -135,7 +135,8 @@ def class_weights(counts: np.ndarray, kind: str) -> list[float]:
     none: 1. median: median frequency over that of the class, which is its share in the pixels of
     the images that contain it; 0 for a class that occurs nowhere. Source: Eigen and Fergus,
     "Predicting depth, surface normals and semantic labels with a common multi-scale convolutional
-    architecture", 2015. logarithm: 1 / ln(1.02 + p), where p is its share in all pixels. Source:
+    architecture", 2015. median_root: its square root, so that the rare classes gain without the
+    frequent ones losing as much. logarithm: 1 / ln(1.02 + p), where p is its share in all pixels. Source:
     Paszke et al., "ENet: a deep neural network architecture for real-time semantic segmentation",
     2016.
     """
@@ -147,7 +148,8 @@ def class_weights(counts: np.ndarray, kind: str) -> list[float]:
     pixels = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
     frequencies = totals / np.maximum(pixels, 1)
     median = np.median(frequencies[frequencies > 0])
-    return [float(median / f) if f else 0.0 for f in frequencies]
+    power = 0.5 if kind == "median_root" else 1.0
+    return [float((median / f) ** power) if f else 0.0 for f in frequencies]
 
 
 def name_regions(axis: Axes, labels: np.ndarray, classes: Sequence[str]) -> None:

@@ -42,6 +42,8 @@ def test_rare_classes_weigh_more():
     counts = np.array([[2, 1, 0], [4, 0, 0]])  # the second class is in one image only
     median = (6 / 7 + 1 / 3) / 2
     assert class_weights(counts, "median") == pytest.approx([median * 7 / 6, median * 3, 0])
+    roots = [np.sqrt(median * 7 / 6), np.sqrt(median * 3), 0]
+    assert class_weights(counts, "median_root") == pytest.approx(roots)
     assert class_weights(counts, "none") == [1.0] * 3
     logarithm = [1 / np.log(1.02 + 6 / 7), 1 / np.log(1.02 + 1 / 7), 1 / np.log(1.02)]
     assert class_weights(counts, "logarithm") == pytest.approx(logarithm)
