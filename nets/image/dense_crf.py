@@ -69,7 +69,9 @@ def window_weights(features: jax.Array, radius: int) -> jax.Array:
         def one(b: jax.Array) -> jax.Array:
             other = jax.lax.dynamic_slice(padded, (0, a, b), lines.shape)
             inside = jax.lax.dynamic_slice(real, (a, b), (height, width))
-            weight = inside * jnp.exp(-jnp.square(other - lines).sum(axis=0) / 2)
+            # term by term, because XLA does not vectorise a reduction of a few planes on a CPU
+            distance = sum(jnp.square(x - y) for x, y in zip(other, lines, strict=True))
+            weight = inside * jnp.exp(-distance / 2)
             return jnp.where((a == radius) & (b == radius), 0, weight)
 
         return jax.lax.map(one, jnp.arange(side))
@@ -80,22 +82,59 @@ def window_weights(features: jax.Array, radius: int) -> jax.Array:
 def filter_window(weights: jax.Array, values: jax.Array) -> jax.Array:
     """Mean of the values around each pixel, by `window_weights`; 0 without any: [H, W, L].
 
-    weights: [S, S, H, W]. values: [H, W, L].
+    weights: [S, S, H, W], where two pixels have the same weight for each other, as those of
+    `window_weights`; the gradient relies on it. values: [H, W, L].
+    """
+    total = window_sums(weights, jnp.moveaxis(values, -1, 0))
+    return jnp.moveaxis(_mean(total, weights.sum(axis=(0, 1))[None]), 0, -1)
+
+
+@jax.custom_vjp
+def window_sums(weights: jax.Array, planes: jax.Array) -> jax.Array:
+    """Weighted sums [L, H, W] of the values [L, H, W] around each pixel, as `filter_window`.
+
+    Because the weights are symmetric, the gradient of the values is a sum of the same kind, which
+    takes as long as the sum itself; that which JAX derives takes twice as long.
     """
     side, _, height, width = weights.shape
     radius = side // 2
-    lines = jnp.pad(jnp.moveaxis(values, -1, 0), [(0, 0), (radius, radius), (radius, radius)])
+    padded = jnp.pad(planes, [(0, 0), (radius, radius), (radius, radius)])
 
     def add(total: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         number, line = row
         start = (jnp.zeros_like(number), number, jnp.zeros_like(number))
-        strip = jax.lax.dynamic_slice(lines, start, (len(lines), height, width + side - 1))
+        strip = jax.lax.dynamic_slice(padded, start, (len(planes), height, width + side - 1))
         parts = (line[b][None] * strip[:, :, b : b + width] for b in range(side))
         return total + sum(parts), None
 
-    zeros = jnp.zeros((len(lines), height, width), values.dtype)
-    total, _ = jax.lax.scan(jax.checkpoint(add), zeros, (jnp.arange(side), weights))
-    return jnp.moveaxis(_mean(total, weights.sum(axis=(0, 1))[None]), 0, -1)
+    zeros = jnp.zeros_like(planes)
+    return jax.lax.scan(add, zeros, (jnp.arange(side), weights))[0]
+
+
+def _window_sums_forward(
+    weights: jax.Array, planes: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return window_sums(weights, planes), (weights, planes)
+
+
+def _window_sums_backward(
+    saved: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    weights, planes = saved
+    side = len(weights)
+    radius = side // 2
+    padded = jnp.pad(planes, [(0, 0), (radius, radius), (radius, radius)])
+
+    def of_weight(a: jax.Array, b: jax.Array) -> jax.Array:
+        start = (jnp.zeros_like(a), a, b)
+        return (gradient * jax.lax.dynamic_slice(padded, start, planes.shape)).sum(axis=0)
+
+    places = jnp.arange(side)
+    of_weights = jax.lax.map(lambda a: jax.lax.map(lambda b: of_weight(a, b), places), places)
+    return of_weights, window_sums(weights, gradient)
+
+
+window_sums.defvjp(_window_sums_forward, _window_sums_backward)
 
 
 def filter_gaussian(values: jax.Array, deviation: float, radius: int) -> jax.Array:

@@ -96,14 +96,16 @@ def test_blocks_of_pixels_do_not_matter(monkeypatch):
     np.testing.assert_allclose(run(), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_gradient_is_the_numerical_one():
+@pytest.mark.parametrize("radius", [None, 1])
+def test_gradient_is_the_numerical_one(radius):
     logits, image, params = example(2, 3, 2)
-    model = CRFasRNN(KERNELS, iterations=2, damping=0.2)
+    model = CRFasRNN(KERNELS, iterations=2, damping=0.2, radius=radius)
 
-    def loss(params, logits):
+    def loss(params, logits, image):
         return model.apply(params, logits, image)[0, -1, ..., 0].sum()
 
-    check_grads(jax.jit(loss), (params, logits), order=1, modes=["rev"], atol=2e-2, rtol=2e-2)
+    given = params, logits, image
+    check_grads(jax.jit(loss), given, order=1, modes=["rev"], atol=2e-2, rtol=2e-2)
 
 
 def test_potts_is_minus_the_identity_and_labels_can_be_exchanged():
