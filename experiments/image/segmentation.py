@@ -136,9 +136,9 @@ def class_weights(counts: np.ndarray, kind: str) -> list[float]:
     the images that contain it; 0 for a class that occurs nowhere. Source: Eigen and Fergus,
     "Predicting depth, surface normals and semantic labels with a common multi-scale convolutional
     architecture", 2015. median_root: its square root, so that the rare classes gain without the
-    frequent ones losing as much. logarithm: 1 / ln(1.02 + p), where p is its share in all pixels. Source:
-    Paszke et al., "ENet: a deep neural network architecture for real-time semantic segmentation",
-    2016.
+    frequent ones losing as much. logarithm: 1 / ln(1.02 + p), where p is its share in all pixels.
+    Source: Paszke et al., "ENet: a deep neural network architecture for real-time semantic
+    segmentation", 2016.
     """
     if kind == "none":
         return [1.0] * counts.shape[1]
