@@ -2,13 +2,8 @@
 
 import pytest
 
-from experiments.image.caption_scores import (
-    baselines,
-    bleu_scores,
-    caption_scores,
-    cider_d,
-    cider_d_each,
-)
+from experiments.image.caption_scores import baselines, bleu_scores, caption_scores
+from experiments.image.cider import cider_d, cider_d_each
 
 REFERENCES = [
     ["a red three above a blue seven", "a blue seven below a red three"],
