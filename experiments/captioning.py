@@ -44,8 +44,8 @@ from train.task import Assets, Experiment
 if TYPE_CHECKING:
     from data.text.vocabulary import Vocabulary
 
-VOCABULARY = "vocabulary"  # name of the asset
-KNOWN = 1000  # training scenes for the baselines
+VOCABULARY, IMAGES = "vocabulary", "images.npz"  # names of the assets
+KNOWN = 1000  # training images for the baselines and the consensus, at most
 MODES = {
     "caption": "experiments.image.caption_modes:caption",
     "compare": "experiments.image.caption_modes:compare",
@@ -65,7 +65,9 @@ class Config(SearchConfig):
             "flip": True,
             "captions_per_image": 5,
             "max_length": 24,
-            "dropout": 0.5,
+            "dropout": 0.7,
+            "beam_size": 20,
+            "consensus": 20,
             "batch_size": 16,
             "optimizer": "adam",
             "learning_rate": 3e-3,
@@ -85,6 +87,7 @@ class Config(SearchConfig):
         "hidden": 8,
         "embedding": 8,
         "beam_size": 2,
+        "consensus": 2,
         "n_best": 2,
     }
 
@@ -214,11 +217,13 @@ def make_network(config: Config, vocabulary: int) -> Captioner:
 
 def make_task(config: Config, assets: Assets) -> Caption:
     """Make the network for the vocabulary."""
+    from data.images.captioned import Pictures
     from data.text.subwords import Words
 
     vocabulary = Words.from_bytes(assets[VOCABULARY])
     network = make_network(config, len(vocabulary))
-    return Caption(network, vocabulary, config.dataset == "scenes", config)
+    known = Pictures.from_bytes(assets[IMAGES]) if IMAGES in assets else None
+    return Caption(network, vocabulary, config.dataset == "scenes", config, known)
 
 
 def read_data(config: Config) -> tuple["Vocabulary", Any, dict[str, Any], dict[str, Any]]:
@@ -269,6 +274,8 @@ def build(config: Config) -> Experiment:
     """Read or make the images; make the vocabulary, the task and the batches."""
     vocabulary, train, evals, provenance = read_data(config)
     assets = {VOCABULARY: vocabulary.to_bytes()}
+    if config.consensus:
+        assets[IMAGES] = evals["test"].known.to_bytes()
     return Experiment(
         task=make_task(config, assets),
         optimizer=make_optimizer(config),

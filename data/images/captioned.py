@@ -1,6 +1,7 @@
 """Images with captions: built-in scenes, made by number, and the captioned images of COCO files."""
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,20 @@ class Pictures(NamedTuple):
             [self.facts[i] for i in indices] if self.facts else (),
             None if self.masks is None else self.masks[indices],
         )
+
+    def to_bytes(self) -> bytes:
+        """Images and captions, without facts and masks, as a compressed .npz file."""
+        file = io.BytesIO()
+        captions = np.frombuffer(json.dumps(list(self.captions)).encode(), np.uint8)
+        np.savez_compressed(file, images=self.images, captions=captions)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Pictures":
+        """Read what `to_bytes` has written."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            captions = json.loads(arrays["captions"].tobytes())
+            return cls(arrays["images"], [tuple(texts) for texts in captions])
 
 
 def plain(caption: str) -> str:

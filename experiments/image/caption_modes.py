@@ -20,13 +20,14 @@ def caption(run: TrainedRun) -> None:
         raise ConfigError("config.picture needs a network trained with config.view=attention")
     output = picture_of(run, "caption")
     paths, images = own_images(run)
+    consensus = task.consensus(run.variables)
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
-        found = task.candidates(run.variables, part)
+        found = task.candidates(run.variables, part, consensus)
         print(describe(paths[start : start + BATCH], found), flush=True)
     if path:
         shown: np.ndarray = images[:BATCH]
-        figure = attention_picture(shown, *task.attended(run.variables, shown))
+        figure = attention_picture(shown, *task.attended(run.variables, shown, consensus))
         print(f"attention: {save_to(output, figure)}")
 
 

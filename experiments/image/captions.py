@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import optax
 
+from data.images.captioned import Pictures
 from data.text.vocabulary import BEGIN, END, Vocabulary
 from experiments.common.search import check_groups, check_n_best
+from experiments.image.consensus import Consensus, checked, nearest
 from nets.decoding.beam import BeamResult, beam_search
 from nets.decoding.constraints import Limits
 from nets.decoding.sampling import sample
@@ -35,6 +37,20 @@ class SearchConfig(OptimizerConfig):
     length_penalty: float = option(
         1.0, "alpha of the length penalty ((5 + length) / 6)^alpha", free_in_modes=True
     )
+    consensus: int = option(
+        0,
+        "training images whose captions choose among the hypotheses of the search",
+        note="those most like the image; 0: none",
+        free_in_modes=True,
+        minimum=0,
+    )
+    consensus_captions: int = option(
+        50,
+        "captions of these training images that count for a hypothesis",
+        note="those most like it",
+        free_in_modes=True,
+        minimum=1,
+    )
     n_best: int = caption_option(
         3, "number of hypotheses to print", note="up to beam_size", minimum=1
     )
@@ -58,14 +74,23 @@ class SearchConfig(OptimizerConfig):
 class Caption(Task):
     """Mean of -log P(y_t | y_<t, image) over the symbols of all captions.
 
-    A network with feedback is scored by beam search. Without feedback, the symbols of a caption are
-    drawn independently of one another, with the run's seed.
+    A network with feedback is scored by beam search; with config.consensus, the captions of similar
+    images among `known` choose among all hypotheses of the beam. Without feedback, the symbols of a
+    caption are drawn independently of one another, with the run's seed.
     """
 
-    def __init__(self, model: Captioner, vocabulary: Vocabulary, scenes: bool, config: Any):
+    def __init__(
+        self,
+        model: Captioner,
+        vocabulary: Vocabulary,
+        scenes: bool,
+        config: Any,
+        known: Pictures | None = None,
+    ):
         check_n_best(config)
         check_groups(config)
         self.model, self.vocabulary, self.config = model, vocabulary, config
+        self.known = checked(config, known)
         self.headline = "true" if scenes else "cider_d"
 
     def inputs(self, batch):
@@ -97,14 +122,44 @@ class Caption(Task):
     def _summary(self, variables, images):
         return self.model.apply(variables, images, method="summary")
 
-    def search(self, variables, images, **options: Any) -> BeamResult:
-        """Beam search for captions of images [B, H, W, C]; options: those of beam_search."""
-        return beam_search(
-            self.step_model(variables, images),
-            max_length=self.config.max_length,
-            score=Score(length_penalty=self.config.length_penalty),
-            **({"beam_size": self.config.beam_size} | options),
+    def consensus(self, variables) -> Consensus | None:
+        """Return the consensus of similar training images; None without config.consensus."""
+        config, known = self.config, self.known
+        if known is None:
+            return None
+        summaries = self.image_summaries(variables, known.images, config.batch_size)
+        return Consensus(summaries, known.captions, config.consensus, config.consensus_captions)
+
+    def search(
+        self,
+        variables,
+        images,
+        consensus: Consensus | None = None,
+        *,
+        n_best: int = 1,
+        **options: Any,
+    ) -> BeamResult:
+        """Best hypotheses for images [B, H, W, C], as arrays of numpy.
+
+        consensus: what chooses them among all that the beam search has found. options: those of
+        beam_search.
+        """
+        size = self.config.beam_size
+        result = jax.device_get(
+            beam_search(
+                self.step_model(variables, images),
+                beam_size=size,
+                max_length=self.config.max_length,
+                score=Score(length_penalty=self.config.length_penalty),
+                n_best=n_best if consensus is None else size,
+                **options,
+            )
         )
+        if consensus is None:
+            return result
+        texts = [[self.vocabulary.decode(ids) for ids in row] for row in result.tokens]
+        summaries = np.asarray(self._summary(variables, images))
+        return consensus.reranked(result, texts, summaries, n_best)
 
     def drawn(self, variables, images, key: jax.Array, temperature: float = 1.0) -> list[str]:
         """Return a sampled caption of each image."""
@@ -115,18 +170,24 @@ class Caption(Task):
     def captions(self, variables, batches) -> list[str]:
         """Caption of each image of held-out batches, in order."""
         texts: list[str] = []
+        consensus = self.consensus(variables)
         for number, batch in enumerate(batches):
             if self.config.feedback:
-                result = self.search(variables, batch["image"], n_best=1)
-                found = [self.vocabulary.decode(row) for row in np.asarray(result.tokens)[:, 0]]
+                result = self.search(variables, batch["image"], consensus)
+                found = [self.vocabulary.decode(row) for row in result.tokens[:, 0]]
             else:
                 key = stream(jax.random.key(self.config.seed), "captions", number)
                 found = self.drawn(variables, batch["image"], key)
             texts += [text for text, i in zip(found, batch["index"], strict=True) if i >= 0]
         return texts
 
-    def candidates(self, variables, images) -> list[list[tuple[float | None, str]]]:
-        """config.n_best captions of each image with their scores, which drawn ones do not have."""
+    def candidates(
+        self, variables, images, consensus: Consensus | None = None
+    ) -> list[list[tuple[float | None, str]]]:
+        """config.n_best captions of each image with their scores, which drawn ones do not have.
+
+        The scores are those of the search, or of the consensus if there is one.
+        """
         config = self.config
         temperature = config.temperature or (0.0 if config.feedback else 1.0)
         if temperature:
@@ -135,34 +196,21 @@ class Caption(Task):
             )
             drawn = [self.drawn(variables, images, key, temperature) for key in keys]
             return [[(None, text) for text in texts] for texts in zip(*drawn, strict=True)]
-        result = jax.device_get(
-            self.search(
-                variables,
-                images,
-                n_best=config.n_best,
-                groups=config.groups,
-                diversity=config.diversity,
-                limits=Limits(no_repeat_ngram=config.no_repeat_ngram),
-            )
+        result = self.search(
+            variables,
+            images,
+            consensus,
+            n_best=config.n_best,
+            groups=config.groups,
+            diversity=config.diversity,
+            limits=Limits(no_repeat_ngram=config.no_repeat_ngram),
         )
         return [
             [(score, self.vocabulary.decode(ids)) for score, ids in zip(*row, strict=True)]
             for row in zip(result.scores.tolist(), result.tokens, strict=True)
         ]
 
-    def nearest(self, variables, batches) -> list[str]:
-        """First caption of the training image that is most like each held-out image.
-
-        The likeness is the cosine of the means over places of the network's feature map, around
-        their mean over the training images.
-        """
-        known = self._summaries(variables, batches.known.images, batches.batch_size)
-        held = self._summaries(variables, batches.pictures.images, batches.batch_size)
-        centre = known.mean(axis=0)
-        known, held = (unit(vectors - centre) for vectors in (known, held))
-        return [batches.known.captions[i][0] for i in (held @ known.T).argmax(axis=1)]
-
-    def _summaries(self, variables, images: np.ndarray, size: int) -> np.ndarray:
+    def image_summaries(self, variables, images: np.ndarray, size: int) -> np.ndarray:
         """Means of the feature maps of images uint8 [N, S, S, 3], float32 [N, C]."""
         found = []
         for start in range(0, len(images), size):
@@ -172,16 +220,35 @@ class Caption(Task):
             found.append(np.asarray(vectors)[: len(part)])
         return np.concatenate(found)
 
+    def without_network(self, variables, batches) -> dict[str, Sequence[str]]:
+        """Captions of held-out images that no network wrote, by the name of their scores.
+
+        Those of `caption_scores.baselines`; with config.consensus also "knn_consensus", the caption
+        with the best score among those of all similar training images, and "neighbour_consensus",
+        among those of the most similar one.
+        """
+        from experiments.image.caption_scores import baselines
+
+        references, known = batches.pictures.captions, batches.known
+        own, others = (
+            self.image_summaries(variables, pictures.images, batches.batch_size)
+            for pictures in (batches.pictures, known)
+        )
+        first = [known.captions[i][0] for i in nearest(own, others, 1)[:, 0]]
+        found = baselines(references, first, known.captions)
+        if consensus := self.consensus(variables):
+            for name, count in (("knn_consensus", consensus.images), ("neighbour_consensus", 1)):
+                found[name] = consensus.without_network(own, count)
+        return found
+
     def scores(self, predict, batches):
         """BLEU, CIDEr-D and, of scenes, what the captions say; of the test set, also baselines."""
-        from experiments.image.caption_scores import baselines, caption_scores
+        from experiments.image.caption_scores import caption_scores
 
         references, facts = batches.pictures.captions, batches.pictures.facts
         scores = caption_scores(self.captions(predict.variables, batches), references, facts)
         if batches.known is not None:
-            nearest = self.nearest(predict.variables, batches)
-            others = baselines(references, nearest, batches.known.captions)
-            for name, texts in others.items():
+            for name, texts in self.without_network(predict.variables, batches).items():
                 found = caption_scores(texts, references, facts)
                 scores |= {f"{name}_{score}": value for score, value in found.items()}
         return scores
@@ -198,13 +265,15 @@ class Caption(Task):
         if self.model.view == "attention":
             images = batch["image"][: min(4, len(texts))]
             figures["attention"] = attention_picture(
-                images, *self.attended(predict.variables, images)
+                images, *self.attended(predict.variables, images, self.consensus(predict.variables))
             )
         return figures
 
-    def attended(self, variables, images) -> tuple[list[list[str]], np.ndarray]:
+    def attended(
+        self, variables, images, consensus: Consensus | None = None
+    ) -> tuple[list[list[str]], np.ndarray]:
         """Symbols of the best caption of each image, and attention [B, T, places] of each."""
-        result = self.search(variables, images, n_best=1, return_attention=True)
+        result = self.search(variables, images, consensus, return_attention=True)
         tokens, lengths, attention = (
             np.asarray(array)[:, 0] for array in (result.tokens, result.lengths, result.attention)
         )
@@ -213,11 +282,6 @@ class Caption(Task):
             for row, length in zip(tokens, lengths, strict=True)
         ]
         return words, attention
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors [N, C] of length 1."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def describe(paths: Sequence[str], found: Sequence[Sequence[tuple[float | None, str]]]) -> str:

@@ -74,6 +74,12 @@ def test_layout(pictures):
     assert found["targets"].tolist() == [[[5, 6, 7]]]
 
 
+def test_pictures_as_bytes(pictures):
+    found = Pictures.from_bytes(pictures.to_bytes())
+    np.testing.assert_array_equal(found.images, pictures.images)
+    assert found.captions == pictures.captions
+
+
 def test_batches_of_training_images(pictures):
     layout = Layout(encode, 1, 6)
     batches = TrainingCaptions(pictures, layout, 2, 0, False)

@@ -14,7 +14,7 @@ from experiments.image import caption_modes
 from experiments.image.captions import describe
 from train.config import ConfigError
 
-SIZE = {**captioning.Config.TINY, "batch_size": 4}
+SIZE = {**captioning.Config.TINY, "batch_size": 4, "consensus": 0}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def test_without_feedback_captions_are_drawn_and_the_nearest_image_is_known(expe
     assert [[score for score, _ in row] for row in found] == [[None, None]] * 4
     known = test.known.subset(np.arange(8))
     itself = SimpleNamespace(known=known, pictures=known, batch_size=3)
-    assert task.nearest(variables, itself) == [captions[0] for captions in known.captions]
+    found = task.without_network(variables, itself)
+    assert found["neighbour"] == [captions[0] for captions in known.captions]
+    assert "knn_consensus" not in found
 
 
 @pytest.mark.parametrize(
