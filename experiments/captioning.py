@@ -18,7 +18,9 @@ that a caption is tested for grammar and for truth; or coco:FILE, a JSON file wi
 COCO's format, or a ZIP file with annotations.json, of which one fold of five is the test set.
 Published: BLEU-1 to BLEU-4 of 0.54, 0.33, 0.19 and 0.12 on Flickr8k. Scores of captions that no
 network wrote are printed with those of the test set: a constant caption, that of the nearest
-training image, and a true caption of another image. Measured: the rows of D6 in
+training image, and a true caption of another image. With `consensus`, the captions of similar
+training images choose among the hypotheses of the search (Devlin et al. 2015), and two captions of
+these images, chosen in the same way, are baselines too. Measured: the rows of D6 in
 experiments/README.md.
 """
 
