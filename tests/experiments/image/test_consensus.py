@@ -2,12 +2,11 @@
 
 import math
 
-import jax
 import numpy as np
 import pytest
 
 from experiments import captioning
-from experiments.image.consensus import Consensus, mean_of_largest, nearest
+from experiments.image.consensus import Consensus, checked, mean_of_largest, nearest
 from nets.decoding.beam import BeamResult
 from train.config import ConfigError
 
@@ -109,37 +108,6 @@ def test_equal_images_and_equal_hypotheses_stay_in_order():
     assert found.scores[0, 0] == found.scores[0, 1] > found.scores[0, 2] == 0
 
 
-@pytest.fixture(scope="module")
-def experiment():
-    changes = {"consensus": 16, "consensus_captions": 3, "beam_size": 4, "n_best": 4}
-    config = captioning.Config(**SIZE | changes)
-    return config, captioning.build(config)
-
-
-def test_a_task_made_from_the_assets_alone_chooses_by_consensus(experiment):
-    config, built = experiment
-    task = captioning.make_task(config, built.assets)
-    variables = jax.jit(task.init)(jax.random.key(0), built.train(0))
-    batch = next(iter(built.evals["test"]))
-    consensus = task.consensus(variables)
-    alone = task.candidates(variables, batch["image"])
-    found = task.candidates(variables, batch["image"], consensus)
-    summaries = task.image_summaries(variables, built.evals["test"].pictures.images[:4], 4)
-    changed = 0
-    for before, after, summary in zip(alone, found, summaries, strict=True):
-        texts = [text for _, text in before]
-        scores = consensus.scores([texts], summary[None])[0]
-        order = sorted(range(4), key=lambda i: -scores[i])
-        assert [text for _, text in after] == [texts[i] for i in order]
-        np.testing.assert_allclose([score for score, _ in after], sorted(scores)[::-1], rtol=1e-6)
-        changed += order != [0, 1, 2, 3]
-    assert changed
-    assert task.captions(variables, [batch]) == [row[0][1] for row in found]
-    names = task.without_network(variables, built.evals["test"])
-    expected = ["constant", "neighbour", "other", "knn_consensus", "neighbour_consensus"]
-    assert list(names) == expected
-
-
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
@@ -153,8 +121,8 @@ def test_settings_that_are_refused(changes, part):
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_that_kept_no_images_has_no_consensus(experiment):
-    config, built = experiment
-    assets = {"vocabulary": built.assets["vocabulary"]}
-    with pytest.raises(ConfigError, match="consensus must be 0, got 16: the run was trained with"):
-        captioning.make_task(config, assets)
+def test_a_run_that_kept_no_images_has_no_consensus():
+    config = captioning.Config(**SIZE)
+    with pytest.raises(ConfigError, match="consensus must be 0, got 2: the run was trained with"):
+        checked(config, None)
+    assert checked(captioning.Config(**SIZE | {"consensus": 0}), None) is None
