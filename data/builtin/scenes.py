@@ -66,17 +66,20 @@ def handwriting() -> tuple[np.ndarray, np.ndarray]:
     return (images / 16).reshape(-1, 8, 8).astype(np.float32), labels.astype(np.int32)
 
 
-@lru_cache(maxsize=256)
-def interpolation(size: int, cells: int) -> np.ndarray:
-    """Return the matrix [size, cells] that interpolates linearly between the centres of cells."""
-    at = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(cells))).astype(np.float32)
-
-
 def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Return an image [H, W, ...] as [size, size, ...], by linear interpolation."""
-    rows, columns = (interpolation(size, cells) for cells in image.shape[:2])
-    return np.einsum("yh,xw,hw...->yx...", rows, columns, image, optimize=True)
+    """Return an image [H, W, ...] as [size, size, ...], by linear interpolation.
+
+    The result is the same on every machine. That of a product of matrices is not: it depends on the
+    instructions of the processor.
+    """
+    for axis in (0, 1):
+        cells = image.shape[axis]
+        at = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
+        first = at.astype(int)
+        share = (at - first).astype(image.dtype).reshape(-1, *(1,) * (image.ndim - 1 - axis))
+        near, far = (image.take(np.minimum(first + k, cells - 1), axis) for k in (0, 1))
+        image = near * (1 - share) + far * share
+    return image
 
 
 def distorted(ink: np.ndarray, rng: np.random.Generator, amount: float) -> np.ndarray:
