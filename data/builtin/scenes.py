@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from .captions import COLOURS, captions_of
+from .interpolate import interpolate
 
 SIDE = 96  # pixels
 TEST = 1437  # index of the first digit for test scenes, of 1,797 digits
@@ -67,18 +68,10 @@ def handwriting() -> tuple[np.ndarray, np.ndarray]:
 
 
 def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """Return an image [H, W, ...] as [size, size, ...], by linear interpolation.
-
-    The result is the same on every machine. That of a product of matrices is not: it depends on the
-    instructions of the processor.
-    """
+    """Return an image [H, W, ...] as [size, size, ...], by linear interpolation."""
     for axis in (0, 1):
         cells = image.shape[axis]
-        at = np.clip((np.arange(size) + 0.5) * cells / size - 0.5, 0, cells - 1)
-        first = at.astype(int)
-        share = (at - first).astype(image.dtype).reshape(-1, *(1,) * (image.ndim - 1 - axis))
-        near, far = (image.take(np.minimum(first + k, cells - 1), axis) for k in (0, 1))
-        image = near * (1 - share) + far * share
+        image = interpolate(image, (np.arange(size) + 0.5) * cells / size - 0.5, axis)
     return image
 
 

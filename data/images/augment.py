@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..builtin.interpolate import interpolate
 from ..epochs import Batch
 
 
@@ -61,11 +62,9 @@ def read_rows(images: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def resample(images: np.ndarray, size: int) -> np.ndarray:
     """Resize [N, H, W, C] to [N, size, size, C] bilinearly, with the corners aligned."""
-    axes = [
-        weights(np.linspace(0, length - 1, size, dtype=np.float32)[None], length)
-        for length in images.shape[1:3]
-    ]
-    return separable(images, *axes)
+    for axis in (1, 2):
+        images = interpolate(images, np.linspace(0, images.shape[axis] - 1, size), axis)
+    return images
 
 
 @dataclass(frozen=True)

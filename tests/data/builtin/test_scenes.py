@@ -33,25 +33,6 @@ def test_scenes_are_a_function_of_their_number_and_boxes_hold_the_ink(kind, spli
     assert not np.array_equal(scene.image, make_scene(kind, split, 4, index).image)
 
 
-def test_resizing_rounds_as_single_operations_do_on_any_processor():
-    image = RNG.random((5, 3, 2)).astype(np.float32)
-    one = np.float32(1)
-    expected = image
-    for axis in (0, 1):
-        lines = np.moveaxis(expected, axis, 0)
-        result = np.empty((16, *lines.shape[1:]), np.float32)
-        for i in range(16):
-            at = min(max((i + 0.5) * len(lines) / 16 - 0.5, 0), len(lines) - 1)
-            first, share = int(at), np.float32(at - int(at))
-            following = lines[min(first + 1, len(lines) - 1)]
-            for place in np.ndindex(result.shape[1:]):
-                result[i][place] = lines[first][place] * (one - share) + following[place] * share
-        expected = np.moveaxis(result, 0, axis)
-    found = resized(image, 16)
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, expected)
-
-
 def drawn(*values):
     return SimpleNamespace(uniform=lambda *_: values)
 
