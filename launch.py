@@ -56,7 +56,7 @@ from jobs.local import run_all
 from jobs.manifest import manifest, to_yaml
 from jobs.pod_options import OPTIONS as POD_OPTIONS
 from jobs.pod_options import PodOptions, parse_options
-from jobs.record import add_runs, check_experiment
+from jobs.record import add_runs, check_folder
 from jobs.run import ROOT, Run, environment, exit_code, is_finished, make_runs, shell_line
 from jobs.sbatch import OPTIONS, sbatch_script, write_lines
 from jobs.slurm import find_submitit, submit_all
@@ -167,7 +167,7 @@ def sweep(
     if values.backend == "slurm":
         find_submitit()  # fails early: checking the settings takes a while
     client = find_client(values.kubernetes_namespace) if values.submit else None
-    check_experiment(workdir, values.experiment)
+    check_folder(workdir, values.experiment)
     steps = check_runs(values.experiment, runs)
     runs = [replace(run, steps=count) for run, count in zip(runs, steps, strict=True)]
     if values.dry_run:

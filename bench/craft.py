@@ -25,7 +25,7 @@ from experiments.feedforward.restarts import expected_of_best
 from experiments.image.task import load_data
 from experiments.report.intervals import mean_interval
 from experiments.report.runs import group_runs, load_runs, mean_curve
-from train.drawing import MARKERS, PALETTE, limit_share, line_style, marker_style
+from train.drawing import MARKERS, PALETTE, legend_below, limit_share, line_style, marker_style
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 DEPTH = 20  # hidden layers of the networks that are not trained
@@ -53,11 +53,10 @@ def draw_starts(left: Axes, right: Axes) -> None:
     for name, settings in STARTS.items():
         model = make_network(Config(depth=DEPTH, **settings), len(data.classes))
         sizes[name] = layer_sizes(model, model.init(key, x), x, batch["label"], key)
-    draw_sizes(left, {name: each.activities for name, each in sizes.items()}, 0)
+    draw_sizes(left, {name: each.activities for name, each in sizes.items()}, 0, fontsize=6)
     draw_sizes(right, {name: each.gradients for name, each in sizes.items()}, 1)
     left.set(title="20 layers before training", xlabel="hidden layer")
     left.set_ylabel("activities, root mean square")
-    left.legend(fontsize=6)
     right.set(title="20 layers before training", ylabel="gradients, root mean square")
     right.get_legend().remove()  # the same as on the left
 
@@ -72,7 +71,7 @@ def draw_losses(axis: Axes, folder: Path) -> None:
         axis.plot(steps, means, **line_style(i), marker=MARKERS[i], ms=3, label=label)
     axis.set_yscale("log")
     axis.set(title="optimizers", xlabel="step", ylabel="training loss, in nats")
-    axis.legend(fontsize=6)
+    legend_below(axis, fontsize=6, ncols=2)
 
 
 def draw_rows(axis: Axes, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
@@ -113,7 +112,7 @@ def draw_depths(axis: Axes) -> None:
     axis.set_xticks(depths, depths)
     axis.minorticks_off()
     axis.set(title="depth", xlabel="hidden layers", ylabel="test accuracy")
-    axis.legend(fontsize=8)
+    legend_below(axis, fontsize=6, ncols=2)
 
 
 def draw_restarts(axis: Axes) -> None:

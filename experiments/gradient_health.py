@@ -158,7 +158,7 @@ class AddNumbers(Task):
         """Draw the ratios of all cells before training, and of this run before training and now."""
         from matplotlib.figure import Figure
 
-        from train.drawing import marker_style
+        from train.drawing import legend_below, marker_style
 
         config = self.config
         styles = {
@@ -187,7 +187,7 @@ class AddNumbers(Task):
         )
         for axis in (left, right):
             axis.set_xlabel("distance T - t, in steps")
-            axis.legend(fontsize=8)
+            legend_below(axis, fontsize=8, ncols=3)
         right.set_ylim(bottom=max(1e-12, right.get_ylim()[0]))
         return {"gradient": figure}
 

@@ -5,12 +5,20 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from jobs.locks import locked, no_link, replace_file
 from jobs.run import Run
 from jobs.sweep import UsageError
+
+# files of a sweep or of its runs, each of which exists before the others; with --backend=print, a
+# run is started without a sweep
+MARKS = ("sweep.json", "sweep.lock", "*/.lock", "*/config.json", "*/replicas.json", "*/result.json")
+# outputs that a shell or Slurm has opened before; an empty file system
+BESIDE = ("*.log", "*.out", "*.err", "log.txt", "slurm", "lost+found", ".*")
+SHOWN = 3
 
 
 def read_json(path: Path) -> Any:
@@ -51,11 +59,37 @@ def has_form(value: Any, form: Mapping[str, type]) -> bool:
     )
 
 
-def check_experiment(folder: Path, experiment: str) -> None:
-    """Raise UsageError when a folder contains a sweep of another experiment."""
+def check_folder(folder: Path, experiment: str) -> None:
+    """Raise UsageError when a folder has a sweep of another experiment, or files but no sweep."""
     saved = read_sweep(folder)["experiment"]
     if saved not in ("", experiment):
         raise UsageError(f"workdir {folder} contains runs of {saved}: give another --workdir")
+    if others := other_files(folder):
+        listed = ", ".join([*others[:SHOWN], *["..."][: len(others) - SHOWN]])
+        raise UsageError(
+            f"workdir {folder} is not empty and contains no sweep, but {listed}: give another "
+            "--workdir, such as a new folder"
+        )
+
+
+def other_files(folder: Path) -> list[str]:
+    """Names in a folder without a sweep or runs, except logs and folders that are empty."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:  # it does not exist, or opening it says what is wrong
+        return []
+    others = [name for name in names if not any(fnmatch(name, pattern) for pattern in BESIDE)]
+    # asked after the names: another launch may be writing its first files
+    if not others or any(next(folder.glob(mark), None) for mark in MARKS):
+        return []
+    return [name for name in others if not is_empty(folder / name)]
+
+
+def is_empty(path: Path) -> bool:
+    """Whether a path is an empty folder, such as that of a run killed before its first file."""
+    with contextlib.suppress(OSError):  # a file, or a folder of another user
+        return not os.listdir(path)
+    return False
 
 
 def add_runs(folder: Path, experiment: str, runs: Iterable[Run], steps: Sequence[int]) -> None:

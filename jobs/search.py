@@ -16,7 +16,7 @@ from jobs import local
 from jobs.check import check_runs
 from jobs.record import (
     add_runs,
-    check_experiment,
+    check_folder,
     log_exit,
     read_json,
     read_lines,
@@ -82,7 +82,7 @@ def check(search: Search) -> tuple[list[Dimension], int]:
     """Check the ends of the space, and existing runs; return the space and the steps of a run."""
     if not (search.objective and search.space):
         raise UsageError("--search needs --objective=METRIC and --space=NAME=VALUES")
-    check_experiment(search.folder, search.experiment)
+    check_folder(search.folder, search.experiment)
     space = parse_space(search.space)
     names = [dimension.name for dimension in space]
     known = [tuple(run["overrides"]) for run in read_sweep(search.folder)["runs"]]

@@ -18,6 +18,7 @@ from matplotlib.font_manager import FontProperties, fontManager, get_font
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter
+from matplotlib.transforms import ScaledTranslation
 
 # The colours of Okabe and Ito, "Color universal design", 2008, which people with any kind of colour
 # blindness can tell apart; without their yellow, which is too faint for lines on white.
@@ -64,6 +65,16 @@ def limit_share(axis: Axes, metric: str, values: Iterable[float]) -> None:
     if SHARE.search(metric) and all(0 <= value <= 1 for value in values):
         low, high = axis.get_ylim()
         axis.set_ylim(max(low, 0), min(high, 1))
+
+
+def legend_below(axis: Axes, **options: Any) -> None:
+    """Draw the legend of an axis below its label, where it covers no data.
+
+    options: those of `Axes.legend`, such as ncols and fontsize.
+    """
+    half_an_inch = ScaledTranslation(0, -0.5, axis.get_figure(root=True).dpi_scale_trans)
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False}
+    axis.legend(**below, bbox_transform=axis.transAxes + half_an_inch, **options)
 
 
 def save_figure(figure: Figure, file: Any, **options: Any) -> None:

@@ -25,10 +25,21 @@ class Predictor:
     evaluator: "Evaluator"
 
     def __call__(self, batch: Batch, carry: Any = None) -> tuple[Any, Any]:
-        """Outputs and carry for one batch of numpy arrays, without dropout."""
+        """Outputs and carry for one batch of numpy arrays, without dropout.
+
+        Raises ValueError when the batch is no dict of arrays, or lacks one that the network reads.
+        """
         put_rows, task = self.evaluator.devices.put_rows, self.evaluator.task
-        carry = put_rows(initial_carry(task, batch)) if carry is None else carry
-        return self.evaluator.apply(self.variables, put_rows(batch), carry)
+        values = batch.values() if isinstance(batch, dict) else [batch]
+        if not isinstance(batch, dict) or not all(hasattr(x, "shape") for x in values):
+            named = ", ".join(dict.fromkeys(type(x).__name__ for x in values))
+            raise ValueError(f"a batch is a dict of arrays by name, got {named}")
+        try:
+            carry = put_rows(initial_carry(task, batch)) if carry is None else carry
+            return self.evaluator.apply(self.variables, put_rows(batch), carry)
+        except KeyError as error:  # only the task knows which names it reads
+            name, given = error.args[0], ", ".join(batch) or "no arrays"
+            raise ValueError(f"the batch has no array {name!r}; it has {given}") from error
 
 
 class Evaluator:

@@ -18,6 +18,7 @@ import numpy as np
 from .config import ConfigError, RunConfig
 from .environment import environment, environment_changes
 from .files import append_text, no_link, replace_file
+from .foreign import check_folder
 from .task import Assets, Batch
 
 ASSETS, EXAMPLE = "assets", "batch.json"  # a folder, and a file with the shapes of a batch
@@ -106,10 +107,11 @@ def restore_config(config: RunConfig, workdir: Path, overrides: Collection[str] 
 def check_config(workdir: Path, config: RunConfig, training: bool = True) -> None:
     """Raise ConfigError when the run in a folder was made with another config; write nothing.
 
-    Settings that cannot change the result (data_dir, save_every, ...) may differ, and in a mode
-    other than training also those of search, batches, input and output. The dataset may be at
-    another place, and training may go on to more steps. A field that did not exist when the run
-    was made counts as its default; one that no longer exists is an error in training.
+    Training also refuses a folder with other files and no run. Settings that cannot change the
+    result (data_dir, save_every, ...) may differ, and in a mode other than training also those
+    of search, batches, input and output. The dataset may be at another place, and training may
+    go on to more steps. A field that did not exist when the run was made counts as its default;
+    one that no longer exists is an error in training.
     """
     if read_json(workdir / config_file(not config.replicated)) is not None:
         kind = "a single run" if config.replicated else "replicas, one run in each subfolder"
@@ -124,6 +126,8 @@ def check_config(workdir: Path, config: RunConfig, training: bool = True) -> Non
     defaults = {field.name: field.default for field in fields}
     saved = read_config(workdir / config_file(config.replicated), defaults, training)
     if saved is None:
+        if training:
+            check_folder(workdir)
         return
     free = "volatile" if training else "free_in_modes"
     ignored = {field.name for field in fields if field.metadata[free]}
@@ -194,6 +198,7 @@ def locked_run(workdir: Path, config: RunConfig, provenance: Mapping[str, Any]) 
     Raises ConfigError when it cannot be written, when another process has locked it, or when the
     run in it was made with another config or other data.
     """
+    check_config(workdir, config)  # now, to add no lock to a folder; below, since it may change
     with contextlib.ExitStack() as stack:
         try:
             workdir.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from data.tabular.boolean import FUNCTIONS, all_inputs, function_values
 from experiments.common.output import picture_of, save_to
 from nets.feedforward.boolean import BooleanNetwork, boolean_network
-from train.drawing import MARKERS, line_style
+from train.drawing import MARKERS, legend_below, line_style
 from train.trained import TrainedRun
 
 CHECKED = 12  # inputs of a network of at most 4,096 hidden units, which is evaluated on all inputs
@@ -66,7 +66,7 @@ def units_picture(units: dict[str, list[int]]) -> Figure:
     axis.set(yscale="log", xlabel="inputs D", ylabel="hidden units")
     axis.set_title("hidden units of the network that is built for a function")
     axis.grid(alpha=0.3)
-    axis.legend()
+    legend_below(axis, ncols=len(units))
     return figure
 
 

@@ -1,14 +1,13 @@
 """The code of the identity network: --mode=code, and its history, --mode=history."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.common.output import picture_of, save_to
-from train.drawing import line_style
+from train.drawing import legend_below, line_style
 from train.metrics import read_metrics
 from train.trained import TrainedRun
 
@@ -76,6 +75,5 @@ def draw_curves(
         axis.plot(steps, [line[name] for line in lines], **line_style(i), lw=1.4, label=label)
     axis.set_xlabel("gradient steps (one pattern each)")
     axis.xaxis.set_major_formatter("{x:,.0f}")
-    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}
-    axis.legend(title=title, fontsize=8, title_fontsize=8, ncols=5, frameon=False, **below)
+    legend_below(axis, title=title, fontsize=8, title_fontsize=8, ncols=5)
     axis.grid(alpha=0.3)

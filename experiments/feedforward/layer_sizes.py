@@ -56,11 +56,11 @@ def layer_sizes(
     )
 
 
-def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int) -> None:
+def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int, fontsize: int = 8) -> None:
     """Draw sizes by layer, the first of which is number `start`, on a logarithmic scale."""
     from matplotlib.ticker import MaxNLocator
 
-    from train.drawing import MARKERS, line_style
+    from train.drawing import MARKERS, legend_below, line_style
 
     axis.set_yscale("log", nonpositive="mask")
     for i, (name, sizes) in enumerate(curves.items()):
@@ -71,7 +71,7 @@ def draw_sizes(axis: "Axes", curves: Mapping[str, Any], start: int) -> None:
         axis.plot(layers, values, **line_style(i), marker=marker, label=label, markersize=5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("layer")
-    axis.legend(fontsize=8)
+    legend_below(axis, fontsize=fontsize, ncols=2)
 
 
 def sizes_picture(sizes: Mapping[str, LayerSizes]) -> "Figure":

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.tabular.two_classes import RETINA, TwoClasses
-from train.drawing import DASHES, PALETTE
+from train.drawing import DASHES, PALETTE, legend_below
 
 LINES = 8  # largest number of boundaries in a picture
 COLOURS, MARKERS = (PALETTE[3], PALETTE[0]), ("o", "^")  # of the classes -1 and +1
@@ -73,7 +73,7 @@ def outputs_picture(f: np.ndarray, t: np.ndarray, classes: tuple[str, str]) -> F
     axis.axvline(0, color="black", linestyle="--", label="boundary")
     wrong = int((t * f <= 0).sum())
     axis.set(xlabel="output f", ylabel="samples", title=f"{wrong} mistakes on {len(f)} samples")
-    axis.legend()
+    legend_below(axis, ncols=3)
     return figure
 
 
@@ -99,5 +99,5 @@ def bound_picture(margins: np.ndarray, updates: np.ndarray, bounds: np.ndarray) 
     axis.set(xscale="log", yscale="log", xlabel="1 / margin²", ylabel="updates")
     axis.set_title("updates until no mistake is left, and their bound")
     axis.grid(alpha=0.3)
-    axis.legend()
+    legend_below(axis, ncols=2)
     return figure

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from data.catalogue import DataError
 from experiments.common.pictures import legend_text
 from experiments.common.plane import principal_axes
-from train.drawing import MARKERS
+from train.drawing import MARKERS, legend_below
 
 POINTS = 200  # of the grid along each axis
 CURVES = {"train/loss": ("training", "-", "0.55"), "validation/loss": ("validation", "--", "black")}
@@ -103,12 +103,7 @@ def draw_regions(
     edges: dict[str, Any] = {"markerfacecolor": "0.8", "marker": "o", "ls": "", "color": "black"}
     handles.append(Line2D([], [], label=f"{last} ({len(labels)})", **edges))
     handles.append(Line2D([], [], color="black", marker="x", ls="", label=f"wrong ({wrong.sum()})"))
-    below: dict[str, Any] = {
-        "loc": "upper center",
-        "bbox_to_anchor": (0.5, -0.13),
-        "frameon": False,
-    }
-    axis.legend(handles=handles, fontsize=8, ncols=len(handles), columnspacing=1, **below)
+    legend_below(axis, handles=handles, fontsize=8, ncols=len(handles), columnspacing=1)
     axis.set_xlabel(plane.names[0])
     axis.set_ylabel(plane.names[1])
     axis.set_title("predicted class in the plane, and rows projected onto it", fontsize=10)
@@ -138,7 +133,7 @@ def draw_run(
     left.set_xlabel("step")
     left.set_ylabel("negative log-likelihood, in nats per row")
     left.set_title("training", fontsize=10)
-    left.legend()
+    legend_below(left, fontsize=8, ncols=len(CURVES))
     left.grid(alpha=0.3)
     draw_regions(right, classify, plane, sets, classes)
     return figure

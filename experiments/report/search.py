@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from train.drawing import LOG_SPAN, PALETTE, limit_share, png_of
+from train.drawing import LOG_SPAN, PALETTE, legend_below, limit_share, png_of
 from train.rundir import read_json
 
 
@@ -42,5 +42,5 @@ def picture(search: dict) -> Figure:
     axis.set_xlabel("trial")
     axis.set_ylabel(search["objective"])
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
+    legend_below(axis, ncols=3)
     return figure

@@ -23,7 +23,7 @@ from jobs.sweep import UsageError, run_names
 from tests.jobs.conftest import interrupt_once_handled
 
 # loss at step s of 4: (x - 0.3)^2 + 1 / s, plus 1 for c=b; at step 0 it is meaningless. Files
-# beside the folder: "stick" makes bad runs wait for a signal, "on" lets those of c=stopped continue
+# beside the folder: .stick makes bad runs wait for a signal, .on lets those of c=stopped continue
 SCRIPT = """
 import json, os, pathlib, signal, sys, time
 folder, settings = pathlib.Path(sys.argv[1]), dict(t.split("=") for t in sys.argv[2:])
@@ -31,14 +31,14 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 folder.mkdir(exist_ok=True)
 print("begun", flush=True)
 x, c = float(settings.get("x", 0)), settings.get("c")
-if c == "fails" or c == "stopped" and not (folder.parent / "on").exists():
+if c == "fails" or c == "stopped" and not (folder.parent / ".on").exists():
     sys.exit("error: it fails" if c == "fails" else 75)
 with open(folder / "metrics.jsonl", "w") as file:
     for step in (0, 1, 2, 3, 4):
         loss = (x - 0.3) ** 2 + 1 / step + (c == "b") if step else 9 - x
         lines = [{"step": step, "train/loss": 9.0}, {"step": step, "validation/loss": loss}]
         print(*map(json.dumps, lines), sep="\\n", file=file, flush=True)
-        if step == 2 and x > 0.75 and (folder.parent / "stick").exists():
+        if step == 2 and x > 0.75 and (folder.parent / ".stick").exists():
             time.sleep(60)
 loss = float("nan") if c == "nan" else loss
 (folder / "result.json").write_text(json.dumps({"metrics": {"validation/loss": loss}}))
@@ -154,7 +154,7 @@ def test_dry_run_checks_the_space_and_starts_nothing(tmp_path, capsys):
 
 def test_bad_trials_are_pruned_and_the_best_is_found(tmp_path, capsys):
     assert begin(tmp_path, "x=0.0..1.0", trials=6) == 0
-    (tmp_path / "stick").touch()  # from now on a bad run takes a minute unless it is stopped
+    (tmp_path / ".stick").touch()  # from now on a bad run takes a minute unless it is stopped
     assert begin(tmp_path, "x=0.0..1.0", trials=16) == 0
     assert "6 of 16 trials have already ended" in capsys.readouterr().out
     xs, complete = check_states(tmp_path)
@@ -199,11 +199,12 @@ def test_trials_with_the_same_settings_share_a_run(tmp_path):
     assert begin(tmp_path / "a", "c=a", trials=4, workers=3) == 0  # also while it is running
     assert trials_in(tmp_path / "a") == [("complete", 0.3**2 + 1 / 4)] * 4
     assert (tmp_path / "a" / "c=a.log").read_text().count("begun") == 1
-    assert begin(tmp_path, "x=0..6", trials=30, sampler="random") == 0
-    xs, complete = check_states(tmp_path)
+    folder = tmp_path / "x"
+    assert begin(folder, "x=0..6", trials=30, sampler="random") == 0
+    xs, complete = check_states(folder)
     assert len(complete) > len(set(complete))
     assert len(xs) - len(complete) > len(set(xs) - set(complete))  # also with pruned ones
-    logs = [path.read_text().count("begun") for path in tmp_path.glob("x=*.log")]
+    logs = [path.read_text().count("begun") for path in folder.glob("x=*.log")]
     assert logs == [1] * len(set(xs))
 
 
@@ -217,7 +218,7 @@ def test_failed_and_stopped_trials(tmp_path, capsys):
     counts = {state: [s for s, _ in known].count(state) for state in ("complete", "failed", "open")}
     assert min(counts.values()) >= 1
     assert sum(counts.values()) == 9
-    (tmp_path / "on").touch()
+    (tmp_path / ".on").touch()
     assert begin(tmp_path, "c=a,fails,nan,stopped", trials=9, sampler="random") == 1
     value = 0.3**2 + 1 / 4
     again = trials_in(tmp_path)
@@ -232,7 +233,7 @@ def test_largest_is_found(tmp_path, capsys):
 
 
 def test_ctrl_c_leaves_the_trials_to_the_next_launch(tmp_path, capsys):
-    (tmp_path / "stick").touch()
+    (tmp_path / ".stick").touch()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Thread(target=interrupt_once_handled, args=(1.0,))  # both trials have started
     timer.start()
@@ -242,7 +243,7 @@ def test_ctrl_c_leaves_the_trials_to_the_next_launch(tmp_path, capsys):
         timer.join()
         signal.signal(signal.SIGINT, before)
     assert "2 of 2 trials: 2 open" in capsys.readouterr().out
-    (tmp_path / "stick").unlink()
+    (tmp_path / ".stick").unlink()
     assert begin(tmp_path, "x=8,9", trials=2, workers=2) == 0
 
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from jobs.record import add_runs, check_experiment, log_exit, read_exits, read_sweep
+from jobs.record import add_runs, check_folder, log_exit, read_exits, read_sweep
 from jobs.run import ROOT, make_runs
 from jobs.status import run_status, status_table, sweep_status
 from jobs.sweep import UsageError, expand
@@ -50,6 +50,35 @@ def test_status_of_a_sweep(tmp_path):
         "6 runs: 1 done, 1 running, 1 waiting, 1 preempted, 2 failed; step 1747 of 5090",
     ]
     assert sweep_status(tmp_path)[3].state == "failed"  # without the lock: it was killed
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["sweep.lock", "notes.md"],  # killed before it had a list of its runs
+        ["seed=0.log", "slurm", "seed=0"],  # a run that has no file yet
+        ["seed=0/.lock", "seed=0/data.json"],  # a run by hand, killed before it had its config
+        ["seed=0/config.json", "notes.md"],
+        ["seed=0/seed=0/config.json", "seed=0/replicas.json"],
+        ["nohup.out", "lost+found", "study.log"],
+    ],
+)
+def test_the_folder_of_a_sweep_killed_at_any_moment_is_not_refused(tmp_path, names):
+    for name in names:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("") if path.suffix or "lock" in name else path.mkdir()
+    check_folder(tmp_path, "char_lm")
+
+
+@pytest.mark.parametrize("names", [["a.md"], ["a", "a/b.md"], ["config.json", "checkpoints"]])
+def test_a_folder_with_files_and_no_sweep_is_refused(tmp_path, names):
+    for name in names:
+        path = tmp_path / name
+        path.write_text("") if path.suffix else path.mkdir()
+    found = "a.md" if len(names) == 1 else names[0]
+    with pytest.raises(UsageError, match=f"not empty and contains no sweep, but {found}: give"):
+        check_folder(tmp_path, "char_lm")
 
 
 @pytest.mark.parametrize(
@@ -104,9 +133,9 @@ def test_larger_sweep_adds_to_the_record(tmp_path):
             for i in range(3)
         ],
     }
-    check_experiment(tmp_path / "s", "nmt")
+    check_folder(tmp_path / "s", "nmt")
     with pytest.raises(UsageError, match="s contains runs of nmt: give another --workdir"):
-        check_experiment(tmp_path / "s", "lenet5")
+        check_folder(tmp_path / "s", "lenet5")
 
 
 def test_concurrent_launches_lose_no_run_of_the_record(tmp_path):

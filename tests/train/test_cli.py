@@ -121,6 +121,14 @@ def test_workdir_that_cannot_be_written_is_refused(run, tmp_path, name, text_fil
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_folder_of_other_files_is_refused_before_data_are_read(run, tmp_path):
+    (tmp_path / "lecture.md").write_text("mine")
+    words = [f"--workdir={tmp_path}", "--config.data_dir=/nowhere"]
+    refused(run(lenet5, *words), "not empty and contains no run, but lecture.md: give another")
+    refused(run(lenet5, *words, "--config.replicas=2"), "but lecture.md: give another")
+    assert [path.name for path in tmp_path.iterdir()] == ["lecture.md"]
+
+
 def test_damaged_config_of_a_run_is_refused(run, tmp_path):
     (tmp_path / "config.json").write_text("{")
     refused(run(lenet5, f"--workdir={tmp_path}"), "cannot read", "config.json")

@@ -8,10 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from tests.train.conftest import Regression, batch_at
+from tests.train.conftest import Classes, Regression, batch_at
 from train.checkpoint import checksum, restore
 from train.config import ConfigError
+from train.evaluate import Evaluator, Predictor
 from train.loop import fit, make_placement
+from train.placement import Placement
 from train.trained import load_run
 from train.weights import read_variables
 
@@ -55,6 +57,22 @@ def test_variables_are_those_of_evaluation_at_the_best_checkpoint(run_of, ema_de
     kernels = [np.asarray(params["dense"]["kernel"]) for params in (found["params"], state.params)]
     assert np.array_equal(*kernels) == (ema_decay == 0)
     assert not said
+
+
+@pytest.mark.parametrize(
+    ("task", "batch", "message"),
+    [
+        (Classes(), {"label": np.zeros(8, int)}, "the batch has no array 'image'; it has label"),
+        (Regression(), {}, "the batch has no array 'x'; it has no arrays"),
+        (Regression(), {"X": np.zeros((8, 3)), "y": np.zeros((8, 2))}, "no array 'x'; it has X, y"),
+        (Regression(), np.zeros((8, 3)), "a batch is a dict of arrays by name, got ndarray"),
+        (Regression(), {"x": [[0.0] * 3] * 8}, "a batch is a dict of arrays by name, got list"),
+    ],
+)
+def test_a_batch_without_what_the_network_reads_is_refused(task, batch, message):
+    predict = Predictor({}, Evaluator(task, Placement(8)))
+    with pytest.raises(ValueError, match=message):
+        predict(batch)
 
 
 def test_damage_falls_back_and_is_an_error_when_nothing_is_left(run_of, monkeypatch, capsys):
