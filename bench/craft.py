@@ -124,8 +124,7 @@ def draw_restarts(axis: Axes) -> None:
     best = expected_of_best(losses, tests)
     axis.plot(counts, best, **marker_style(1), label="best of k by validation loss")
     axis.set(title="random restarts", xlabel="number k of restarts", ylabel="test accuracy")
-    axis.set_ylim(top=max(tests) + 0.25 * (max(tests) - min(tests)))  # room for the legend
-    axis.legend(fontsize=8, loc="upper left")
+    legend_below(axis, fontsize=6, ncols=2)
 
 
 def main() -> None:

@@ -1,8 +1,13 @@
-"""Confusion matrices of few and of many classes."""
+"""Confusion matrices of many classes, and the places of all legends."""
+
+import ast
+from pathlib import Path
 
 import numpy as np
 
 from experiments.common.pictures import CONFUSED, confusion_picture
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_matrix_of_many_classes_shows_those_with_the_most_mistakes():
@@ -22,3 +27,19 @@ def test_a_matrix_of_many_classes_shows_those_with_the_most_mistakes():
     (image,) = axis.images
     assert image.get_array()[row, column] == image.get_array().sum() == 1
     assert max(figure.get_size_inches()) < 25
+
+
+def test_every_legend_has_a_place():
+    folders = [ROOT / name for name in ("bench", "experiments", "train")]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    calls = [
+        (name, node)
+        for name, text in texts.items()
+        if ".legend(" in text
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "legend"
+    ]
+    assert len(calls) > 8
+    # matplotlib's own choice is slow, and differs from picture to picture
+    assert not [name for name, call in calls if not {k.arg for k in call.keywords} & {"loc", None}]
