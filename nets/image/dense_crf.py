@@ -194,10 +194,13 @@ class CRFasRNN(nn.Module):
         """Return log Q float32 [B, iterations + 1, H, W, L], of Q^0 first.
 
         logits: float [B, H, W, L]. image: float [B, H, W, C]. Raises ValueError when their sizes
-        differ.
+        differ, or one of them has another number of axes.
         """
-        if logits.shape[:3] != image.shape[:3]:
-            raise ValueError(f"logits {logits.shape} and image {image.shape} must have equal sizes")
+        if logits.shape[:3] != image.shape[:3] or not logits.ndim == image.ndim == 4:
+            raise ValueError(
+                "logits [B, H, W, L] and image [B, H, W, C] must have equal sizes, got "
+                f"{logits.shape} and {image.shape}"
+            )
         labels = logits.shape[-1]
         start = jnp.tile(jnp.asarray(self.kernel_weights, jnp.float32)[:, None], (1, labels))
         weights = self.param("weights", lambda key: start)

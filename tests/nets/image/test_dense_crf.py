@@ -144,3 +144,9 @@ def test_one_pixel_keeps_its_logits_and_other_sizes_are_refused():
     np.testing.assert_allclose(result[0, -1], jax.nn.log_softmax(logits[0]), rtol=1e-6)
     with pytest.raises(ValueError, match=r"\(1, 1, 1, 3\) and image \(1, 2, 1, 3\)"):
         model.apply(params, logits, jnp.zeros((1, 2, 1, 3)))
+
+
+def test_labels_in_place_of_logits_are_refused():
+    image = jnp.zeros((2, 8, 9, 3))
+    with pytest.raises(ValueError, match=r"got \(2, 8, 9\) and \(2, 8, 9, 3\)"):
+        CRFasRNN().apply({}, jnp.zeros((2, 8, 9), int), image)
