@@ -142,7 +142,7 @@ def test_one_pixel_keeps_its_logits_and_other_sizes_are_refused():
     image = jnp.zeros((1, 1, 1, 3))
     result, params = jax.jit(model.init_with_output)(jax.random.key(0), logits, image)
     np.testing.assert_allclose(result[0, -1], jax.nn.log_softmax(logits[0]), rtol=1e-6)
-    with pytest.raises(ValueError, match=r"\(1, 1, 1, 3\) and image \(1, 2, 1, 3\)"):
+    with pytest.raises(ValueError, match=r"\(1, 1, 1, 3\) and \(1, 2, 1, 3\)"):
         model.apply(params, logits, jnp.zeros((1, 2, 1, 3)))
 
 
