@@ -73,8 +73,13 @@ def legend_below(axis: Axes, **options: Any) -> None:
     options: those of `Axes.legend`, such as ncols and fontsize.
     """
     half_an_inch = ScaledTranslation(0, -0.5, axis.get_figure(root=True).dpi_scale_trans)
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "frameon": False}
-    axis.legend(**below, bbox_transform=axis.transAxes + half_an_inch, **options)
+    axis.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=axis.transAxes + half_an_inch,
+        frameon=False,
+        **options,
+    )
 
 
 def save_figure(figure: Figure, file: Any, **options: Any) -> None:
