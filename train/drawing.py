@@ -72,7 +72,7 @@ def legend_below(axis: Axes, **options: Any) -> None:
 
     options: those of `Axes.legend`, such as ncols and fontsize.
     """
-    half_an_inch = ScaledTranslation(0, -0.5, axis.get_figure(root=True).dpi_scale_trans)
+    half_an_inch = ScaledTranslation(0, -0.5, axis.figure.dpi_scale_trans)
     axis.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
