@@ -27,8 +27,8 @@ def valid_steps(
         lengths = jnp.asarray(lengths)
         if lengths.shape != shape[:-1] or not jnp.issubdtype(lengths.dtype, jnp.integer):
             raise ValueError(
-                f"lengths must be integers of shape {shape[:-1]}, "
-                f"got {lengths.dtype} of shape {lengths.shape}"
+                f"lengths must be integers of shape {shape[:-1]} for an input whose batch and "
+                f"time axes are {shape}, got {lengths.dtype} of shape {lengths.shape}"
             )
         # inside `jax.jit` the values are unknown, inside `jax.export` the number of steps may be
         if isinstance(time, int) and is_concrete(lengths):
