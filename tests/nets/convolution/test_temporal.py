@@ -178,5 +178,5 @@ def test_mismatched_arguments_are_rejected(x):
         shapes("max", x[0])
     with pytest.raises(ValueError, match=r"readout must be one of .* got 'sum'"):
         shapes("sum", x)
-    with pytest.raises(ValueError, match=r"lengths must be integers of shape \(4,\) for an input .* axes are \(4, "):
+    with pytest.raises(ValueError, match=r"of shape \(4,\) for an input .* axes are \(4, "):
         shapes("max", x, np.array([3, 3]))
