@@ -215,7 +215,7 @@ def test_a_refused_start_leaves_nothing_behind(tmp_path, quick):
         quick(tmp_path / "run", init_from=str(tmp_path / "nothing"))
     assert not (tmp_path / "run").exists()  # so the corrected command may use it
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / ".notes").write_text("mine")
     with pytest.raises(ConfigError, match="is not a run directory"):
         quick(tmp_path / "run", init_from=str(tmp_path / "nothing"))
-    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".notes"]
