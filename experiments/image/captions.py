@@ -167,10 +167,13 @@ class Caption(Task):
         tokens = sample(model, key, length=self.config.max_length, temperature=temperature)
         return [self.vocabulary.decode(row) for row in np.asarray(tokens)]
 
-    def captions(self, variables, batches) -> list[str]:
-        """Caption of each image of held-out batches, in order."""
+    def captions(self, variables, batches, consensus: Consensus | None = None) -> list[str]:
+        """Caption of each image of held-out batches, in order.
+
+        consensus: that of the variables, which is made here if it is not given.
+        """
         texts: list[str] = []
-        consensus = self.consensus(variables)
+        consensus = consensus or self.consensus(variables)
         for number, batch in enumerate(batches):
             if self.config.feedback:
                 result = self.search(variables, batch["image"], consensus)
@@ -220,23 +223,26 @@ class Caption(Task):
             found.append(np.asarray(vectors)[: len(part)])
         return np.concatenate(found)
 
-    def without_network(self, variables, batches) -> dict[str, Sequence[str]]:
+    def without_network(
+        self, variables, batches, consensus: Consensus | None = None
+    ) -> dict[str, Sequence[str]]:
         """Captions of held-out images that no network wrote, by the name of their scores.
 
         Those of `caption_scores.baselines`; with config.consensus also "knn_consensus", the caption
         with the best score among those of all similar training images, and "neighbour_consensus",
-        among those of the most similar one.
+        among those of the most similar one. consensus: that of the variables, which is made here if
+        it is not given.
         """
         from experiments.image.caption_scores import baselines
 
         references, known = batches.pictures.captions, batches.known
-        own, others = (
-            self.image_summaries(variables, pictures.images, batches.batch_size)
-            for pictures in (batches.pictures, known)
-        )
+        summaries = partial(self.image_summaries, variables, size=batches.batch_size)
+        consensus = consensus or self.consensus(variables)
+        own = summaries(batches.pictures.images)
+        others = consensus.summaries if consensus else summaries(known.images)
         first = [known.captions[i][0] for i in nearest(own, others, 1)[:, 0]]
         found = baselines(references, first, known.captions)
-        if consensus := self.consensus(variables):
+        if consensus:
             for name, count in (("knn_consensus", consensus.images), ("neighbour_consensus", 1)):
                 found[name] = consensus.without_network(own, count)
         return found
@@ -246,9 +252,10 @@ class Caption(Task):
         from experiments.image.caption_scores import caption_scores
 
         references, facts = batches.pictures.captions, batches.pictures.facts
-        scores = caption_scores(self.captions(predict.variables, batches), references, facts)
+        variables, consensus = predict.variables, self.consensus(predict.variables)
+        scores = caption_scores(self.captions(variables, batches, consensus), references, facts)
         if batches.known is not None:
-            for name, texts in self.without_network(predict.variables, batches).items():
+            for name, texts in self.without_network(variables, batches, consensus).items():
                 found = caption_scores(texts, references, facts)
                 scores |= {f"{name}_{score}": value for score, value in found.items()}
         return scores
@@ -258,14 +265,15 @@ class Caption(Task):
         from experiments.image.caption_pictures import attention_picture, captions_picture
 
         batch = next(iter(batches))
-        texts = self.captions(predict.variables, [batch])[:SHOWN]
+        variables, consensus = predict.variables, self.consensus(predict.variables)
+        texts = self.captions(variables, [batch], consensus)[:SHOWN]
         truth = [captions[0] for captions in batches.pictures.captions[:SHOWN]]
         shown = batch["image"][: len(texts)]
         figures = {"captions": captions_picture(shown, {"true": truth, "network": texts})}
         if self.model.view == "attention":
             images = batch["image"][: min(4, len(texts))]
             figures["attention"] = attention_picture(
-                images, *self.attended(predict.variables, images, self.consensus(predict.variables))
+                images, *self.attended(variables, images, consensus)
             )
         return figures
 

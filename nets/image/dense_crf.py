@@ -62,7 +62,7 @@ def window_weights(features: jax.Array, radius: int) -> jax.Array:
     height, width = features.shape[:2]
     side = 2 * radius + 1
     lines = jnp.moveaxis(features, -1, 0)  # whole rows of numbers suit vector instructions
-    padded = jnp.pad(lines, [(0, 0), (radius, radius), (radius, radius)])
+    padded = _with_margin(lines, radius)
     real = jnp.pad(jnp.ones((height, width), features.dtype), radius)
 
     def row(a: jax.Array) -> jax.Array:
@@ -77,6 +77,11 @@ def window_weights(features: jax.Array, radius: int) -> jax.Array:
         return jax.lax.map(one, jnp.arange(side))
 
     return jax.lax.map(row, jnp.arange(side))
+
+
+def _with_margin(planes: jax.Array, radius: int) -> jax.Array:
+    """Planes [L, H, W] with `radius` zeros on every side."""
+    return jnp.pad(planes, [(0, 0), (radius, radius), (radius, radius)])
 
 
 def filter_window(weights: jax.Array, values: jax.Array) -> jax.Array:
@@ -94,11 +99,10 @@ def window_sums(weights: jax.Array, planes: jax.Array) -> jax.Array:
     """Weighted sums [L, H, W] of the values [L, H, W] around each pixel, as `filter_window`.
 
     Because the weights are symmetric, the gradient of the values is a sum of the same kind, which
-    takes as long as the sum itself; that which JAX derives takes twice as long.
+    takes as long as the sum itself; the one that JAX derives takes twice as long.
     """
     side, _, height, width = weights.shape
-    radius = side // 2
-    padded = jnp.pad(planes, [(0, 0), (radius, radius), (radius, radius)])
+    padded = _with_margin(planes, side // 2)
 
     def add(total: jax.Array, row: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         number, line = row
@@ -122,8 +126,7 @@ def _window_sums_backward(
 ) -> tuple[jax.Array, jax.Array]:
     weights, planes = saved
     side = len(weights)
-    radius = side // 2
-    padded = jnp.pad(planes, [(0, 0), (radius, radius), (radius, radius)])
+    padded = _with_margin(planes, side // 2)
 
     def of_weight(a: jax.Array, b: jax.Array) -> jax.Array:
         start = (jnp.zeros_like(a), a, b)
